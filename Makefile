@@ -1,0 +1,50 @@
+# make bench   the quick study: train, table, draw          make test    the tests
+# make check   what CI runs: ruff, types, tests             make clean   everything made here but the runs
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export OMP_NUM_THREADS = 1
+
+.PHONY: bench install test test-slow test-gpu check format benchmark clean
+
+bench: $(STAMP)
+	@echo "== the quick study: rnn, lstm and gru at three lengths on real text, 18 runs of a few seconds each"
+	$(BIN)/rnnbench sweep seqlen_perplexity --preset quick --out runs
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== making $(VENV) and installing rnnbench into it (once; a minute or two)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+test: $(STAMP)
+	@echo "== the tests, on two workers"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu
+
+check: $(STAMP)
+	@echo "== ruff"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "== types"
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(STAMP)
+	@echo "== rnnbench against the plain PyTorch loop, in turn"
+	$(BIN)/python benchmarks/against_plain_loop.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

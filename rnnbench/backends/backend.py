@@ -1,0 +1,38 @@
+"""The backend contract: say whether you can run this cell here and, if not, why, in words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rnnbench.cells.cell import Cell
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a backend beside the cell."""
+
+    device: torch.device
+    dtype: torch.dtype
+    tap: bool = False
+    states: bool = False
+
+
+class Backend(ABC):
+    """Runs a cell over time. Two laws bind every backend: the chunk law and the reference law (see the README)."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def refusal(self, cell: Cell, request: Request) -> str | None:
+        """None where this backend can run the cell so; else the reason, in words."""
+
+    @abstractmethod
+    def run(
+        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
+    ) -> tuple[Tensor, Tensor]:
+        """x (B, T, I), state (B, *S), tap (B, T, *S) → y (B, T, H) and all states (B, T, *S) or the last (B, *S)."""

@@ -1,0 +1,73 @@
+"""Run a cell over a sequence: the one entry point, whichever backend does the work."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.loop import Loop
+from rnnbench.backends.torch_rnn import TorchRNN
+from rnnbench.cells.cell import Cell
+from rnnbench.errors import UserError, unknown
+
+#: By name, the fastest first: `auto` takes the first that can.
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchRNN(), Loop())}
+
+
+def choose(cell: Cell, backend: str, request: Request) -> Backend:
+    """The backend asked for, or with ``auto`` the fastest that can.
+
+    Raises:
+        UserError: no such backend, or it cannot, with its reason.
+    """
+    if backend == "auto":
+        return next(item for item in BACKENDS.values() if item.refusal(cell, request) is None)
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, ["auto", *BACKENDS])
+    reason = BACKENDS[backend].refusal(cell, request)
+    if reason is not None:
+        raise UserError(f"the backend {backend} cannot run {type(cell).__name__} here: {reason}.")
+    return BACKENDS[backend]
+
+
+def run(
+    cell: Cell,
+    x: Tensor,
+    state: Tensor | None = None,
+    backend: str = "auto",
+    tap: Tensor | None = None,
+    return_states: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Run a cell over time.
+
+    Args:
+        cell: Any `Cell`.
+        x: (B, T, I), T ≥ 1.
+        state: (B, *S) to start from; the cell's initial state where not given.
+        backend: A name in `BACKENDS`, or auto.
+        tap: (B, T, *S), added to each new state: ∂ℓ/∂tap_t at tap = 0 is the total derivative ∂ℓ/∂s_t.
+        return_states: Return every state instead of the last.
+
+    Returns:
+        y (B, T, H), and the last state (B, *S) or all states (B, T, *S).
+
+    Raises:
+        UserError: an empty sequence, a shape that does not fit, or a backend that cannot.
+    """
+    if x.dim() != 3 or x.shape[1] == 0 or x.shape[2] != cell.input_size:
+        raise UserError(f"x must be (batch, time ≥ 1, {cell.input_size}), got {tuple(x.shape)}.")
+    batch, time = x.shape[:2]
+    if state is None:
+        state = cell.initial_state(batch)
+    elif state.shape != (batch, *cell.state_shape):
+        raise UserError(f"state must be {(batch, *cell.state_shape)}, got {tuple(state.shape)}.")
+    if tap is not None and tap.shape != (batch, time, *cell.state_shape):
+        raise UserError(f"tap must be {(batch, time, *cell.state_shape)}, got {tuple(tap.shape)}.")
+    request = Request(x.device, x.dtype, tap=tap is not None, states=return_states)
+    return choose(cell, backend, request).run(cell, x, state, tap, return_states)
+
+
+def backend_name(cell: Cell, backend: str, device: torch.device) -> str:
+    """Which backend a training step of this cell will run on."""
+    return choose(cell, backend, Request(device, next(cell.parameters()).dtype)).name

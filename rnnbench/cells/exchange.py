@@ -1,0 +1,69 @@
+"""Weights to and from `torch.nn.RNN`, `LSTM` and `GRU`: the parameters have the same names, shapes and order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from rnnbench.cells.cell import Cell
+from rnnbench.cells.gru import GRU
+from rnnbench.cells.lstm import LSTM
+from rnnbench.cells.rnn import RNN
+from rnnbench.errors import UserError
+
+_MODULES = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+
+
+def to_torch(cells: Sequence[Cell]) -> nn.RNNBase:
+    """A stack of equal cells as one ``batch_first`` torch module with copies of their weights.
+
+    Raises:
+        UserError: a cell that torch does not have, or a stack of unlike cells.
+    """
+    modes = {cell.torch_mode for cell in cells}
+    mode = modes.pop() if len(modes) == 1 else None
+    if mode is None:
+        raise UserError(f"torch.nn has no module for {', '.join(type(cell).__name__ for cell in cells)}.")
+    first = cells[0]
+    extra = {"nonlinearity": mode.removeprefix("RNN_").lower()} if mode.startswith("RNN_") else {}
+    weight = next(first.parameters())
+    module = _MODULES[mode](
+        first.input_size,
+        first.hidden_size,
+        len(cells),
+        batch_first=True,
+        device=weight.device,
+        dtype=weight.dtype,
+        **extra,
+    )
+    state = {f"{name}_l{i}": value for i, cell in enumerate(cells) for name, value in cell.state_dict().items()}
+    module.load_state_dict(state)
+    return module
+
+
+def from_torch(module: nn.RNNBase) -> list[Cell]:
+    """One cell a layer, with copies of a torch module's weights.
+
+    Raises:
+        UserError: bidirectional, projected or bias-free modules, whose maths these cells do not have.
+    """
+    if module.bidirectional or module.proj_size or not module.bias:
+        raise UserError("only unidirectional torch modules with biases and without projection can be taken over.")
+    cells: list[Cell] = []
+    for layer in range(module.num_layers):
+        width = module.input_size if layer == 0 else module.hidden_size
+        if module.mode == "LSTM":
+            cell: Cell = LSTM(width, module.hidden_size)
+        elif module.mode == "GRU":
+            cell = GRU(width, module.hidden_size)
+        else:
+            cell = RNN(width, module.hidden_size, nonlinearity="tanh" if module.mode == "RNN_TANH" else "relu")
+        reference = getattr(module, f"weight_hh_l{layer}")
+        cell.to(device=reference.device, dtype=reference.dtype)
+        with torch.no_grad():
+            for name, parameter in cell.named_parameters():
+                parameter.copy_(getattr(module, f"{name}_l{layer}"))
+        cells.append(cell)
+    return cells

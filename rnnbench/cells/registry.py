@@ -1,0 +1,84 @@
+"""Cells by name: those here, those registered by a script, those that an installed package offers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar, get_type_hints
+
+from rnnbench.cells.cell import Cell
+from rnnbench.config import CellConfig, Scalar, check_value
+from rnnbench.errors import UserError, unknown
+
+_CELLS: dict[str, type[Cell]] = {}
+C = TypeVar("C", bound=type[Cell])
+
+
+def register_cell(name: str) -> Callable[[C], C]:
+    """Class decorator: from now on the cell is known by this name everywhere.
+
+    Raises:
+        UserError: another class has the name already.
+    """
+
+    def register(cls: C) -> C:
+        if _CELLS.get(name, cls) is not cls and _CELLS[name].__qualname__ != cls.__qualname__:
+            raise UserError(f'the cell name "{name}" is taken by {_CELLS[name].__qualname__}; choose another.')
+        _CELLS[name] = cls
+        return cls
+
+    return register
+
+
+@cache
+def _load_plugins() -> None:
+    """Import the entry points of the group ``rnnbench.cells`` once; each registers its cell, or is registered here."""
+    for point in entry_points(group="rnnbench.cells"):
+        loaded = point.load()
+        if inspect.isclass(loaded) and issubclass(loaded, Cell):
+            register_cell(point.name)(loaded)
+
+
+def cell_names() -> list[str]:
+    """Every registered name, sorted."""
+    _load_plugins()
+    return sorted(_CELLS)
+
+
+def cell_class(name: str) -> type[Cell]:
+    """The class behind a name; `UserError` with the nearest name where there is none."""
+    _load_plugins()
+    if name not in _CELLS:
+        raise unknown("cell", name, _CELLS)
+    return _CELLS[name]
+
+
+def cell_options(cls: type[Cell]) -> dict[str, inspect.Parameter]:
+    """The options of a cell: its constructor's keyword arguments beyond the two sizes."""
+    parameters = inspect.signature(cls).parameters
+    return {name: item for name, item in parameters.items() if name not in ("input_size", "hidden_size")}
+
+
+def checked_options(config: CellConfig) -> dict[str, Any]:
+    """A config's options, each known to its cell and of the type that the constructor declares.
+
+    Raises:
+        UserError: unknown cell, unknown option, or an option of the wrong type.
+    """
+    cls = cell_class(config.name)
+    known, hints = cell_options(cls), get_type_hints(cls.__init__)
+    checked = {}
+    for name, value in config.options.items():
+        if name not in known:
+            raise unknown(f"option of the cell {config.name}", name, known)
+        checked[name] = check_value(value, hints[name], f"cell.{name}") if name in hints else value
+    return checked
+
+
+def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Scalar) -> Cell:
+    """Build a cell by name or `CellConfig`; raises what `checked_options` raises."""
+    config = CellConfig.parse(cell)
+    config = CellConfig(config.name, {**config.options, **options})
+    return cell_class(config.name)(input_size, hidden_size, **checked_options(config))

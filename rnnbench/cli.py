@@ -1,0 +1,59 @@
+"""The command line: one verb a job. Nothing heavy is imported before the verb is known."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from rnnbench.errors import UserError, unknown
+
+#: Each verb is a module of `rnnbench.commands` with ``main(argv) -> exit status``.
+VERBS = {
+    "train": "train one run and measure it",
+    "sweep": "do all runs of a study, those that are not done yet",
+    "report": "tables and figures of finished runs",
+    "generate": "let a trained run write text",
+    "cells": "the recurrent cells and the backends that can run them",
+    "data": "the data sets: list, info",
+    "doctor": "what this machine has, and what it lacks",
+}
+
+
+def usage() -> str:
+    """What ``rnnbench --help`` prints."""
+    verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    return (
+        "usage: rnnbench VERB …\n\nWhich recurrent cell, at which sequence length, and why?\n\n"
+        f"{verbs}\n\nrnnbench VERB --help tells more."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; returns the exit status: 0, 1 for runs that failed, 2 for bad input, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"rnnbench {version('rnnbench')}")
+        return 0
+    try:
+        if arguments[0] not in VERBS:
+            raise unknown("verb", arguments[0], VERBS)
+        command = importlib.import_module(f"rnnbench.commands.{arguments[0]}")
+        status: int = command.main(arguments[1:])
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"rnnbench: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

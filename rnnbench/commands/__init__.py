@@ -1,0 +1,1 @@
+"""A module a verb, each with ``main(argv) -> exit status``."""

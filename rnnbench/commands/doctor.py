@@ -1,0 +1,66 @@
+"""``rnnbench doctor``: will it run here, and how?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rnnbench.commands.arguments import Parser
+
+_NEEDED = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse", "rich", "pandas", "matplotlib", "scipy")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Look, and say it; status 1 where something that is needed is missing."""
+    parser = Parser(prog="rnnbench doctor", description="What this machine has, and what it lacks.")
+    parser.add_argument("--out", default="runs", help="the runs folder to check")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    arguments = parser.parse_args(argv)
+    facts, problems = examine(Path(arguments.out))
+    if arguments.json:
+        print(json.dumps({"facts": facts, "problems": problems}))
+    else:
+        width = max(map(len, facts))
+        for key, value in facts.items():
+            print(f"{key:<{width}}  {value}")
+        print("\n".join(f"problem: {problem}" for problem in problems) or "all is well")
+    return 1 if problems else 0
+
+
+def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
+    """Facts by name, and what is wrong, a sentence each."""
+    from rnnbench import machine
+    from rnnbench.data.cache import folder as cache_folder
+    from rnnbench.data.describe import listing
+    from rnnbench.sweep.launcher import default_jobs
+    from rnnbench.tracking import mode_from_environment
+
+    facts: dict[str, Any] = {"python": sys.version.split()[0]}
+    problems = []
+    for name in _NEEDED:
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "missing"
+            problems.append(f"the package {name} is not installed; run `make install`.")
+    facts["commit"] = machine.commit() or "not a git checkout"
+    facts["device"] = machine.resolve_device("auto")
+    facts["cores"] = default_jobs()
+    facts["runs folder"] = f"{root}, {'writable' if _writable(root) else 'not writable'}"
+    if not _writable(root):
+        problems.append(f"the runs folder {root} cannot be written; choose another with --out.")
+    facts["cache"] = str(cache_folder())
+    facts["data sets"] = ", ".join(row["name"] for row in listing() if row["here"])
+    facts["W&B"] = mode_from_environment(None)
+    return facts, problems
+
+
+def _writable(folder: Path) -> bool:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)

@@ -1,0 +1,165 @@
+"""``rnnbench train``: one Run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rnnbench.commands.arguments import add_output_options, readable
+from rnnbench.config import CellConfig, Run
+from rnnbench.errors import UserError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse a Run, train it, print what came out."""
+    run, options = parse(argv)
+    if options["print_config"]:
+        import yaml
+
+        print(yaml.safe_dump(run.to_dict(), sort_keys=False, allow_unicode=True), end="")
+        return 0
+    from rich.console import Console
+
+    from rnnbench.ledger import Busy
+    from rnnbench.sweep.launcher import check_root
+
+    root = Path(options["out"])
+    check_root(root)
+    from rnnbench.tracking import mode_from_environment
+    from rnnbench.train import train
+
+    console = Console(stderr=True)
+    with console.status(f"{run.label}: starting", spinner="dots") as status:
+
+        def progress(done: int, total: int, what: str) -> None:
+            status.update(f"{run.label}: {what}, step {done} of {total}")
+
+        try:
+            result = train(
+                run, root, options["study"], mode_from_environment(options["wandb"]), progress, options["threads"]
+            )
+        except Busy as error:
+            raise UserError(f"{error}; wait for it, or change the seed.") from None
+    folder = root / options["study"] / run.id
+    if options["json"]:
+        print(json.dumps(json.loads((folder / "result.json").read_text())))
+    else:
+        show(result, folder)
+    return 0 if result["status"] == "done" else 1
+
+
+def show(result: dict[str, Any], folder: Path) -> None:
+    """The result of one run, for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    environment = result["environment"]
+    console.print(
+        f"[bold]{result['id']}[/]  {result['status']}  in {result['seconds']:.1f} s  "
+        f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)",
+        highlight=False,
+    )
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in result["metrics"].items():
+        table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
+    console.print(table)
+    console.print(f"in {folder}", highlight=False)
+
+
+def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
+    """Command-line flags over a ``--config`` file over the defaults, as a Run and the options that are not its part.
+
+    Raises:
+        UserError: anything that is not a Run.
+    """
+    import jsonargparse
+
+    class RunParser(jsonargparse.ArgumentParser):
+        def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+            text = re.sub(r'Parser key "(.+?)":', r"--\1:", str(message))
+            text = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", text)
+            text = re.sub(r"Expected an? typing\.Literal\[(.+?)\]\. Got value:", r"expected one of \1, got", text)
+            raise UserError(readable(text, self._option_string_actions))
+
+    flags, cell = _split_cell(argv)
+    parser = RunParser(prog="rnnbench train", description="Train one run and measure it.", allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with a Run (a run.yaml, say); flags override it")
+    parser.add_argument("--print_config", action="store_true", help="print the Run as YAML and stop")
+    parser.add_argument("--study", default="single", help="folder below the runs folder, and W&B group")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
+    parser.add_argument("--json", action="store_true", help="print result.json instead of a table")
+    add_output_options(parser)
+    parser.add_argument(
+        "--cell", metavar="NAME", default="lstm", help="see `rnnbench cells`; its options: --cell.OPTION VALUE"
+    )
+    parser.add_class_arguments(Run, skip={"cell"})
+    base = _base(flags)
+    # Not given is not the same as given with the default's value: the first leaves room for data.path, budget.steps.
+    unset = {"data.name": None, "budget.tokens": None}
+    parser.set_defaults(unset | _flat({key: value for key, value in base.items() if key != "cell"}))
+    # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
+    printing = "--print_config" in flags
+    known = jsonargparse.namespace_to_dict(parser.parse_args([flag for flag in flags if flag != "--print_config"]))
+    options = {key: known.pop(key) for key in ("study", "threads", "json", "out", "wandb")} | {"print_config": printing}
+    for key in ("config", "cell", "print_config"):
+        known.pop(key)
+    chosen = CellConfig.parse(cell or base.get("cell", CellConfig()))
+    if options["threads"] < 1:
+        raise UserError(f"--threads must be at least 1, got {options['threads']}.")
+    return Run.from_dict({"cell": chosen, **known}), options
+
+
+def _base(flags: Sequence[str]) -> dict[str, Any]:
+    """What the flags are laid over: the values in the file named by ``--config``, which must make a Run."""
+    name = next((value.split("=", 1)[1] for value in flags if value.startswith("--config=")), None)
+    if "--config" in flags[:-1]:
+        name = flags[list(flags).index("--config") + 1]
+    if name is None:
+        return {}
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" (line {place.line + 1})" if place is not None else ""
+        raise UserError(f"the config {name} is not YAML{where}.") from None
+    Run.from_dict(values)
+    return dict(values)
+
+
+def _split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """Take ``--cell NAME`` and ``--cell.OPTION VALUE`` out: which options there are depends on the cell."""
+    import yaml
+
+    rest: list[str] = []
+    cell: dict[str, Any] = {}
+    words = iter(argv)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key != "--cell" and not key.startswith("--cell."):
+            rest.append(word)
+            continue
+        if not equals:
+            try:
+                value = next(words)
+            except StopIteration:
+                raise UserError(f"{key} needs a value.") from None
+        if key == "--cell":
+            cell.update(CellConfig.parse(value).options, name=CellConfig.parse(value).name)
+        else:
+            cell[key.removeprefix("--cell.")] = yaml.safe_load(value)
+    return rest, cell or None
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        out.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return out

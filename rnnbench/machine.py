@@ -1,0 +1,145 @@
+"""This machine: threads, allocator, device, memory, and the record of it that every result carries."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UserError
+
+
+def prepare(threads: int = 1) -> None:
+    """Make a process fit for measuring: few threads, and an allocator that keeps the memory of long sequences.
+
+    One thread a worker: two under contention were 7–50 × slower. glibc gives a long sequence's buffers back to the
+    system after each step and faults them in again at the next; told not to, nn.LSTM at T = 1024 took 162 ms instead
+    of 255.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    if sys.platform == "linux":
+        try:
+            mallopt = ctypes.CDLL(None).mallopt
+        except (OSError, AttributeError):
+            return  # not glibc
+        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt(m_top_pad, 64 * 2**20)
+
+
+@cache
+def has_cuda() -> bool:
+    """Is there a usable GPU? Answered without importing torch where its build has no CUDA."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        raise UserError("torch is not installed; `make install` sets up the environment.")
+    version = Path(spec.origin).with_name("version.py")
+    if version.is_file() and re.search(r"^cuda\b[^=]*= None", version.read_text(), re.MULTILINE):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → cuda where there is one, else cpu. Asking for a GPU that is not there is a `UserError`."""
+    if device == "auto":
+        return "cuda" if has_cuda() else "cpu"
+    if device == "cuda" and not has_cuda():
+        raise UserError("device cuda was asked for, but torch sees no GPU here; use --device cpu.")
+    return device
+
+
+class PeakMemory:
+    """Largest memory in use between the start of a ``with`` block and now, in MiB.
+
+    GPU: the allocator's own statistics. CPU: the process's resident high-water mark, which Linux lets a process reset;
+    where it cannot be reset, the mark is the process's whole life's.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __enter__(self) -> PeakMemory:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def mib(self) -> float:
+        """The peak so far."""
+        if self.device == "cuda":
+            import torch
+
+            return torch.cuda.max_memory_allocated() / 2**20
+        try:
+            status = Path("/proc/self/status").read_text()
+            return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]
+        except (OSError, AttributeError):
+            import resource
+
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+@cache
+def commit() -> str | None:
+    """The git commit of rnnbench's own checkout, with ``+`` where it has changes; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        ask = {"cwd": root, "capture_output": True, "text": True, "timeout": 10}
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], check=True, **ask).stdout.strip()  # type: ignore[call-overload]
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], check=True, **ask).stdout.strip()  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if dirty else "")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What a result was made with: commit, versions, device, threads."""
+    import lightning
+    import torch
+
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
+        name = _cpu_name()
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "platform": platform.platform(),
+        "device": device,
+        "device_name": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.processor() or platform.machine()

@@ -1,0 +1,5 @@
+"""What surrounds a cell: input, stacked layers, readout."""
+
+from rnnbench.models.sequence import SequenceModel
+
+__all__ = ["SequenceModel"]

@@ -1,0 +1,105 @@
+"""The report of a ledger: for each study its tables in the terminal and on disk, its figures, and a page with both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.errors import UserError, unknown
+from rnnbench.report import writers
+from rnnbench.report.results import Result, read
+from rnnbench.report.table import Table
+from rnnbench.report.tables import kind_of_data, tables
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = ("md", "csv", "tex", "png", "svg")
+WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
+
+
+def report(
+    paths: list[Path], formats: set[str], out: Path | None, console: Console | None, as_json: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Report every study below the given folders.
+
+    Args:
+        paths: Runs folders, studies' folders or runs' folders.
+        formats: What to write, of `FORMATS`; none writes nothing.
+        out: Write into out/<study>/; None: into <study folder>/report/.
+        console: Where the tables are printed; None prints nothing.
+        as_json: Print no table: the caller prints what is returned, which is fit for JSON.
+
+    Returns:
+        {study: {"table": raw rows, "files": paths of what was written}}; an infinity is "inf", as in the ledger.
+
+    Raises:
+        UserError: An unknown format, no result at all, or two studies of the same name.
+    """
+    for name in sorted(formats - set(FORMATS)):
+        raise unknown("format", name, FORMATS)
+    studies: dict[Path, list[Result]] = {}
+    for result in read(paths):
+        studies.setdefault(result.folder.parent, []).append(result)
+    answer: dict[str, dict[str, Any]] = {}
+    for folder, results in studies.items():
+        if folder.name in answer:
+            raise UserError(f'two study folders are named "{folder.name}"; report one of them at a time.')
+        made = tables(results)
+        if console is not None and not as_json:
+            for table in made:
+                console.print(writers.rich_table(table, console.width))
+                console.print()
+        files = _write(folder.name, results, made, formats, folder / "report" if out is None else out / folder.name)
+        rows = [{name: _plain(value) for name, value in row.raw.items()} for table in made for row in table.rows]
+        answer[folder.name] = {"table": rows, "files": [str(path) for path in files]}
+    return answer
+
+
+def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats: set[str], out: Path) -> list[Path]:
+    if not formats:
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+    for table in made:
+        stem = "table" if len(made) == 1 else f"table-{table.name}"
+        for name in [name for name in FORMATS if name in formats and name in WRITERS]:
+            files.append(out / f"{stem}.{name}")
+            files[-1].write_text(WRITERS[name](table), encoding="utf-8")
+    drawn = _figures(results, made, out, formats) if formats & {"png", "svg"} else []
+    if "md" in formats:
+        files.append(out / "report.md")
+        files[-1].write_text(_page(study, made, drawn), encoding="utf-8")
+    return files + drawn
+
+
+def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
+    """A set of figures for each kind of task and data set, and for the timings."""
+    from rnnbench.report.figures import timing_figures, training_figures
+
+    train = [result for result in results if result.kind == "train"]
+    kinds = kind_of_data(train)
+    drawn = []
+    for data, kind in sorted(kinds.items()):
+        members = [result for result in train if result.data == data]
+        drawn += training_figures(kind, members, out, f"-{data}" if len(kinds) > 1 else "", formats)
+    if any(table.name == "timing" for table in made):
+        drawn += timing_figures([result for result in results if result.kind == "timing"], out, formats)
+    return drawn
+
+
+def _page(study: str, made: Sequence[Table], drawn: Sequence[Path]) -> str:
+    """Markdown with the tables and each figure once (SVG where there is one)."""
+    chosen = {path.stem: path.name for path in sorted(drawn)}  # .png sorts before .svg, which replaces it
+    parts = [f"# {study}", *map(writers.markdown, made)]
+    parts += [f"![{stem.replace('_', ' ')}]({name})" for stem, name in chosen.items()]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

@@ -1,0 +1,201 @@
+"""The figures of a study, each with its question as its title.
+
+Every function writes path.svg and/or path.png and returns the files; where the runs lack what it shows, none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
+from rnnbench.report.panels import gradient_flow as flow_panel
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import Group, group
+from rnnbench.report.style import GREY, LINES, Look, canvas, legend_below, length_axis, looks, plain_log_axis, save
+from rnnbench.report.tables import SCORES
+from rnnbench.report.timing_table import Timing, timings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Reference lines drawn for each kind of task, and what they are called there.
+REFERENCES = {
+    "text": {"unigram": "unigram", "ngram": "n-gram", "xz": "xz (adapts on the test part)"},
+    "series": {"persistence": "persistence", "seasonal_naive": "seasonal naive", "ridge": "ridge regression"},
+    "adding": {"guess": "guessing the mean"},
+}
+UNITS = {"bpc": "test bits per character", "mse": "test mean squared error"}
+SPEED = "throughput/tokens_per_second"
+
+
+def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
+    """All figures of one kind of task on one data set. suffix: ends the files' names, to tell data sets apart."""
+    groups = group(results)
+    metric = SCORES[kind][0][0]
+    name = metric.rsplit("/", 1)[-1]
+    written = score_against_length(kind, groups, folder / f"{name}_against_length{suffix}", formats)
+    written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
+    written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
+    written += throughput_against_length(groups, folder / f"throughput_against_length{suffix}", formats)
+    written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
+    return written + overview(kind, groups, folder / f"overview{suffix}", formats)
+
+
+def score_against_length(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """The task's score (bpc, mse) over T, with its reference lines."""
+    with canvas() as (figure, (axes,)):
+        if not _score(axes, kind, groups, _looks(groups)):
+            return []
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def gradient_flow(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """How much of the last step's loss reaches earlier states, at initialisation and at the end, side by side."""
+    with canvas(2) as (figure, (left, right)):
+        drawn = flow_panel(left, groups, _looks(groups), "init", "How far do gradients reach at first …")
+        drawn = flow_panel(right, groups, _looks(groups), "final", f"… and trained at {_trained(groups)}?") or drawn
+        if not drawn:
+            return []
+        bottom = min(left.get_ylim()[0], right.get_ylim()[0])
+        top = max(left.get_ylim()[1], right.get_ylim()[1])
+        left.set_ylim(bottom, top)
+        right.set_ylim(bottom, top)
+        legend_below(figure, max((left, right), key=lambda axes: len(axes.lines)))
+        return save(figure, path, formats)
+
+
+def half_life_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """The gradient's half-life over T, at initialisation and after training; ∞ at the upper edge: it does not decay."""
+    with canvas() as (figure, (axes,)):
+        drawn = False
+        for label, look in _looks(groups).items():
+            members = [g for g in groups if g.series == label]
+            for when, fill in (("init", "none"), ("final", look.color)):
+                found = [(g.seq_len, v) for g in members if (v := g.median(f"{when}/half_life")) is not None]
+                finite = [(length, value) for length, value in found if 0 < value < math.inf]
+                for length in [length for length, value in found if (length, value) not in finite]:
+                    at_the_edge(axes, length, "∞", look.color)
+                drawn = drawn or bool(finite)
+                style = look.line() | ({"linestyle": "none"} if when == "init" else {})
+                x, y = [length for length, _ in finite], [value for _, value in finite]
+                axes.plot(x, y, **style, markerfacecolor=fill, label=label if when == "final" else None)
+        if not drawn:
+            return []
+        lengths = sorted({g.seq_len for g in groups})
+        axes.plot(lengths, lengths, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="half-life = T")
+        axes.plot([], [], "o", color=GREY, markerfacecolor="none", label="at initialisation")
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        length_axis(axes, lengths)
+        axes.set_title("Does the memory of gradients grow with the length trained on?")
+        axes.set_ylabel("half-life (states), median over seeds")
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def throughput_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """Training tokens per second over T."""
+    with canvas() as (figure, (axes,)):
+        if not _speed(axes, groups, _looks(groups)):
+            return []
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """Validation score against tokens, a panel for each T (four at most, from the shortest to the longest)."""
+    lengths = sorted({g.seq_len for g in groups})
+    count = min(len(lengths), 4)
+    chosen = [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
+    name = SCORES[kind][0][0].rsplit("/", 1)[-1]
+    unit = UNITS[name].replace("test", "validation")
+    with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
+        drawn = False
+        for length, axes in zip(chosen, panels, strict=True):
+            title = f"Who learns faster? T = {length}" if length == chosen[0] else f"T = {length}"
+            members = [g for g in groups if g.seq_len == length]
+            drawn = learning(axes, members, _looks(groups), f"val/{name}", title, unit) or drawn
+            if axes is not panels[0]:
+                axes.sharey(panels[0])
+                axes.set_ylabel("")
+        if not drawn:
+            return []
+        legend_below(figure, max(panels, key=lambda axes: len(axes.lines)))
+        return save(figure, path, formats)
+
+
+def overview(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """Score, gradient flow (after training, else at initialisation) and throughput side by side."""
+    colors = _looks(groups)
+    with canvas(3, width=14.0) as (figure, (left, middle, right)):
+        drawn = _score(left, kind, groups, colors)
+        trained = flow_panel(middle, groups, colors, "final", f"How far do gradients reach? ({_trained(groups)})")
+        if not trained:
+            middle.clear()
+            trained = flow_panel(middle, groups, colors, "init", "How far do gradients reach at first?")
+        speed = _speed(right, groups, colors)
+        if not (drawn and trained and speed):
+            return []
+        legend_below(figure, left)
+        return save(figure, path, formats)
+
+
+def timing_figures(results: Sequence[Result], folder: Path, formats: set[str]) -> list[Path]:
+    """All figures of a throughput study."""
+    return timing_against_length(timings(results), folder / "timing_against_length", formats)
+
+
+def timing_against_length(found: Sequence[Timing], path: Path, formats: set[str]) -> list[Path]:
+    """Median time of a training step, its interquartile range as bars: colour by cell, line style by backend."""
+    found = [one for one in found if "step_ms" in one.numbers]
+    if not found:
+        return []
+    colors = looks([one.cell for one in found])
+    backends = sorted({str(one.backend) for one in found})
+    lines: dict[tuple[str, str], list[Timing]] = {}
+    for one in found:
+        lines.setdefault((one.cell, str(one.backend)), []).append(one)
+    with canvas() as (figure, (axes,)):
+        for (cell, backend), line in lines.items():
+            axes.errorbar(
+                [one.seq_len for one in line],
+                [one.numbers["step_ms"] for one in line],
+                yerr=[one.numbers.get("step_iqr_ms", 0.0) / 2 for one in line],
+                **colors[cell].line() | {"linestyle": LINES[backends.index(backend) % len(LINES)]},
+                capsize=3,
+                label=f"{cell}, {backend}",
+            )
+        length_axis(axes, sorted({one.seq_len for one in found}))
+        plain_log_axis(axes)
+        axes.set_title("How long does a training step take?")
+        axes.set_ylabel("ms a step (median, bars: IQR)")
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def _looks(groups: Sequence[Group]) -> dict[str, Look]:
+    return looks([g.series for g in groups])
+
+
+def _trained(groups: Sequence[Group]) -> str:
+    return f"T = {max(g.seq_len for g in groups)}"
+
+
+def _score(axes: Axes, kind: str, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
+    metric = SCORES[kind][0][0]
+    drawn = over_length(axes, groups, colors, metric, "Which cell, at which length?", UNITS[metric.rsplit("/", 1)[-1]])
+    if drawn:
+        reference_lines(axes, groups, metric, REFERENCES[kind])
+        lost_runs(axes, groups, colors)
+    return drawn
+
+
+def _speed(axes: Axes, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
+    drawn = over_length(axes, groups, colors, SPEED, "How fast does it train?", "tokens per second (thousand)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1e3:g}")
+    axes.set_ylim(0, 1.08 * max((value for g in groups for value in g.values(SPEED)), default=1.0))
+    return drawn

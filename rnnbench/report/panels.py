@@ -1,0 +1,166 @@
+"""What one set of axes shows: a score over length, a gradient-flow curve, a learning curve. `figures` composes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import INTERVAL_SEEDS, Group, student_interval
+from rnnbench.report.style import GREY, Look, length_axis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+When = Literal["init", "final"]
+#: Ratios below this are not drawn; the fits stop here too.
+SHOWN_DECADES = 12
+
+
+def over_length(
+    axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str
+) -> bool:
+    """The mean of a metric against T, a point a seed, and a band from five seeds; False where nothing has it."""
+    drawn = False
+    for label, look in looks.items():
+        members = [g for g in groups if g.series == label]
+        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
+        drawn = drawn or bool(found)
+        axes.plot([length for length, _ in found], [e.mean for _, e in found], **look.line(), label=label)
+        for length, e in found:
+            axes.plot([length] * len(e.values), e.values, ".", color=look.color, alpha=0.45, markersize=5)
+        band = [(length, e.low, e.high) for length, e in found if e.low is not None and e.high is not None]
+        if band:
+            lengths, low, high = zip(*band, strict=True)
+            axes.fill_between(lengths, low, high, color=look.color, alpha=0.15, linewidth=0)
+    length_axis(axes, sorted({g.seq_len for g in groups}))
+    axes.set_title(title)
+    axes.set_ylabel(unit)
+    return drawn
+
+
+def lost_runs(axes: Axes, groups: Sequence[Group], looks: dict[str, Look]) -> None:
+    """A cross at the upper edge over each T at which a line lost runs to divergence or failure."""
+    hurt = [g for g in groups if len(g.done) < len(g.results)]
+    for g in hurt:
+        at_the_edge(axes, g.seq_len, "×", looks[g.series].color)
+    if hurt:
+        axes.plot([], [], "x", color=GREY, label="lost runs")
+
+
+def at_the_edge(axes: Axes, length: int, mark: str, color: str) -> None:
+    """A mark at the upper edge over a T, beside those that are there already."""
+    from matplotlib.transforms import blended_transform_factory
+
+    beside = sum(text.get_text() in "×∞" and getattr(text, "xy", (None,))[0] == length for text in axes.texts)
+    edge = blended_transform_factory(axes.transData, axes.transAxes)
+    axes.annotate(
+        mark,
+        (length, 0.96),
+        (11 * beside, 0),
+        edge,
+        "offset points",
+        color=color,
+        size=15,
+        weight="bold",
+        ha="center",
+        va="center",
+    )
+
+
+def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dict[str, str]) -> None:
+    """A dashed grey line, named on it, for each reference; one far from the scores stands in the legend instead."""
+    suffix = metric.rsplit("/", 1)[-1]
+    scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
+    low, high = min(scores), max(scores)
+    reach = 1.5 * max(high - low, 0.05 * abs(high))
+    style: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
+    for name, label in names.items():
+        by_length = {g.seq_len: v for g in groups for r in g.results if (v := r.number(f"reference/{name}_{suffix}"))}
+        if not by_length:
+            continue
+        lengths = sorted(by_length)
+        values = [by_length[length] for length in lengths]
+        if max(values) > high + reach or min(values) < low - reach:
+            axes.plot([], [], **style, label=f"{label} {values[-1]:.3g} (off the scale)")
+            continue
+        axes.plot(lengths, values, **style) if len(lengths) > 1 else axes.axhline(values[0], **style)
+        below = values[-1] < (low + high) / 2
+        offset, edge = ((0, -3), "top") if below else ((0, 3), "bottom")
+        place: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": edge}
+        axes.annotate(label, (lengths[-1], values[-1]), **place, fontsize=9, color=GREY)
+    axes.margins(y=0.14)
+
+
+def longest(groups: Sequence[Group]) -> dict[str, Group]:
+    """The group of the largest T on each line of a figure."""
+    out: dict[str, Group] = {}
+    for g in sorted(groups, key=lambda g: g.seq_len):
+        out[g.series] = g
+    return out
+
+
+def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], when: When, title: str) -> bool:
+    """log₁₀ G(k)/G(0) against lag k, the mean over seeds, at each line's longest T; False where there is no curve."""
+    import numpy as np
+
+    drawn = False
+    lowest, highest = -1.0, 0.0
+    for label, g in longest(groups).items():
+        curves = [curve for r in g.done if (curve := r.curve(f"{when}/gradient_flow")) is not None]
+        curves = [(curve - curve[0]) / math.log(10) for curve in curves if np.isfinite(curve[0])]
+        if not curves:
+            continue
+        drawn = True
+        stacked = np.stack([curve[: min(map(len, curves))] for curve in curves])
+        lags = np.arange(stacked.shape[1])
+        look = looks[label]
+        lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
+        axes.plot(lags, stacked.mean(0), color=look.color, linestyle=look.linestyle, label=label)
+        _spread(axes, lags.astype(float), stacked, look)
+    axes.set_title(title)
+    axes.set_xlabel("lag k (states back from the loss)")
+    axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
+    axes.set_ylim(max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES))
+    return drawn
+
+
+def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str) -> bool:
+    """A validation score against the tokens seen, the mean over seeds; False where no history has it."""
+    import numpy as np
+
+    drawn = False
+    for g in groups:
+        histories = [points for result in g.done if (points := _validations(result, metric))]
+        if not histories:
+            continue
+        drawn = True
+        look = looks[g.series]
+        shared = min(map(len, histories))
+        tokens = np.array([x for x, _ in histories[0][:shared]]) / 1e6
+        scores = np.array([[y for _, y in points[:shared]] for points in histories])
+        axes.plot(tokens, scores.mean(0), **look.line(), markevery=max(shared // 8, 1), label=g.series)
+        _spread(axes, tokens, scores, look)
+    axes.set_title(title)
+    axes.set_xlabel("tokens seen (million)")
+    axes.set_ylabel(unit)
+    return drawn
+
+
+def _validations(result: Result, metric: str) -> list[tuple[float, float]]:
+    data = result.run["data"]
+    per_step = data["seq_len"] * data.get("batch_size", 1)
+    rows = [row for row in result.history() if isinstance(row.get(metric), int | float) and math.isfinite(row[metric])]
+    return [(float(row.get("tokens", row["step"] * per_step)), float(row[metric])) for row in rows]
+
+
+def _spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
+    """Around a mean: a 95 % band from five seeds, each seed's thin line below. y: (seeds, points)."""
+    if len(y) >= INTERVAL_SEEDS:
+        low, high = zip(*(student_interval(column) for column in y.T.tolist()), strict=True)
+        axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
+    elif len(y) > 1:
+        axes.plot(x, y.T, color=look.color, linestyle=look.linestyle, linewidth=0.7, alpha=0.5)

@@ -1,0 +1,179 @@
+"""What the ledger holds: every ``result.json`` below some folders, as `Result` records. Read only, without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rnnbench.config import CellConfig
+from rnnbench.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Metric = float | int | str | None
+STATUSES = ("done", "diverged", "failed")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished job of the ledger.
+
+    Args:
+        folder: The run's folder.
+        id: The run's name.
+        kind: train, or timing.
+        status: done, diverged or failed.
+        run: The configuration as nested plain values.
+        metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
+        environment: Commit, versions, device, threads, backend.
+        seconds: Wall time of the job.
+        error: One line on what went wrong (failed only).
+    """
+
+    folder: Path
+    id: str
+    kind: str
+    status: str
+    run: Mapping[str, Any]
+    metrics: Mapping[str, Metric]
+    environment: Mapping[str, Any]
+    seconds: float
+    error: str | None
+    curves: str | None
+
+    @property
+    def study(self) -> str:
+        """The name of the folder that holds the run's."""
+        return self.folder.parent.name
+
+    @property
+    def done(self) -> bool:
+        """Whether its metrics may enter a mean."""
+        return self.status == "done"
+
+    @property
+    def cell(self) -> str:
+        """The label of a training run's cell: ``lstm`` or ``lstm(forget_bias=3.0)``."""
+        return CellConfig.parse(self.run["cell"]).label
+
+    @property
+    def data(self) -> str:
+        """The label of a training run's data: its name, or the stem of the user's file."""
+        data = self.run["data"]
+        return Path(data["path"]).stem if data.get("path") else str(data.get("name"))
+
+    @property
+    def seq_len(self) -> int:
+        """Sequence length T."""
+        return int(self.run["data"]["seq_len"] if self.kind == "train" else self.run["seq_len"])
+
+    def number(self, name: str) -> float | None:
+        """A metric as a float (it may be infinite); None where it is missing, not a number or NaN."""
+        value = self.metrics.get(name)
+        if isinstance(value, str | None) or math.isnan(value):
+            return None
+        return float(value)
+
+    def curve(self, name: str) -> NDArray[np.float64] | None:
+        """An array of ``curves.npz`` (nothing is unpickled), such as init/gradient_flow: (K+1,); None if absent."""
+        if self.curves is None:
+            return None
+        import numpy as np
+
+        try:
+            with np.load(self.folder / self.curves, allow_pickle=False) as arrays:
+                return np.asarray(arrays[name], dtype=np.float64) if name in arrays else None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            _warn(self.folder / self.curves, error)
+            return None
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """The rows of ``history.jsonl`` in order; a line cut off by a crash is left out."""
+        try:
+            lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield {key: _number(value) for key, value in row.items()}
+
+
+def read(paths: list[Path]) -> list[Result]:
+    """Every finished job below the given folders (a runs folder, a study's or a run's), by study and id.
+
+    An unreadable ``result.json`` is skipped with one line on stderr.
+
+    Raises:
+        UserError: A folder does not exist, or there is no result below any of them.
+    """
+    results: dict[Path, Result] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise UserError(f"{path} is not a folder; give a runs folder, a study's folder or a run's folder.")
+        for folder in _run_folders(path.resolve()):
+            if folder in results:
+                continue
+            try:
+                results[folder] = _parse(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError, KeyError, AttributeError, UserError) as error:
+                _warn(folder / "result.json", error)
+    if not results:
+        where = ", ".join(map(str, paths))
+        raise UserError(f"no finished run below {where}; expected <study>/<run>/result.json: train something first.")
+    return sorted(results.values(), key=lambda result: (str(result.folder.parent), result.id))
+
+
+def _run_folders(top: Path) -> Iterator[Path]:
+    """The folders that hold a result.json; what is inside a run's folder (checkpoints, wandb) is not searched."""
+    for folder, below, files in os.walk(top):
+        if "result.json" in files:
+            below.clear()
+            yield Path(folder)
+
+
+def _parse(folder: Path, values: Any) -> Result:
+    """A Result whose every derived property works, or an exception that says what is wrong."""
+    if values["status"] not in STATUSES:
+        raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
+    result = Result(
+        folder=folder,
+        id=str(values["id"]),
+        kind=str(values["kind"]),
+        status=values["status"],
+        run=values["run"],
+        metrics={str(key): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()},
+        environment=dict(values.get("environment") or {}),
+        seconds=float(values.get("seconds") or 0.0),
+        error=values.get("error"),
+        curves=values.get("curves"),
+    )
+    if result.kind == "train":
+        _ = result.cell, result.data, result.seq_len
+    elif result.kind == "timing":
+        _ = result.seq_len, [CellConfig.parse(cell) for cell in result.run["cells"]]
+    else:
+        raise ValueError(f'kind must be "train" or "timing", got {result.kind!r}')
+    return result
+
+
+def _number(value: Any) -> Any:
+    """The floats that JSON has no way to write."""
+    return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
+
+
+def _warn(path: Path, error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)

@@ -1,0 +1,207 @@
+"""What several seeds say together: groups of runs, means with their intervals, and the verdict on gradient flow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from rnnbench.report.results import Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Below this many seeds no interval is shown: the points are instead.
+INTERVAL_SEEDS = 5
+#: Curves are fitted until G(k)/G(0) falls below this: what follows is rounding.
+FLOOR = math.log(1e-12)
+#: The plain cells, in the order in which every table and legend has them; others follow by name.
+CELL_ORDER = ("rnn", "lstm", "gru")
+
+Verdict = Literal["vanishing", "preserved", "exploding"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds. values: one a seed. low, high: the 95 % Student-t interval, None below five seeds."""
+
+    values: tuple[float, ...]
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval's width."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only by their seed.
+
+    Args:
+        cell: Label of the cell.
+        data: Label of the data.
+        seq_len: Sequence length T.
+        extras: What else tells this group from others of the same cell, data and T: dotted name to value.
+        results: All of its runs, whatever became of them.
+    """
+
+    cell: str
+    data: str
+    seq_len: int
+    extras: tuple[tuple[str, Any], ...]
+    results: tuple[Result, ...]
+
+    @property
+    def done(self) -> tuple[Result, ...]:
+        """The runs whose metrics count."""
+        return tuple(result for result in self.results if result.done)
+
+    @property
+    def series(self) -> str:
+        """The name of the line it belongs to in a figure over T: the cell's label, and what else varies."""
+        extras = ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in self.extras)
+        return f"{self.cell}, {extras}" if extras else self.cell
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of each run that is done and has it."""
+        return [value for result in self.done if (value := result.number(metric)) is not None]
+
+    def estimate(self, metric: str) -> Estimate | None:
+        """Mean and interval of a metric over the runs that are done; None where none has it."""
+        return estimate(self.values(metric))
+
+    def median(self, metric: str) -> float | None:
+        """Median over the runs that are done: what a half-life needs, which may be infinite for a seed."""
+        values = sorted(self.values(metric))
+        if not values:
+            return None
+        low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
+        return low if low == high else (low + high) / 2
+
+    def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
+        """The verdict on the gradient-flow curves of the runs that are done."""
+        curves = [curve for result in self.done if (curve := result.curve(f"{when}/gradient_flow")) is not None]
+        return verdict(curves, self.seq_len)
+
+
+def group(results: Iterable[Result]) -> list[Group]:
+    """Training runs by cell, data, T and whatever else varies among runs of the same three, over seeds.
+
+    A setting that merely follows T (a batch size that keeps B·T constant) is not an extra.
+    """
+    coarse: dict[tuple[str, str, int], list[tuple[Result, dict[str, Any]]]] = {}
+    for result in results:
+        ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
+        settings = flat(result.run) | {key: value for key, value in ran.items() if value is not None}
+        settings = {key: value for key, value in settings.items() if key != "seed" and key.split(".")[0] != "cell"}
+        coarse.setdefault((result.cell, result.data, result.seq_len), []).append((result, settings))
+    extras = varying([settings for _, settings in members] for members in coarse.values())
+    fine: dict[tuple[Any, ...], list[Result]] = {}
+    for key, members in coarse.items():
+        for result, settings in members:
+            fine.setdefault((*key, tuple((name, settings.get(name)) for name in extras)), []).append(result)
+    groups = [
+        Group(cell, data, seq_len, extra, tuple(sorted(members, key=lambda r: int(r.run.get("seed", 0)))))
+        for (cell, data, seq_len, extra), members in fine.items()
+    ]
+    return sorted(groups, key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), [_sortable(v) for _, v in g.extras]))
+
+
+def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:
+    """The names whose value is not the same throughout some block, sorted; a setting that some lack varies nothing."""
+    names: set[str] = set()
+    for settings in blocks:
+        for name in {name for one in settings for name in one} - names:
+            if len({repr(one[name]) for one in settings if name in one}) > 1:
+                names.add(name)
+    return sorted(names)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names: ``{"data": {"seq_len": 64}}`` → ``{"data.seq_len": 64}``."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = tuple(map(str, value)) if isinstance(value, list) else value
+    return out
+
+
+def cell_name(label: str) -> str:
+    """The cell's name at the beginning of a label: lstm of ``lstm(forget_bias=3.0)`` and of ``lstm, lr=0.01``."""
+    return label.split("(", 1)[0].split(",", 1)[0]
+
+
+def cell_rank(label: str) -> tuple[int, str]:
+    """Sorts the plain cells first, a cell's variants behind it."""
+    name = cell_name(label)
+    return CELL_ORDER.index(name) if name in CELL_ORDER else len(CELL_ORDER), label
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean and, from five values up, the 95 % Student-t interval of the mean; None of no values."""
+    if not values:
+        return None
+    mean = math.fsum(values) / len(values)
+    low = high = None
+    if len(values) >= INTERVAL_SEEDS and math.isfinite(mean):
+        low, high = student_interval(values)
+    return Estimate(tuple(values), mean, low, high)
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % Student-t interval of the mean of at least two finite values."""
+    from scipy.special import stdtrit  # the t distribution's quantile; scipy.stats takes a second to import
+
+    n = len(values)
+    mean = math.fsum(values) / n
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def slope(curve: NDArray[np.float64]) -> float:
+    """Least-squares slope of log G(k), in nats a lag, over the lags until G(k)/G(0) < 1e−12.
+
+    Args:
+        curve: (K+1,) natural log of G at lag 0 … K, K ≥ 1.
+    """
+    import numpy as np
+
+    relative = np.maximum(curve - curve[0], 100 * FLOOR)  # a gradient of exactly zero has no logarithm
+    below = np.flatnonzero(relative < FLOOR)
+    length = max(2, int(below[0])) if below.size else relative.size
+    lags = np.arange(length) - (length - 1) / 2
+    return float(lags @ relative[:length] / (lags @ lags))
+
+
+def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | None:
+    """Whether gradients vanish, explode or are preserved over a length; None with fewer than two usable curves.
+
+    With γ the slope of log G and δ = ln 2 / T: vanishing if the 95 % interval of γ over seeds lies below −δ, exploding
+    if it lies above δ, else preserved.
+
+    Args:
+        curves: One (K+1,) array of natural logs of G a seed.
+        seq_len: T.
+    """
+    import numpy as np
+
+    usable = [curve for curve in curves if curve.size > 1 and np.isfinite(curve[0]) and not np.isnan(curve).any()]
+    slopes = [slope(curve) for curve in usable]
+    if len(slopes) < 2:
+        return None
+    low, high = student_interval(slopes)
+    delta = math.log(2) / seq_len
+    return "vanishing" if high < -delta else "exploding" if low > delta else "preserved"
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    number = isinstance(value, int | float)
+    return (0, float(value), "") if number else (1, 0.0, str(value))

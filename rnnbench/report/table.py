@@ -1,0 +1,102 @@
+"""A table as data: raw numbers for machines, formatted entries for people. What it says is decided in `tables`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        key: Names its entries in a row.
+        title: The header, with the unit.
+        importance: Where room is short the column with the highest number goes first; 0 always stays.
+        left: Words stand left, numbers right.
+    """
+
+    key: str
+    title: str
+    importance: int = 0
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table. raw: the numbers behind it; text: an entry for each column's key; bold: keys set in bold."""
+
+    raw: Mapping[str, Any]
+    text: Mapping[str, str]
+    bold: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, with what must be known to read it.
+
+    Args:
+        name: What kind of runs it holds: text, series, adding or timing.
+        columns: From left to right.
+        rows: One a group of runs.
+        references: Lines to measure them against (uniform, persistence, …), set below the rows.
+        notes: Footnotes, each with the key of the column that it explains.
+        caption: Study, budget, seeds, device, commit, and the command that makes it.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    caption: str = ""
+
+    def without_empty_columns(self) -> Table:
+        """Less the columns in which no row and no reference has an entry."""
+        lines = (*self.rows, *self.references)
+        filled = {key for line in lines for key, entry in line.text.items() if entry not in ("", MISSING)}
+        return dataclasses.replace(self, columns=tuple(column for column in self.columns if column.key in filled))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number to so many significant digits, without exponents where it is readable: 2.213, 15 300, 3.1e-07, ∞."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if exponent < -4 or exponent > 9:
+        return f"{value:.{max(digits - 2, 0)}e}"
+    decimals = max(digits - 1 - exponent, 0)
+    text = f"{round(value, digits - 1 - exponent):,.{decimals}f}"
+    return text.replace(",", "\u202f")  # a narrow no-break space between thousands
+
+
+def count(value: float | None) -> str:
+    """A whole number in full (72 192); what is none (a median between two counts) to three digits."""
+    if value is None or not float(value).is_integer():
+        return number(value, 3)
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def with_interval(mean: float, half_width: float) -> str:
+    """``2.213 ± 0.012``: the half-width to two digits, the mean to the same decimals."""
+    if half_width <= 0 or not math.isfinite(half_width):
+        return number(mean)
+    decimals = min(max(1 - math.floor(math.log10(half_width)), 0), 6)
+    return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
+
+
+def with_points(mean: float, values: tuple[float, ...]) -> str:
+    """``2.213 (2.201 2.225)``: the mean, and each seed's value where there are at least two."""
+    if len(values) < 2:
+        return number(mean)
+    return f"{number(mean)} ({' '.join(number(value) for value in sorted(values))})"

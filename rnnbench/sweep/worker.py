@@ -1,0 +1,109 @@
+"""One job in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rnnbench.config import Run
+from rnnbench.errors import UserError
+from rnnbench.ledger import Busy, Entry
+from rnnbench.sweep.study import Job
+
+#: What a worker tells its launcher: ("progress", done, total, what), then at last ("end", status, sentence).
+Message = tuple[Any, ...]
+
+
+def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None:
+    """Do a job and say how it went. What it prints goes to ``log.txt`` in its folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's business
+    threading.Thread(target=_die_with_launcher, args=(pipe,), daemon=True).start()
+    entry = Entry(root, study, job.id)
+    begin = time.monotonic()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        _redirect_output(entry)
+        result = execute(job, root, study, wandb, lambda done, total, what: pipe.send(("progress", done, total, what)))
+        pipe.send(("end", result["status"], ""))
+    except Busy as error:
+        pipe.send(("end", "busy", str(error)))
+    except UserError as error:
+        # The input or the machine, not the run: nothing is recorded, so the run is tried again once it is mended.
+        pipe.send(("end", "refused", str(error)))
+    except Exception as error:
+        trace = traceback.format_exc()
+        print(trace, file=sys.stderr)
+        sentence = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".strip()
+        entry.finish(
+            {
+                "id": job.id,
+                "kind": job.kind,
+                "status": "failed",
+                "run": job.to_dict(),
+                "metrics": {},
+                "curves": None,
+                "environment": {},
+                "started": started,
+                "seconds": time.monotonic() - begin,
+                "error": sentence,
+                "traceback": trace,
+            }
+        )
+        pipe.send(("end", "failed", sentence))
+
+
+def execute(job: Job, root: Path, study: str, wandb: str, progress: Any) -> dict[str, Any]:
+    """Do a job of either kind and return its result."""
+    if isinstance(job, Run):
+        from rnnbench.train import train
+
+        return train(job, root, study, wandb, progress)
+    from rnnbench.throughput.measure import measure
+
+    return measure(job, root, study, progress)
+
+
+def prepare(job: Job) -> None:
+    """What many runs share and one should make: the text in the cache, its reference lines."""
+    if isinstance(job, Run):
+        from rnnbench.data.datamodule import SequenceDataModule
+
+        data = SequenceDataModule(job.data, job.seed)
+        data.setup()
+        data.references()
+
+
+def prepare_in_process(job: Job, pipe: Connection) -> None:
+    """`prepare`, with the outcome sent through a pipe."""
+    try:
+        prepare(job)
+        pipe.send(("end", "done", ""))
+    except UserError as error:
+        pipe.send(("end", "refused", str(error)))
+
+
+def _redirect_output(entry: Entry) -> None:
+    from rnnbench.ledger import friendly
+
+    with friendly(entry.folder):
+        entry.folder.mkdir(parents=True, exist_ok=True)
+        log = os.open(entry.path("log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _die_with_launcher(pipe: Connection) -> None:
+    """The launcher never sends anything: when its end closes, it is gone, and an orphan would fight its successor."""
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
+        os._exit(1)

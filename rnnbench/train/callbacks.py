@@ -1,0 +1,128 @@
+"""What happens around the steps of a run: clock, progress report, checkpoint to resume from, history."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import Logger
+
+from rnnbench.ledger import Entry, friendly
+from rnnbench.modules.sequence import SequenceModule
+from rnnbench.tracking import WandbMirror
+
+#: Called with (steps done, steps in all, what is being done).
+Progress = Callable[[int, int, str], None]
+
+
+class LedgerLogger(Logger):
+    """Lightning's logger interface onto the ledger's history, and through it onto Weights & Biases."""
+
+    def __init__(self, entry: Entry, mirror: WandbMirror) -> None:
+        super().__init__()
+        self.entry, self.mirror = entry, mirror
+
+    @property
+    def name(self) -> str:
+        return self.entry.study
+
+    @property
+    def version(self) -> str:
+        return self.entry.id
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: `run.yaml` has them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        row = {"step": step, **{key: value for key, value in metrics.items() if key != "epoch"}}
+        self.entry.append(row)
+        self.mirror.row(row)
+
+
+class Clock(L.Callback):
+    """Step times, free of validation and checkpoints.
+
+    On a CPU each step is timed. A GPU runs behind the host, so there the time of a stretch of steps between two
+    synchronisations is shared out among them.
+    """
+
+    def __init__(self, every: int = 20) -> None:
+        self.every = every
+        self.seconds: list[float] = []
+        self._begin = 0.0
+        self._stretch = 0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._stretch == 0:
+            self._begin = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._stretch += 1
+        if pl_module.device.type == "cuda":
+            # Validation comes after this hook: never let a stretch reach over it.
+            if self._stretch < self.every and (batch_idx + 1) % int(trainer.val_check_batch or 1):
+                return
+            torch.cuda.synchronize()
+        self.seconds += [(time.perf_counter() - self._begin) / self._stretch] * self._stretch
+        self._stretch = 0
+
+    def median(self) -> float:
+        """Seconds a step, the first tenth (warm-up) left out."""
+        steady = self.seconds[len(self.seconds) // 10 :]
+        return float(np.median(steady)) if steady else float("nan")
+
+
+class Reporter(L.Callback):
+    """Tells the launcher how far the run is, a few times a second at the most."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total = progress, total
+        self._last = 0.0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if now - self._last > 0.25:
+            self._last = now
+            self.progress(trainer.global_step, self.total, "train")
+
+
+class ResumePoint(L.Callback):
+    """Saves where to go on from, every few seconds, never costing more than a fiftieth of the time.
+
+    Not Lightning's ModelCheckpoint: that one counts steps, and a step takes from a millisecond to a minute here. Where
+    a validation or a row of the history is still due after the batch, the next batch is waited for, so that a resumed
+    run neither skips nor repeats it.
+    """
+
+    def __init__(self, path: Path, seconds: float = 5.0) -> None:
+        self.path, self.seconds = path, seconds
+        self._last = time.monotonic()
+        self._cost = 0.0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        begin = time.monotonic()
+        if begin - self._last < max(self.seconds, 50 * self._cost):
+            return
+        assert isinstance(pl_module, SequenceModule)
+        if pl_module.row_due or (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0:
+            return
+        part = self.path.with_name(self.path.name + ".part")
+        with friendly(self.path.parent):
+            trainer.save_checkpoint(part)
+            part.replace(self.path)
+        self._last = time.monotonic()
+        self._cost = self._last - begin

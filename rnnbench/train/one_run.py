@@ -1,0 +1,275 @@
+"""One Run, from its config to its `result.json`."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from rnnbench import machine
+from rnnbench.backends.dispatch import backend_name
+from rnnbench.config import Run
+from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.source import Part
+from rnnbench.data.task import Batch
+from rnnbench.errors import UserError
+from rnnbench.ledger import CHECKPOINT, CURVES, WEIGHTS, Entry, write_atomic
+from rnnbench.modules.by_cell import module_for
+from rnnbench.modules.metrics import HEADLINE
+from rnnbench.modules.sequence import SequenceModule
+from rnnbench.probes import flops_per_token, measure_gradient_flow
+from rnnbench.tracking import WandbMirror
+from rnnbench.train.callbacks import Clock, LedgerLogger, Progress, Reporter, ResumePoint
+
+
+def train(
+    run: Run,
+    root: Path,
+    study: str = "single",
+    wandb: str = "offline",
+    progress: Progress = lambda done, total, what: None,
+    threads: int = 1,
+    checkpoint_seconds: float = 5.0,
+) -> dict[str, Any]:
+    """Train, measure and record one run; a run that is finished already is only read.
+
+    Args:
+        run: What to do.
+        root: The runs folder; everything is written below ``root/study/run.id``.
+        study: The study the run belongs to.
+        wandb: offline, online or disabled.
+        progress: Told how far the run is.
+        threads: Intra-op threads.
+        checkpoint_seconds: Time between checkpoints to resume from.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        UserError: bad input. Busy: another process is at work on this run.
+    """
+    entry = Entry(root, study, run.id)
+    if (known := entry.result()) is not None:
+        return known
+    machine.prepare(threads)
+    _quieten()
+    device = machine.resolve_device(run.device)
+    # Built before the folder: a data set that is not there or a cell that does not exist leaves nothing behind.
+    data = SequenceDataModule(run.data, run.seed, run.steps, run.budget.val_tokens)
+    data.setup()
+    torch.manual_seed(run.seed)
+    module = module_for(run, data.task).to(device)
+    with entry.opened(run.to_dict()):
+        if (known := entry.result()) is not None:
+            return known
+        return _recorded(run, entry, data, module, device, wandb, progress, checkpoint_seconds)
+
+
+def _recorded(
+    run: Run,
+    entry: Entry,
+    data: SequenceDataModule,
+    module: SequenceModule,
+    device: str,
+    wandb: str,
+    progress: Progress,
+    checkpoint_seconds: float,
+) -> dict[str, Any]:
+    started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    environment = machine.environment(device) | {
+        "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
+        "data_sha256": data.fingerprint,
+    }
+    metrics: dict[str, Any] = _constants(run, module, data)
+    curves: dict[str, Any] = {}
+    module.provenance = {"data_sha256": data.fingerprint}
+    progress(0, run.steps, "probe")
+    _probe("init", run, module, data, metrics, curves)
+
+    resume = _resume_point(entry, data.fingerprint)
+    mirror = WandbMirror()
+    mirror.open(entry.folder, entry.study, entry.id, run.to_dict(), wandb)
+    mirror.rows(entry.rewind(_step_of(resume)))
+    clock = Clock()
+    if run.steps:
+        trainer = _trainer(run, entry, device, mirror, [clock, Reporter(progress, run.steps),
+                           ResumePoint(entry.path(CHECKPOINT), checkpoint_seconds)])  # fmt: skip
+        with machine.PeakMemory(device) as peak:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        metrics["memory/peak_mib"] = peak.mib()
+        metrics |= _speed(run, clock, module)
+        curves["grad_norm"] = module.gradient_norms().numpy()
+    module.to(device)
+
+    if module.diverged:
+        status = "diverged"
+    else:
+        progress(run.steps, run.steps, "evaluate")
+        metrics |= _evaluate(module, data, device)
+        if run.steps:
+            _probe("final", run, module, data, metrics, curves)
+        status = "diverged" if _worse_than_guessing(metrics, module) and run.steps else "done"
+    _save_weights(entry, run, module, data)
+    entry.write_curves(curves)
+    result = {
+        "id": entry.id,
+        "kind": run.kind,
+        "status": status,
+        "run": run.to_dict(),
+        "metrics": metrics,
+        "curves": CURVES,
+        "environment": environment,
+        "started": started,
+        "seconds": time.monotonic() - begin,
+    }
+    mirror.finish(metrics | {"status": status}, curves)
+    entry.finish(result)
+    return result
+
+
+def _trainer(run: Run, entry: Entry, device: str, mirror: WandbMirror, callbacks: list[L.Callback]) -> L.Trainer:
+    """A lean Trainer: no bar, no summary, no sanity check, nothing written outside the run's folder."""
+    return L.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        max_steps=run.steps,
+        max_epochs=1,
+        val_check_interval=max(1, run.steps // run.budget.evals),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=LedgerLogger(entry, mirror),
+        log_every_n_steps=run.steps + 1,  # the module sends its own rows
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=entry.folder,
+    )
+
+
+def _constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dict[str, Any]:
+    """What is known before the first step: sizes, costs, and the figures a fool would get."""
+    return {
+        "model/parameters": sum(p.numel() for p in module.model.parameters()),
+        "model/recurrent_parameters": sum(p.numel() for p in module.model.layers.parameters()),
+        "model/state_size": module.model.state_size,
+        "model/flops_per_token": flops_per_token(module.model, data.task),
+        **{f"reference/{name}": value for name, value in data.references().items()},
+    }
+
+
+def _probe(
+    when: str,
+    run: Run,
+    module: SequenceModule,
+    data: SequenceDataModule,
+    metrics: dict[str, Any],
+    curves: dict[str, Any],
+) -> None:
+    """Gradient flow on the fixed probe batch."""
+    if not run.probes.gradient_flow:
+        return
+    batch = data.probe_batch(run.probes.seq_len, run.probes.batch_size)
+    batch = Batch(batch.x.to(module.device), batch.y.to(module.device))
+    flow = measure_gradient_flow(module.model, batch, data.task)
+    curves[f"{when}/gradient_flow"], curves[f"{when}/gradient_flow_sd"] = flow.mean, flow.sd
+    metrics |= {f"{when}/{name}": value for name, value in flow.scalars().items()}
+
+
+def _speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
+    """Throughput of the training step and the gradient norms before clipping."""
+    seconds = clock.median()
+    norms = module.gradient_norms()
+    clip = run.optim.clip
+    return {
+        "throughput/step_ms": 1e3 * seconds,
+        "throughput/tokens_per_second": run.data.batch_size * run.data.seq_len / seconds,
+        "throughput/train_seconds": sum(clock.seconds),
+        "grad_norm/median": float(norms.median()),
+        "grad_norm/max": float(norms.max()),
+        "grad_norm/clipped_share": float((norms > clip).float().mean()) if clip else 0.0,
+    }
+
+
+def _evaluate(module: SequenceModule, data: SequenceDataModule, device: str) -> dict[str, Any]:
+    """Every part by stateful evaluation; for text the stateless figures of validation and test beside it."""
+    tester = L.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    ways: list[tuple[Part, bool]] = [("train", True), ("val", True), ("test", True)]
+    if data.task.stateful:
+        ways += [("val", False), ("test", False)]
+    figures = {}
+    for part, stateful in ways:
+        batches: Iterable[Batch] = data.evaluation(part, stateful)
+        (found,) = tester.test(module, dataloaders=batches, verbose=False)
+        for name, value in found.items():
+            figures[name.replace("test/", f"{part}/", 1) + ("" if stateful else "_stateless")] = value
+    return figures
+
+
+def _worse_than_guessing(metrics: dict[str, Any], module: SequenceModule) -> bool:
+    """Validation that is NaN, or for text worse than the unigram, is a divergence (protocol: failures count)."""
+    value = metrics[f"val/{HEADLINE[module.task.kind]}"]
+    return not value < metrics.get("reference/unigram_bpc_val", float("inf"))
+
+
+def _resume_point(entry: Entry, fingerprint: str) -> Path | None:
+    """The checkpoint of an interrupted run, vetted: opened as plain tensors, never unpickled.
+
+    Raises:
+        UserError: it cannot be read so, or belongs to other data.
+    """
+    path = entry.path(CHECKPOINT)
+    if not path.exists():
+        return None
+    saved = load_tensors(path)
+    if not isinstance(saved, dict) or "rnnbench" not in saved or "global_step" not in saved:
+        raise UserError(f"{path} is not a checkpoint of rnnbench; delete it to start the run anew.")
+    if saved["rnnbench"].get("data_sha256") != fingerprint:
+        raise UserError(f"{path} belongs to other data (the file has changed since); delete it to start the run anew.")
+    return path
+
+
+def load_tensors(path: Path) -> Any:
+    """`torch.load` of tensors and plain values alone; a file with anything else in it is refused, not executed."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(
+            f"{path} was refused: damaged, or more than tensors; it was not executed; delete it to start anew."
+        ) from None
+
+
+def _step_of(path: Path | None) -> int:
+    return 0 if path is None else int(load_tensors(path)["global_step"])
+
+
+def _save_weights(entry: Entry, run: Run, module: SequenceModule, data: SequenceDataModule) -> None:
+    import io
+
+    vocabulary = data.vocabulary
+    buffer = io.BytesIO()
+    symbols = list(vocabulary.symbols) if vocabulary is not None else None
+    torch.save({"model": module.model.state_dict(), "vocabulary": symbols}, buffer)
+    write_atomic(entry.path(WEIGHTS), buffer.getvalue())
+
+
+def _quieten() -> None:
+    """Lightning's tips and deprecation notices are for us, not for the people who run a benchmark."""
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+    warnings.filterwarnings("ignore", message=r".*(LeafSpec|isinstance\(treespec|litlogger).*")

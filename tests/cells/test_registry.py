@@ -1,0 +1,74 @@
+"""A cell is declared once and is then known everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnnbench.backends import BACKENDS, Request, run
+from rnnbench.cells import AffineCell, cell_names, make_cell, register_cell, registry
+from rnnbench.errors import UserError
+
+
+@pytest.fixture
+def leaky() -> Iterator[str]:
+    """A third party's cell, registered for one test."""
+
+    @register_cell("leaky")
+    class Leaky(AffineCell):
+        """s' = a·s + (1 − a)·W x."""
+
+        paper = "nobody 2026"
+
+        def __init__(self, input_size: int, hidden_size: int, a: float = 0.5, mode: Literal["x", "y"] = "x") -> None:
+            super().__init__(input_size, hidden_size)
+            self.a = a
+            self.weight = nn.Parameter(torch.empty(hidden_size, input_size))
+            self.reset_parameters()
+
+        def drive(self, x: Tensor) -> Tensor:
+            return x @ self.weight.t()
+
+        def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.full_like(u, self.a), (1 - self.a) * u
+
+    yield "leaky"
+    del registry._CELLS["leaky"]
+
+
+def test_a_registered_cell_runs(leaky: str) -> None:
+    cell = make_cell(leaky, 3, 4, a=0.25)
+    x = torch.randn(2, 6, 3)
+    _, last = run(cell, x)
+    drive, s = cell.drive(x), torch.zeros(2, 4)
+    for t in range(6):
+        s = 0.25 * s + 0.75 * drive[:, t]
+    torch.testing.assert_close(last, s)
+    assert leaky in cell_names()
+    assert "no kernel" in str(BACKENDS["torch"].refusal(cell, Request(x.device, x.dtype)))
+
+
+def test_options_are_checked(leaky: str) -> None:
+    with pytest.raises(UserError, match='unknown option of the cell leaky "b"'):
+        make_cell(leaky, 3, 4, b=1)
+    with pytest.raises(UserError, match="cell.a must be float, got 'much'"):
+        make_cell(leaky, 3, 4, a="much")
+    with pytest.raises(UserError, match="cell.mode must be one of x, y"):
+        make_cell(leaky, 3, 4, mode="z")
+
+
+def test_an_unknown_cell_is_refused() -> None:
+    with pytest.raises(UserError, match='unknown cell "lsmt". Did you mean "lstm"'):
+        make_cell("lsmt", 3, 4)
+
+
+def test_a_name_is_taken_once(leaky: str) -> None:
+    with pytest.raises(UserError, match="is taken"):
+
+        @register_cell("leaky")
+        class Other(AffineCell):
+            pass

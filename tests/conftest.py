@@ -1,0 +1,30 @@
+"""What all tests share: one thread, no network, a small text."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["WANDB_MODE"] = "disabled"
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+#: A text with structure to learn and a few thousand characters.
+SENTENCES = (
+    "the cell keeps a state and reads one symbol at a time. "
+    "what it forgets it cannot use; what it keeps it must pay for. "
+    "gradients flow back through every step, and vanish on the way! "
+)
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """A UTF-8 file of 20,000 characters."""
+    path = tmp_path / "small.txt"
+    path.write_text((SENTENCES * 200)[:20_000], encoding="utf-8")
+    return path

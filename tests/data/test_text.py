@@ -1,0 +1,238 @@
+"""The laws of a text's batches: pure, contiguous, every target once, nothing from val or test in training."""
+
+from __future__ import annotations
+
+import itertools
+import lzma
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnbench.config import DataConfig
+from rnnbench.data.source import Batches, Part
+from rnnbench.data.text import TextData
+from rnnbench.data.vocabulary import UNKNOWN, Vocabulary
+from rnnbench.errors import UserError
+
+
+def some_text(size: int, seed: int = 0) -> str:
+    return "".join(random.Random(seed).choices("abcdefgh \né日", k=size))
+
+
+def config(seq_len: int = 8, batch_size: int = 4) -> DataConfig:
+    return DataConfig(name="kjv", seq_len=seq_len, batch_size=batch_size)
+
+
+@pytest.fixture(scope="module")
+def data() -> TextData:
+    return TextData(some_text(3000), config())
+
+
+def test_vocabulary_round_trip_and_unknown() -> None:
+    text = some_text(500) + "\U0001f600"
+    vocabulary = Vocabulary.of(text)
+    assert vocabulary.symbols == [UNKNOWN, *sorted(set(text))]
+    indices = vocabulary.encode(text)
+    assert indices.dtype == torch.int64
+    assert indices.tolist() == [vocabulary.symbols.index(symbol) for symbol in text]
+    assert vocabulary.decode(indices) == text
+    again = Vocabulary(vocabulary.symbols)
+    assert torch.equal(again.encode(text), indices)
+    strange = f"a\u0001{UNKNOWN}\U0010ffff\udcffb"  # below, at, beyond, a lone surrogate
+    assert again.decode(again.encode(strange)) == f"a{UNKNOWN * 4}b"
+    assert len(again.encode("")) == 0
+
+
+def test_the_unknown_symbol_in_a_text_is_not_a_second_symbol() -> None:
+    assert Vocabulary.of(f"b{UNKNOWN}a").symbols == [UNKNOWN, "a", "b"]
+
+
+@pytest.mark.parametrize("symbols", [[], ["a"], [UNKNOWN, "a", "a"], [UNKNOWN, "ab"], [UNKNOWN, ""]])
+def test_a_damaged_vocabulary_is_refused(symbols: list[str]) -> None:
+    with pytest.raises(UserError, match="a vocabulary must be"):
+        Vocabulary(symbols)
+
+
+def test_training_batches_are_pure(data: TextData) -> None:
+    steps = [*range(3 * data.steps_per_epoch), 1000, 7]
+    first = [data.train_batch(step) for step in steps]
+    random.Random(1).shuffle(order := list(range(len(steps))))
+    other = TextData(some_text(3000), config())
+    for index in order:
+        again = other.train_batch(steps[index])
+        assert torch.equal(again.x, first[index].x)
+        assert torch.equal(again.y, first[index].y)
+        assert again.reset == first[index].reset
+
+
+def test_the_seed_and_the_epoch_move_the_phase() -> None:
+    starts = {
+        TextData(some_text(3000), config(seq_len=64), seed)._streams(epoch)[0].storage_offset()
+        for seed in range(4)
+        for epoch in range(4)
+    }
+    assert len(starts) > 8
+    assert max(starts) < 64
+
+
+def test_streams_are_contiguous_text_in_training(data: TextData) -> None:
+    text = some_text(3000)[:2700]
+    for epoch in range(5):
+        batches = [data.train_batch(epoch * data.steps_per_epoch + i) for i in range(data.steps_per_epoch)]
+        assert [batch.reset for batch in batches] == [True] + [False] * (data.steps_per_epoch - 1)
+        x, y = torch.cat([b.x for b in batches], 1), torch.cat([b.y for b in batches], 1)
+        assert torch.equal(x[:, 1:], y[:, :-1])
+        streams = [data.vocabulary.decode(torch.cat([row[:1], targets])) for row, targets in zip(x, y, strict=True)]
+        at = [text.index(stream) for stream in streams]  # 600 characters of it: found once
+        assert at[0] < 8
+        lengths = {after - before for before, after in itertools.pairwise(at)}
+        assert len(lengths) == 1  # equal streams …
+        assert 0 <= lengths.pop() - x.shape[1] < 8  # … of which less than a chunk is dropped
+        assert at[-1] + len(streams[-1]) <= len(text)
+
+
+@pytest.mark.parametrize("spare", range(0, 36, 5))
+def test_every_step_of_every_epoch_is_whole_whatever_the_phase(spare: int) -> None:
+    data = TextData(some_text(-(-10 * (6 * 4 * 32 + spare) // 9)), config(seq_len=32))  # spare: beyond whole steps
+    epochs = 200
+    assert all(data.train_batch(step).y.shape == (4, 32) for step in range(epochs * data.steps_per_epoch))
+
+
+def test_the_training_part_alone_decides_training() -> None:
+    text = some_text(3000)
+    other = text[:2700] + "XYZ" * 100
+    one, two = TextData(text, config()), TextData(other, config())
+    assert one.vocabulary.symbols == two.vocabulary.symbols
+    assert all(torch.equal(one.train_batch(step).y, two.train_batch(step).y) for step in range(200))
+    assert one.fingerprint != two.fingerprint
+    assert {int(v) for batch in two.evaluation("test", True) for v in batch.y.flatten()} == {0}
+
+
+def spans(text: str) -> dict[Part, str]:
+    size = len(text)
+    train, val = int(0.9 * size), int(0.9 * size) + int(0.05 * size)
+    return {"val": text[train:val], "test": text[val:], "train": text[train - (size - val) : train]}
+
+
+def decaying_scores(batches: Batches, decay: float) -> Counter[tuple[float, int]]:
+    """What a recurrent model with state s ← decay·s + x would be scored on: (state, target), each time it is scored."""
+    out: Counter[tuple[float, int]] = Counter()
+    state = torch.zeros(1, dtype=torch.float64)
+    for batch in batches:
+        if batch.reset:
+            state = torch.zeros(len(batch.x), dtype=torch.float64)
+        mask = torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask
+        for t in range(batch.x.shape[1]):
+            state = decay * state + batch.x[:, t]
+            for row in mask[:, t].nonzero()[:, 0].tolist():
+                out[(round(float(state[row]), 9), int(batch.y[row, t]))] += 1
+    return out
+
+
+def one_stream(ids: list[int], decay: float, window: int | None = None) -> Counter[tuple[float, int]]:
+    out: Counter[tuple[float, int]] = Counter()
+    state = 0.0
+    for at in range(len(ids) - 1):
+        if window is not None and at % window == 0:
+            state = 0.0
+        state = decay * state + ids[at]
+        out[(round(state, 9), ids[at + 1])] += 1
+    return out
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize(
+    ("size", "limit"), [(3000, None), (60_001, None), (60_000, 1500), (200_000, None), (60_000, 2)]
+)
+def test_stateful_evaluation_is_the_single_stream(part: Part, size: int, limit: int | None) -> None:
+    text = some_text(size)
+    data = TextData(text, config())
+    ids = data.vocabulary.encode(spans(text)[part][:limit]).tolist()
+    batches = data.evaluation(part, stateful=True, limit=limit)
+    assert [batch.reset for batch in batches] == [True] + [False] * (len(batches) - 1)
+    assert decaying_scores(batches, 0.6) == one_stream(ids, 0.6)
+
+
+def test_a_limit_leaves_at_least_one_target(data: TextData) -> None:
+    for stateful in (True, False):
+        batches = list(data.evaluation("val", stateful, limit=1))
+        assert sum(b.y.numel() if b.mask is None else int(b.mask.sum()) for b in batches) == 1
+
+
+def test_long_parts_are_read_side_by_side(data: TextData) -> None:
+    batch = next(iter(TextData(some_text(1_400_000), config()).evaluation("test", True)))
+    assert batch.x.shape == (64, 256)
+    assert batch.mask is not None
+    assert batch.mask[0].all()
+    assert not batch.mask[1:].any()
+    assert next(iter(data.evaluation("test", True))).x.shape[0] == 1
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize("seq_len", [1, 7, 8, 149, 2998])
+def test_stateless_evaluation_scores_every_target_once_in_its_window(part: Part, seq_len: int) -> None:
+    text = some_text(60_000)
+    data = TextData(text, config(seq_len))
+    ids = data.vocabulary.encode(spans(text)[part]).tolist()
+    batches = data.evaluation(part, stateful=False)
+    assert all(batch.reset and batch.x.shape[1] == seq_len for batch in batches)
+    assert all(batch.x.numel() <= max(seq_len, 16_384) for batch in batches)
+    assert decaying_scores(batches, 0.6) == one_stream(ids, 0.6, seq_len)
+
+
+def test_probe_windows_are_from_the_validation_part_spread_over_it(data: TextData) -> None:
+    val = spans(some_text(3000))["val"]
+    batch = data.probe_batch(20, 6)
+    assert torch.equal(batch.x[:, 1:], batch.y[:, :-1])
+    assert batch.reset
+    at = [val.index(data.vocabulary.decode(row)) for row in batch.x]
+    assert at == sorted(set(at))
+    assert at[0] < 30
+    assert at[-1] > 95
+    assert data.probe_batch(10_000, 3).x.shape == (1, 149)
+
+
+def test_references_against_counting() -> None:
+    text = some_text(3000)[:-10] + "ZZZZZZZZZZ"
+    data = TextData(text, config())
+    train, parts = text[:2700], spans(text)
+    counts, symbols = Counter(train), len(set(train)) + 1
+    known = data.references()
+
+    def unigram(part: str) -> float:
+        return sum(-math.log2((counts[c] + 1) / (len(train) + symbols)) for c in part[1:]) / (len(part) - 1)
+
+    def xz(part: str) -> int:
+        return len(lzma.compress(part.encode(), preset=9 | lzma.PRESET_EXTREME))
+
+    assert known["uniform_bpc"] == math.log2(symbols)
+    assert known["unigram_bpc"] == pytest.approx(unigram(parts["test"]), abs=1e-12)
+    assert known["unigram_bpc_val"] == pytest.approx(unigram(parts["val"]), abs=1e-12)
+    assert known["xz_bpc"] == pytest.approx((xz(train + parts["test"]) - xz(train)) * 8 / len(parts["test"]), abs=1e-12)
+    assert TextData(text, config()).references() == known  # from the cache
+
+
+@pytest.mark.parametrize(("seq_len", "batch_size"), [(8, 4), (64, 1), (1, 1), (1, 500), (30, 32)])
+def test_too_short_a_text_says_how_many_characters_it_takes(seq_len: int, batch_size: int) -> None:
+    with pytest.raises(UserError) as caught:
+        TextData("ab" * 5, config(seq_len, batch_size))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "'kjv' has 10 characters" in message
+    needed = int(message.split("at least ")[1].split()[0])
+    data = TextData(some_text(needed), config(seq_len, batch_size))  # exactly as many are enough
+    assert data.train_batch(5).x.shape == (batch_size, seq_len)
+    assert data.probe_batch(64, 2).x.shape[1] >= 2
+    with pytest.raises(UserError, match=f"least {needed} "):
+        TextData(some_text(needed - 1), config(seq_len, batch_size))
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(some_text(3000), encoding="utf-8")
+    mine = TextData.load(DataConfig(path=str(tmp_path / "mine.txt"), seq_len=8, batch_size=4))
+    assert torch.equal(mine.train_batch(3).x, TextData(some_text(3000), config()).train_batch(3).x)
+    assert mine.facts()["split"] == {"train": 2700, "val": 150, "test": 150}

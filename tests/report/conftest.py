@@ -1,0 +1,173 @@
+"""A synthetic ledger: folders as the trainer leaves them, with numbers that a test can predict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+
+ENVIRONMENT = {
+    "commit": "0123456789abcdef",
+    "python": "3.11",
+    "torch": "2.13.0",
+    "lightning": "2.6.6",
+    "device": "cpu",
+    "device_name": "x86_64",
+    "threads": 1,
+    "backend": "torch",
+}
+BASE = {"rnn": 2.45, "lstm": 2.18, "gru": 2.22}
+RATE = {"rnn": -0.4, "lstm": -0.05, "gru": -0.02}
+
+
+def text_metrics(run: Run) -> dict[str, Any]:
+    """What a text run measures; the bpc depends on cell, T and seed by a formula."""
+    name, length, seed = run.cell.name, run.data.seq_len, run.seed
+    bpc = BASE.get(name, 2.3) - 0.02 * math.log2(length) + 0.004 * math.sin(7.3 * seed + length)
+    half_life = -math.log(2) / RATE.get(name, -0.2)
+    return {
+        "test/bpc": bpc,
+        "test/nll": bpc * math.log(2),
+        "test/perplexity": 2**bpc,
+        "test/bpc_stateless": bpc + 1 / length,
+        "throughput/tokens_per_second": 40_000 / (1 + len(name)) + 50 * length,
+        "memory/peak_mib": 300.0,
+        "model/parameters": 41_000 + 1000 * len(name),
+        "model/flops_per_token": 98_304,
+        "model/state_size": 256 if name == "lstm" else 128,
+        "init/half_life": 1.5,
+        "final/half_life": "inf" if name == "gru" and length == 64 else half_life,
+        "final/horizon": int(6 * half_life),
+        "reference/uniform_bpc": math.log2(63),
+        "reference/unigram_bpc": 4.21,
+        "reference/xz_bpc": 1.93,
+    }
+
+
+def write(folder: Path, result: Mapping[str, Any]) -> Path:
+    """One run's result.json."""
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def write_text_run(
+    study: Path,
+    cell: str | dict[str, Any],
+    length: int,
+    seed: int,
+    status: str = "done",
+    metrics: Mapping[str, Any] | None = None,
+    full: bool = True,
+    lr: float = 2e-3,
+) -> Path:
+    """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's."""
+    run = Run(
+        CellConfig.parse(cell),
+        data=DataConfig(seq_len=length, batch_size=2048 // length),
+        optim=OptimConfig(lr=lr),
+        budget=BudgetConfig(tokens=1_500_000),
+        seed=seed,
+    )
+    values = {"failed": {}, "done": text_metrics(run), "diverged": text_metrics(run) | {"test/bpc": 6.5}}[status]
+    values = values | dict(metrics or {})
+    folder = write(
+        study / run.id,
+        {
+            "id": run.id,
+            "kind": "train",
+            "status": status,
+            "run": run.to_dict(),
+            "metrics": values,
+            "curves": "curves.npz",
+            "environment": ENVIRONMENT if status != "failed" else {},
+            "started": "2026-11-23T22:00:00",
+            "seconds": 12.5,
+        }
+        | ({"error": "OutOfMemoryError: 3 GiB"} if status == "failed" else {}),
+    )
+    if full and status != "failed":
+        rng = np.random.default_rng([seed, length])
+        lags, name = np.arange(257), run.cell.name
+        noise = 0.02 * rng.standard_normal(257).cumsum() - 3.0
+        flow = {
+            "init/gradient_flow": (-0.5 + 0.1 * len(name) / 4) * lags + noise,
+            "final/gradient_flow": 2.5 * RATE.get(name, -0.2) * np.sqrt(lags) + RATE.get(name, -0.2) * lags / 4 + noise,
+        }
+        np.savez(folder / "curves.npz", **flow, grad_norm=np.abs(rng.standard_normal(50)))
+        rows: list[dict[str, Any]] = []
+        for step in range(0, run.steps + 1, max(run.steps // 8, 1)):
+            tokens = step * 2048
+            bpc = values["test/bpc"] + 3 * math.exp(-tokens / 2.5e5)
+            rows += [{"step": step, "tokens": tokens, "train/bpc": bpc - 0.05}, {"step": step, "val/bpc": bpc}]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "history.jsonl").write_text(text + '{"step": 99, "val/b')  # cut off by a crash
+    return folder
+
+
+def write_timing(study: Path, length: int, status: str = "done") -> Path:
+    """A timing job's folder: two cells, on the loop and on torch."""
+    metrics: dict[str, Any] = {}
+    for cell, base in (("lstm", 0.020), ("gru", 0.018)):
+        for backend, factor in (("loop", 4.0), ("torch", 1.0)):
+            at = f"{cell}/{backend}"
+            for what, share in (("forward", 0.3), ("train_forward", 0.4), ("backward", 0.6), ("step", 1.0)):
+                metrics |= {f"{at}/{what}_ms": base * factor * share * length}
+                metrics |= {f"{at}/{what}_iqr_ms": 0.05 * base * factor * share * length}
+            metrics |= {f"{at}/tokens_per_second": 32 * length / (base * factor * length) * 1e3}
+            metrics |= {f"{at}/certificate": 1.0 if backend == "loop" else 1.3, f"{at}/speedup": 4 / factor}
+            metrics |= {f"{at}/speedup_low": 3.8 / factor, f"{at}/speedup_high": 4.2 / factor}
+    run = {"cells": ["lstm", "gru"], "seq_len": length, "batch_size": 32, "hidden_size": 128, "dtype": "float32"}
+    return write(
+        study / f"timing-T{length}",
+        {
+            "id": f"timing-T{length}",
+            "kind": "timing",
+            "status": status,
+            "run": run | {"device": "cpu"},
+            "metrics": metrics if status == "done" else {},
+            "environment": ENVIRONMENT,
+            "started": "2026-11-23T22:00:00",
+            "seconds": 3.0,
+        },
+    )
+
+
+@pytest.fixture
+def text_study(tmp_path: Path) -> Path:
+    """Three cells × T 16, 32, 64 × five seeds, where one rnn run of T = 64 diverged and one failed."""
+    study = tmp_path / "runs" / "seqlen"
+    for cell in ("rnn", "lstm", "gru"):
+        for length in (16, 32, 64):
+            for seed in range(5):
+                lost = {3: "diverged", 4: "failed"}.get(seed, "done") if (cell, length) == ("rnn", 64) else "done"
+                write_text_run(study, cell, length, seed, lost)
+    return study
+
+
+@pytest.fixture
+def timing_study(tmp_path: Path) -> Path:
+    """Timing jobs at three lengths."""
+    study = tmp_path / "runs" / "speed"
+    for length in (32, 128, 512):
+        write_timing(study, length)
+    return study
+
+
+@pytest.fixture
+def text_run() -> Callable[..., Path]:
+    """`write_text_run`, for tests with a ledger of their own."""
+    return write_text_run
+
+
+@pytest.fixture
+def timing_run() -> Callable[..., Path]:
+    """`write_timing`, for tests with a ledger of their own."""
+    return write_timing

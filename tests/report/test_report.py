@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import io
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rnnbench.errors import UserError
+from rnnbench.report import report
+from rnnbench.report.style import FIXED, looks
+
+ALL = {"md", "csv", "tex", "png", "svg"}
+TEXT_FIGURES = {
+    "bpc_against_length",
+    "gradient_flow",
+    "half_life_against_length",
+    "throughput_against_length",
+    "learning_curves",
+    "overview",
+}
+
+
+def test_everything_is_written_and_told(text_study: Path) -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    answer = report([text_study.parent], ALL, None, console)
+    assert list(answer) == ["seqlen"]
+    out = text_study / "report"
+    files = [Path(name) for name in answer["seqlen"]["files"]]
+    assert {path.name for path in files} == {path.name for path in out.iterdir()}
+    assert {path.stem for path in files if path.suffix == ".svg"} == TEXT_FIGURES
+    assert {path.stem for path in files if path.suffix == ".png"} == TEXT_FIGURES
+    assert {"table.md", "table.csv", "table.tex", "report.md"} < {path.name for path in files}
+    for path in files:
+        assert path.stat().st_size > (10_000 if path.suffix in (".png", ".svg") else 500)
+        if path.suffix == ".svg":
+            ET.parse(path)
+    page = (out / "report.md").read_text()
+    assert (out / "table.md").read_text().strip() in page
+    assert all(f"({name}.svg)" in page for name in TEXT_FIGURES)
+    assert "lstm" in console.export_text()
+    json.dumps(answer, allow_nan=False)
+    assert len(answer["seqlen"]["table"]) == 9
+    assert answer["seqlen"]["table"][8]["final/half_life"] == "inf"
+
+
+def test_the_same_ledger_gives_the_same_bytes(text_study: Path, timing_study: Path, tmp_path: Path) -> None:
+    pages = []
+    for name in ("one", "two"):
+        answer = report([text_study, timing_study], {"svg", "md", "csv"}, tmp_path / name, None)
+        assert sorted(answer) == ["seqlen", "speed"]
+        pages.append({p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.*")})
+    assert pages[0] == pages[1]
+    assert Path("speed/timing_against_length.svg") in pages[0]
+    assert not (text_study / "report").exists()
+
+
+def test_the_report_of_a_report_is_the_same(text_study: Path) -> None:
+    first = report([text_study], {"md", "csv"}, None, None)
+    assert report([text_study], {"md", "csv"}, None, None) == first
+
+
+def test_lone_runs_without_curves_or_history_make_what_they_can(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "gru", 16, 0, full=False)
+    text_run(tmp_path / "s", "rnn", 16, 0, "failed", full=False)
+    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
+    assert files == {"bpc_against_length.svg", "half_life_against_length.svg", "throughput_against_length.svg"}
+
+
+def test_a_study_in_which_all_failed_has_a_table_and_no_figure(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "gru", 16, 0, "failed", full=False)
+    files = {Path(name).name for name in report([tmp_path], ALL, None, None)["s"]["files"]}
+    assert files == {"table.md", "table.csv", "table.tex", "report.md"}
+
+
+def test_nothing_is_written_without_formats_and_nothing_printed_for_json(text_study: Path) -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    assert report([text_study], set(), None, console, as_json=True)["seqlen"]["files"] == []
+    assert console.export_text() == ""
+    assert not (text_study / "report").exists()
+
+
+def test_errors_are_one_sentence(text_study: Path, tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    with pytest.raises(UserError, match=r'^unknown format "sgv"\. Did you mean "svg"\?$'):
+        report([text_study], {"sgv"}, None, None)
+    text_run(tmp_path / "elsewhere" / "seqlen", "gru", 16, 0, full=False)
+    with pytest.raises(UserError, match='two study folders are named "seqlen"'):
+        report([text_study, tmp_path / "elsewhere"], set(), None, None)
+
+
+def test_a_cell_looks_the_same_in_every_company() -> None:
+    alone = looks(["lstm"])["lstm"]
+    variants = looks(["rnn", "zz", "lstm(forget_bias=3.0)", "lstm", "aa"])
+    assert (alone.color, alone.marker) == FIXED["lstm"]
+    assert variants["lstm"] == alone
+    assert variants["lstm(forget_bias=3.0)"].color == alone.color
+    assert variants["lstm(forget_bias=3.0)"].linestyle != alone.linestyle
+    assert len({look.color for look in variants.values()}) == 4

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnbench.errors import UserError
+from rnnbench.report.results import read
+from rnnbench.report.tables import tables
+
+
+def test_a_runs_folder_a_study_and_a_run_are_all_read(text_study: Path) -> None:
+    everything = read([text_study.parent])
+    assert len(everything) == 45
+    assert read([text_study]) == everything
+    assert read([text_study, text_study.parent]) == everything  # each run once
+    one = everything[0]
+    assert read([one.folder]) == [one]
+    assert one.study == "seqlen"
+
+
+def test_infinity_and_missing_values(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    odd = {"init/half_life": "-inf", "a": None, "b": "nan", "c": "word", "d": 3}
+    text_run(tmp_path / "s", "gru", 64, 0, metrics=odd)
+    (result,) = read([tmp_path])
+    assert result.number("final/half_life") == math.inf
+    assert result.number("init/half_life") == -math.inf
+    assert [result.number(name) for name in ("a", "b", "c", "absent")] == [None] * 4
+    assert result.number("d") == 3.0
+    assert (result.cell, result.data, result.seq_len) == ("gru", "kjv", 64)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["", "{", "[]", "null", '{"id": "x"}', '{"id": "x", "kind": "train", "status": "done", "run": {}, "metrics": {}}'],
+)
+def test_an_unreadable_result_is_skipped_with_one_line(
+    text_study: Path, broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    victim = read([text_study])[7]
+    (victim.folder / "result.json").write_text(broken)
+    left = read([text_study])
+    assert len(left) == 44
+    assert victim.id not in {result.id for result in left}
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert str(victim.folder) in lines[0]
+
+
+def test_an_unknown_status_is_not_taken_for_done(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    folder = text_run(tmp_path / "s", "gru", 64, 0)
+    text_run(tmp_path / "s", "gru", 64, 1)
+    values = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(values | {"status": "running"}))
+    assert len(read([tmp_path])) == 1
+
+
+def test_nothing_to_read_is_a_users_error(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(UserError) as caught:
+            read([path])
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+
+
+def test_curves_come_without_unpickling(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    folder = text_run(tmp_path / "s", "lstm", 64, 0)
+    (result,) = read([tmp_path])
+    curve = result.curve("final/gradient_flow")
+    assert curve is not None
+    assert curve.shape == (257,)
+    assert result.curve("absent") is None
+    np.savez(folder / "curves.npz", **{"final/gradient_flow": np.array([object()], dtype=object)})
+    assert result.curve("final/gradient_flow") is None
+    (folder / "curves.npz").write_bytes(b"PK not a zip")
+    assert result.curve("final/gradient_flow") is None
+
+
+def test_a_cut_off_history_line_is_left_out(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "lstm", 64, 0)
+    (result,) = read([tmp_path])
+    rows = list(result.history())
+    assert rows
+    assert all("step" in row and len(row) > 1 for row in rows)
+
+
+def test_a_thousand_runs_are_read_and_tabled_quickly(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for seed in range(100):
+        for cell in ("rnn", "gru"):
+            for length in (8, 16, 32, 64, 128):
+                text_run(tmp_path / "s", cell, length, seed, full=False)
+    start = time.perf_counter()
+    (table,) = tables(read([tmp_path]))
+    assert time.perf_counter() - start < 5.0
+    assert [row.raw["all"] for row in table.rows] == [100] * 10

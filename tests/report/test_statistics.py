@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from rnnbench.report.results import read
+from rnnbench.report.statistics import estimate, group, slope, verdict
+
+
+@pytest.mark.parametrize("n", [5, 6, 10, 30])
+def test_the_interval_is_scipys(n: int) -> None:
+    values = np.random.default_rng(n).normal(2.0, 0.3, n).tolist()
+    found = estimate(values)
+    low, high = scipy.stats.t.interval(0.95, n - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert found is not None
+    assert found.mean == pytest.approx(np.mean(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_below_five_there_is_no_interval(n: int) -> None:
+    found = estimate([1.0 + i for i in range(n)])
+    assert found is not None
+    assert found.low is found.high is found.half_width is None
+    assert found.values == tuple(1.0 + i for i in range(n))
+
+
+def test_no_values_no_estimate_and_infinity_has_no_interval() -> None:
+    assert estimate([]) is None
+    found = estimate([1.0, 2.0, 3.0, 4.0, math.inf])
+    assert found is not None
+    assert (found.mean, found.low) == (math.inf, None)
+
+
+def test_lost_runs_stay_in_the_denominator_and_out_of_the_mean(text_study: Path) -> None:
+    (g,) = (g for g in group(read([text_study])) if (g.cell, g.seq_len) == ("rnn", 64))
+    assert (len(g.done), len(g.results)) == (3, 5)
+    found = g.estimate("test/bpc")
+    assert found is not None
+    assert len(found.values) == 3
+    assert max(found.values) < 6.0  # the diverged run's 6.5 is not among them
+    assert found.mean == pytest.approx(sum(result.metrics["test/bpc"] for result in g.done) / 3)  # type: ignore[misc]
+
+
+def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    for length in (16, 64):  # the batch size follows T, so that it is no extra
+        for lr in (1e-3, 1e-2):
+            for seed in range(2):
+                text_run(tmp_path / "s", "gru", length, seed, lr=lr, full=False)
+    groups = group(read([tmp_path]))
+    assert [(g.seq_len, g.extras) for g in groups] == [
+        (length, (("optim.lr", lr),)) for length in (16, 64) for lr in (1e-3, 1e-2)
+    ]
+    assert {len(g.results) for g in groups} == {2}
+    assert groups[0].series == "gru, lr=0.001"
+
+
+def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for cell in ("antisymmetric", "gru", {"name": "lstm", "forget_bias": 3.0}, "rnn", "lstm"):
+        text_run(tmp_path / "s", cell, 16, 0, full=False)
+    labels = [g.cell for g in group(read([tmp_path]))]
+    assert labels == ["rnn", "lstm", "lstm(forget_bias=3.0)", "gru", "antisymmetric"]
+
+
+def test_a_median_of_half_lives_survives_an_infinite_one(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for seed, value in enumerate((10.0, "inf", 12.0)):
+        text_run(tmp_path / "s", "rnn", 16, seed, metrics={"final/half_life": value}, full=False)
+    (g,) = group(read([tmp_path]))
+    assert g.median("final/half_life") == 12.0
+
+
+@pytest.mark.parametrize("rate", [-3.0, -0.5, -0.01, 0.0, 0.2])
+def test_the_slope_of_an_exact_exponential(rate: float) -> None:
+    assert slope(5.0 + rate * np.arange(300.0)) == pytest.approx(rate, abs=1e-12)
+
+
+def test_the_slope_stops_where_rounding_begins() -> None:
+    curve = np.maximum(-0.5 * np.arange(300.0), -40.0)  # flat at e⁻⁴⁰ < 1e−12 from lag 80 on
+    assert slope(curve) == pytest.approx(-0.5)
+    assert math.isfinite(slope(np.array([0.0, -math.inf, -math.inf])))
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(-0.5, "vanishing"), (-0.02, "vanishing"), (-0.005, "preserved"), (0.0, "preserved"), (0.005, "preserved"),
+     (0.02, "exploding"), (0.3, "exploding")],
+)  # fmt: skip
+def test_the_verdict_on_exact_exponentials(rate: float, expected: str) -> None:
+    seq_len = 64  # δ = ln 2 / 64 = 0.0108
+    curves = [7.0 + (rate + jitter) * np.arange(200.0) for jitter in (-1e-4, 0.0, 1e-4)]
+    assert verdict(curves, seq_len) == expected
+
+
+def test_the_verdict_needs_seeds_that_agree() -> None:
+    lags = np.arange(200.0)
+    assert verdict([-0.5 * lags], 64) is None
+    assert verdict([-0.5 * lags, np.full(200, np.nan)], 64) is None
+    assert verdict([-0.5 * lags, 0.1 * lags], 64) == "preserved"  # the interval of two such seeds covers everything

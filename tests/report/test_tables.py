@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rnnbench.report import writers
+from rnnbench.report.results import read
+from rnnbench.report.statistics import group
+from rnnbench.report.table import Table, count, number, with_interval, with_points
+from rnnbench.report.tables import tables
+
+
+def the_table(path: Path) -> Table:
+    (table,) = tables(read([path]))
+    return table
+
+
+def markdown_rows(text: str) -> list[dict[str, str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def test_markdown_says_the_numbers(text_study: Path) -> None:
+    rows = markdown_rows(writers.markdown(the_table(text_study)))
+    for row, g in zip(rows, group(read([text_study])), strict=False):
+        found = g.estimate("test/bpc")
+        assert found is not None
+        shown = row["test bpc"].strip("*").split()
+        assert (row["cell"], row["T"], row["seeds done"]) == (g.cell, str(g.seq_len), f"{len(g.done)}/{len(g.results)}")
+        assert float(shown[0]) == pytest.approx(found.mean, abs=6e-4)
+        if found.half_width is not None:
+            assert float(shown[2]) == pytest.approx(found.half_width, rel=0.05)
+        else:
+            points = [float(word.strip("()")) for word in shown[1:]]
+            assert points == pytest.approx(sorted(found.values), abs=6e-4)
+    assert [row["cell"] for row in rows[9:]] == ["*uniform*", "*unigram*", "*xz, conditional*"]
+    assert rows[9]["test bpc"] == "*5.977*"
+
+
+def test_csv_has_the_numbers_in_full(text_study: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(writers.csv(the_table(text_study)))))
+    groups = group(read([text_study]))
+    assert len(rows) == len(groups) == 9
+    for row, g in zip(rows, groups, strict=True):
+        found = g.estimate("test/bpc")
+        assert found is not None
+        assert float(row["test/bpc"]) == found.mean
+        assert row["test/bpc_low"] == ("" if found.low is None else repr(found.low))
+        assert tuple(map(float, row["test/bpc_points"].split())) == found.values
+        assert (row["done"], row["all"]) == (str(len(g.done)), str(len(g.results)))
+        assert float(row["reference/unigram_bpc"]) == 4.21
+    lost = next(row for row in rows if (row["cell"], row["seq_len"]) == ("rnn", "64"))
+    assert (lost["diverged"], lost["failed"]) == ("1", "1")
+
+
+def test_bold_where_intervals_lie_apart_and_nowhere_else(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    def write(study: str, seeds: int, gap: float, lost: bool = False) -> list[frozenset[str]]:
+        for seed in range(seeds):
+            for cell, base in (("lstm", 2.0), ("gru", 2.0 + gap)):
+                status = "diverged" if lost and cell == "lstm" and seed == 0 else "done"
+                text_run(tmp_path / study, cell, 16, seed, status, {"test/bpc": base + 0.01 * seed}, full=False)
+        return [row.bold & {"test/bpc"} for row in the_table(tmp_path / study).rows]
+
+    best = [frozenset({"test/bpc"}), frozenset()]
+    assert write("apart", 5, 0.1) == best
+    assert write("overlapping", 5, 0.02) == [frozenset()] * 2
+    assert write("few", 4, 0.1) == [frozenset()] * 2
+    assert write("survivors", 6, 0.1, lost=True) == [frozenset()] * 2
+
+
+def test_the_caption_says_what_produced_the_numbers(text_study: Path) -> None:
+    table = the_table(text_study)
+    for part in ("seqlen", "1.5 M tokens", "seeds 0–4", "cpu", "0123456789", "rnnbench report", "runs/seqlen"):
+        assert part in table.caption
+    notes = " ".join(note for _, note in table.notes)
+    assert "2 of 45 runs (4 %)" in notes
+    assert "adapts on the test part" in notes
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_terminal_table_fits_and_keeps_what_matters(text_study: Path, width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(writers.rich_table(the_table(text_study), width))
+    lines = console.export_text().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert all(line.startswith(("rnn", "lstm", "gru")) for line in lines if "/5" in line)
+    assert any("2.332 (2.330 2.333 2.334)" in line and "3/5" in line for line in lines)  # on one line, whole
+    assert ("Not shown" in "\n".join(lines)) == (width < 160)
+
+
+def test_latex_is_balanced_and_escaped(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for seed in range(2):
+        text_run(tmp_path / "my_study", {"name": "lstm", "forget_bias": 3.0}, 16, seed, full=False)
+    text = writers.latex(the_table(tmp_path / "my_study"))
+    assert r"lstm(forget\_bias=3.0)" in text
+    assert r"my\_study" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count(" & ") + 1 for line in body} == {len(columns)}
+    assert text.isascii()
+
+
+SERIES = {
+    "test/mse": 0.4, "test/mae": 0.5, "test/mase": 1.25, "test/bpc": None,
+    "reference/persistence_mse": 1.3, "reference/seasonal_naive_mse": 0.42, "reference/persistence_mase": 2.0,
+}  # fmt: skip
+ADDING = {"test/mse": 0.01, "reference/guess_mse": 0.1767}
+
+
+def test_series_and_adding_have_their_own_columns(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    def strip(metrics: dict[str, Any]) -> dict[str, Any]:
+        absent = ("test/bpc", "test/bpc_stateless", "test/perplexity", "test/nll")
+        lines = ("reference/uniform_bpc", "reference/unigram_bpc", "reference/xz_bpc")
+        return dict.fromkeys((*absent, *lines)) | metrics
+
+    text_run(tmp_path / "series", "gru", 16, 0, metrics=strip(SERIES), full=False)
+    text_run(tmp_path / "adding", "gru", 16, 0, metrics=strip(ADDING), full=False)
+    series, adding = the_table(tmp_path / "series"), the_table(tmp_path / "adding")
+    assert (series.name, adding.name) == ("series", "adding")
+    shown = markdown_rows(writers.markdown(series))
+    assert (shown[0]["test mse"], shown[0]["test mae"], shown[0]["test mase"]) == ("0.4000", "0.5000", "1.250")
+    assert [row["cell"] for row in shown[1:]] == ["*persistence*", "*seasonal naive*"]
+    assert (shown[1]["test mse"], shown[1]["test mase"], shown[1]["test mae"]) == ("*1.300*", "*2.000*", "")
+    assert markdown_rows(writers.markdown(adding))[1]["test mse"] == "*0.1767*"
+
+
+def test_a_study_in_which_all_failed_still_has_its_table(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for seed in range(3):
+        text_run(tmp_path / "s", "gru", 16, seed, "failed", full=False)
+    (row,) = markdown_rows(writers.markdown(the_table(tmp_path / "s")))
+    assert row == {"cell": "gru", "T": "16", "seeds done": "0/3"}
+
+
+def test_timings(timing_study: Path, timing_run: Callable[..., Path]) -> None:
+    timing_run(timing_study, 2048, "failed")
+    table = the_table(timing_study)
+    rows = markdown_rows(writers.markdown(table))
+    assert [(row["cell"], row["backend"], row["T"]) for row in rows[:4]] == [
+        ("lstm", "loop", "32"), ("lstm", "torch", "32"), ("gru", "loop", "32"), ("gru", "torch", "32"),
+    ]  # fmt: skip
+    assert rows[1]["step (ms)"] == "0.640 (0.032)"
+    assert rows[1]["speed-up"] == "4.00 × (3.80 – 4.20)"
+    assert rows[1]["certificate"] == "1.3"
+    assert [row["backend"] for row in rows[12:]] == ["–", "–"]  # the failed job's cells keep their place
+    assert "1 of 4 timing jobs failed" in " ".join(note for _, note in table.notes)
+    assert float(table.rows[1].raw["speedup_low"]) == 3.8
+
+
+def test_formats_of_numbers() -> None:
+    assert [number(v) for v in (None, float("nan"), float("inf"), -float("inf"), 0.0)] == ["–", "–", "∞", "−∞", "0"]
+    assert [number(v, 3) for v in (12345.0, 1.5, 0.0123, 3.1e-7)] == ["12\u202f300", "1.50", "0.0123", "3.1e-07"]
+    assert [count(v) for v in (72192, 83.0, 83.5)] == ["72\u202f192", "83", "83.5"]
+    assert with_interval(2.34567, 0.0123) == "2.346 ± 0.012"
+    assert with_points(2.0, (2.0,)) == "2.000"
+    assert with_points(2.0, (2.1, 1.9)) == "2.000 (1.900 2.100)"

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnbench import tracking
+from rnnbench.errors import UserError
+from rnnbench.tracking import WandbMirror, log_summary, mode_from_environment
+
+CONFIG: dict[str, Any] = {
+    "cell": {"name": "lstm", "forget_bias": 3.0},
+    "data": {"name": "kjv", "seq_len": 64},
+    "seed": 0,
+}
+RUN_ID = "lstm-kjv-T64-s0-1f2e3d4c"
+CURVES = {"init/gradient_flow": -0.5 * np.arange(65.0), "final/gradient_flow": -0.1 * np.arange(65.0)}
+REFUSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, no server, no home folder of the developer's, and no leftovers of another test."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_BASE_URL", REFUSED)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_SILENT"):
+        monkeypatch.setenv(name, "")  # so that what the mirror sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(tracking, "_out_of_reach", False)
+
+
+def rows(steps: int) -> list[dict[str, Any]]:
+    return [{"step": 50 * i, "tokens": 102_400 * i, "train/bpc": 5.0 - 0.1 * i} for i in range(steps)]
+
+
+def inspect(folder: Path) -> list[dict[str, Any]]:
+    """The records of the one offline run below a folder, read by wandb's own reader."""
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    out = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return [item for item in items if "train/bpc" in item or "val/bpc" in item]
+
+
+def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for record in records:
+        if record["type"] == "summary":
+            merged |= record["summary"].get("update", {})
+    return merged
+
+
+def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mirror = WandbMirror()
+    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
+    mirror.rows(rows(3))
+    mirror.row({"step": 150, "val/bpc": 2.5})
+    mirror.finish({"test/bpc": 2.2, "init/half_life": "inf", "absent": None}, CURVES)
+    mirror.row({"step": 200})  # after the end: nothing
+    records = inspect(tmp_path)
+    about = next(record["run"] for record in records if record["type"] == "run")
+    assert about["run_id"] == about["display_name"] == RUN_ID
+    assert about["run_group"] == "seqlen"
+    assert about["job_type"] == "lstm(forget_bias=3.0)"
+    assert about["project"] == "rnnbench"
+    assert about["config"]["update"]["data"] == {"name": "kjv", "seq_len": 64}
+    assert [item["step"] for item in history(records)] == [0, 50, 100, 150]
+    assert history(records)[3]["val/bpc"] == 2.5
+    assert any(r["type"] == "metric" and r["metric"].get("step_metric") == "step" for r in records)
+    found = summary(records)
+    assert (found["test/bpc"], found["init/half_life"]) == (2.2, "inf")
+    (table,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/*.json")
+    values = json.loads(table.read_text())
+    assert len(values["data"]) == 2 * 65
+    assert {row[1] for row in values["data"]} == {"init", "end"}
+    out = capfd.readouterr()
+    assert out.out + out.err == ""
+    assert not list((tmp_path / "home").rglob("*.json"))  # nothing staged in the home folder
+
+
+def test_a_resumed_run_leaves_one_folder_with_the_whole_history(tmp_path: Path) -> None:
+    first = WandbMirror()
+    first.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
+    first.rows(rows(2))
+    first.finish({}, {})  # as if killed here
+    second = WandbMirror()
+    second.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
+    second.rows(rows(5))
+    second.finish({"test/bpc": 2.0}, {})
+    assert [item["step"] for item in history(inspect(tmp_path))] == [0, 50, 100, 150, 200]
+
+
+def test_disabled_does_not_even_import_wandb(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from rnnbench.tracking import WandbMirror, log_summary; m = WandbMirror()\n"
+        "m.open(pathlib.Path(sys.argv[1]), 's', 'r', {'cell': 'lstm'}, 'disabled'); m.rows([{'step': 1}])\n"
+        "m.finish({}, {}); log_summary(pathlib.Path(sys.argv[1]), 's', [], [], 'disabled')\n"
+        "assert 'wandb' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_online_without_a_key_goes_on_offline_and_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        mirror = WandbMirror()
+        mirror.open(tmp_path / name, "seqlen", f"{RUN_ID}{name}", CONFIG, "online")
+        mirror.rows(rows(2))
+        mirror.finish({"test/bpc": 2.0}, {})
+        assert len(history(inspect(tmp_path / name))) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert "wandb login" in lines[0]
+    assert "wandb sync" in lines[0]
+
+
+def test_online_without_a_server_goes_on_offline_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setattr(tracking, "INIT_SECONDS", 2.0)
+    start = time.monotonic()
+    mirror = WandbMirror()
+    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "online")
+    mirror.rows(rows(4))
+    mirror.finish({"test/bpc": 2.0}, CURVES)
+    assert time.monotonic() - start < 20
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert f"wandb sync {tmp_path}" in lines[0]
+    assert len(history(inspect(tmp_path))) == 4
+
+
+def test_a_failure_inside_wandb_says_one_line_and_falls_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no space\nleft on device")
+
+    mirror = WandbMirror()
+    monkeypatch.setattr(tracking, "_init", broken)
+    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
+    mirror.rows(rows(3))
+    mirror.finish({}, CURVES)
+    log_summary(tmp_path, "seqlen", [], [], "offline")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2  # one from the mirror, one from the summary
+    assert all("no space left on device" in line for line in lines)
+
+
+def test_a_summary_has_tables_and_figures_and_replaces_the_last(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    picture = tmp_path / "overview.png"
+    Figure(figsize=(1, 1)).savefig(picture)
+    table = ("table", ["cell", "T", "bpc"], [["lstm", 64, 2.1], ["gru", None, "–"]])
+    for _ in range(2):
+        log_summary(tmp_path, "seqlen", [table], [picture, tmp_path / "overview.svg"], "offline")
+    records = inspect(tmp_path)
+    about = next(record["run"] for record in records if record["type"] == "run")
+    assert (about["run_id"], about["job_type"]) == ("seqlen-summary", "summary")
+    (stored,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/*.json")
+    assert json.loads(stored.read_text())["data"] == [["lstm", 64, 2.1], ["gru", None, "–"]]
+    assert len(list((tmp_path / "wandb").glob("offline-run-*/files/media/images/*.png"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "mode"),
+    [(None, None, "offline"), (None, "online", "online"), (None, "disabled", "disabled"), (None, "dryrun", "offline"),
+     ("offline", "online", "offline"), ("disabled", None, "disabled")],
+)  # fmt: skip
+def test_the_flag_wins_over_the_environment(
+    asked: str | None, found: str | None, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if found is not None:
+        monkeypatch.setenv("WANDB_MODE", found)
+    assert mode_from_environment(asked) == mode
+
+
+def test_an_unknown_mode_is_a_users_error() -> None:
+    with pytest.raises(UserError, match='offline, online, disabled, got "on"'):
+        mode_from_environment("on")

@@ -1,0 +1,149 @@
+"""kill -9 at any moment: the run goes on from its checkpoint to the very weights it would have had."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.errors import UserError
+from rnnbench.ledger import CHECKPOINT, CURVES, HISTORY, RESULT, WEIGHTS, Entry
+from rnnbench.train import train
+
+SCRIPT = """
+import sys, yaml
+from pathlib import Path
+from rnnbench.config import Run
+from rnnbench.train import train
+run = Run.from_dict(yaml.safe_load(sys.argv[1]))
+train(run, Path(sys.argv[2]), wandb="disabled", checkpoint_seconds=0.2)
+"""
+
+
+def make_run(text_file: Path, cell: str = "lstm") -> Run:
+    """Dropout and a schedule, so that the random state and the scheduler's place matter; 6 epochs of a small text."""
+    return Run(
+        cell=CellConfig(cell),
+        model=ModelConfig(hidden_size=48, num_layers=2, dropout=0.2),
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=16),
+        optim=OptimConfig(schedule="cosine", warmup=0.1),
+        budget=BudgetConfig(steps=420, evals=5),
+        probes=ProbeConfig(seq_len=20, batch_size=2),
+        seed=3,
+    )
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, cell: str) -> None:
+    run = make_run(text_file, cell)
+    train(run, tmp_path / "calm", wandb="disabled")
+    calm, killed = Entry(tmp_path / "calm", "single", run.id), Entry(tmp_path / "killed", "single", run.id)
+
+    import yaml
+
+    command = [sys.executable, "-c", SCRIPT, yaml.safe_dump(run.to_dict()), str(tmp_path / "killed")]
+    kills = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        before = killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
+        while process.poll() is None:
+            now = killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
+            if now != before:
+                time.sleep(0.1)
+                process.send_signal(signal.SIGKILL)
+            time.sleep(0.01)
+        kills += process.returncode == -signal.SIGKILL
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills >= 1, "no run was killed after a checkpoint: the test showed nothing"
+    if killed.result() is None:
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    ours = torch.load(killed.path(WEIGHTS), weights_only=True)["model"]
+    theirs = torch.load(calm.path(WEIGHTS), weights_only=True)["model"]
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert killed.path(HISTORY).read_text() == calm.path(HISTORY).read_text()
+    for name, curve in np.load(calm.path(CURVES)).items():
+        assert np.array_equal(np.load(killed.path(CURVES))[name], curve), name
+    a, b = calm.result(), killed.result()
+    assert a is not None
+    assert b is not None
+    for key, value in a["metrics"].items():
+        if not key.startswith(("throughput/", "memory/")):
+            assert b["metrics"][key] == value, key
+    assert not killed.path(CHECKPOINT).exists()
+
+
+def test_a_finished_run_is_not_touched(text_file: Path, tmp_path: Path) -> None:
+    run = Run(
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=4),
+        model=ModelConfig(hidden_size=8),
+        budget=BudgetConfig(steps=3),
+    )
+    train(run, tmp_path, wandb="disabled")
+    entry = Entry(tmp_path, "single", run.id)
+    before = {path: path.stat().st_mtime_ns for path in entry.folder.iterdir()}
+    result = train(run, tmp_path, wandb="disabled")
+    assert result == json.loads(entry.path(RESULT).read_text())
+    assert {path: path.stat().st_mtime_ns for path in entry.folder.iterdir()} == before
+
+
+class Hostile:
+    """A pickle that would write a file when it is loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (f"open({str(self.target)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("kind", ["hostile", "garbage", "cut short", "other tensors"])
+def test_a_bad_checkpoint_is_refused_and_not_executed(text_file: Path, tmp_path: Path, kind: str) -> None:
+    run = make_run(text_file)
+    entry = Entry(tmp_path, "single", run.id)
+    entry.folder.mkdir(parents=True)
+    path, executed = entry.path(CHECKPOINT), tmp_path / "executed"
+    if kind == "hostile":
+        torch.save({"rnnbench": Hostile(executed), "global_step": 1}, path)
+    elif kind == "garbage":
+        path.write_bytes(pickle.dumps(Hostile(executed)))
+    elif kind == "cut short":
+        torch.save({"x": torch.zeros(10_000)}, path)
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        torch.save({"x": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match="delete it to start"):
+        train(run, tmp_path, wandb="disabled")
+    assert not executed.exists()
+    assert entry.result() is None
+
+
+def test_a_checkpoint_of_other_data_is_refused(text_file: Path, tmp_path: Path) -> None:
+    run = make_run(text_file)
+    entry = Entry(tmp_path, "single", run.id)
+    entry.folder.mkdir(parents=True)
+    torch.save({"rnnbench": {"data_sha256": "0" * 64}, "global_step": 1}, entry.path(CHECKPOINT))
+    with pytest.raises(UserError, match="belongs to other data"):
+        train(run, tmp_path, wandb="disabled")
+
+
+def test_divergence_is_recorded(text_file: Path, tmp_path: Path) -> None:
+    """A learning rate that makes the loss NaN or worse than the unigram ends as diverged, not as a figure."""
+    run = Run(
+        cell="rnn",  # type: ignore[arg-type]
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=4),
+        model=ModelConfig(hidden_size=8),
+        optim=OptimConfig(name="sgd", lr=1e6, clip=None),
+        budget=BudgetConfig(steps=60),
+    )
+    assert train(run, tmp_path, wandb="disabled")["status"] == "diverged"
