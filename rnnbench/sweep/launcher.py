@@ -62,7 +62,7 @@ def sweep(
     display.start(total=len(jobs), skipped=len(outcome.skipped), weights={job.id: _weight(job) for job in waiting})
     if not waiting:
         return outcome
-    context = _forkserver()
+    context = _forkserver(["wandb"] if wandb != "disabled" else [])
     slots: list[_Slot] = []
     try:
         waiting = _prepared(context, waiting, outcome, display)
@@ -86,10 +86,11 @@ def _weight(job: Job) -> float:
     return job.steps * job.data.batch_size * job.data.seq_len + 50_000.0 if isinstance(job, Run) else job.weight
 
 
-def _forkserver() -> ForkServerContext:
+def _forkserver(extra: list[str]) -> ForkServerContext:
+    """A server that has the imports done, 8 s a process otherwise."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rnnbench.train", "rnnbench.throughput.measure"])
+    context.set_forkserver_preload(["rnnbench.train", "rnnbench.throughput.measure", *extra])
     return context
 
 
@@ -97,7 +98,7 @@ def _prepared(context: ForkServerContext, jobs: list[Job], outcome: Outcome, dis
     """Make what the runs share, once a data set; leave out the runs whose data cannot be had."""
     verdicts: dict[object, str] = {}
     for job in jobs:
-        if not isinstance(job, Run) or job.data in verdicts:
+        if not isinstance(job, Run) or _source(job) in verdicts:
             continue
         display.note(f"reading {job.data.label} and its reference lines")
         ours, theirs = context.Pipe()
@@ -109,16 +110,20 @@ def _prepared(context: ForkServerContext, jobs: list[Job], outcome: Outcome, dis
         except EOFError:
             status, sentence = "died", "the process that read the data died"
         process.join()
-        verdicts[job.data] = "" if status == "done" else sentence
+        verdicts[_source(job)] = "" if status == "done" else sentence
     ready = []
     for job in jobs:
-        reason = verdicts.get(job.data, "") if isinstance(job, Run) else ""
+        reason = verdicts[_source(job)] if isinstance(job, Run) else ""
         if reason:
             outcome.trouble.append((job.id, reason))
             display.end(job.id, job.label, "refused", reason)
         else:
             ready.append(job)
     return ready
+
+
+def _source(run: Run) -> tuple[str | None, ...]:
+    return run.data.name, run.data.path, run.data.column
 
 
 def _launch(context: ForkServerContext, job: Job, root: Path, study: str, wandb: str) -> _Slot:

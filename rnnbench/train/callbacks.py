@@ -46,7 +46,7 @@ class LedgerLogger(Logger):
 
 
 class Clock(L.Callback):
-    """Step times, free of validation and checkpoints.
+    """Step times from one step's end to the next one's: the Trainer's own share is in them, validation is not.
 
     On a CPU each step is timed. A GPU runs behind the host, so there the time of a stretch of steps between two
     synchronisations is shared out among them.
@@ -58,11 +58,8 @@ class Clock(L.Callback):
         self._begin = 0.0
         self._stretch = 0
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if self._stretch == 0:
-            self._begin = time.perf_counter()
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -70,11 +67,15 @@ class Clock(L.Callback):
         self._stretch += 1
         if pl_module.device.type == "cuda":
             # Validation comes after this hook: never let a stretch reach over it.
-            if self._stretch < self.every and (batch_idx + 1) % int(trainer.val_check_batch or 1):
+            if self._stretch < self.every and not validation_due(trainer, batch_idx):
                 return
             torch.cuda.synchronize()
-        self.seconds += [(time.perf_counter() - self._begin) / self._stretch] * self._stretch
-        self._stretch = 0
+        now = time.perf_counter()
+        self.seconds += [(now - self._begin) / self._stretch] * self._stretch
+        self._begin, self._stretch = now, 0
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin = time.perf_counter()
 
     def median(self) -> float:
         """Seconds a step, the first tenth (warm-up) left out."""
@@ -118,7 +119,7 @@ class ResumePoint(L.Callback):
         if begin - self._last < max(self.seconds, 50 * self._cost):
             return
         assert isinstance(pl_module, SequenceModule)
-        if pl_module.row_due or (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0:
+        if pl_module.row_due or validation_due(trainer, batch_idx):
             return
         part = self.path.with_name(self.path.name + ".part")
         with friendly(self.path.parent):
@@ -126,3 +127,8 @@ class ResumePoint(L.Callback):
             part.replace(self.path)
         self._last = time.monotonic()
         self._cost = self._last - begin
+
+
+def validation_due(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Does Lightning validate after this batch?"""
+    return (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0
