@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +49,8 @@ class CellConfig:
             text = value.strip()
             if not text.startswith("{"):
                 return cls(text)
-            value = json.loads(text)
+            with suppress(ValueError):
+                value = json.loads(text)
         if not isinstance(value, Mapping) or not isinstance(value.get("name", "lstm"), str):
             raise UserError(f"cell must be a name or a mapping with a name, got {value!r}.")
         options = {str(key): item for key, item in value.items() if key != "name"}
@@ -144,8 +146,10 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         _positive("optim", self, "lr", "clip")
-        if self.weight_decay < 0 or not 0.0 <= self.warmup < 1.0:
-            raise UserError("optim.weight_decay must be ≥ 0 and optim.warmup in [0, 1).")
+        if not self.weight_decay >= 0:
+            raise UserError(f"optim.weight_decay must be ≥ 0, got {self.weight_decay}.")
+        if not 0.0 <= self.warmup < 1.0:
+            raise UserError(f"optim.warmup must be in [0, 1), got {self.warmup}.")
 
 
 @dataclass(frozen=True)
@@ -262,7 +266,8 @@ def identity(job: Any) -> str:
     Only what differs, so that a field added later, with a default, leaves older results valid.
     """
     values, defaults = to_dict(job), to_dict(type(job)())
-    text = json.dumps({"protocol": PROTOCOL, **_difference(values, defaults)}, sort_keys=True, ensure_ascii=False)
+    what = _canonical({"protocol": PROTOCOL, **_difference(values, defaults)})
+    text = json.dumps(what, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -326,7 +331,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
 
 def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The entries of a nested mapping that are not the default's."""
-    out = {}
+    out: dict[str, Any] = {}
     for key, value in values.items():
         default = defaults.get(key)
         if isinstance(value, dict) and isinstance(default, dict):
@@ -335,6 +340,15 @@ def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
         elif value != default:
             out[key] = value
     return out
+
+
+def _canonical(value: Any) -> Any:
+    """3 and 3.0 are equal, so the identity must see the same in them."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _positive(room: str, config: Any, *names: str) -> None:

@@ -27,6 +27,7 @@ def prepare(threads: int = 1) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # torch lets cuDNN's recurrent kernels round float32 to 10 bits
     if sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL(None).mallopt

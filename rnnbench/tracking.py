@@ -68,7 +68,7 @@ class WandbMirror:
         """Begin; what an earlier, unfinished attempt left offline is deleted, so that the caller replays its rows.
 
         Args:
-            folder: The run's folder; W&B's files go to ``folder/wandb``.
+            folder: The study's folder; the W&B files of all its runs go to ``folder/wandb``, to be seen side by side.
             study: W&B's group.
             run_id: The run's name, and, made safe, its id.
             config: The Run as nested plain values.
@@ -162,7 +162,7 @@ def _open(folder: Path, run_id: str, config: dict[str, Any], mode: str, project:
     if mode == "disabled":
         return None
     os.environ.setdefault("WANDB_SILENT", "true")  # Settings(silent=True) comes too late for the log-in's words
-    shutil.rmtree(folder / "wandb", ignore_errors=True)
+    _remove_earlier(folder, run_id)
     if mode == "online" and not _out_of_reach:
         try:
             if _has_key():
@@ -171,10 +171,21 @@ def _open(folder: Path, run_id: str, config: dict[str, Any], mode: str, project:
         except Exception as error:
             reason = f"is out of reach, {_one_line(error)}"
             _forget_failed_start()
-            shutil.rmtree(folder / "wandb", ignore_errors=True)
+            _remove_earlier(folder, run_id)
         _out_of_reach = True
         _say(f"wandb {reason}; going on offline, later `wandb sync {folder / 'wandb'}/offline-run-*` uploads it.")
     return _init(folder, run_id, config, "offline", project, about)
+
+
+def _safe(run_id: str) -> str:
+    """The id in W&B's alphabet and length; the hash that makes it unique stands at the end."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[-64:]
+
+
+def _remove_earlier(folder: Path, run_id: str) -> None:
+    """What an unfinished attempt at the same run left behind."""
+    for earlier in (folder / "wandb").glob(f"*run-*-{_safe(run_id)}"):
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _forget_failed_start() -> None:
@@ -206,10 +217,16 @@ def _init(
         login_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
     )
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[-64:]  # the hash that makes it unique stands at the end
     os.environ.update({name: str(folder / "wandb" / name.lower()) for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")})
     run = wandb.init(
-        dir=folder, id=safe, config=config, mode=mode, project=project, reinit="create_new", settings=settings, **about
+        dir=folder,
+        id=_safe(run_id),
+        config=config,
+        mode=mode,
+        project=project,
+        reinit="create_new",
+        settings=settings,
+        **about,
     )
     run.define_metric("*", step_metric="step")
     return run

@@ -10,9 +10,10 @@ os.environ["WANDB_MODE"] = "disabled"
 from pathlib import Path
 
 import pytest
-import torch
 
-torch.set_num_threads(1)
+from rnnbench import machine
+
+machine.prepare()
 
 #: A text with structure to learn and a few thousand characters.
 SENTENCES = (
@@ -22,9 +23,15 @@ SENTENCES = (
 )
 
 
+@pytest.fixture(scope="session")
+def small_text() -> str:
+    """20,000 characters."""
+    return (SENTENCES * 200)[:20_000]
+
+
 @pytest.fixture
-def text_file(tmp_path: Path) -> Path:
-    """A UTF-8 file of 20,000 characters."""
+def text_file(tmp_path: Path, small_text: str) -> Path:
+    """The small text as a UTF-8 file."""
     path = tmp_path / "small.txt"
-    path.write_text((SENTENCES * 200)[:20_000], encoding="utf-8")
+    path.write_text(small_text, encoding="utf-8")
     return path

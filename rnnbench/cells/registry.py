@@ -1,4 +1,4 @@
-"""Cells by name: those here, those registered by a script, those that an installed package offers."""
+"""Cells by name: those here, those that an installed package offers, those in files of yours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, Scalar, check_value
 from rnnbench.errors import UserError, unknown
+from rnnbench.files import load_file, named_files
 
 _CELLS: dict[str, type[Cell]] = {}
 C = TypeVar("C", bound=type[Cell])
@@ -34,11 +35,19 @@ def register_cell(name: str) -> Callable[[C], C]:
 
 @cache
 def _load_plugins() -> None:
-    """Import the entry points of the group ``rnnbench.cells`` once; each registers its cell, or is registered here."""
+    """Import the entry points of the group ``rnnbench.cells`` and the files named in RNNBENCH_CELLS, once.
+
+    Each registers its cell itself; an entry point that is a cell without a name is registered under its own.
+
+    Raises:
+        UserError: a file that is not there or fails to load.
+    """
     for point in entry_points(group="rnnbench.cells"):
         loaded = point.load()
         if inspect.isclass(loaded) and issubclass(loaded, Cell):
             register_cell(point.name)(loaded)
+    for path in named_files():
+        load_file(path)
 
 
 def cell_names() -> list[str]:

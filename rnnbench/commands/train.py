@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(json.loads((folder / "result.json").read_text())))
     else:
         show(result, folder)
-    return 0 if result["status"] == "done" else 1
+    return 0  # a divergence is a result too
 
 
 def show(result: dict[str, Any], folder: Path) -> None:
@@ -67,6 +67,8 @@ def show(result: dict[str, Any], folder: Path) -> None:
     for key, value in result["metrics"].items():
         table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(table)
+    if result["status"] == "diverged":
+        console.print("diverged: the loss is no number, or validation is worse than the unigram", highlight=False)
     console.print(f"in {folder}", highlight=False)
 
 

@@ -65,10 +65,9 @@ class SequenceDataModule(lightning.LightningDataModule):
         """The validation part, stateful where the data are, up to ``val_tokens``."""
         return self.source.evaluation("val", stateful=True, limit=self.val_tokens)
 
-    def test_dataloader(self) -> list[Batches]:
-        """The whole test part: of a text [stateful, stateless], else the one evaluation there is."""
-        kinds = (True, False) if self.task.stateful else (False,)
-        return [self.source.evaluation("test", stateful=stateful) for stateful in kinds]
+    def test_dataloader(self) -> Batches:
+        """The whole test part, stateful where the data are."""
+        return self.source.evaluation("test", stateful=True)
 
     def evaluation(self, part: Part, stateful: bool = True, limit: int | None = None) -> Batches:
         """See `Source.evaluation`."""

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rnnbench.config import OptimConfig
+from rnnbench.errors import UserError
 
 _OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -27,9 +28,15 @@ def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig) -> Opti
 
 
 def make_schedule(optimizer: Optimizer, config: OptimConfig, total_steps: int) -> LambdaLR | None:
-    """Linear warm-up, then constant, cosine or linear decay to zero at ``total_steps``; None where nothing changes."""
+    """Linear warm-up, then constant, cosine or linear decay to zero at ``total_steps``; None where nothing changes.
+
+    Raises:
+        UserError: something is to change, and the length is not known.
+    """
     if config.schedule == "constant" and config.warmup == 0:
         return None
+    if total_steps < 1:
+        raise UserError("a schedule or warm-up needs the training's length: pass total_steps to the module.")
     rising = round(config.warmup * total_steps)
 
     def factor(step: int) -> float:

@@ -30,7 +30,7 @@ class SequenceModule(L.LightningModule):
         cell: Which cell, with its options.
         model: Sizes, dropout and backend.
         optim: Optimiser, learning rate, clipping, schedule.
-        total_steps: Length of the training, which a schedule and the record of gradient norms need.
+        total_steps: Length of the training, where it is known; a schedule needs it.
         log_every: Steps between rows of the history.
     """
 
@@ -53,6 +53,7 @@ class SequenceModule(L.LightningModule):
         self._seen = 0
         self._carry: State | None = None
         self._eval_carry: State | None = None
+        self._first_test: dict[str, Tensor] = {}
         self._loss_sum = torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
         self._rng: Tensor | None = None
@@ -83,8 +84,9 @@ class SequenceModule(L.LightningModule):
         limit = math.inf if self.optim.clip is None else self.optim.clip
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
-        if self._seen <= len(self._norms):
-            self._norms[self._seen - 1] = norm
+        if self._seen > len(self._norms):  # a training of unknown length: room for as many again
+            self._norms = torch.cat([self._norms, torch.zeros_like(self._norms)])
+        self._norms[self._seen - 1] = norm
         if limit < math.inf:
             torch.nn.utils.clip_grads_with_norm_(list(self.model.parameters()), limit, norm, foreach=True)
 
@@ -170,20 +172,23 @@ class SequenceModule(L.LightningModule):
         self._eval_carry = state
         self.metric.update(out, batch)
 
-    def _log_scores(self, prefix: str) -> None:
+    def _scores(self, prefix: str, suffix: str = "") -> dict[str, Tensor]:
         figures = self.metric.compute()
         self.metric.reset()
         self._eval_carry = None
-        self.log_dict({f"{prefix}/{name}": value for name, value in figures.items()})
+        return {f"{prefix}/{name}{suffix}": value for name, value in figures.items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._score(batch)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_scores("val")
+        self.log_dict(self._scores("val"))
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if dataloader_idx and not batch_idx:  # a text's second evaluation is the stateless one
+            self._first_test = self._scores("test")
         self._score(batch)
 
     def on_test_epoch_end(self) -> None:
-        self._log_scores("test")
+        self.log_dict(self._first_test | self._scores("test", "_stateless" if self._first_test else ""))
+        self._first_test = {}

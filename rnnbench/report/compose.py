@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import UserError, unknown
+from rnnbench.ledger import friendly
 from rnnbench.report import writers
 from rnnbench.report.results import Result, read
 from rnnbench.report.table import Table
@@ -21,7 +22,7 @@ WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
 
 
 def report(
-    paths: list[Path], formats: set[str], out: Path | None, console: Console | None, as_json: bool = False
+    paths: list[Path], formats: set[str], out: Path | None, console: Console | None
 ) -> dict[str, dict[str, Any]]:
     """Report every study below the given folders.
 
@@ -30,7 +31,6 @@ def report(
         formats: What to write, of `FORMATS`; none writes nothing.
         out: Write into out/<study>/; None: into <study folder>/report/.
         console: Where the tables are printed; None prints nothing.
-        as_json: Print no table: the caller prints what is returned, which is fit for JSON.
 
     Returns:
         {study: {"table": raw rows, "files": paths of what was written}}; an infinity is "inf", as in the ledger.
@@ -48,11 +48,15 @@ def report(
         if folder.name in answer:
             raise UserError(f'two study folders are named "{folder.name}"; report one of them at a time.')
         made = tables(results)
-        if console is not None and not as_json:
+        if console is not None:
             for table in made:
                 console.print(writers.rich_table(table, console.width))
                 console.print()
-        files = _write(folder.name, results, made, formats, folder / "report" if out is None else out / folder.name)
+        target = folder / "report" if out is None else out / folder.name
+        with friendly(target):
+            files = _write(folder.name, results, made, formats, target)
+        if console is not None and files:
+            console.print(f"tables and figures: {target}", highlight=False)
         rows = [{name: _plain(value) for name, value in row.raw.items()} for table in made for row in table.rows]
         answer[folder.name] = {"table": rows, "files": [str(path) for path in files]}
     return answer

@@ -20,7 +20,7 @@ FLOOR = math.log(1e-12)
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
 CELL_ORDER = ("rnn", "lstm", "gru")
 
-Verdict = Literal["vanishing", "preserved", "exploding"]
+Verdict = Literal["vanishing", "preserved", "exploding", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | No
     """Whether gradients vanish, explode or are preserved over a length; None with fewer than two usable curves.
 
     With γ the slope of log G and δ = ln 2 / T: vanishing if the 95 % interval of γ over seeds lies below −δ, exploding
-    if it lies above δ, else preserved.
+    if it lies above δ, preserved if it lies between; an interval that reaches over a border leaves it undecided (two
+    seeds that disagree would otherwise count as proof that nothing is lost).
 
     Args:
         curves: One (K+1,) array of natural logs of G a seed.
@@ -199,7 +200,11 @@ def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | No
         return None
     low, high = student_interval(slopes)
     delta = math.log(2) / seq_len
-    return "vanishing" if high < -delta else "exploding" if low > delta else "preserved"
+    if high < -delta:
+        return "vanishing"
+    if low > delta:
+        return "exploding"
+    return "preserved" if -delta <= low and high <= delta else "undecided"
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

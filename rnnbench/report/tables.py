@@ -187,7 +187,8 @@ def _notes(table: Table, groups: list[Group], primary: str) -> list[tuple[str, s
         ("verdict", "Gradients: slope of log G(k), its 95 % interval over seeds against ± ln 2 / T."),
     ]
     if any(row.raw["cell"] == "xz" for row in table.references):
-        out.append((primary, "A compressor (xz) adapts on the test part; uniform, unigram and the models do not."))
+        what = "xz and unigram read all of the train part, the models what the budget pays for"
+        out.append((primary, f"{what}; xz adapts on the test part."))
     keys = {column.key for column in table.columns}
     return [(key, sentence) for key, sentence in out if key in keys]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError, unknown
+from rnnbench.files import load_file, name_file
 from rnnbench.throughput.timing import Timing
 
 #: One entry of the ledger: a training run, or an interleaved timing of several contestants.
@@ -63,19 +63,9 @@ def find_study(name: str) -> Study:
     path = Path(name) if name.endswith(".py") else files.get(name)
     if path is None:
         raise unknown("study", name, files)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; a study is a Python file that defines STUDY.")
-    spec = importlib.util.spec_from_file_location(f"rnnbench_study_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{path} failed to load: {type(error).__name__}: {error}") from error
+    module = load_file(path)
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise UserError(f"{path} does not define STUDY = Study(name, question, presets).")
+    name_file(path)  # cells that the study registers are to be known to its workers
     return study

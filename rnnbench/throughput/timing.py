@@ -46,6 +46,10 @@ class Timing:
         for name in ("seq_len", "batch_size", "hidden_size", "samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be positive, got {getattr(self, name)}.")
+        if self.warmup < 0:
+            raise UserError(f"warmup must be ≥ 0, got {self.warmup}.")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed must be in 0 … 2³¹ − 1, got {self.seed}.")
 
     @cached_property
     def id(self) -> str:

@@ -70,7 +70,10 @@ def train(
     with entry.opened(run.to_dict()):
         if (known := entry.result()) is not None:
             return known
-        return _recorded(run, entry, data, module, device, wandb, progress, checkpoint_seconds)
+        try:
+            return _recorded(run, entry, data, module, device, wandb, progress, checkpoint_seconds)
+        except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM, the latter with status 0
+            raise KeyboardInterrupt from None
 
 
 def _recorded(
@@ -96,7 +99,7 @@ def _recorded(
 
     resume = _resume_point(entry, data.fingerprint)
     mirror = WandbMirror()
-    mirror.open(entry.folder, entry.study, entry.id, run.to_dict(), wandb)
+    mirror.open(entry.folder.parent, entry.study, entry.id, run.to_dict(), wandb)
     mirror.rows(entry.rewind(_step_of(resume)))
     clock = Clock()
     if run.steps:

@@ -23,17 +23,23 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in cell_names(
 ]
 IDS = [name + "".join(f"-{value}" for value in options.values()) for name, options in VARIANTS]
 every_cell = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
+every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 every_backend = pytest.mark.parametrize("backend", list(BACKENDS))
 
 
-def build(name: str, options: dict[str, Any], dtype: torch.dtype = torch.float64) -> tuple[Cell, Tensor, Tensor]:
+def build(
+    name: str, options: dict[str, Any], dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> tuple[Cell, Tensor, Tensor]:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
     torch.manual_seed(1)
-    cell = make_cell(name, I, H, **options).to(dtype)
-    return cell, torch.randn(B, T, I, dtype=dtype), torch.randn(B, *cell.state_shape, dtype=dtype) / 2
+    cell = make_cell(name, I, H, **options).to(device, dtype)
+    x, state = torch.randn(B, T, I, dtype=dtype), torch.randn(B, *cell.state_shape, dtype=dtype) / 2
+    return cell, x.to(device), state.to(device)
 
 
-def skip_unless_able(cell: Cell, backend: str, dtype: torch.dtype, **asked: bool) -> None:
-    reason = BACKENDS[backend].refusal(cell, Request(torch.device("cpu"), dtype, **asked))
+def skip_unless_able(cell: Cell, backend: str, x: Tensor) -> None:
+    reason = BACKENDS[backend].refusal(cell, Request(x.device, x.dtype))
     if reason is not None:
         pytest.skip(reason)
 
@@ -47,7 +53,7 @@ def everything(cell: Cell, x: Tensor, state: Tensor, backend: str, cuts: tuple[i
         outputs.append(y)
     y = torch.cat(outputs, dim=1)
     generator = torch.Generator().manual_seed(2)
-    cotangents = [torch.randn(t.shape, dtype=torch.float64, generator=generator).to(t.dtype) for t in (y, current)]
+    cotangents = [torch.randn(t.shape, dtype=torch.float64, generator=generator).to(t) for t in (y, current)]
     names = ["x", "state", *(n for n, _ in cell.named_parameters())]
     gradients = torch.autograd.grad((y, current), [x, state, *cell.parameters()], cotangents)
     return {"y": y, "final": current, **dict(zip(names, gradients, strict=True))}
@@ -55,11 +61,12 @@ def everything(cell: Cell, x: Tensor, state: Tensor, backend: str, cuts: tuple[i
 
 @every_cell
 @every_backend
+@every_device
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_chunk_law(name: str, options: dict[str, Any], backend: str, dtype: torch.dtype) -> None:
+def test_chunk_law(name: str, options: dict[str, Any], backend: str, device: str, dtype: torch.dtype) -> None:
     """run(x) equals run(x[:, :k]) continued by run(x[:, k:], state), in values and in gradients."""
-    cell, x, state = build(name, options, dtype)
-    skip_unless_able(cell, backend, dtype)
+    cell, x, state = build(name, options, dtype, device)
+    skip_unless_able(cell, backend, x)
     whole = everything(cell, x, state, backend)
     for cuts in ((1,), (T - 1,), (5, 6, 11)):
         parts = everything(cell, x, state, backend, cuts)
@@ -69,10 +76,11 @@ def test_chunk_law(name: str, options: dict[str, Any], backend: str, dtype: torc
 
 @every_cell
 @every_backend
-def test_reference_law(name: str, options: dict[str, Any], backend: str) -> None:
+@every_device
+def test_reference_law(name: str, options: dict[str, Any], backend: str, device: str) -> None:
     """In float32 every backend is as near to the float64 loop as the float32 loop is, within a small multiple."""
-    cell, x, state = build(name, options, torch.float32)
-    skip_unless_able(cell, backend, torch.float32)
+    cell, x, state = build(name, options, torch.float32, device)
+    skip_unless_able(cell, backend, x)
     exact = everything(copy.deepcopy(cell).double(), x.double(), state.double(), "loop")
     loop, tested = everything(cell, x, state, "loop"), everything(cell, x, state, backend)
     for key, truth in exact.items():
@@ -86,7 +94,7 @@ def test_reference_law(name: str, options: dict[str, Any], backend: str) -> None
 def test_parity_with_torch(name: str, options: dict[str, Any], backend: str) -> None:
     """nn.RNN, nn.LSTM and nn.GRU on the same weights: outputs, final state and all gradients to 1e-10 in float64."""
     cell, x, state = build(name, options)
-    skip_unless_able(cell, backend, torch.float64)
+    skip_unless_able(cell, backend, x)
     if cell.torch_mode is None:
         pytest.skip("torch has no such module")
     ours = everything(cell, x, state, backend)

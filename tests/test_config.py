@@ -1,0 +1,291 @@
+"""Laws of a Run: nothing is lost on the way to a file and back, and the identity tells apart what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnbench.config import (
+    BudgetConfig,
+    CellConfig,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    ProbeConfig,
+    Run,
+    identity,
+)
+from rnnbench.errors import UserError
+from rnnbench.throughput.timing import Timing
+
+positive = st.integers(1, 10**6)
+rates = st.floats(1e-9, 1e6)
+plain_text = st.text(st.characters(codec="ascii", min_codepoint=32), max_size=8)
+scalars = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | plain_text
+options = st.dictionaries(st.from_regex("[a-z_]{1,8}", fullmatch=True).filter(lambda key: key != "name"), scalars)
+cells = st.builds(CellConfig, st.from_regex("[a-z]{1,6}", fullmatch=True), options)
+devices = st.sampled_from(["auto", "cpu", "cuda"])
+
+data_sets = st.builds(
+    DataConfig,
+    name=st.sampled_from([None, "kjv", "glucose", "adding"]),
+    seq_len=positive,
+    batch_size=positive,
+    horizon=positive,
+) | st.builds(DataConfig, path=st.sampled_from(["a.txt", "b.csv", "c d/é.TXT"]), column=st.none() | plain_text)
+budgets = st.builds(BudgetConfig, tokens=st.none() | positive, evals=positive, val_tokens=positive) | st.builds(
+    BudgetConfig, steps=st.integers(0, 10**6)
+)
+runs = st.builds(
+    Run,
+    cell=cells,
+    model=st.builds(
+        ModelConfig,
+        hidden_size=positive,
+        num_layers=positive,
+        embedding_size=st.none() | positive,
+        dropout=st.floats(0, 0.999) | st.just(0),
+        backend=st.sampled_from(["auto", "loop", "torch"]),
+    ),
+    data=data_sets,
+    optim=st.builds(
+        OptimConfig,
+        name=st.sampled_from(["adam", "adamw", "sgd", "rmsprop"]),
+        lr=rates | positive,
+        clip=st.none() | rates | positive,
+        weight_decay=st.floats(0, 10) | st.integers(0, 10),
+        schedule=st.sampled_from(["constant", "cosine", "linear"]),
+        warmup=st.floats(0, 0.999),
+    ),
+    budget=budgets,
+    probes=st.builds(ProbeConfig, gradient_flow=st.booleans(), seq_len=st.integers(2, 10**6), batch_size=positive),
+    seed=st.integers(0, 2**31 - 1),
+    device=devices,
+)
+timings = st.builds(
+    Timing,
+    cells=st.lists(cells, max_size=3).map(tuple),
+    backends=st.lists(st.sampled_from(["loop", "torch"]), unique=True).map(tuple),
+    seq_len=positive,
+    batch_size=positive,
+    hidden_size=positive,
+    samples=positive,
+    warmup=st.integers(0, 10),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 2**31 - 1),
+    device=devices,
+)
+
+
+@given(runs | timings)
+def test_round_trip(job: Run | Timing) -> None:
+    """to_dict → YAML or JSON → from_dict is the job itself, with its identity."""
+    values = job.to_dict()
+    for text, read in ((yaml.safe_dump(values, allow_unicode=True), yaml.safe_load), (json.dumps(values), json.loads)):
+        again = type(job).from_dict(read(text))
+        assert again == job
+        assert again.id == job.id
+        assert again.to_dict() == values
+
+
+def test_a_whole_number_is_the_same_number() -> None:
+    """3 and 3.0 make equal Runs, so they make one entry of the ledger."""
+    one = Run(cell=CellConfig("lstm", {"forget_bias": 3}), optim=OptimConfig(lr=1, clip=5))
+    other = Run(cell=CellConfig("lstm", {"forget_bias": 3.0}), optim=OptimConfig(lr=1.0, clip=5.0))
+    assert one == other
+    assert one.id == other.id
+
+
+#: For every field another value than the default's, as from_dict takes it.
+CHANGES: dict[str, Any] = {
+    "cell": "gru",
+    "model.hidden_size": 129,
+    "model.num_layers": 2,
+    "model.embedding_size": 128,
+    "model.dropout": 0.1,
+    "model.backend": "loop",
+    "data.name": "glucose",
+    "data.path": "own.txt",
+    "data.column": "x",
+    "data.seq_len": 65,
+    "data.batch_size": 33,
+    "data.horizon": 7,
+    "optim.name": "sgd",
+    "optim.lr": 0.003,
+    "optim.clip": None,
+    "optim.weight_decay": 0.1,
+    "optim.schedule": "cosine",
+    "optim.warmup": 0.1,
+    "budget.tokens": 1_500_001,
+    "budget.steps": 5,
+    "budget.evals": 5,
+    "budget.val_tokens": 50_001,
+    "probes.gradient_flow": False,
+    "probes.seq_len": 257,
+    "probes.batch_size": 17,
+    "seed": 1,
+    "device": "cpu",
+}
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    *rooms, name = key.split(".")
+    return {rooms[0]: {name: value}} if rooms else {name: value}
+
+
+def leaves(values: dict[str, Any]) -> set[str]:
+    return {
+        f"{key}.{name}" if name else key
+        for key, value in values.items()
+        for name in (value if isinstance(value, dict) else [""])
+    }
+
+
+def test_every_field_is_part_of_the_identity() -> None:
+    assert set(CHANGES) == leaves(Run().to_dict()), "a field has no example here"
+    found = {key: identity(Run.from_dict(nested(key, value))) for key, value in CHANGES.items()}
+    found["nothing"] = identity(Run())
+    found["an option"] = identity(Run(cell=CellConfig("lstm", {"forget_bias": 1.0})))
+    found["another option"] = identity(Run(cell=CellConfig("lstm", {"forget_bias": 2.0})))
+    assert len(set(found.values())) == len(found), found
+
+
+def test_every_field_of_a_timing_is_part_of_its_identity() -> None:
+    changes: dict[str, Any] = {
+        "cells": ["rnn"],
+        "backends": ["loop"],
+        "seq_len": 65,
+        "batch_size": 33,
+        "hidden_size": 129,
+        "samples": 31,
+        "warmup": 4,
+        "dtype": "float64",
+        "seed": 1,
+        "device": "cpu",
+    }
+    assert set(changes) == {item.name for item in dataclasses.fields(Timing)}
+    found = [identity(Timing.from_dict({key: value})) for key, value in changes.items()] + [identity(Timing())]
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("key", sorted(leaves(Run().to_dict()) - {"budget.steps"}))
+def test_a_default_spelled_out_changes_nothing(key: str) -> None:
+    *rooms, name = key.split(".")
+    default = Run().to_dict()
+    value = default[rooms[0]][name] if rooms else default[name]
+    assert Run.from_dict(nested(key, value)).id == Run().id
+
+
+def test_the_id_is_readable_and_a_folder_name() -> None:
+    run = Run(cell=CellConfig("gru"), data=DataConfig(path="a b/my.book.txt", seq_len=16), seed=7)
+    assert re.fullmatch(r"gru-my\.book-T16-s7-[0-9a-f]{8}", run.id)
+    assert "/" not in Run(cell=CellConfig("my/cell")).id
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"modle": {}}, 'unknown key "modle". Did you mean "model"?'),
+        ({"model": {"hiden_size": 3}}, 'unknown key "model.hiden_size". Did you mean "model.hidden_size"?'),
+        ({"data": {"seqlen": 3}}, 'unknown key "data.seqlen". Did you mean "data.seq_len"?'),
+        ({"optim": {"rl": 3}}, 'unknown key "optim.rl". Did you mean "optim.lr"?'),
+        ({"budget": {"step": 3}}, 'unknown key "budget.step". Did you mean "budget.steps"?'),
+        ({"probes": {"gradientflow": 3}}, 'unknown key "probes.gradientflow". Did you mean "probes.gradient_flow"?'),
+        ({"model": 3}, "model must be a mapping of keys to values, got 3."),
+        ({"model": {"hidden_size": 3.5}}, "model.hidden_size must be int, got 3.5."),
+        ({"model": {"hidden_size": True}}, "model.hidden_size must be int, got True."),
+        ({"model": {"hidden_size": None}}, "model.hidden_size must be int, got None."),
+        ({"model": {"dropout": "0.1"}}, "model.dropout must be float, got '0.1'."),
+        ({"model": {"embedding_size": "all"}}, "model.embedding_size must be int, got 'all'."),
+        ({"probes": {"gradient_flow": 1}}, "probes.gradient_flow must be bool, got 1."),
+        ({"optim": {"name": "adma"}}, "optim.name must be one of adam, adamw, sgd, rmsprop, got 'adma'."),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'."),
+        ({"cell": 3}, "cell must be a name or a mapping with a name, got 3."),
+        ({"cell": {"name": 3}}, "cell must be a name or a mapping with a name, got {'name': 3}."),
+        ({"cell": "{name: lstm"}, "cell must be a name or a mapping with a name, got '{name: lstm'."),
+        ({"cell": {"name": "lstm", "a": [1]}}, "cell option a must be a plain value, got [1]."),
+        ({"seed": -1}, "seed must be in 0 … 2³¹ − 1, got -1."),
+        ({"model": {"dropout": 1.0}}, "model.dropout must be in [0, 1), got 1.0."),
+        ({"model": {"dropout": math.nan}}, "model.dropout must be in [0, 1), got nan."),
+        ({"optim": {"lr": math.nan}}, "optim.lr must be positive, got nan."),
+        ({"optim": {"weight_decay": math.nan}}, "optim.weight_decay must be ≥ 0, got nan."),
+        ({"optim": {"warmup": 1.0}}, "optim.warmup must be in [0, 1), got 1.0."),
+        ({"budget": {"steps": -1}}, "budget.steps must be ≥ 0"),
+        ({"budget": {"steps": 1, "tokens": 1}}, "give budget.tokens or budget.steps, not both."),
+        ({"probes": {"seq_len": 1}}, "probes.seq_len must be at least 2, got 1."),
+        ({"data": {"name": "kjv", "path": "a.txt"}}, "data.path goes with data.name"),
+        ({"data": {"name": "text"}}, "needs data.path"),
+    ],
+)
+def test_what_is_not_a_run_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Run.from_dict(values)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+SIZES = [
+    "model.hidden_size",
+    "model.num_layers",
+    "model.embedding_size",
+    "data.seq_len",
+    "data.batch_size",
+    "data.horizon",
+    "optim.lr",
+    "optim.clip",
+    "budget.tokens",
+    "budget.evals",
+    "budget.val_tokens",
+    "probes.seq_len",
+    "probes.batch_size",
+]
+
+
+@pytest.mark.parametrize("key", SIZES)
+@pytest.mark.parametrize("value", [0, -3])
+def test_sizes_are_positive(key: str, value: int) -> None:
+    with pytest.raises(UserError, match=f"{key} must be (positive|at least 2), got {value}"):
+        Run.from_dict(nested(key, value))
+
+
+@pytest.mark.parametrize("key", ["seq_len", "batch_size", "hidden_size", "samples", "warmup"])
+def test_sizes_of_a_timing_are_positive(key: str) -> None:
+    with pytest.raises(UserError, match=f"{key} must be .*, got -3"):
+        Timing.from_dict({key: -3})
+    with pytest.raises(UserError, match=f'unknown key "{key}s". Did you mean "{key}"'):
+        Timing.from_dict({key + "s": 3})
+
+
+def test_a_cell_is_a_name_or_a_mapping() -> None:
+    """A name, a mapping, JSON in a string and a CellConfig say the same; `plain` is the inverse."""
+    assert CellConfig.parse("gru") == CellConfig("gru") == CellConfig.parse({"name": "gru"})
+    wanted = CellConfig("lstm", {"forget_bias": 3.0})
+    assert CellConfig.parse({"name": "lstm", "forget_bias": 3.0}) == wanted
+    assert CellConfig.parse('{"forget_bias": 3.0}') == wanted
+    assert CellConfig.parse(wanted) is wanted
+    assert wanted.plain() == {"name": "lstm", "forget_bias": 3.0}
+    assert Run.from_dict({"cell": wanted.plain()}).cell == wanted
+    assert wanted.label == "lstm(forget_bias=3.0)"
+
+
+@given(cells)
+def test_plain_is_the_inverse_of_parse(cell: CellConfig) -> None:
+    assert CellConfig.parse(cell.plain()) == cell
+
+
+@given(positive, positive, positive)
+def test_steps_pay_for_the_tokens(tokens: int, batch_size: int, seq_len: int) -> None:
+    """The fewest whole batches that hold the tokens."""
+    data = DataConfig(seq_len=seq_len, batch_size=batch_size)
+    steps = Run(data=data, budget=BudgetConfig(tokens=tokens)).steps
+    assert (steps - 1) * batch_size * seq_len < tokens <= steps * batch_size * seq_len
+    assert Run(data=data, budget=BudgetConfig(steps=tokens)).steps == tokens
+    assert Run().budget.tokens == 1_500_000

@@ -1,0 +1,89 @@
+"""Every command in the README is run; the long ones at a size cut down."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("  #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.strip().splitlines()
+]
+SMALL = "--budget.tokens 3000 --model.hidden_size 8 --probes.seq_len 16 --wandb offline"
+
+
+def cut_down(command: str) -> str:
+    """The same command at a size for a test."""
+    verb = " ".join(command.split()[:2])
+    if command.startswith("make "):
+        return f"make -n -C {ROOT} {command.split()[1]} PYTHON={sys.executable}"
+    if verb == "rnnbench train":
+        return f"{re.sub(r'--budget.tokens [0-9]+', '', command)} {SMALL}"
+    if verb == "rnnbench sweep" or command.startswith("python experiments/"):
+        return f"{command} --dry_run"
+    if verb == "wandb leet":  # needs a terminal; that it reads our runs is tested in test_tracking.py
+        return "wandb leet --help"
+    if verb == "wandb sync":  # needs a server
+        return "wandb sync --help"
+    return command
+
+
+def test_the_readme_shows_commands() -> None:
+    """The parsing above finds them: a change of the README's form must not leave this file testing nothing."""
+    assert len(COMMANDS) > 12
+    assert sum(command.startswith("rnnbench") for command in COMMANDS) > 9
+
+
+@pytest.fixture(scope="module")
+def transcript(
+    tmp_path_factory: pytest.TempPathFactory, small_text: str
+) -> dict[str, subprocess.CompletedProcess[str]]:
+    """All commands, in order, in one shell session's folder, as a reader would type them."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    (folder / "my_text.txt").write_text(small_text, encoding="utf-8")
+    (folder / "leaky.py").write_text(next(text for kind, text in BLOCKS if kind == "python"), encoding="utf-8")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = {}
+    for command in COMMANDS:
+        if command.startswith("export "):
+            name, value = command.removeprefix("export ").split("=")
+            environment[name] = value
+            continue
+        done[command] = subprocess.run(
+            cut_down(command), shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+        )
+    return done
+
+
+def test_every_command_of_the_readme_works(transcript: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    bad = {command: done.stderr + done.stdout for command, done in transcript.items() if done.returncode}
+    assert not bad
+
+
+def test_what_they_print(transcript: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    said = {" ".join(command.split()[:3]): done.stdout for command, done in transcript.items()}
+    assert "leaky" in said["rnnbench cells"]
+    assert "half-life" in said["rnnbench report runs"]
+    (generated,) = [done.stdout for command, done in transcript.items() if command.startswith("rnnbench generate")]
+    assert generated.startswith("And God said")
+    assert len(generated) == len("And God said") + 200 + 1
+
+
+def test_the_house_is_as_drawn() -> None:
+    """Rooms named in the README exist, and every room is named."""
+    rooms = {path.name for path in (ROOT / "rnnbench").iterdir() if (path / "__init__.py").exists()}
+    table = README[README.index("| room |") :]
+    assert rooms == {room for room in re.findall(r"`(\w+)/`", table) if (ROOT / "rnnbench" / room).is_dir()}
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
