@@ -23,7 +23,7 @@ class LSTM(Cell):
         input_size: I.
         hidden_size: H.
         forget_bias: Sum of the forget gate's two biases at the start (Jozefowicz et al. 2015 advise 1); torch's
-            random one where not given. A cell that forgets by σ(b) a step has a half-life near ln 2 · e^b steps.
+            random one where not given.
     """
 
     paper = "Hochreiter & Schmidhuber 1997; Gers et al. 2000"

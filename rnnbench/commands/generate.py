@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,10 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--length must be positive, got {arguments.length}.")
     if not arguments.prompt:
         raise UserError("--prompt must have at least one character.")
-    if arguments.temperature < 0:
-        raise UserError(f"--temperature must be 0 or more, got {arguments.temperature}.")
+    if not 0 <= arguments.temperature < math.inf:
+        raise UserError(f"--temperature must be a number, 0 or more, got {arguments.temperature}.")
+    if not 0 <= arguments.seed < 2**31:
+        raise UserError(f"--seed must be in 0 … 2³¹ − 1, got {arguments.seed}.")
     if arguments.top_k is not None and arguments.top_k < 1:
         raise UserError(f"--top_k must be positive, got {arguments.top_k}.")
 

@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 def _workers(asked: str, default: int) -> int:
     if asked == "auto":
         return default
-    if not asked.isdigit() or int(asked) < 1:
+    if not asked.isdecimal() or int(asked) < 1:
         raise UserError(f"--jobs must be auto or a positive number, got {asked}.")
     return int(asked)
 

@@ -109,7 +109,10 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     options = {key: known.pop(key) for key in ("study", "threads", "json", "out", "wandb")} | {"print_config": printing}
     for key in ("config", "cell", "print_config"):
         known.pop(key)
-    chosen = CellConfig.parse(cell or base.get("cell", CellConfig()))
+    chosen = CellConfig.parse(base.get("cell", CellConfig()))
+    if cell:  # another cell's options are none of this one's
+        kept = chosen.options if cell.get("name", chosen.name) == chosen.name else {}
+        chosen = CellConfig.parse({"name": chosen.name, **kept, **cell})
     if options["threads"] < 1:
         raise UserError(f"--threads must be at least 1, got {options['threads']}.")
     return Run.from_dict({"cell": chosen, **known}), options
@@ -125,7 +128,7 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {}
+        values = _yaml(Path(name).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:
@@ -136,10 +139,8 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
     return dict(values)
 
 
-def _split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
+def _split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Take ``--cell NAME`` and ``--cell.OPTION VALUE`` out: which options there are depends on the cell."""
-    import yaml
-
     rest: list[str] = []
     cell: dict[str, Any] = {}
     words = iter(argv)
@@ -156,8 +157,29 @@ def _split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
         if key == "--cell":
             cell.update(CellConfig.parse(value).options, name=CellConfig.parse(value).name)
         else:
-            cell[key.removeprefix("--cell.")] = yaml.safe_load(value)
-    return rest, cell or None
+            cell[key.removeprefix("--cell.")] = _scalar(key, value)
+    return rest, cell
+
+
+def _scalar(key: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return _yaml(text)
+    except yaml.YAMLError:
+        raise UserError(f"{key} must be a plain value, got {text!r}.") from None
+
+
+def _yaml(text: str) -> Any:
+    """YAML as PyYAML reads it, but for 2e-3, which is the number that it looks like and not a text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return yaml.load(text, Loader)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

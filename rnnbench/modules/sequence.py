@@ -53,7 +53,6 @@ class SequenceModule(L.LightningModule):
         self._seen = 0
         self._carry: State | None = None
         self._eval_carry: State | None = None
-        self._first_test: dict[str, Tensor] = {}
         self._loss_sum = torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
         self._rng: Tensor | None = None
@@ -172,23 +171,20 @@ class SequenceModule(L.LightningModule):
         self._eval_carry = state
         self.metric.update(out, batch)
 
-    def _scores(self, prefix: str, suffix: str = "") -> dict[str, Tensor]:
+    def _log_scores(self, prefix: str) -> None:
         figures = self.metric.compute()
         self.metric.reset()
         self._eval_carry = None
-        return {f"{prefix}/{name}{suffix}": value for name, value in figures.items()}
+        self.log_dict({f"{prefix}/{name}": value for name, value in figures.items()})
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._score(batch)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self._scores("val"))
+        self._log_scores("val")
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if dataloader_idx and not batch_idx:  # a text's second evaluation is the stateless one
-            self._first_test = self._scores("test")
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._score(batch)
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self._first_test | self._scores("test", "_stateless" if self._first_test else ""))
-        self._first_test = {}
+        self._log_scores("test")

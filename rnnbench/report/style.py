@@ -116,6 +116,11 @@ def plain_log_axis(axes: Axes) -> None:
 def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend for all panels, below them, in as many lines as the width asks for."""
     handles, labels = axes.get_legend_handles_labels()
-    inches = sum(0.8 + 0.085 * len(label) for label in labels)
-    lines = math.ceil(inches / figure.get_figwidth())
-    figure.legend(handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / lines))
+    widths = [0.8 + 0.085 * len(label) for label in labels]
+
+    def width(columns: int) -> float:
+        rows = math.ceil(len(widths) / columns)  # matplotlib fills column by column
+        return sum(max(widths[first : first + rows]) for first in range(0, len(widths), rows))
+
+    fitting = (columns for columns in range(len(labels), 1, -1) if width(columns) <= figure.get_figwidth())
+    figure.legend(handles, labels, loc="outside lower center", ncols=next(fitting, 1))

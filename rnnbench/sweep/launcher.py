@@ -67,10 +67,10 @@ def sweep(
     try:
         waiting = _prepared(context, waiting, outcome, display)
         # The longest first, so that the last worker is not left alone with a long one.
-        waiting.sort(key=_weight)
+        waiting.sort(key=_weight, reverse=True)
         while waiting or slots:
             while waiting and len(slots) < workers:
-                job = waiting.pop()
+                job = waiting.pop(0)
                 slots.append(_launch(context, job, root, study, wandb))
                 display.begin(job.id, job.label)
             _listen(slots, root, study, outcome, display)

@@ -29,15 +29,22 @@ def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None
     entry = Entry(root, study, job.id)
     begin = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def tell(*message: object) -> None:
+        try:
+            pipe.send(message)
+        except OSError:  # the launcher is gone: that is not this run's failure, and none is recorded
+            os._exit(1)
+
     try:
         _redirect_output(entry)
-        result = execute(job, root, study, wandb, lambda done, total, what: pipe.send(("progress", done, total, what)))
-        pipe.send(("end", result["status"], ""))
+        result = execute(job, root, study, wandb, lambda done, total, what: tell("progress", done, total, what))
+        tell("end", result["status"], "")
     except Busy as error:
-        pipe.send(("end", "busy", str(error)))
+        tell("end", "busy", str(error))
     except UserError as error:
         # The input or the machine, not the run: nothing is recorded, so the run is tried again once it is mended.
-        pipe.send(("end", "refused", str(error)))
+        tell("end", "refused", str(error))
     except Exception as error:
         trace = traceback.format_exc()
         print(trace, file=sys.stderr)
@@ -57,7 +64,7 @@ def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None
                 "traceback": trace,
             }
         )
-        pipe.send(("end", "failed", sentence))
+        tell("end", "failed", sentence)
 
 
 def execute(job: Job, root: Path, study: str, wandb: str, progress: Any) -> dict[str, Any]:

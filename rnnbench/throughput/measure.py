@@ -22,7 +22,8 @@ from rnnbench import machine
 from rnnbench.backends.backend import Request
 from rnnbench.backends.dispatch import BACKENDS, run
 from rnnbench.cells.cell import Cell
-from rnnbench.cells.registry import make_cell
+from rnnbench.cells.registry import checked_options, make_cell
+from rnnbench.errors import unknown
 from rnnbench.ledger import CURVES, Entry
 from rnnbench.throughput.certificate import LIMIT, certificate
 from rnnbench.throughput.timing import Timing
@@ -63,12 +64,22 @@ class Contestant:
 
 
 def measure(job: Timing, root: Path, study: str, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Measure and record; a timing that is finished already is only read."""
+    """Measure and record; a timing that is finished already is only read.
+
+    Raises:
+        UserError: an unknown cell, option or backend. Busy: another process is at work on it.
+    """
     entry = Entry(root, study, job.id)
     if (known := entry.result()) is not None:
         return known
     machine.prepare()
     device = torch.device(machine.resolve_device(job.device))
+    # Before the folder: what does not exist leaves nothing behind.
+    for cell in job.cells:
+        checked_options(cell)
+    for name in job.backends:
+        if name not in BACKENDS:
+            raise unknown("backend", name, BACKENDS)
     with entry.opened(job.to_dict()):
         started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         metrics: dict[str, Any] = {"work": "layer"}

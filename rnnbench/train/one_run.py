@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 import warnings
 from collections.abc import Iterable
@@ -62,16 +61,20 @@ def train(
     machine.prepare(threads)
     _quieten()
     device = machine.resolve_device(run.device)
-    # Built before the folder: a data set that is not there or a cell that does not exist leaves nothing behind.
+    # Built before the folder: data, a cell or a backend that are not there leave nothing behind.
     data = SequenceDataModule(run.data, run.seed, run.steps, run.budget.val_tokens)
     data.setup()
     torch.manual_seed(run.seed)
     module = module_for(run, data.task).to(device)
+    environment = machine.environment(device) | {
+        "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
+        "data_sha256": data.fingerprint,
+    }
     with entry.opened(run.to_dict()):
         if (known := entry.result()) is not None:
             return known
         try:
-            return _recorded(run, entry, data, module, device, wandb, progress, checkpoint_seconds)
+            return _recorded(run, entry, data, module, environment, wandb, progress, checkpoint_seconds)
         except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM, the latter with status 0
             raise KeyboardInterrupt from None
 
@@ -81,16 +84,13 @@ def _recorded(
     entry: Entry,
     data: SequenceDataModule,
     module: SequenceModule,
-    device: str,
+    environment: dict[str, Any],
     wandb: str,
     progress: Progress,
     checkpoint_seconds: float,
 ) -> dict[str, Any]:
     started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    environment = machine.environment(device) | {
-        "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
-        "data_sha256": data.fingerprint,
-    }
+    device = environment["device"]
     metrics: dict[str, Any] = _constants(run, module, data)
     curves: dict[str, Any] = {}
     module.provenance = {"data_sha256": data.fingerprint}
@@ -258,7 +258,7 @@ def load_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError):
+    except Exception:  # whatever the unpickler stumbles over in a file that may hold anything
         raise UserError(
             f"{path} was refused: damaged, or more than tensors; it was not executed; delete it to start anew."
         ) from None

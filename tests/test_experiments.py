@@ -1,0 +1,111 @@
+"""Every experiment that is shipped: its runs are what it says, and its first one really runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rnnbench.config import BudgetConfig, Run
+from rnnbench.ledger import Entry
+from rnnbench.sweep.study import Study, find_study
+from rnnbench.sweep.worker import execute
+from rnnbench.throughput.timing import Timing
+
+FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.py"))
+every_experiment = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a study names its file to workers; put back after the test."""
+    monkeypatch.setenv("RNNBENCH_CELLS", "")
+
+
+def test_there_are_experiments() -> None:
+    assert {path.stem for path in FILES} >= {"seqlen_perplexity", "seqlen_gradients", "seqlen_throughput"}
+
+
+@every_experiment
+def test_presets_expand_to_valid_jobs(path: Path) -> None:
+    study = find_study(str(path))
+    assert isinstance(study, Study)
+    assert study.name == path.stem, "a study is found, and its results are kept, by its file's name"
+    assert study.question.endswith("?")
+    assert {"quick", "full"} <= set(study.presets)
+    for preset in study.presets:
+        given, jobs = list(study.presets[preset]()), study.jobs(preset)
+        assert jobs == given, "a job is listed twice"
+        assert len({job.id for job in jobs}) == len(jobs) > 0
+        for job in jobs:
+            again = type(job).from_dict(job.to_dict())
+            assert again == job
+            assert again.id == job.id
+    assert len(study.jobs("quick")) <= len(study.jobs("full"))
+
+
+@every_experiment
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_lengths_are_compared_fairly(path: Path, preset: str) -> None:
+    """Batch × length is the same at every length, and so are the tokens; every cell gets every length and seed."""
+    jobs = find_study(str(path)).jobs(preset)
+    runs = [job for job in jobs if isinstance(job, Run)]
+    timings = [job for job in jobs if isinstance(job, Timing)]
+    assert len({job.data.batch_size * job.data.seq_len for job in runs}) <= 1
+    assert len({job.budget.tokens for job in runs}) <= 1
+    assert all(job.budget.tokens is not None for job in runs)
+    assert len({job.steps for job in runs}) <= 1
+    assert len({job.batch_size * job.seq_len for job in timings}) <= 1
+    cells = {job.cell.label for job in runs}
+    lengths = {job.data.seq_len for job in runs}
+    seeds = {job.seed for job in runs}
+    assert len(runs) == len(cells) * len(lengths) * len(seeds)
+    assert len(lengths) > 1 or len({job.seq_len for job in timings}) > 1
+    assert not runs or len(seeds) > 1, "one seed is no measurement"
+    assert all(job.samples >= 30 for job in timings)
+
+
+@every_experiment
+def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
+    """Cut down in size, through what a worker calls."""
+    job = find_study(str(path)).jobs("quick")[0]
+    if isinstance(job, Run):
+        small = dataclasses.replace(
+            job,
+            model=dataclasses.replace(job.model, hidden_size=8),
+            data=dataclasses.replace(job.data, batch_size=4),
+            budget=BudgetConfig(steps=4, evals=1, val_tokens=1000),
+            probes=dataclasses.replace(job.probes, seq_len=12, batch_size=2),
+        )
+        result = execute(small, tmp_path, "tried", "disabled", lambda done, total, what: None)
+        assert {"test/bpc", "val/bpc"} <= set(result["metrics"])
+        assert any(key.startswith("init/") for key in result["metrics"]) == job.probes.gradient_flow
+    else:
+        small_timing = dataclasses.replace(job, batch_size=2, hidden_size=8, samples=3, warmup=1)
+        result = execute(small_timing, tmp_path, "tried", "disabled", lambda done, total, what: None)
+        assert any(key.endswith("/step_ms") for key in result["metrics"])
+    assert result["status"] in ("done", "diverged")
+    assert Entry(tmp_path, "tried", result["id"]).result() is not None
+
+
+@every_experiment
+def test_it_runs_by_itself(path: Path, tmp_path: Path) -> None:
+    """``python experiments/X.py --dry_run`` lists the quick preset and writes nothing."""
+    done = subprocess.run(
+        [sys.executable, str(path), "--dry_run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "RNNBENCH_CELLS": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert [id for id, _ in lines] == [job.id for job in find_study(str(path)).jobs("quick")]
+    assert all(state == "to do" for _, state in lines)
+    assert list(tmp_path.iterdir()) == []
