@@ -44,7 +44,7 @@ missing = Run(data=DataConfig(path="missing.txt"))
 STUDY = Study("mixed", "Does it hold?", {{
     "quick": lambda: [*good, *good],
     "failing": lambda: [run("fragile"), run("gru", forget_bias=1.0), missing, run("rnn"), *good],
-    "long": lambda: [run("rnn", 2500), *good],
+    "long": lambda: [run("rnn", 1500), *good],
 }})
 '''
 
