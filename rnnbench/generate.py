@@ -13,7 +13,7 @@ from rnnbench.data.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.ledger import RESULT, WEIGHTS, Entry
 from rnnbench.models.sequence import SequenceModel
-from rnnbench.train.one_run import load_tensors
+from rnnbench.weights import load_tensors
 
 
 def load(folder: Path) -> tuple[SequenceModel, Vocabulary]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import lightning
 
 from rnnbench.config import DataConfig
-from rnnbench.data.source import Batches, Part, Source, StepLoader, load
+from rnnbench.data.load import load
+from rnnbench.data.source import Batches, Part, Source, StepLoader
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.vocabulary import Vocabulary
 

@@ -31,7 +31,7 @@ def info(data: DataConfig) -> dict[str, Any]:
     Raises:
         UserError: It is unknown, missing or unfit for the configuration's seq_len, batch_size and horizon.
     """
-    from rnnbench.data.source import load
+    from rnnbench.data.load import load
 
     item, source = entry(str(data.name)), load(data)
     return {

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 
-from rnnbench.data.catalog import entry
 from rnnbench.data.task import Batch, Task
-from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from rnnbench.config import DataConfig
     from rnnbench.data.vocabulary import Vocabulary
 
 Part = Literal["train", "val", "test"]
@@ -97,24 +94,6 @@ class Source(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What people want to know of the data, as plain values."""
-
-
-def load(data: DataConfig, seed: int = 0) -> Source:
-    """The data set that the configuration names; raises `UserError` where it is unknown, missing or unfit."""
-    kind = entry(str(data.name)).kind
-    if data.column is not None and data.name != "csv":
-        raise UserError(f'data.column {data.column!r} goes with data.name "csv", not "{data.name}"; leave it out.')
-    if kind == "text":
-        from rnnbench.data.text import TextData
-
-        return TextData.load(data, seed)
-    if kind == "series":
-        from rnnbench.data.series import SeriesData
-
-        return SeriesData.load(data, seed)
-    from rnnbench.data.synthetic import AddingData
-
-    return AddingData(data, seed)
 
 
 def generator(*key: int | str) -> torch.Generator:

@@ -20,13 +20,14 @@ from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.source import Part
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
-from rnnbench.ledger import CHECKPOINT, CURVES, WEIGHTS, Entry, write_atomic
+from rnnbench.ledger import CHECKPOINT, CURVES, WEIGHTS, Entry
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.probes import flops_per_token, measure_gradient_flow
 from rnnbench.tracking import WandbMirror
 from rnnbench.train.callbacks import Clock, LedgerLogger, Progress, Reporter, ResumePoint
+from rnnbench.weights import load_tensors, save_weights
 
 
 def train(
@@ -97,10 +98,10 @@ def _recorded(
     progress(0, run.steps, "probe")
     _probe("init", run, module, data, metrics, curves)
 
-    resume = _resume_point(entry, data.fingerprint)
+    resume, step = _resume_point(entry, data.fingerprint)
     mirror = WandbMirror()
     mirror.open(entry.folder.parent, entry.study, entry.id, run.to_dict(), wandb)
-    mirror.rows(entry.rewind(_step_of(resume)))
+    mirror.rows(entry.rewind(step))
     clock = Clock()
     if run.steps:
         trainer = _trainer(run, entry, device, mirror, [clock, Reporter(progress, run.steps),
@@ -120,7 +121,8 @@ def _recorded(
         if run.steps:
             _probe("final", run, module, data, metrics, curves)
         status = "diverged" if _worse_than_guessing(metrics, module) and run.steps else "done"
-    _save_weights(entry, run, module, data)
+    symbols = data.vocabulary.symbols if data.vocabulary is not None else None
+    save_weights(entry.path(WEIGHTS), module.model, symbols)
     entry.write_curves(curves)
     result = {
         "id": entry.id,
@@ -235,47 +237,21 @@ def _worse_than_guessing(metrics: dict[str, Any], module: SequenceModule) -> boo
     return not value < metrics.get("val/unigram_bpc", float("inf"))
 
 
-def _resume_point(entry: Entry, fingerprint: str) -> Path | None:
-    """The checkpoint of an interrupted run, vetted: opened as plain tensors, never unpickled.
+def _resume_point(entry: Entry, fingerprint: str) -> tuple[Path | None, int]:
+    """The checkpoint of an interrupted run and its step, vetted: opened as plain tensors, never unpickled.
 
     Raises:
         UserError: it cannot be read so, or belongs to other data.
     """
     path = entry.path(CHECKPOINT)
     if not path.exists():
-        return None
+        return None, 0
     saved = load_tensors(path)
     if not isinstance(saved, dict) or "rnnbench" not in saved or "global_step" not in saved:
         raise UserError(f"{path} is not a checkpoint of rnnbench; delete it to start the run anew.")
     if saved["rnnbench"].get("data_sha256") != fingerprint:
         raise UserError(f"{path} belongs to other data (the file has changed since); delete it to start the run anew.")
-    return path
-
-
-def load_tensors(path: Path) -> Any:
-    """`torch.load` of tensors and plain values alone; a file with anything else in it is refused, not executed."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except Exception:  # whatever the unpickler stumbles over in a file that may hold anything
-        raise UserError(
-            f"{path} was refused: damaged, or more than tensors; it was not executed; delete it to start anew."
-        ) from None
-
-
-def _step_of(path: Path | None) -> int:
-    return 0 if path is None else int(load_tensors(path)["global_step"])
-
-
-def _save_weights(entry: Entry, run: Run, module: SequenceModule, data: SequenceDataModule) -> None:
-    import io
-
-    vocabulary = data.vocabulary
-    buffer = io.BytesIO()
-    symbols = list(vocabulary.symbols) if vocabulary is not None else None
-    torch.save({"model": module.model.state_dict(), "vocabulary": symbols}, buffer)
-    write_atomic(entry.path(WEIGHTS), buffer.getvalue())
+    return path, int(saved["global_step"])
 
 
 def _quieten() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from rnnbench.config import DataConfig
 from rnnbench.data import readers
+from rnnbench.data.load import load
 from rnnbench.data.series import fill, segments
-from rnnbench.data.source import load
 from rnnbench.errors import UserError
 
 

@@ -1,0 +1,39 @@
+"""Tensors to and from disk: written whole or not at all, read without unpickling anything else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnbench.errors import UserError
+from rnnbench.ledger import write_atomic
+
+
+def save_weights(path: Path, model: nn.Module, vocabulary: Sequence[str] | None) -> None:
+    """A model's state dict, and the symbols that its indices stand for."""
+    buffer = io.BytesIO()
+    torch.save(
+        {"model": model.state_dict(), "vocabulary": list(vocabulary) if vocabulary is not None else None}, buffer
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def load_tensors(path: Path) -> Any:
+    """`torch.load` of tensors and plain values alone; a file with anything else in it is refused, not executed.
+
+    Raises:
+        UserError: it is not there, damaged, or holds more.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except Exception:  # whatever the unpickler stumbles over in a file that may hold anything
+        raise UserError(
+            f"{path} was refused: damaged, or more than tensors; it was not executed; delete it to start anew."
+        ) from None
