@@ -105,7 +105,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     parser.set_defaults(unset | _flat({key: value for key, value in base.items() if key != "cell"}))
     # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
     printing = "--print_config" in flags
-    known = jsonargparse.namespace_to_dict(parser.parse_args([flag for flag in flags if flag != "--print_config"]))
+    known = parser.parse_args([flag for flag in flags if flag != "--print_config"]).as_dict()
     options = {key: known.pop(key) for key in ("study", "threads", "json", "out", "wandb")} | {"print_config": printing}
     for key in ("config", "cell", "print_config"):
         known.pop(key)

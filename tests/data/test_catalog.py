@@ -9,15 +9,16 @@ import sys
 import pytest
 
 from rnnbench.config import DataConfig
-from rnnbench.data import source
 from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.describe import info, listing
+from rnnbench.data.load import load
+from rnnbench.data.source import Source
 from rnnbench.errors import UserError
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("text", "csv")])
 def test_the_table_agrees_with_the_data(name: str) -> None:
-    data = source.load(DataConfig(name=name, seq_len=16))
+    data = load(DataConfig(name=name, seq_len=16))
     item = entry(name)
     assert item.name == name
     assert data.task.shape == item.shape
@@ -26,18 +27,18 @@ def test_the_table_agrees_with_the_data(name: str) -> None:
     assert any(key.startswith("seasonal_naive") for key in _cheap_references(data)) == (item.period is not None)
 
 
-def _cheap_references(data: source.Source) -> dict[str, float]:
+def _cheap_references(data: Source) -> dict[str, float]:
     return {} if data.vocabulary is not None else data.references()
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r'unknown data set "glucos"\. Did you mean "glucose"'):
-        source.load(DataConfig(name="glucos"))
+        load(DataConfig(name="glucos"))
 
 
 def test_a_column_of_something_without_columns_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.column 'price'"):
-        source.load(DataConfig(name="glucose", column="price"))
+        load(DataConfig(name="glucose", column="price"))
 
 
 def test_the_listing_needs_neither_torch_nor_pandas() -> None:
@@ -60,5 +61,5 @@ def test_the_listing_says_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_info_is_plain_values(name: str) -> None:
     told = info(DataConfig(name=name, seq_len=8))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["references"] == source.load(DataConfig(name=name, seq_len=8)).references()
+    assert told["references"] == load(DataConfig(name=name, seq_len=8)).references()
     assert len(told["fingerprint"]) == 64
