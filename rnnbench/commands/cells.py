@@ -22,21 +22,19 @@ def main(argv: Sequence[str]) -> int:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("cell", "options (--cell.NAME)", "weights at H=128", "state", *rows[0]["backends"], "source"):
+    for name in ("cell", *rows[0]["backends"], "weights", "state", "source"):
         table.add_column(name)
-    reasons: dict[str, str] = {}
+    notes = []
     for row in rows:
-        marks = []
-        for backend, reason in row["backends"].items():
-            marks.append("yes" if reason is None else "no")
-            if reason is not None:
-                reasons[f"{row['cell']} on {backend}"] = reason
-        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
-        table.add_row(row["cell"], options, f"{row['parameters']:,}", str(row["state_size"]), *marks, row["paper"])
+        marks = ["no" if reason else "yes" for reason in row["backends"].values()]
+        table.add_row(row["cell"], *marks, f"{row['parameters']:,}", str(row["state_size"]), row["paper"])
+        notes += [f"{row['cell']} --cell.{key}, default {value}" for key, value in row["options"].items()]
+        notes += [f"{row['cell']} not on {name}: {reason}" for name, reason in row["backends"].items() if reason]
     console = Console()
     console.print(table)
-    for what, reason in reasons.items():
-        console.print(f"{what}: {reason}", highlight=False)
+    console.print("\nWeights and state are those of one layer of 128. Options, and why not:", highlight=False)
+    for note in notes:
+        console.print(f"  {note}", highlight=False)
     return 0
 
 

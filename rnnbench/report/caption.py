@@ -24,6 +24,8 @@ def caption(results: Sequence[Result]) -> str:
     device = _listed(_device(environment) for environment in environments)
     threads = _listed(e.get("threads") for e in environments)
     parts.append(f"on {device or 'an unknown device'}" + (f", threads {threads}" if threads else ""))
+    if backend := _listed(e.get("backend") for e in environments):
+        parts.append(f"backend {backend}")
     if torch := _listed(e.get("torch") for e in environments):
         parts.append(f"torch {torch}")
     parts.append(f"commit {_listed(str(e['commit'])[:10] for e in environments if e.get('commit')) or 'unknown'}")
