@@ -15,9 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,11 +23,7 @@ from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
 from rnnbench.models.sequence import SequenceModel
-
-Curve = NDArray[np.float64]
-
-#: A curve is fitted down to this share of its start: further down rounding is all there is.
-FLOOR = 1e-12
+from rnnbench.probes.curve import Curve, effective_horizon, empirical_half_life, fit_half_life
 
 
 @dataclass(frozen=True)
@@ -94,39 +88,6 @@ def measure_gradient_flow(model: SequenceModel, batch: Batch, task: Task) -> Flo
     # An exact zero (relu units all off) has no logarithm; the smallest float64 keeps the curve finite and says "none".
     logs = norms.clamp_min(torch.finfo(torch.float64).tiny).log()
     return FlowCurve(logs.mean(0).cpu().numpy(), logs.std(0, correction=0).cpu().numpy())
-
-
-def fit_half_life(log_g: Curve, start: int = 1) -> tuple[float, float]:
-    """Half-life τ ln 2 of log G(k) = a − k/τ, and the fit's R².
-
-    Least squares over k = ``start`` … the last lag before G/G(0) first falls below 1e−12. Lag 0 is left out by
-    default: at the last step an LSTM's loss reaches h alone. Infinite where the curve does not fall.
-    """
-    below = np.flatnonzero(log_g - log_g[0] < math.log(FLOOR))
-    end = int(below[0]) if below.size else len(log_g)
-    lags = np.arange(start, max(end, start + 2))
-    lags = lags[lags < len(log_g)]
-    if len(lags) < 2:
-        return math.nan, math.nan
-    values = log_g[lags]
-    slope, offset = np.polyfit(lags, values, 1)
-    spread = float(((values - values.mean()) ** 2).sum())
-    residual = float(((values - (slope * lags + offset)) ** 2).sum())
-    r2 = 1.0 - residual / spread if spread > 0 else 1.0
-    return (float(-math.log(2) / slope) if slope < -1e-12 else math.inf), r2
-
-
-def empirical_half_life(log_g: Curve, start: int = 1) -> float:
-    """Steps after lag ``start`` until G has first halved, without assuming a shape; infinite where it never does."""
-    if start >= len(log_g):
-        return math.nan
-    halved = np.flatnonzero(log_g[start:] <= log_g[start] - math.log(2))
-    return float(halved[0]) if halved.size else math.inf
-
-
-def effective_horizon(log_g: Curve, epsilon: float = 0.01) -> int:
-    """H_ε = max{k : G(k) / max_j G(j) ≥ ε}, in steps."""
-    return int(np.flatnonzero(log_g - log_g.max() >= math.log(epsilon))[-1])
 
 
 def _norms(gradients: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

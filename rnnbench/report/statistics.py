@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Below this many seeds no interval is shown: the points are instead.
 INTERVAL_SEEDS = 5
-#: Curves are fitted until G(k)/G(0) falls below this: what follows is rounding.
-FLOOR = math.log(1e-12)
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
 CELL_ORDER = ("rnn", "lstm", "gru")
 
@@ -166,21 +164,6 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def slope(curve: NDArray[np.float64]) -> float:
-    """Least-squares slope of log G(k), in nats a lag, over the lags until G(k)/G(0) < 1e−12.
-
-    Args:
-        curve: (K+1,) natural log of G at lag 0 … K, K ≥ 1.
-    """
-    import numpy as np
-
-    relative = np.maximum(curve - curve[0], 100 * FLOOR)  # a gradient of exactly zero has no logarithm
-    below = np.flatnonzero(relative < FLOOR)
-    length = max(2, int(below[0])) if below.size else relative.size
-    lags = np.arange(length) - (length - 1) / 2
-    return float(lags @ relative[:length] / (lags @ lags))
-
-
 def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | None:
     """Whether gradients vanish, explode or are preserved over a length; None with fewer than two usable curves.
 
@@ -194,8 +177,10 @@ def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | No
     """
     import numpy as np
 
+    from rnnbench.probes.curve import fit
+
     usable = [curve for curve in curves if curve.size > 1 and np.isfinite(curve[0]) and not np.isnan(curve).any()]
-    slopes = [slope(curve) for curve in usable]
+    slopes = [fit(curve)[0] for curve in usable]
     if len(slopes) < 2:
         return None
     low, high = student_interval(slopes)

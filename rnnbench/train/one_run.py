@@ -24,7 +24,8 @@ from rnnbench.ledger import CHECKPOINT, CURVES, WEIGHTS, Entry
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
-from rnnbench.probes import flops_per_token, measure_gradient_flow
+from rnnbench.probes.flops import flops_per_token
+from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.tracking import WandbMirror
 from rnnbench.train.callbacks import Clock, LedgerLogger, Progress, Reporter, ResumePoint
 from rnnbench.weights import load_tensors, save_weights

@@ -14,14 +14,9 @@ from rnnbench.cells import AffineCell, Cell, cell_names, make_cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
-from rnnbench.probes import (
-    effective_horizon,
-    empirical_half_life,
-    fit_half_life,
-    flops_per_token,
-    gradient_flow,
-    measure_gradient_flow,
-)
+from rnnbench.probes.curve import effective_horizon, empirical_half_life, fit_half_life
+from rnnbench.probes.flops import flops_per_token
+from rnnbench.probes.gradient_flow import gradient_flow, measure_gradient_flow
 
 LAGS = np.arange(200.0)
 

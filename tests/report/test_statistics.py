@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from rnnbench.probes.curve import fit
 from rnnbench.report.results import read
-from rnnbench.report.statistics import estimate, group, slope, verdict
+from rnnbench.report.statistics import estimate, group, verdict
 
 
 @pytest.mark.parametrize("n", [5, 6, 10, 30])
@@ -78,13 +79,13 @@ def test_a_median_of_half_lives_survives_an_infinite_one(tmp_path: Path, text_ru
 
 @pytest.mark.parametrize("rate", [-3.0, -0.5, -0.01, 0.0, 0.2])
 def test_the_slope_of_an_exact_exponential(rate: float) -> None:
-    assert slope(5.0 + rate * np.arange(300.0)) == pytest.approx(rate, abs=1e-12)
+    assert fit(5.0 + rate * np.arange(300.0))[0] == pytest.approx(rate, abs=1e-12)
 
 
 def test_the_slope_stops_where_rounding_begins() -> None:
     curve = np.maximum(-0.5 * np.arange(300.0), -40.0)  # flat at e⁻⁴⁰ < 1e−12 from lag 80 on
-    assert slope(curve) == pytest.approx(-0.5)
-    assert math.isfinite(slope(np.array([0.0, -math.inf, -math.inf])))
+    assert fit(curve)[0] == pytest.approx(-0.5)
+    assert math.isfinite(fit(np.array([0.0, -math.inf, -math.inf]))[0])
 
 
 @pytest.mark.parametrize(
