@@ -2,7 +2,7 @@
 
 Both train the default model on the King James text (hidden 128, 1.5 M characters, batch 32, length 64, Adam 2e-3,
 clip 1) as processes of one thread, in turn. Printed: the bpc of each on the test part, the time of the training loop
-(medians and their ratio) and of the whole process, which for rnnbench has the imports, probes, five evaluations and
+(medians and their ratio) and of the whole process, which for rnnbench has the imports, probes, evaluations and
 the W&B record in it.
 
     python benchmarks/against_plain_loop.py --repeats 3
