@@ -17,16 +17,46 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rnnbench.errors import UserError
 
 RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG = (
     "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml",
 )  # fmt: skip
+
+
+#: How a job says how far it is: (steps done, steps in all, what is being done).
+Progress = Callable[[int, int, str], None]
+
+
+class Recordable(Protocol):
+    """What the ledger asks of a job: a `Run` or a `Timing`."""
+
+    @property
+    def id(self) -> str:
+        """Its identity."""
+
+    @property
+    def kind(self) -> str:
+        """train or timing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a job began, by the calendar and by a clock that is never set back."""
+
+    stamp: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    clock: float = field(default_factory=time.monotonic)
 
 
 class Busy(Exception):
@@ -111,11 +141,40 @@ class Entry:
         np.savez_compressed(buffer, **curves)
         write_atomic(self.path(CURVES), buffer.getvalue())
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write `result.json`, the last thing that happens to a run."""
-        text = json.dumps(finite(result), indent=1, ensure_ascii=False)
-        write_atomic(self.path(RESULT), text.encode())
+    def finish(
+        self,
+        job: Recordable,
+        status: str,
+        start: Start,
+        metrics: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Write `result.json`, the last thing that happens to a run, and return what is in it.
+
+        Args:
+            job: The Run or Timing.
+            status: done, diverged or failed.
+            start: When it began.
+            metrics: Figures by name.
+            environment: What made them, see `machine.environment`.
+            **more: Further facts, a failure's ``error`` and ``traceback``.
+        """
+        result = {
+            "id": job.id,
+            "kind": job.kind,
+            "status": status,
+            "run": job.to_dict(),
+            "metrics": dict(metrics),
+            "curves": CURVES if self.path(CURVES).exists() else None,
+            "environment": dict(environment),
+            "started": start.stamp,
+            "seconds": time.monotonic() - start.clock,
+            **more,
+        }
+        write_atomic(self.path(RESULT), json.dumps(finite(result), indent=1, ensure_ascii=False).encode())
         self.path(CHECKPOINT).unlink(missing_ok=True)
+        return result
 
 
 def line(row: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def resolve_device(device: str) -> str:
 
 
 class PeakMemory:
-    """Largest memory in use between the start of a ``with`` block and now, in MiB.
+    """Largest memory in use since this object was made, in MiB.
 
     GPU: the allocator's own statistics. CPU: the process's resident high-water mark, which Linux lets a process reset;
     where it cannot be reset, the mark is the process's whole life's.
@@ -71,8 +71,6 @@ class PeakMemory:
 
     def __init__(self, device: str) -> None:
         self.device = device
-
-    def __enter__(self) -> PeakMemory:
         if self.device == "cuda":
             import torch
 
@@ -80,10 +78,6 @@ class PeakMemory:
         else:
             with suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def mib(self) -> float:
         """The peak so far."""

@@ -82,12 +82,12 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
             budget=BudgetConfig(steps=4, evals=1, val_tokens=1000),
             probes=dataclasses.replace(job.probes, seq_len=12, batch_size=2),
         )
-        result = execute(small, tmp_path, "tried", "disabled", lambda done, total, what: None)
+        result = execute(small, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
         assert {"test/bpc", "val/bpc"} <= set(result["metrics"])
         assert any(key.startswith("init/") for key in result["metrics"]) == job.probes.gradient_flow
     else:
         small_timing = dataclasses.replace(job, batch_size=2, hidden_size=8, samples=3, warmup=1)
-        result = execute(small_timing, tmp_path, "tried", "disabled", lambda done, total, what: None)
+        result = execute(small_timing, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
         assert any(key.endswith("/step_ms") for key in result["metrics"])
     assert result["status"] in ("done", "diverged")
     assert Entry(tmp_path, "tried", result["id"]).result() is not None

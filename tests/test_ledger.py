@@ -17,7 +17,19 @@ import pytest
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, Run
 from rnnbench.errors import UserError
-from rnnbench.ledger import CHECKPOINT, CONFIG, CURVES, HISTORY, RESULT, WEIGHTS, Busy, Entry, finite, write_atomic
+from rnnbench.ledger import (
+    CHECKPOINT,
+    CONFIG,
+    CURVES,
+    HISTORY,
+    RESULT,
+    WEIGHTS,
+    Busy,
+    Entry,
+    Start,
+    finite,
+    write_atomic,
+)
 
 HOLDER = """
 import sys, time
@@ -30,11 +42,17 @@ with Entry(Path(sys.argv[1]), "study", "run").opened({}):
 KILLED_BEFORE_RENAME = """
 import os, signal, sys
 from pathlib import Path
-from rnnbench.ledger import Entry
+from rnnbench.config import Run
+from rnnbench.ledger import Entry, Start
 with Entry(Path(sys.argv[1]), "study", "run").opened({}) as entry:
     os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
-    entry.finish({"status": "done"})
+    entry.finish(Run(), "done", Start(), {}, {})
 """
+
+
+def finish(entry: Entry, status: str = "done", **more: Any) -> dict[str, Any]:
+    """End a run that measured nothing, or ``metrics``."""
+    return entry.finish(Run(), status, Start(), more.pop("metrics", {}), {}, **more)
 
 
 @pytest.fixture
@@ -58,16 +76,16 @@ def test_a_crash_before_the_rename_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
         with pytest.raises((UserError, KeyboardInterrupt, MemoryError)):
-            entry.finish({"status": "done"})
+            finish(entry)
     assert entry.result() is None
     assert [path.name for path in entry.folder.iterdir()] == [CHECKPOINT]
 
-    entry.finish({"status": "done", "seconds": 1})
+    first = finish(entry)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
         with pytest.raises((UserError, KeyboardInterrupt, MemoryError)):
-            entry.finish({"status": "failed"})
-    assert entry.result() == {"status": "done", "seconds": 1}
+            finish(entry, "failed")
+    assert entry.result() == first
 
 
 def test_killed_before_the_rename(tmp_path: Path) -> None:
@@ -113,7 +131,7 @@ def test_result_is_the_last_file_of_a_run(text_file: Path, tmp_path: Path, monke
 
 def test_readers_never_see_half_a_result(entry: Entry) -> None:
     """A reader at any moment finds the old or the new result, whole."""
-    entry.finish({"status": "done", "filling": [0] * 20_000})
+    finish(entry, filling=[0] * 20_000)
     seen, stop = [], threading.Event()
 
     def read() -> None:
@@ -123,7 +141,7 @@ def test_readers_never_see_half_a_result(entry: Entry) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(1, 15):
-        entry.finish({"status": "done", "filling": [number] * 20_000})
+        finish(entry, filling=[number] * 20_000)
     stop.set()
     reader.join()
     assert len(seen) > 1
@@ -198,7 +216,7 @@ def test_what_is_not_finite_is_a_string(entry: Entry) -> None:
     values = {"a": math.nan, "b": {"c": [math.inf, (-math.inf, 1.5)]}, "d": "nan", "e": None, "f": True, "g": "é"}
     plain = {"a": "nan", "b": {"c": ["inf", ["-inf", 1.5]]}, "d": "nan", "e": None, "f": True, "g": "é"}
     assert finite(values) == plain
-    entry.finish({"status": "diverged", "metrics": values})
+    finish(entry, "diverged", metrics=values)
     assert json.loads(entry.path(RESULT).read_text(), parse_constant=refuse)["metrics"] == plain
     entry.append({"step": 1, **values})
     assert json.loads(entry.path(HISTORY).read_text(), parse_constant=refuse) == {"step": 1, **plain}
@@ -224,7 +242,7 @@ def test_a_full_disk(entry: Entry, monkeypatch: pytest.MonkeyPatch, where: str) 
 
     monkeypatch.setattr(os, where, full)
     actions: list[tuple[Any, tuple[Any, ...]]] = [
-        (entry.finish, ({"status": "done"},)),
+        (finish, (entry,)),
         (entry.write_curves, ({"a": [1.0]},)),
         (write_atomic, (entry.path("x"), b"x")),
     ]
@@ -242,15 +260,14 @@ def test_a_garbage_result_is_no_result(entry: Entry, content: bytes) -> None:
     assert entry.result() is None
     entry.path(RESULT).write_bytes(content)
     assert entry.result() is None
-    entry.finish({"status": "done"})
-    assert entry.result() == {"status": "done"}
+    assert finish(entry) == entry.result()
 
 
 def test_files_obey_the_umask(entry: Entry) -> None:
     """A colleague may read what one wrote: mkstemp's 0600 must not stay."""
     before = os.umask(0o022)
     try:
-        entry.finish({"status": "done"})
+        finish(entry)
     finally:
         os.umask(before)
     assert entry.path(RESULT).stat().st_mode & 0o777 == 0o644

@@ -19,10 +19,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(readable(message, self._option_string_actions))
 
-    def add_output_options(self) -> None:
-        """--out and --wandb."""
-        add_output_options(self)
-
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Where results go."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.commands.arguments import Parser
+from rnnbench.commands.arguments import Parser, add_output_options
 from rnnbench.errors import UserError
 
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--retry_failed", action="store_true", help="do runs that failed once more")
     parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    parser.add_output_options()
+    add_output_options(parser)
     arguments = parser.parse_args(argv)
 
     from rich.console import Console

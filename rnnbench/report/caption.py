@@ -24,6 +24,8 @@ def caption(results: Sequence[Result]) -> str:
     device = _listed(_device(environment) for environment in environments)
     threads = _listed(e.get("threads") for e in environments)
     parts.append(f"on {device or 'an unknown device'}" + (f", threads {threads}" if threads else ""))
+    if (workers := _listed(e.get("workers") for e in environments)) not in ("", "1"):
+        parts.append(f"{workers} runs at a time, which slow each other down")
     if backend := _listed(e.get("backend") for e in environments):
         parts.append(f"backend {backend}")
     if torch := _listed(e.get("torch") for e in environments):

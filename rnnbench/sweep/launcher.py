@@ -16,7 +16,7 @@ from rnnbench.errors import UserError
 from rnnbench.ledger import Entry
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.worker import prepare_in_process, work
+from rnnbench.sweep.worker import prepare, work
 
 
 @dataclass
@@ -48,7 +48,7 @@ def sweep(
     """Do every job that the ledger has no result for.
 
     A job that fails is recorded and the others go on. A job whose process is killed is not recorded: the same command
-    takes it up again from its checkpoint.
+    takes it up again from its checkpoint. A timing has the machine to itself, whatever ``workers`` says.
     """
     outcome, waiting = Outcome(), []
     for job in jobs:
@@ -66,12 +66,12 @@ def sweep(
     slots: list[_Slot] = []
     try:
         waiting = _prepared(context, waiting, outcome, display)
-        # The longest first, so that the last worker is not left alone with a long one.
-        waiting.sort(key=_weight, reverse=True)
+        # Runs before timings; the longest first, so that the last worker is not left alone with a long one.
+        waiting.sort(key=lambda job: (not isinstance(job, Run), -_weight(job)))
         while waiting or slots:
-            while waiting and len(slots) < workers:
+            while waiting and len(slots) < (workers if isinstance(waiting[0], Run) else 1):
                 job = waiting.pop(0)
-                slots.append(_launch(context, job, root, study, wandb))
+                slots.append(_launch(context, job, root, study, wandb, workers))
                 display.begin(job.id, job.label)
             _listen(slots, root, study, outcome, display)
     finally:
@@ -102,7 +102,7 @@ def _prepared(context: ForkServerContext, jobs: list[Job], outcome: Outcome, dis
             continue
         display.note(f"reading {job.data.label} and its reference lines")
         ours, theirs = context.Pipe()
-        process = context.Process(target=prepare_in_process, args=(job, theirs))
+        process = context.Process(target=prepare, args=(job, theirs))
         process.start()
         theirs.close()
         try:
@@ -126,9 +126,9 @@ def _source(run: Run) -> tuple[str | None, ...]:
     return run.data.name, run.data.path, run.data.column
 
 
-def _launch(context: ForkServerContext, job: Job, root: Path, study: str, wandb: str) -> _Slot:
+def _launch(context: ForkServerContext, job: Job, root: Path, study: str, wandb: str, workers: int) -> _Slot:
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(job, root, study, wandb, theirs), name=job.id)
+    process = context.Process(target=work, args=(job, root, study, wandb, workers, theirs), name=job.id)
     process.start()
     theirs.close()
     return _Slot(job, process, ours)

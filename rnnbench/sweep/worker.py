@@ -6,29 +6,26 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError
-from rnnbench.ledger import Busy, Entry
+from rnnbench.ledger import Busy, Entry, Progress, Start, friendly
 from rnnbench.sweep.study import Job
 
-#: What a worker tells its launcher: ("progress", done, total, what), then at last ("end", status, sentence).
-Message = tuple[Any, ...]
 
+def work(job: Job, root: Path, study: str, wandb: str, workers: int, pipe: Connection) -> None:
+    """Do a job and say how it went. What it prints goes to ``log.txt`` in its folder.
 
-def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None:
-    """Do a job and say how it went. What it prints goes to ``log.txt`` in its folder."""
+    Through the pipe go ("progress", done, total, what), and at last ("end", status, sentence).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's business
     threading.Thread(target=_die_with_launcher, args=(pipe,), daemon=True).start()
     entry = Entry(root, study, job.id)
-    begin = time.monotonic()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    start = Start()
 
     def tell(*message: object) -> None:
         try:
@@ -38,7 +35,7 @@ def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None
 
     try:
         _redirect_output(entry)
-        result = execute(job, root, study, wandb, lambda done, total, what: tell("progress", done, total, what))
+        result = execute(job, root, study, wandb, workers, lambda *how_far: tell("progress", *how_far))
         tell("end", result["status"], "")
     except Busy as error:
         tell("end", "busy", str(error))
@@ -49,57 +46,33 @@ def work(job: Job, root: Path, study: str, wandb: str, pipe: Connection) -> None
         trace = traceback.format_exc()
         print(trace, file=sys.stderr)
         sentence = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".strip()
-        entry.finish(
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "status": "failed",
-                "run": job.to_dict(),
-                "metrics": {},
-                "curves": None,
-                "environment": {},
-                "started": started,
-                "seconds": time.monotonic() - begin,
-                "error": sentence,
-                "traceback": trace,
-            }
-        )
+        entry.finish(job, "failed", start, {}, {}, error=sentence, traceback=trace)
         tell("end", "failed", sentence)
 
 
-def execute(job: Job, root: Path, study: str, wandb: str, progress: Any) -> dict[str, Any]:
+def execute(job: Job, root: Path, study: str, wandb: str, workers: int, progress: Progress) -> dict[str, Any]:
     """Do a job of either kind and return its result."""
     if isinstance(job, Run):
         from rnnbench.train import train
 
-        return train(job, root, study, wandb, progress)
+        return train(job, root, study, wandb, progress, workers=workers)
     from rnnbench.throughput.measure import measure
 
-    return measure(job, root, study, progress)
+    return measure(job, root, study, wandb, progress)
 
 
-def prepare(job: Job) -> None:
-    """What many runs share and one should make: the text in the cache, its reference lines."""
-    if isinstance(job, Run):
-        from rnnbench.data.datamodule import SequenceDataModule
+def prepare(run: Run, pipe: Connection) -> None:
+    """Make what many runs share, the text in the cache and its reference lines, and say how it went."""
+    from rnnbench.data.load import load
 
-        data = SequenceDataModule(job.data, job.seed)
-        data.setup()
-        data.references()
-
-
-def prepare_in_process(job: Job, pipe: Connection) -> None:
-    """`prepare`, with the outcome sent through a pipe."""
     try:
-        prepare(job)
+        load(run.data, run.seed).references()
         pipe.send(("end", "done", ""))
     except UserError as error:
         pipe.send(("end", "refused", str(error)))
 
 
 def _redirect_output(entry: Entry) -> None:
-    from rnnbench.ledger import friendly
-
     with friendly(entry.folder):
         entry.folder.mkdir(parents=True, exist_ok=True)
         log = os.open(entry.path("log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,10 @@ from rnnbench.backends.dispatch import BACKENDS, run
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.errors import unknown
-from rnnbench.ledger import CURVES, Entry
+from rnnbench.ledger import Entry, Progress, Start
 from rnnbench.throughput.certificate import LIMIT, certificate
 from rnnbench.throughput.timing import Timing
+from rnnbench.tracking import WandbMirror
 
 #: What is timed, each apart: inference; the forward pass of training; its backward pass; both and the optimiser.
 PARTS = ("forward", "train_forward", "backward", "step")
@@ -63,7 +63,13 @@ class Contestant:
         return forward, train_forward, backward, train_forward + backward + update
 
 
-def measure(job: Timing, root: Path, study: str, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def measure(
+    job: Timing,
+    root: Path,
+    study: str,
+    wandb: str = "offline",
+    progress: Progress = lambda done, total, what: None,
+) -> dict[str, Any]:
     """Measure and record; a timing that is finished already is only read.
 
     Raises:
@@ -81,7 +87,7 @@ def measure(job: Timing, root: Path, study: str, progress: Callable[[int, int, s
         if name not in BACKENDS:
             raise unknown("backend", name, BACKENDS)
     with entry.opened(job.to_dict()):
-        started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        start = Start()
         metrics: dict[str, Any] = {"work": "layer"}
         contestants = _certified(job, device, metrics)
         samples = _take_turns(contestants, job, device, progress)
@@ -89,19 +95,10 @@ def measure(job: Timing, root: Path, study: str, progress: Callable[[int, int, s
         for contestant in contestants:
             metrics |= _figures(contestant, samples, job)
         entry.write_curves(curves)
-        result = {
-            "id": job.id,
-            "kind": job.kind,
-            "status": "done",
-            "run": job.to_dict(),
-            "metrics": metrics,
-            "curves": CURVES,
-            "environment": machine.environment(device.type),
-            "started": started,
-            "seconds": time.monotonic() - begin,
-        }
-        entry.finish(result)
-        return result
+        mirror = WandbMirror()  # only now: its process must not run beside what is timed
+        mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)
+        mirror.finish(metrics, {})
+        return entry.finish(job, "done", start, metrics, machine.environment(device.type))
 
 
 def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> list[Contestant]:
@@ -133,7 +130,7 @@ def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> li
 
 
 def _take_turns(
-    contestants: list[Contestant], job: Timing, device: torch.device, progress: Callable[[int, int, str], None]
+    contestants: list[Contestant], job: Timing, device: torch.device, progress: Progress
 ) -> dict[str, NDArray[np.float64]]:
     """(samples, parts) seconds of each contestant; round-robin in a new random order each round."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,9 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import Logger
 
-from rnnbench.ledger import Entry, friendly
+from rnnbench.ledger import Entry, Progress, friendly
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.tracking import WandbMirror
-
-#: Called with (steps done, steps in all, what is being done).
-Progress = Callable[[int, int, str], None]
 
 
 class LedgerLogger(Logger):

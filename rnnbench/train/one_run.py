@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,14 @@ from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.source import Part
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
-from rnnbench.ledger import CHECKPOINT, CURVES, WEIGHTS, Entry
+from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.probes.flops import flops_per_token
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.tracking import WandbMirror
-from rnnbench.train.callbacks import Clock, LedgerLogger, Progress, Reporter, ResumePoint
+from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter, ResumePoint
 from rnnbench.weights import load_tensors, save_weights
 
 
@@ -38,6 +36,7 @@ def train(
     wandb: str = "offline",
     progress: Progress = lambda done, total, what: None,
     threads: int = 1,
+    workers: int = 1,
     checkpoint_seconds: float = 5.0,
 ) -> dict[str, Any]:
     """Train, measure and record one run; a run that is finished already is only read.
@@ -49,6 +48,7 @@ def train(
         wandb: offline, online or disabled.
         progress: Told how far the run is.
         threads: Intra-op threads.
+        workers: Runs that share the machine with this one, itself included: recorded, as they slow each other down.
         checkpoint_seconds: Time between checkpoints to resume from.
 
     Returns:
@@ -70,6 +70,7 @@ def train(
     module = module_for(run, data.task).to(device)
     environment = machine.environment(device) | {
         "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
+        "workers": workers,
         "data_sha256": data.fingerprint,
     }
     with entry.opened(run.to_dict()):
@@ -91,7 +92,7 @@ def _recorded(
     progress: Progress,
     checkpoint_seconds: float,
 ) -> dict[str, Any]:
-    started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    start = Start()
     device = environment["device"]
     metrics: dict[str, Any] = _constants(run, module, data)
     curves: dict[str, Any] = {}
@@ -107,12 +108,12 @@ def _recorded(
     if run.steps:
         trainer = _trainer(run, entry, device, mirror, [clock, Reporter(progress, run.steps),
                            ResumePoint(entry.path(CHECKPOINT), checkpoint_seconds)])  # fmt: skip
-        with machine.PeakMemory(device) as peak:
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        peak = machine.PeakMemory(device)
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         metrics["memory/peak_mib"] = peak.mib()
         metrics |= _speed(run, clock, module)
         curves["grad_norm"] = module.gradient_norms().numpy()
-    module.to(device)
+    module.to(device)  # Lightning leaves it on the CPU
 
     if module.diverged:
         status = "diverged"
@@ -125,20 +126,8 @@ def _recorded(
     symbols = data.vocabulary.symbols if data.vocabulary is not None else None
     save_weights(entry.path(WEIGHTS), module.model, symbols)
     entry.write_curves(curves)
-    result = {
-        "id": entry.id,
-        "kind": run.kind,
-        "status": status,
-        "run": run.to_dict(),
-        "metrics": metrics,
-        "curves": CURVES,
-        "environment": environment,
-        "started": started,
-        "seconds": time.monotonic() - begin,
-    }
     mirror.finish(metrics | {"status": status}, curves)
-    entry.finish(result)
-    return result
+    return entry.finish(run, status, start, metrics, environment)
 
 
 def _trainer(run: Run, entry: Entry, device: str, mirror: WandbMirror, callbacks: list[L.Callback]) -> L.Trainer:

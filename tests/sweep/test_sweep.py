@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,15 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from rnnbench.cells import registry
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
 from rnnbench.errors import UserError
 from rnnbench.ledger import Entry
+from rnnbench.sweep.display import Display
+from rnnbench.sweep.launcher import sweep
 from rnnbench.sweep.study import Study, find_study
+from rnnbench.throughput.timing import Timing
 from rnnbench.train import train
 
 #: Two runs of a few steps, one of some seconds, and three that cannot be done. The cell is one of the study's own.
@@ -199,12 +205,12 @@ from pathlib import Path
 from rnnbench.config import Run
 from rnnbench.sweep import worker
 ours, theirs = Pipe()
-def execute(job, root, study, wandb, progress):
+def execute(job, root, study, wandb, workers, progress):
     os.close(ours.fileno())
     progress(1, 2, "train")
 worker._die_with_launcher = lambda pipe: None  # the watcher comes too late
 worker.execute = execute
-worker.work(Run(), Path(sys.argv[1]), "study", "disabled", theirs)
+worker.work(Run(), Path(sys.argv[1]), "study", "disabled", 1, theirs)
 """
 
 
@@ -269,3 +275,36 @@ def test_a_study_is_found_by_name_here_first(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "experiments" / "seqlen_perplexity.py").write_text(own)
     assert find_study("seqlen_perplexity").name == "own"
     assert find_study("seqlen_gradients").name == "seqlen_gradients"
+
+
+class Witness(Display):
+    """Notes which jobs are under way whenever one begins."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+        self.under_way: set[str] = set()
+        self.beside: dict[str, set[str]] = {}
+
+    def begin(self, id: str, label: str) -> None:
+        self.beside[id] = set(self.under_way)
+        self.under_way.add(id)
+        super().begin(id, label)
+
+    def end(self, id: str, label: str, status: str, sentence: str, result: dict[str, Any] | None = None) -> None:
+        self.under_way.discard(id)
+        super().end(id, label, status, sentence, result)
+
+
+def test_a_timing_has_the_machine_to_itself(tmp_path: Path, text_file: Path) -> None:
+    """Runs go side by side, and say so in their record; nothing runs beside a timing."""
+    data = DataConfig(path=str(text_file), seq_len=8, batch_size=4)
+    runs = [dataclasses.replace(tiny(seed), data=data) for seed in range(2)]
+    timings = [Timing(seq_len=n, batch_size=1, hidden_size=4, samples=2, warmup=0) for n in (2, 3)]
+    witness = Witness()
+    outcome = sweep([timings[0], *runs, timings[1]], tmp_path, "s", 2, "disabled", witness)
+    assert outcome.trouble == []
+    assert witness.beside[runs[1].id] == {runs[0].id}
+    assert all(witness.beside[job.id] == set() for job in timings)
+    result = Entry(tmp_path, "s", runs[0].id).result()
+    assert result is not None
+    assert result["environment"]["workers"] == 2

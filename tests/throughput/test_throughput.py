@@ -107,10 +107,6 @@ def small(**parts: object) -> Timing:
     return Timing(**{**wanted, "device": "cpu", **parts})  # type: ignore[arg-type]
 
 
-def silent(done: int, total: int, what: str) -> None:
-    """A progress report that nobody reads."""
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("backend", list(BACKENDS))
 @pytest.mark.parametrize("cell", CELLS)
@@ -132,7 +128,7 @@ def test_a_saboteur_is_not_timed(
 ) -> None:
     """For every cell: refused in words, with its certificate, and no figure of its speed; the loop is timed."""
     monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
-    result = measure(small(backends=("saboteur", "loop"), samples=3), tmp_path, "study", silent)
+    result = measure(small(backends=("saboteur", "loop"), samples=3), tmp_path, "study", "disabled")
     for cell in CELLS:
         own = {key: value for key, value in result["metrics"].items() if key.startswith(f"{cell}/saboteur/")}
         assert set(own) == {f"{cell}/saboteur/refused", f"{cell}/saboteur/certificate"}
@@ -148,7 +144,7 @@ def test_a_saboteur_is_not_timed(
 def test_an_honest_backend_passes_as_a_saboteur_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scaffolding of the test above is not what is refused."""
     monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(loop))
-    metrics = measure(small(backends=("saboteur",), samples=3), tmp_path, "study", silent)["metrics"]
+    metrics = measure(small(backends=("saboteur",), samples=3), tmp_path, "study", "disabled")["metrics"]
     assert all(f"{cell}/saboteur/step_ms" in metrics for cell in CELLS)
     assert not any(key.endswith("/refused") for key in metrics)
 
@@ -162,7 +158,7 @@ def test_a_backend_that_declines_is_quoted(tmp_path: Path) -> None:
         torch_mode = None
 
     try:
-        metrics = measure(small(cells=("plain",), samples=3), tmp_path, "study", silent)["metrics"]
+        metrics = measure(small(cells=("plain",), samples=3), tmp_path, "study", "disabled")["metrics"]
     finally:
         del registry._CELLS["plain"]
     assert metrics["plain/torch/refused"] == "torch.nn has no kernel for this cell"
@@ -171,7 +167,7 @@ def test_a_backend_that_declines_is_quoted(tmp_path: Path) -> None:
 
 def test_every_figure_and_curve(tmp_path: Path) -> None:
     job = small(cells=(CellConfig("lstm", {"forget_bias": 1.0}), CellConfig("gru")), samples=7)
-    result = measure(job, tmp_path, "study", silent)
+    result = measure(job, tmp_path, "study", "disabled")
     entry = Entry(tmp_path, "study", job.id)
     assert entry.result() == result
     assert (result["kind"], result["status"]) == ("timing", "done")
@@ -193,7 +189,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     for name in ("lstm(forget_bias=1.0)/loop", "gru/loop"):
         assert [metrics[f"{name}/{key}"] for key in ("speedup", "speedup_low", "speedup_high")] == [1.0, 1.0, 1.0]
     before = entry.path(RESULT).stat().st_mtime_ns
-    assert measure(job, tmp_path, "study", silent) == result
+    assert measure(job, tmp_path, "study", "disabled") == result
     assert entry.path(RESULT).stat().st_mtime_ns == before
 
 
@@ -207,7 +203,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
 )
 def test_what_does_not_exist_is_refused(parts: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        measure(small(**parts), tmp_path, "study", silent)
+        measure(small(**parts), tmp_path, "study", "disabled")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,7 +219,7 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(measuring.Contestant, "turn", noted)
     told: list[tuple[int, int]] = []
     job = small(samples=8, warmup=2)
-    measure(job, tmp_path / "a", "study", lambda done, total, what: told.append((done, total)))
+    measure(job, tmp_path / "a", "study", "disabled", lambda done, total, what: told.append((done, total)))
     count = len(CELLS) * len(BACKENDS)
     rounds = [tuple(turns[i : i + count]) for i in range(0, len(turns), count)]
     assert len(rounds) == 10
@@ -232,7 +228,7 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert told == [(i + 1, 10) for i in range(10)]
     first = list(turns)
     turns.clear()
-    measure(job, tmp_path / "b", "study", silent)
+    measure(job, tmp_path / "b", "study", "disabled")
     assert turns == first
 
 
