@@ -1,11 +1,14 @@
 """Recurrent cells: one cell a file, declared once; how it is run, trained, probed and timed follows from that."""
 
-from rnnbench.cells.cell import AffineCell, Cell
+from rnnbench.cells.affine_cell import AffineCell
+from rnnbench.cells.cell import Cell
 from rnnbench.cells.exchange import from_torch, to_torch
-from rnnbench.cells.gru import GRU
-from rnnbench.cells.lstm import LSTM
+from rnnbench.cells.matrix_cell import Factors, MatrixCell
+from rnnbench.cells.nonlinear.gru import GRU
+from rnnbench.cells.nonlinear.lstm import LSTM
+from rnnbench.cells.nonlinear.rnn import RNN
 from rnnbench.cells.registry import cell_class, cell_names, cell_options, make_cell, register_cell
-from rnnbench.cells.rnn import RNN
+from rnnbench.cells.window_cell import WindowCell
 
 __all__ = [
     "GRU",
@@ -13,6 +16,9 @@ __all__ = [
     "RNN",
     "AffineCell",
     "Cell",
+    "Factors",
+    "MatrixCell",
+    "WindowCell",
     "cell_class",
     "cell_names",
     "cell_options",

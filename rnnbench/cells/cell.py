@@ -15,7 +15,8 @@ class Cell(nn.Module, ABC):
 
     A subclass declares its parameters and the three functions; a backend owns the loop over time. ``step`` is a pure
     function of tensors: no in-place writes and no branch on values, so that it can be traced, vmapped and
-    differentiated. The state is one explicit tensor, float32 at least.
+    differentiated. The state is one explicit tensor, float32 at least. `AffineCell`, `MatrixCell` and `WindowCell`
+    are the forms of a recurrence that can be run in parallel over time.
 
     Args:
         input_size: Width I of the input.
@@ -66,14 +67,17 @@ class Cell(nn.Module, ABC):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    # --- what the named initialisations (`rnnbench.cells.init`) act upon ------------------------------------------
 
-class AffineCell(Cell):
-    """A cell whose recurrence is s_t = a(u_t) · s_{t−1} + b(u_t); `step` follows from it, so that they cannot drift."""
+    def recurrent_matrices(self) -> list[Tensor]:
+        """Views of the square (H, H) matrices that the last state is multiplied by: here the blocks of weight_hh."""
+        weight = getattr(self, "weight_hh", None)
+        return list(weight.split(self.hidden_size)) if isinstance(weight, Tensor) else []
 
-    @abstractmethod
-    def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """(…, G) → a and b, each broadcastable to (…, *S)."""
+    def gates(self) -> dict[str, list[Tensor]]:
+        """Views of the biases, (H,) each, whose sum opens a gate.
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
-        a, b = self.affine(u)
-        return a * s + b
+        ``keep`` is the gate that at 1 keeps the old state, ``write`` the one that at 1 lets the new in, where that is
+        another one than 1 − keep. Empty for a cell without gates.
+        """
+        return {}

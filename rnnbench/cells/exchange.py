@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from rnnbench.cells.cell import Cell
-from rnnbench.cells.gru import GRU
-from rnnbench.cells.lstm import LSTM
-from rnnbench.cells.rnn import RNN
+from rnnbench.cells.nonlinear.gru import GRU
+from rnnbench.cells.nonlinear.lstm import LSTM
+from rnnbench.cells.nonlinear.rnn import RNN
 from rnnbench.errors import UserError
 
 _MODULES = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -34,14 +36,19 @@ def register_cell(name: str) -> Callable[[C], C]:
 
 
 @cache
-def _load_plugins() -> None:
-    """Import the entry points of the group ``rnnbench.cells`` and the files named in RNNBENCH_CELLS, once.
+def _load_cells() -> None:
+    """Import every file of the rooms of `rnnbench.cells`, once, then the plugins.
+
+    Plugins are the entry points of the group ``rnnbench.cells`` and the files named in RNNBENCH_CELLS.
 
     Each registers its cell itself; an entry point that is a cell without a name is registered under its own.
 
     Raises:
         UserError: a file that is not there or fails to load.
     """
+    package = importlib.import_module("rnnbench.cells")
+    for module in pkgutil.walk_packages(package.__path__, "rnnbench.cells."):
+        importlib.import_module(module.name)
     for point in entry_points(group="rnnbench.cells"):
         loaded = point.load()
         if inspect.isclass(loaded) and issubclass(loaded, Cell):
@@ -52,13 +59,13 @@ def _load_plugins() -> None:
 
 def cell_names() -> list[str]:
     """Every registered name, sorted."""
-    _load_plugins()
+    _load_cells()
     return sorted(_CELLS)
 
 
 def cell_class(name: str) -> type[Cell]:
     """The class behind a name; `UserError` with the nearest name where there is none."""
-    _load_plugins()
+    _load_cells()
     if name not in _CELLS:
         raise unknown("cell", name, _CELLS)
     return _CELLS[name]

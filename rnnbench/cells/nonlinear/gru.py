@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.init import open_gate
 from rnnbench.cells.registry import register_cell
 
 
@@ -40,9 +41,11 @@ class GRU(Cell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.update_bias is not None:
-            update = slice(self.hidden_size, 2 * self.hidden_size)
-            nn.init.constant_(self.bias_ih[update], self.update_bias)
-            nn.init.zeros_(self.bias_hh[update])
+            open_gate(self.gates()["keep"], self.update_bias)
+
+    def gates(self) -> dict[str, list[Tensor]]:
+        update = slice(self.hidden_size, 2 * self.hidden_size)
+        return {"keep": [self.bias_ih[update], self.bias_hh[update]]}
 
     @property
     def torch_mode(self) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.init import open_gate
 from rnnbench.cells.registry import register_cell
 
 
@@ -40,9 +41,14 @@ class LSTM(Cell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.forget_bias is not None:
-            forget = slice(self.hidden_size, 2 * self.hidden_size)
-            nn.init.constant_(self.bias_ih[forget], self.forget_bias)
-            nn.init.zeros_(self.bias_hh[forget])
+            open_gate(self.gates()["keep"], self.forget_bias)
+
+    def gates(self) -> dict[str, list[Tensor]]:
+        H = self.hidden_size
+        return {
+            "keep": [self.bias_ih[H : 2 * H], self.bias_hh[H : 2 * H]],
+            "write": [self.bias_ih[:H], self.bias_hh[:H]],
+        }
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -1,0 +1,62 @@
+"""The form that is run chunk by chunk: the state is a matrix, decayed and written to by outer products."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnbench.cells.cell import Cell
+
+
+@dataclass(frozen=True)
+class Factors:
+    """One instant of S' = A S + k wᵀ, as factors: A S is diag(exp(log_decay)) S, never a matrix of its own.
+
+    With ``beta`` the write is a delta rule, w = β (v − (A S)ᵀ k): what the key recalled is replaced by v. Without it
+    w = v.
+
+    Args:
+        key: k, (…, heads, K).
+        value: v, (…, heads, V).
+        log_decay: (…, heads, K), or (…, heads, 1) for one decay a head; ≤ 0; None keeps everything.
+        beta: (…, heads, 1), or None.
+    """
+
+    key: Tensor
+    value: Tensor
+    log_decay: Tensor | None = None
+    beta: Tensor | None = None
+
+
+class MatrixCell(Cell):
+    """A cell with a state of (heads, K, V); `step` and `read` follow from `factors`, `query` and `emit`."""
+
+    @abstractmethod
+    def factors(self, u: Tensor) -> Factors:
+        """(…, G) → what is written at that instant."""
+
+    @abstractmethod
+    def query(self, u: Tensor) -> Tensor:
+        """(…, G) → q, (…, heads, K): what is asked of the new state."""
+
+    @abstractmethod
+    def emit(self, o: Tensor, u: Tensor) -> Tensor:
+        """The answers o = Sᵀ q, (…, heads, V), and u (…, G) → (…, H)."""
+
+    def step(self, u: Tensor, s: Tensor) -> Tensor:
+        f = self.factors(u)
+        if f.log_decay is not None:
+            s = f.log_decay.exp().unsqueeze(-1) * s
+        write = f.value if f.beta is None else f.beta * (f.value - recall(f.key, s))
+        return s + f.key.unsqueeze(-1) * write.unsqueeze(-2)
+
+    def read(self, s: Tensor, u: Tensor) -> Tensor:
+        return self.emit(recall(self.query(u), s), u)
+
+
+def recall(key: Tensor, s: Tensor) -> Tensor:
+    """Sᵀ k: (…, K), (…, K, V) → (…, V)."""
+    return torch.einsum("...k,...kv->...v", key.to(s.dtype), s)
