@@ -26,6 +26,8 @@ class Backend(ABC):
     """Runs a cell over time. Two laws bind every backend: the chunk law and the reference law (see the README)."""
 
     name: ClassVar[str]
+    #: Never chosen by ``auto``: it costs more before the first step than most runs would get back.
+    on_request_only: ClassVar[bool] = False
 
     @abstractmethod
     def refusal(self, cell: Cell, request: Request) -> str | None:

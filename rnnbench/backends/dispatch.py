@@ -7,12 +7,14 @@ from torch import Tensor
 
 from rnnbench.backends.backend import Backend, Request
 from rnnbench.backends.loop import Loop
+from rnnbench.backends.scan import Scan
 from rnnbench.backends.torch_rnn import TorchRNN
+from rnnbench.backends.window import Window
 from rnnbench.cells.cell import Cell
 from rnnbench.errors import UserError, unknown
 
-#: By name, the fastest first: `auto` takes the first that can.
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchRNN(), Loop())}
+#: By name, the fastest first: `auto` takes the first that can, but for those that run on request only.
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchRNN(), Scan(), Window(), Loop())}
 
 
 def choose(cell: Cell, backend: str, request: Request) -> Backend:
@@ -22,7 +24,8 @@ def choose(cell: Cell, backend: str, request: Request) -> Backend:
         UserError: no such backend, or it cannot, with its reason.
     """
     if backend == "auto":
-        return next(item for item in BACKENDS.values() if item.refusal(cell, request) is None)
+        able = (item for item in BACKENDS.values() if not item.on_request_only)
+        return next(item for item in able if item.refusal(cell, request) is None)
     if backend not in BACKENDS:
         raise unknown("backend", backend, ["auto", *BACKENDS])
     reason = BACKENDS[backend].refusal(cell, request)

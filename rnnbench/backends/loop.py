@@ -20,13 +20,14 @@ class Loop(Backend):
     def run(
         self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
     ) -> tuple[Tensor, Tensor]:
-        u = cell.drive(x)
-        taps = tap.unbind(1) if tap is not None else None
-        states = []
-        for t, u_t in enumerate(u.unbind(1)):
-            state = cell.step(u_t, state)
-            if taps is not None:
-                state = state + taps[t]
-            states.append(state)
-        every = torch.stack(states, dim=1)
-        return cell.read(every, u), every if return_states else state
+        with cell.unrolled():
+            u = cell.drive(x)
+            taps = tap.unbind(1) if tap is not None else None
+            states = []
+            for t, u_t in enumerate(u.unbind(1)):
+                state = cell.step(u_t, state)
+                if taps is not None:
+                    state = state + taps[t]
+                states.append(state)
+            every = torch.stack(states, dim=1)
+            return cell.read(every, u), every if return_states else state

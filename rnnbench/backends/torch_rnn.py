@@ -19,6 +19,8 @@ class TorchRNN(Backend):
     def refusal(self, cell: Cell, request: Request) -> str | None:
         if cell.torch_mode is None:
             return "torch.nn has no kernel for this cell"
+        if request.device.type == "cpu" and request.dtype not in (torch.float32, torch.float64):
+            return f"on a CPU torch's kernels are for float32 and float64, not {request.dtype}"
         if request.tap:
             return "torch's kernels take no tap: nothing can be added to a state inside them"
         if request.states and cell.torch_mode == "LSTM":
@@ -34,12 +36,12 @@ class TorchRNN(Backend):
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         how = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
         if cell.torch_mode == "LSTM":
-            h, c = (part.unsqueeze(0).contiguous() for part in state.unbind(1))
+            h, c = (part.unsqueeze(0).contiguous() for part in state.to(x.dtype).unbind(1))
             y, h, c = torch.lstm(x, (h, c), weights, *how)
-            return y, torch.stack((h[0], c[0]), dim=1)
+            return y, torch.stack((h[0], c[0]), dim=1).to(state.dtype)
         assert cell.torch_mode is not None
-        y, h = _FUNCTIONS[cell.torch_mode](x, state.unsqueeze(0).contiguous(), weights, *how)
-        return y, y if return_states else h[0]
+        y, h = _FUNCTIONS[cell.torch_mode](x, state.to(x.dtype).unsqueeze(0).contiguous(), weights, *how)
+        return y, (y if return_states else h[0]).to(state.dtype)
 
 
 def _flatten(cell: Cell, weights: list[Tensor], dtype: torch.dtype) -> None:

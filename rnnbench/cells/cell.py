@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar
 
 import torch
@@ -61,6 +63,13 @@ class Cell(nn.Module, ABC):
         """States (B, T, *S) and drives (B, T, G) → (B, T, H): what the next layer sees. The state itself by default."""
         return s
 
+    def unrolled(self) -> AbstractContextManager[None]:
+        """A backend's run happens inside: what `step` computes from the parameters alone is computed once and kept.
+
+        By default nothing is. A cell with something to keep returns `kept`; its `step` works without it, only slower.
+        """
+        return nullcontext()
+
     def reset_parameters(self) -> None:
         """torch's own initialisation of recurrent layers: every parameter uniform in ±1/√H, in order of declaration."""
         bound = 1 / math.sqrt(self.hidden_size)
@@ -75,9 +84,25 @@ class Cell(nn.Module, ABC):
         return list(weight.split(self.hidden_size)) if isinstance(weight, Tensor) else []
 
     def gates(self) -> dict[str, list[Tensor]]:
-        """Views of the biases, (H,) each, whose sum opens a gate.
+        """Views of the biases, (H,) each or fewer where heads share a gate, whose sum opens it.
 
         ``keep`` is the gate that at 1 keeps the old state, ``write`` the one that at 1 lets the new in, where that is
-        another one than 1 − keep. Empty for a cell without gates.
+        another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates.
         """
         return {}
+
+
+@contextmanager
+def kept(cell: Cell, name: str, value: Tensor) -> Iterator[None]:
+    """Let a cell's attribute be a value while the context lasts, and then what it was: runs may be nested."""
+    before = getattr(cell, name)
+    setattr(cell, name, value)
+    try:
+        yield
+    finally:
+        setattr(cell, name, before)
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least float32, as the state is: a decay near one would be rounded to one in bfloat16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.cells.cell import Cell
+from rnnbench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,24 @@ class Factors:
 
 
 class MatrixCell(Cell):
-    """A cell with a state of (heads, K, V); `step` and `read` follow from `factors`, `query` and `emit`."""
+    """A cell with a state of (heads, K, V); `step` and `read` follow from `factors`, `query` and `emit`.
+
+    Args:
+        input_size: I.
+        hidden_size: H, which the heads share equally.
+        heads: How many memories there are side by side.
+
+    Raises:
+        UserError: heads do not divide hidden_size.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, heads: int) -> None:
+        super().__init__(input_size, hidden_size)
+        if heads < 1 or hidden_size % heads:
+            raise UserError(
+                f"hidden_size {hidden_size} cannot be shared by {heads} heads; change one so that it divides."
+            )
+        self.heads, self.head_dim = heads, hidden_size // heads
 
     @abstractmethod
     def factors(self, u: Tensor) -> Factors:
@@ -55,6 +73,10 @@ class MatrixCell(Cell):
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return self.emit(recall(self.query(u), s), u)
+
+    def apart(self, x: Tensor) -> Tensor:
+        """(…, heads × D) → (…, heads, D)."""
+        return x.unflatten(-1, (self.heads, -1))
 
 
 def recall(key: Tensor, s: Tensor) -> Tensor:

@@ -14,18 +14,23 @@ class WindowCell(Cell):
     """A cell whose state is a shift register of (W, E): the last W entries, oldest first, zeros before the beginning.
 
     So a Transformer with a window, or a convolution, is a cell like any other: it carries its state over chunks, takes
-    a tap and is probed. `step` and `read` follow from `entry` and `look`.
+    a tap and is probed. `step` and `read` follow from `entry` and `look`. An entry must say itself that it is one (a
+    last feature of 1, say), where the zeros before the beginning are not to be taken for an input.
+
+    Args:
+        input_size: Width I of the input.
+        hidden_size: Width H of the output.
+        window: W: how many instants an output depends on, its own included.
+        entry_size: E: width of what is remembered of an instant.
+        block: At how many instants the window backend looks at once, where the work of `look` grows with T · (T + W);
+            None, at all of them, where it grows with T + W.
     """
 
-    @property
-    @abstractmethod
-    def window(self) -> int:
-        """W: how many instants an output depends on, its own included."""
-
-    @property
-    @abstractmethod
-    def entry_size(self) -> int:
-        """E: width of what is remembered of an instant."""
+    def __init__(
+        self, input_size: int, hidden_size: int, window: int, entry_size: int, block: int | None = None
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.window, self.entry_size, self.block = window, entry_size, block
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -45,4 +50,4 @@ class WindowCell(Cell):
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         # Each instant by itself, with its own window: one output a row.
         batch, time = u.shape[:2]
-        return self.look(s.flatten(0, 1), u.flatten(0, 1).unsqueeze(1)).view(batch, time, self.hidden_size)
+        return self.look(s.flatten(0, 1), u.flatten(0, 1).unsqueeze(1)).reshape(batch, time, self.hidden_size)

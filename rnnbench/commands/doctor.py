@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     """Facts by name, and what is wrong, a sentence each."""
     from rnnbench import machine
-    from rnnbench.data.cache import folder as cache_folder
+    from rnnbench.cache import folder as cache_folder
     from rnnbench.data.describe import listing
     from rnnbench.sweep.launcher import default_jobs
     from rnnbench.tracking import mode_from_environment

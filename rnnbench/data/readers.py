@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnbench.data.cache import cached_bytes
+from rnnbench.cache import cached_bytes
 from rnnbench.errors import UserError
 
 KJV_SHA256 = "f76c523f3b3332ecb3fb83ae6286e077e2f68c9b0ba4e07afa353543de5418df"

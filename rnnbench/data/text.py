@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
-from rnnbench.data.cache import cached_json
 from rnnbench.data.readers import read_kjv, read_text
 from rnnbench.data.source import Batches, Part, evenly, generator
 from rnnbench.data.task import Batch, Task

@@ -56,7 +56,7 @@ class GRU(Cell):
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         # b_hh stays with the product: its third part is inside the reset gate's bracket.
-        recurrent = torch.addmm(self.bias_hh, s, self.weight_hh.t())
+        recurrent = torch.addmm(self.bias_hh, s.to(u.dtype), self.weight_hh.t())
         u_gates, u_new = u.split((2 * self.hidden_size, self.hidden_size), dim=-1)
         h_gates, h_new = recurrent.split((2 * self.hidden_size, self.hidden_size), dim=-1)
         r, z = torch.sigmoid(u_gates + h_gates).chunk(2, dim=-1)

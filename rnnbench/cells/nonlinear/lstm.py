@@ -63,7 +63,7 @@ class LSTM(Cell):
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         h, c = s.unbind(-2)
-        i, f, g, o = torch.addmm(u, h, self.weight_hh.t()).chunk(4, dim=-1)
+        i, f, g, o = torch.addmm(u, h.to(u.dtype), self.weight_hh.t()).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         return torch.stack((h, c), dim=-2)

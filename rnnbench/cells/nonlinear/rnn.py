@@ -20,8 +20,6 @@ class RNN(Cell):
         input_size: I.
         hidden_size: H.
         nonlinearity: φ.
-        init: default is torch's; identity sets W_hh = I and the biases to zero, which with relu makes the IRNN
-            (Le, Jaitly & Hinton 2015).
     """
 
     paper = "Elman 1990"
@@ -31,22 +29,14 @@ class RNN(Cell):
         input_size: int,
         hidden_size: int,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
-        init: Literal["default", "identity"] = "default",
     ) -> None:
         super().__init__(input_size, hidden_size)
-        self.nonlinearity, self.init = nonlinearity, init
+        self.nonlinearity = nonlinearity
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.bias_hh = nn.Parameter(torch.empty(hidden_size))
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        if self.init == "identity":
-            nn.init.eye_(self.weight_hh)
-            nn.init.zeros_(self.bias_ih)
-            nn.init.zeros_(self.bias_hh)
 
     @property
     def torch_mode(self) -> str:
@@ -56,5 +46,5 @@ class RNN(Cell):
         return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        pre = torch.addmm(u, s, self.weight_hh.t())
-        return torch.tanh(pre) if self.nonlinearity == "tanh" else torch.relu(pre)
+        pre = torch.addmm(u, s.to(u.dtype), self.weight_hh.t())
+        return (torch.tanh(pre) if self.nonlinearity == "tanh" else torch.relu(pre)).to(s.dtype)

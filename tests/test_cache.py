@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.data import cache
+from rnnbench import cache
 from rnnbench.errors import UserError
 
 GOOD = b"In the beginning"

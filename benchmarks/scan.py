@@ -1,0 +1,103 @@
+"""Is the scan worth its code? h_t = a_t h_{t−1} + b_t, forward and backward, against the loop that autograd differentiates.
+
+The contestants take turns on the same tensors, one thread, float32; medians, their ratio with a paired-bootstrap 95 %
+interval, and the worst relative error of a gradient against the float64 loop. ``native`` is the C kernel, ``portable``
+what runs without a compiler. The last lines time whole cells, their matrix products included.
+
+    python benchmarks/scan.py --rounds 9
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnbench import machine
+from rnnbench.backends import run
+from rnnbench.backends.recurrence import native, recurrence
+from rnnbench.cells import make_cell
+from rnnbench.throughput.measure import speed_up
+
+SIZES = [(16, 256, 256), (16, 1024, 256), (16, 4096, 256), (16, 16384, 256), (1, 16384, 64)]
+CELLS = ("mingru", "rglru", "s4d", "mamba", "mlstm", "gla", "deltanet")
+Work = Callable[..., Tensor]
+
+
+def loop(a: Tensor, b: Tensor, s: Tensor) -> Tensor:
+    states = []
+    for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
+        s = a_t * s + b_t
+        states.append(s)
+    return torch.stack(states, dim=1)
+
+
+def gradients(work: Work, inputs: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(work(*inputs), inputs, cotangent)
+
+
+def compare(
+    label: str,
+    contestants: dict[str, Work],
+    inputs: Sequence[Tensor],
+    cotangent: Tensor,
+    rounds: int,
+    truth: tuple[Tensor, ...] | None = None,
+) -> None:
+    """Print a line: the loop's time, and each other contestant's ratio to it; ``truth``: the float64 gradients."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    errors: dict[str, float] = {}
+    for turn in range(rounds + 1):
+        for name, work in contestants.items():
+            begin = time.perf_counter()
+            found = gradients(work, inputs, cotangent)
+            took = time.perf_counter() - begin
+            if turn:
+                seconds[name].append(took)
+            elif truth is not None:
+                pairs = zip(found, truth, strict=True)
+                errors[name] = max(float((f - t).abs().max() / t.abs().max()) for f, t in pairs)
+            del found
+    base = np.array(seconds.pop("loop"))
+    line = f"{label:<26} loop {1e3 * np.median(base):8.1f} ms"
+    for name, values in seconds.items():
+        middle, low, high = speed_up(base, np.array(values))
+        line += f"   {name} {middle:6.2f}x ({low:.2f} – {high:.2f})"
+        if name in errors:
+            line += f" error {errors[name]:.0e}"
+    print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    machine.prepare()
+    kernels = ["native", "portable"] if native.library() is not None else ["portable"]
+    print("the recurrence alone")
+    for batch, time_, width in SIZES:
+        torch.manual_seed(0)
+        shape = (batch, time_, width)
+        inputs = [t.requires_grad_() for t in (torch.rand(shape), torch.randn(shape), torch.randn(batch, width))]
+        contestants: dict[str, Work] = {"loop": loop}
+        for kernel in kernels:
+            contestants[kernel] = lambda a, b, s, kernel=kernel: recurrence(a, b, s, kernel)[0]
+        cotangent = torch.randn(shape)
+        truth = gradients(loop, [t.detach().double().requires_grad_() for t in inputs], cotangent.double())
+        compare(f"B {batch} T {time_} H {width}", contestants, inputs, cotangent, rounds, truth)
+    print("whole cells, B 16 T 1024 H 128, every gradient")
+    for name in CELLS:
+        torch.manual_seed(0)
+        cell, x = make_cell(name, 128, 128), torch.randn(16, 1024, 128).requires_grad_()
+        work: dict[str, Work] = {
+            backend: lambda x, *_, backend=backend: run(cell, x, backend=backend)[0] for backend in ("loop", "scan")
+        }
+        compare(name, work, [x, *cell.parameters()], torch.randn(16, 1024, 128), max(3, rounds // 3))
+
+
+if __name__ == "__main__":
+    main()

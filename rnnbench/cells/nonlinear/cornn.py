@@ -1,0 +1,63 @@
+"""The coupled oscillatory network (Rusch & Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.cells.cell import Cell
+from rnnbench.cells.registry import register_cell
+
+
+@register_cell("cornn")
+class CoRNN(Cell):
+    """H damped oscillators, driven through one another; the state is s = [y; z], (B, 2, H): positions and velocities.
+
+    z' = z + Δt (tanh(W y + 𝓦 z + V x + b) − γ y − ε z)
+    y' = y + Δt z'
+
+    This is the paper's IMEX discretisation of y″ = tanh(W y + 𝓦 y′ + V x + b) − γ y − ε y′ (eq. 3) with explicit
+    damping (n̄ = n − 1), as its authors run it: velocities from the old state, positions from the new velocities.
+    ``weight_hh`` is [W, 𝓦], (H, 2H). HI + 2H² + H parameters.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        dt: Δt, the time step. The paper tunes all three to the task; the defaults are its sequential MNIST's.
+        gamma: γ, the oscillators' squared frequency.
+        epsilon: ε, their damping.
+    """
+
+    paper = "Rusch & Mishra 2021"
+
+    def __init__(
+        self, input_size: int, hidden_size: int, dt: float = 0.042, gamma: float = 2.7, epsilon: float = 4.7
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.dt, self.gamma, self.epsilon = dt, gamma, epsilon
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, 2 * hidden_size))
+        self.bias = nn.Parameter(torch.empty(hidden_size))
+        self.reset_parameters()
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (2, self.hidden_size)
+
+    def recurrent_matrices(self) -> list[Tensor]:
+        return list(self.weight_hh.split(self.hidden_size, dim=1))
+
+    def drive(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_ih, self.bias)
+
+    def step(self, u: Tensor, s: Tensor) -> Tensor:
+        y, z = s.unbind(-2)
+        coupling = torch.tanh(torch.addmm(u, s.flatten(-2).to(u.dtype), self.weight_hh.t()).to(s.dtype))
+        force = coupling.sub(y, alpha=self.gamma).sub(z, alpha=self.epsilon)
+        z = z.add(force, alpha=self.dt)
+        y = y.add(z, alpha=self.dt)
+        return torch.stack((y, z), dim=-2)
+
+    def read(self, s: Tensor, u: Tensor) -> Tensor:
+        return s.select(-2, 0)

@@ -1,0 +1,56 @@
+"""The LSTM with coupled input and forget gates (Greff et al. 2017, "LSTM: A search space odyssey")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.cells.cell import Cell
+from rnnbench.cells.registry import register_cell
+
+
+@register_cell("lstm_cifg")
+class CoupledLSTM(Cell):
+    """The LSTM with i = 1 − f: it writes where it forgets. The state is s = [h; c], (B, 2, H).
+
+    f = σ(W_if x + W_hf h + b_f)      c' = f ⊙ c + (1 − f) ⊙ g
+    o = σ(W_io x + W_ho h + b_o)      h' = o ⊙ tanh(c')
+    g = tanh(W_ig x + W_hg h + b_g)
+
+    The paper writes f = 1 − i, the same cell with that gate's sign turned, and has peepholes in every variant but one;
+    here, as usual since, there are none.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+    """
+
+    paper = "Greff et al. 2017"
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(3 * hidden_size))
+        self.reset_parameters()
+
+    def gates(self) -> dict[str, list[Tensor]]:
+        return {"keep": [self.bias[: self.hidden_size]]}
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (2, self.hidden_size)
+
+    def drive(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_ih, self.bias)
+
+    def step(self, u: Tensor, s: Tensor) -> Tensor:
+        h, c = s.unbind(-2)
+        f, o, g = torch.addmm(u, h.to(u.dtype), self.weight_hh.t()).to(s.dtype).chunk(3, dim=-1)
+        c = torch.lerp(torch.tanh(g), c, torch.sigmoid(f))
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return torch.stack((h, c), dim=-2)
+
+    def read(self, s: Tensor, u: Tensor) -> Tensor:
+        return s.select(-2, 0)
