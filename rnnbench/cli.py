@@ -16,6 +16,7 @@ VERBS = {
     "report": "tables and figures of finished runs",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
+    "check-cell": "hold a cell, yours say, against the laws that bind all",
     "data": "the data sets: list, info",
     "doctor": "what this machine has, and what it lacks",
 }
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[0] not in VERBS:
             raise unknown("verb", arguments[0], VERBS)
-        command = importlib.import_module(f"rnnbench.commands.{arguments[0]}")
+        command = importlib.import_module(f"rnnbench.commands.{arguments[0].replace('-', '_')}")
         status: int = command.main(arguments[1:])
         sys.stdout.flush()
         return status

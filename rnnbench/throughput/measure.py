@@ -112,7 +112,7 @@ def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> li
         cotangent = torch.randn(job.batch_size, job.seq_len, job.hidden_size, device=device, dtype=dtype)
         state = torch.randn_like(cell.initial_state(job.batch_size)) / 2
         for name, backend in BACKENDS.items():
-            if job.backends and name not in job.backends:
+            if name not in job.backends and (job.backends or backend.on_request_only):
                 continue
             key = f"{config.label}/{name}"
             reason = backend.refusal(cell, Request(device, dtype))

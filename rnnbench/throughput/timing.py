@@ -17,7 +17,7 @@ class Timing:
 
     Args:
         cells: The cells.
-        backends: Which backends to try; all where empty.
+        backends: Which backends to try; where empty, all but those that run on request only.
         seq_len: T.
         batch_size: B.
         hidden_size: H, also the width of the input.

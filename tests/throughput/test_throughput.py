@@ -23,6 +23,16 @@ from rnnbench.throughput.measure import PARTS, Contestant, measure, speed_up
 from rnnbench.throughput.timing import Timing
 
 CELLS = ("rnn", "lstm", "gru")
+#: A cell of each form, and the backends that run it.
+ABLE = {
+    "rnn": ("torch", "loop"),
+    "lstm": ("torch", "loop"),
+    "gru": ("torch", "loop"),
+    "mingru": ("scan", "loop"),
+    "s4d": ("scan", "loop"),
+    "deltanet": ("scan", "loop"),
+    "transformer": ("window", "loop"),
+}
 Result = tuple[Tensor, Tensor]
 
 
@@ -108,8 +118,7 @@ def small(**parts: object) -> Timing:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("backend", list(BACKENDS))
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "backend"), [(cell, name) for cell, names in ABLE.items() for name in names])
 def test_the_backends_are_certified(cell: str, backend: str, dtype: torch.dtype) -> None:
     """On a sequence long enough for errors to grow; the loop against itself is at most 1."""
     torch.manual_seed(0)
@@ -174,8 +183,8 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     assert Timing.from_dict(result["run"]) == job
     figures = {f"{part}{end}" for part in PARTS for end in ("_ms", "_iqr_ms")}
     figures |= {"tokens_per_second", "speedup", "speedup_low", "speedup_high", "certificate"}
-    names = [f"{cell}/{backend}" for cell in ("lstm(forget_bias=1.0)", "gru") for backend in BACKENDS]
-    metrics = result["metrics"]
+    names = [f"{cell}/{backend}" for cell in ("lstm(forget_bias=1.0)", "gru") for backend in ABLE["gru"]]
+    metrics = {key: value for key, value in result["metrics"].items() if not key.endswith("/refused")}
     assert set(metrics) == {"work"} | {f"{name}/{figure}" for name in names for figure in figures}
     with np.load(entry.path(CURVES)) as curves:
         assert set(curves) == {f"{name}/{part}" for name in names for part in PARTS}
@@ -220,7 +229,7 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     told: list[tuple[int, int]] = []
     job = small(samples=8, warmup=2)
     measure(job, tmp_path / "a", "study", "disabled", lambda done, total, what: told.append((done, total)))
-    count = len(CELLS) * len(BACKENDS)
+    count = sum(len(ABLE[cell]) for cell in CELLS)
     rounds = [tuple(turns[i : i + count]) for i in range(0, len(turns), count)]
     assert len(rounds) == 10
     assert all(set(order) == set(rounds[0]) and len(set(order)) == count for order in rounds)
