@@ -13,7 +13,7 @@ CELLS = (
     CellConfig("gru"),
     CellConfig("lstm"),
     CellConfig("lstm", {"forget_bias": 3.0}),
-    CellConfig("rnn", {"nonlinearity": "relu", "init": "identity"}),
+    CellConfig("irnn"),
 )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
 from rnnbench.report.panels import gradient_flow as flow_panel
+from rnnbench.report.ranking import crowded, ranking
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.style import GREY, LINES, Look, canvas, legend_below, length_axis, looks, plain_log_axis, save
@@ -36,6 +37,17 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     groups = group(results)
     metric = SCORES[kind][0][0]
     name = metric.rsplit("/", 1)[-1]
+    if crowded(groups):
+        unit, lines = UNITS[name], REFERENCES[kind]
+        lengths = sorted({g.seq_len for g in groups})
+        ends = {T: f"{suffix}-T{T}" if len(lengths) > 1 else suffix for T in lengths}
+        return [
+            file
+            for T, end in ends.items()
+            for file in ranking(
+                [g for g in groups if g.seq_len == T], metric, unit, SPEED, lines, folder / f"overview{end}", formats
+            )
+        ]
     written = score_against_length(kind, groups, folder / f"{name}_against_length{suffix}", formats)
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)

@@ -13,6 +13,7 @@ from rnnbench.report.statistics import cell_name, cell_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 #: Okabe & Ito (2008); rnn, lstm and gru have theirs for good.
@@ -73,14 +74,24 @@ def looks(series: Sequence[str]) -> dict[str, Look]:
 
 
 @contextmanager
-def canvas(panels: int = 1, width: float | None = None) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with panels side by side, under the house's settings; no window, no global state left behind."""
+def canvas(
+    panels: int = 1, width: float | None = None, height: float = 4.3, widths: Sequence[float] | None = None
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with panels side by side, under the house's settings; no window, no global state left behind.
+
+    Args:
+        panels: How many.
+        width: Of the figure, in inches; it follows from the panels where not given.
+        height: In inches.
+        widths: Of the panels, relative to each other; equal where not given.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(width or (7.2 if panels == 1 else 4.6 * panels), 4.3), layout="constrained")
-        yield figure, [figure.add_subplot(1, panels, index + 1) for index in range(panels)]
+        figure = Figure(figsize=(width or (7.2 if panels == 1 else 4.6 * panels), height), layout="constrained")
+        grid = figure.add_gridspec(1, panels, width_ratios=widths)
+        yield figure, [figure.add_subplot(grid[0, index]) for index in range(panels)]
 
 
 def save(figure: Figure, path: Path, formats: set[str]) -> list[Path]:
@@ -105,12 +116,18 @@ def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
 
 def plain_log_axis(axes: Axes) -> None:
     """A logarithmic y axis with plain numbers at 1, 2, 5, 10, …"""
+    axes.set_yscale("log")
+    plain_number(axes.yaxis)
+
+
+def plain_number(axis: Axis) -> None:
+    """Plain numbers on an axis; at 1, 2, 5, 10, … where it is logarithmic."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:

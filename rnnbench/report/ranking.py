@@ -1,0 +1,147 @@
+"""Many cells at one length, in one picture: who predicts best, how far its gradients reach, how fast it trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnbench.report.panels import SHOWN_DECADES
+from rnnbench.report.statistics import Group
+from rnnbench.report.style import GREY, OTHERS, canvas, plain_number, save
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+#: From so many lines on, a figure over length is a tangle: its cells are ranked instead, a figure for each length.
+CROWD = 9
+
+
+def crowded(groups: Sequence[Group]) -> bool:
+    """Are these too many for lines in one figure?"""
+    return len({g.series for g in groups}) >= CROWD
+
+
+def ranking(
+    groups: Sequence[Group],
+    metric: str,
+    unit: str,
+    speed: str,
+    references: dict[str, str],
+    path: Path,
+    formats: set[str],
+) -> list[Path]:
+    """A row a cell, best first: score, gradient flow after training as a heat map, tokens per second.
+
+    Args:
+        groups: Of one data set and one T.
+        metric: The score that they are ranked by; lower is better.
+        unit: What the score is called.
+        speed: The metric with the throughput.
+        references: Reference lines' names and labels, as in the figures over length.
+        path: Where to, without its suffix.
+        formats: Of svg and png.
+    """
+    ranked = sorted(groups, key=lambda g: _rank(g, metric))
+    if not any(g.values(metric) for g in ranked):
+        return []
+    with canvas(3, width=13.0, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
+        _scores(left, ranked, metric, unit, references)
+        _flows(figure, middle, ranked)
+        _speeds(right, ranked, speed)
+        left.set_yticks(range(len(ranked)), [g.series for g in ranked])
+        for axes in (left, middle, right):
+            axes.set_ylim(len(ranked) - 0.5, -0.5)
+            axes.tick_params(axis="y", length=0)
+        for axes in (middle, right):
+            axes.set_yticks(range(len(ranked)), [])
+        return save(figure, path, formats)
+
+
+def _rank(g: Group, metric: str) -> tuple[bool, float]:
+    """Those that lost runs come last, whatever the survivors scored."""
+    found = g.estimate(metric)
+    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.mean) else found.mean
+
+
+def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, references: dict[str, str]) -> None:
+    color = OTHERS[2][0]
+    shown = []
+    for row, g in enumerate(ranked):
+        found = g.estimate(metric)
+        if found is None or not math.isfinite(found.mean):
+            axes.annotate("lost", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
+            continue
+        shown.append(found.mean)
+        axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
+        axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
+    low, high = min(shown), max(shown)
+    for name, label in references.items():
+        key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
+        value = next((v for g in ranked for r in g.results if (v := r.number(key)) is not None), None)
+        if value is not None and low - (high - low) <= value <= high + (high - low):
+            axes.axvline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
+            axes.annotate(
+                f" {label}", (value, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY, va="bottom"
+            )
+    if high > 4 * max(low, 1e-12):
+        axes.set_xscale("log")
+    plain_number(axes.xaxis)
+    axes.set_title("Which cell?", pad=18)
+    axes.set_xlabel(f"{unit}, less is better")
+
+
+def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
+    import numpy as np
+
+    curves = [_flow(g) for g in ranked]
+    longest = max((len(curve) for curve in curves if curve is not None), default=0)
+    axes.set_title("How far do its gradients reach?", pad=18)
+    if not longest:
+        return
+    picture = np.full((len(ranked), longest), np.nan)
+    for row, curve in enumerate(curves):
+        if curve is not None:
+            picture[row, : len(curve)] = curve
+    image = axes.imshow(
+        np.clip(picture, -SHOWN_DECADES, 2), aspect="auto", cmap="viridis", vmin=-SHOWN_DECADES, vmax=2,
+        interpolation="nearest", extent=(-0.5, longest - 0.5, len(ranked) - 0.5, -0.5),
+    )  # fmt: skip
+    axes.grid(False)
+    axes.set_xlabel("lag k (states back from the loss), after training")
+    figure.colorbar(image, ax=axes, label=r"$\log_{10}\ G(k)\,/\,G(0)$", fraction=0.05, pad=0.02)
+
+
+def _flow(g: Group) -> NDArray[np.float64] | None:
+    """log₁₀ G(k)/G(0) after training, the mean over seeds."""
+    import numpy as np
+
+    curves = [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])]
+    if not curves:
+        return None
+    shared = min(map(len, curves))
+    mean: NDArray[np.float64] = np.mean([(c[:shared] - c[0]) / math.log(10) for c in curves], axis=0)
+    return mean
+
+
+def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
+    """Tokens per second, coloured by what ran: the parallel and the sequential tell apart."""
+    backends = sorted({_backend(g) for g in ranked})
+    for index, backend in enumerate(backends):
+        rows = [row for row, g in enumerate(ranked) if _backend(g) == backend and g.values(speed)]
+        color, marker = OTHERS[index % len(OTHERS)]
+        values = [found.mean / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
+        axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
+    axes.set_xscale("log")
+    plain_number(axes.xaxis)
+    axes.set_title("How fast does it train?", pad=18)
+    axes.set_xlabel("tokens per second (thousand)")
+    axes.legend(title="backend", fontsize=9, loc="best", frameon=True, framealpha=0.9)
+
+
+def _backend(g: Group) -> str:
+    return str(next((r.environment["backend"] for r in g.results if r.environment.get("backend")), "unknown"))
