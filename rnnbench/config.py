@@ -74,6 +74,20 @@ class ModelConfig:
         embedding_size: Width of the embedding (characters) or input projection (series); hidden_size where not given.
         dropout: Probability of dropping an activation between layers and before the readout.
         backend: How the cell is run over time: auto takes the fastest that can.
+        residual: Add each layer's input to its output; an input of another width is first projected to that of the
+            layers.
+        norm: Before each cell and once more after the last layer: layer (Ba et al. 2016) or rms (Zhang & Sennrich
+            2019).
+        bidirectional: A second cell reads each window backwards, its outputs beside the first one's (2H wide; Schuster
+            & Paliwal 1997). For one target a window only: it would read what it must predict.
+        tie: Read out with the embedding's own weight (Press & Wolf 2017).
+        pooling: What of a window's outputs is read out where it has one target: the last, their mean, or a learned
+            average (additive attention, Bahdanau et al. 2015).
+        init: How the cells' weights start: as the cell says (default), or orthogonal (Saxe et al. 2014), identity (Le
+            et al. 2015), glorot (Glorot & Bengio 2010), forget_bias (+1, Jozefowicz et al. 2015) or chrono (Tallec &
+            Ollivier 2018).
+        parameters: Weights to spend on all but the input (the cells and the readout, mostly): the hidden_size that
+            comes within 2 % is solved for and hidden_size is not to be given.
     """
 
     hidden_size: int = 128
@@ -81,11 +95,23 @@ class ModelConfig:
     embedding_size: int | None = None
     dropout: float = 0.0
     backend: str = "auto"
+    residual: bool = False
+    norm: Literal["none", "layer", "rms"] = "none"
+    bidirectional: bool = False
+    tie: bool = False
+    pooling: Literal["last", "mean", "attention"] = "last"
+    init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
+    parameters: int | None = None
 
     def __post_init__(self) -> None:
-        _positive("model", self, "hidden_size", "num_layers", "embedding_size")
+        _positive("model", self, "hidden_size", "num_layers", "embedding_size", "parameters")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}.")
+        if self.parameters is not None and self.hidden_size != type(self).hidden_size:
+            raise UserError(
+                f"model.parameters {self.parameters} decides the width, so model.hidden_size {self.hidden_size} "
+                "cannot; leave one of them out."
+            )
 
 
 @dataclass(frozen=True)
@@ -241,9 +267,8 @@ class Run:
     @cached_property
     def id(self) -> str:
         """``lstm-kjv-T64-s0-1f2e3d4c``: readable, and unique by the hash of everything that decides the numbers."""
-        return f"{self.cell.name}-{self.data.label}-T{self.data.seq_len}-s{self.seed}-{identity(self)}".replace(
-            "/", "_"
-        )
+        name = f"{self.cell.name}-{self.data.label}-T{self.data.seq_len}-s{self.seed}-{identity(self)}"
+        return name.replace("/", "_").replace(":", "_")  # it names a folder: torchrecurrent:MGU has a colon
 
     @property
     def label(self) -> str:

@@ -84,7 +84,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(place: Path, mo
 
 def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("RNNBENCH_DATA")
+    monkeypatch.delenv("RNNBENCH_DATA", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert cache.folder() == tmp_path / ".cache" / "rnnbench"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

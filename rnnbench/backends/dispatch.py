@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.compiled import Compiled
+from rnnbench.backends.graph import Graph
 from rnnbench.backends.loop import Loop
 from rnnbench.backends.scan import Scan
 from rnnbench.backends.torch_rnn import TorchRNN
@@ -14,7 +16,9 @@ from rnnbench.cells.cell import Cell
 from rnnbench.errors import UserError, unknown
 
 #: By name, the fastest first: `auto` takes the first that can, but for those that run on request only.
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchRNN(), Scan(), Window(), Loop())}
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend for backend in (TorchRNN(), Scan(), Window(), Graph(), Compiled(), Loop())
+}
 
 
 def choose(cell: Cell, backend: str, request: Request) -> Backend:

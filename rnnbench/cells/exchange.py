@@ -38,8 +38,9 @@ def to_torch(cells: Sequence[Cell]) -> nn.RNNBase:
         dtype=weight.dtype,
         **extra,
     )
-    state = {f"{name}_l{i}": value for i, cell in enumerate(cells) for name, value in cell.state_dict().items()}
-    module.load_state_dict(state)
+    with torch.no_grad():
+        for own, theirs in zip(module.parameters(), (p for cell in cells for p in cell.parameters()), strict=True):
+            own.copy_(theirs)
     return module
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
+from rnnbench.cells.adapters import peer_class
 from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, Scalar, check_value
 from rnnbench.errors import UserError, unknown
@@ -64,8 +65,10 @@ def cell_names() -> list[str]:
 
 
 def cell_class(name: str) -> type[Cell]:
-    """The class behind a name; `UserError` with the nearest name where there is none."""
+    """The class behind a name, ours or (``torchrecurrent:MGU``) another's; `UserError` with the nearest where none."""
     _load_cells()
+    if name not in _CELLS and ":" in name:
+        return peer_class(name)
     if name not in _CELLS:
         raise unknown("cell", name, _CELLS)
     return _CELLS[name]

@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
 def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     """Facts by name, and what is wrong, a sentence each."""
     from rnnbench import machine
+    from rnnbench.backends.recurrence import native
     from rnnbench.cache import folder as cache_folder
     from rnnbench.data.describe import listing
     from rnnbench.sweep.launcher import default_jobs
@@ -51,6 +52,8 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     facts["commit"] = machine.commit() or "not a git checkout"
     facts["device"] = machine.resolve_device("auto")
     facts["cores"] = default_jobs()
+    slow = native.library() is None
+    facts["scan"] = "in torch's own operations, slower: there is no C compiler" if slow else "in C"
     facts["runs folder"] = f"{root}, {'writable' if _writable(root) else 'not writable'}"
     if not _writable(root):
         problems.append(f"the runs folder {root} cannot be written; choose another with --out.")

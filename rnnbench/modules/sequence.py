@@ -28,10 +28,11 @@ class SequenceModule(L.LightningModule):
     Args:
         task: What the data asks for (``SequenceDataModule.task``).
         cell: Which cell, with its options.
-        model: Sizes, dropout and backend.
+        model: Sizes, blocks, initialisation and backend.
         optim: Optimiser, learning rate, clipping, schedule.
         total_steps: Length of the training, where it is known; a schedule needs it.
         log_every: Steps between rows of the history.
+        span: The longest dependency to expect, in steps: what init chrono prepares for.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class SequenceModule(L.LightningModule):
         optim: OptimConfig = OptimConfig(),  # noqa: B008 - frozen
         total_steps: int = 0,
         log_every: int = 50,
+        span: int = 64,
     ) -> None:
         super().__init__()
         self.task, self.cell, self.optim = task, CellConfig.parse(cell), optim
         self.total_steps, self.log_every = total_steps, log_every
-        self.model = SequenceModel(task, self.cell, model)
+        self.model = SequenceModel(task, self.cell, model, span)
         self.loss, self.metric = loss_for(task), metric_for(task)
         self.diverged = False
         self.provenance: dict[str, str] = {}  # goes into every checkpoint, to be compared before it is resumed from

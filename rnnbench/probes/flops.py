@@ -1,28 +1,94 @@
-"""Model FLOPs, counted rather than believed."""
+"""What a token costs, counted rather than believed."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from rnnbench.cells.window_cell import WindowCell
 from rnnbench.data.task import Task
 from rnnbench.models.sequence import SequenceModel
 
+#: Elementwise operations that torch does not tag as such.
+_UNTAGGED = {
+    torch.ops.aten.softplus_backward.default,
+    torch.ops.aten.log_sigmoid_forward.default,
+    torch.ops.aten.log_sigmoid_backward.default,
+}
 
-def flops_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> float:
-    """Floating-point operations of forward and backward for one token (matrix products, two a multiply-add).
 
-    Counted on the meta device with the loop backend, where every product is visible: fused kernels hide theirs. The
-    incoming state requires a gradient, so that each step costs what it costs inside a long sequence.
+class Cost(NamedTuple):
+    """Forward and backward of one token.
+
+    flops: floating-point operations of matrix products, two a multiply-add. pointwise: numbers written by elementwise
+    operations, where a cell without recurrent matrices does its work.
     """
+
+    flops: float
+    pointwise: float
+
+
+class _PointwiseCounter(TorchDispatchMode):
+    """Sums the sizes of what elementwise operations return."""
+
+    written = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if torch.Tag.pointwise in func.tags or func in _UNTAGGED:
+            self.written += (out if isinstance(out, torch.Tensor) else out[0]).numel()
+        return out
+
+
+def cost_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> Cost:
+    """What a training step computes for one token.
+
+    Counted on the meta device with the loop backend, where every operation is visible: fused kernels hide theirs. The
+    incoming state requires a gradient, so that each step costs what it costs inside a long sequence. A `WindowCell`
+    runs on the window backend instead, for the loop makes every window anew: a token costs what it adds, once the
+    window is full.
+
+    Elementwise work is what one more step of one more sequence adds: what is done to weights alone, the summing of
+    their gradients over time above all, is none of a token's.
+    """
+    window = max((cell.window for cell in model.cells if isinstance(cell, WindowCell)), default=0)
     with torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).to("meta")
-        twin.backend = "loop"
-        shape = (1, seq_len) if task.kind == "tokens" else (1, seq_len, task.input_size)
-        x = torch.zeros(shape, dtype=torch.long if task.kind == "tokens" else torch.float32, device="meta")
-        state = [cell.initial_state(1).requires_grad_() for cell in twin.cells]
-        with FlopCounterMode(display=False) as counter:
-            twin(x, state)[0].sum().backward()
-    return counter.get_total_flops() / seq_len
+        twin.backend = "window" if window else "loop"
+        if window:
+            flops = (_products(twin, task, 2 * window) - _products(twin, task, window)) / window
+        else:
+            flops = _products(twin, task, seq_len) / seq_len
+        short, long = (window, 2 * window) if window else (2, 3)
+        # Two and three sequences, not one and two: torch takes short cuts where there is one.
+        more, less = (_pointwise(twin, task, 3, time) - _pointwise(twin, task, 2, time) for time in (long, short))
+    return Cost(flops, (more - less) / (long - short))
+
+
+def flops_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> float:
+    """The matrix products of `cost_per_token`."""
+    return cost_per_token(model, task, seq_len).flops
+
+
+def _products(model: SequenceModel, task: Task, time: int) -> int:
+    with FlopCounterMode(display=False) as counter:
+        _train(model, task, 1, time)
+    return counter.get_total_flops()
+
+
+def _pointwise(model: SequenceModel, task: Task, batch: int, time: int) -> int:
+    with _PointwiseCounter() as counter:
+        _train(model, task, batch, time)
+    return counter.written
+
+
+def _train(model: SequenceModel, task: Task, batch: int, time: int) -> None:
+    """Forward and backward of zeros."""
+    shape = (batch, time) if task.kind == "tokens" else (batch, time, task.input_size)
+    x = torch.zeros(shape, dtype=torch.long if task.kind == "tokens" else torch.float32, device="meta")
+    state = [cell.initial_state(batch).requires_grad_() for cell in model.cells]
+    model(x, state)[0].sum().backward()

@@ -69,7 +69,9 @@ def measure_gradient_flow(model: SequenceModel, batch: Batch, task: Task) -> Flo
     """The gradient-flow curve of a whole model on a probe batch, its state being all layers' states together.
 
     The loss is the task's own at the last step only, one a sample. The model itself is left as it is: a float64 copy
-    in evaluation mode is measured.
+    in evaluation mode is measured. Of a bidirectional model only the cells that read forwards are: a state of the
+    others has the future, not the past, behind it. Pooled by mean or attention, the loss sees every state directly
+    as well, and the curve includes that.
     """
     with torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).double().eval()
@@ -77,9 +79,11 @@ def measure_gradient_flow(model: SequenceModel, batch: Batch, task: Task) -> Flo
         size = (x.shape[0], x.shape[1])
         taps = [
             torch.zeros(*size, *cell.state_shape, dtype=torch.float64, device=x.device, requires_grad=True)
-            for cell in twin.cells
+            for cell in twin.cells[:: twin.directions]
         ]
-        out, _ = twin(x, taps=taps)
+        places: list[Tensor | None] = [None] * len(twin.cells)
+        places[:: twin.directions] = taps
+        out, _ = twin(x, taps=places)
         if task.kind == "tokens":
             loss = F.cross_entropy(out[:, -1] if out.dim() == 3 else out, batch.y[:, -1], reduction="none")
         else:

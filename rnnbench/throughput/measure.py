@@ -20,6 +20,7 @@ from torch import Tensor
 from rnnbench import machine
 from rnnbench.backends.backend import Request
 from rnnbench.backends.dispatch import BACKENDS, run
+from rnnbench.backends.recurrence import kernel_name
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.errors import unknown
@@ -98,7 +99,10 @@ def measure(
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
         mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)
         mirror.finish(metrics, {})
-        return entry.finish(job, "done", start, metrics, machine.environment(device.type))
+        environment = machine.environment(device.type) | {
+            "recurrence_kernel": kernel_name(torch.empty(0, device=device))
+        }
+        return entry.finish(job, "done", start, metrics, environment)
 
 
 def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> list[Contestant]:

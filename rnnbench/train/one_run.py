@@ -13,6 +13,7 @@ import torch
 
 from rnnbench import machine
 from rnnbench.backends.dispatch import backend_name
+from rnnbench.backends.recurrence import kernel_name
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.source import Part
@@ -22,7 +23,7 @@ from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
-from rnnbench.probes.flops import flops_per_token
+from rnnbench.probes.flops import cost_per_token
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.tracking import WandbMirror
 from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter, ResumePoint
@@ -70,6 +71,7 @@ def train(
     module = module_for(run, data.task).to(device)
     environment = machine.environment(device) | {
         "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
+        "recurrence_kernel": kernel_name(torch.empty(0, device=device)),
         "workers": workers,
         "data_sha256": data.fingerprint,
     }
@@ -156,11 +158,15 @@ def _constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> di
     references = dict(data.references())
     # Scored on the validation part, it decides what counts as diverged; the report's lines are the test part's.
     floor = {"val/unigram_bpc": references.pop("unigram_bpc_val")} if "unigram_bpc_val" in references else {}
+    cost = cost_per_token(module.model, data.task)
     return floor | {
+        "model/hidden_size": module.model.hidden_size,
         "model/parameters": sum(p.numel() for p in module.model.parameters()),
         "model/recurrent_parameters": sum(p.numel() for p in module.model.layers.parameters()),
+        "model/matched_parameters": module.model.matched_parameters,
         "model/state_size": module.model.state_size,
-        "model/flops_per_token": flops_per_token(module.model, data.task),
+        "model/flops_per_token": cost.flops,
+        "model/pointwise_per_token": cost.pointwise,
         **{f"reference/{name}": value for name, value in references.items()},
     }
 

