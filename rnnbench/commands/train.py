@@ -85,6 +85,9 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
             text = re.sub(r'Parser key "(.+?)":', r"--\1:", str(message))
             text = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", text)
             text = re.sub(r"Expected an? typing\.Literal\[(.+?)\]\. Got value:", r"expected one of \1, got", text)
+            text = re.sub(
+                r"Does not validate .*?Subtypes: \[(.+?)\].*Given value: (.+?)\.?\s*$", _union, text, flags=re.S
+            )
             raise UserError(readable(text, self._option_string_actions))
 
     flags, cell = _split_cell(argv)
@@ -116,6 +119,12 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     if options["threads"] < 1:
         raise UserError(f"--threads must be at least 1, got {options['threads']}.")
     return Run.from_dict({"cell": chosen, **known}), options
+
+
+def _union(found: re.Match[str]) -> str:
+    """What jsonargparse says in five lines of a value that may be one of several types."""
+    names = [name for name in re.findall(r"'(?:\w+\.)*(\w+)'", found[1]) if name != "NoneType"]
+    return f"expected {' or '.join([*names, 'null'])}, got {found[2]}"
 
 
 def _base(flags: Sequence[str]) -> dict[str, Any]:

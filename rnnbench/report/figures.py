@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
 from rnnbench.report.panels import gradient_flow as flow_panel
-from rnnbench.report.ranking import crowded, ranking
+from rnnbench.report.ranking import ranking
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, group
+from rnnbench.report.statistics import Group, crowded, group
 from rnnbench.report.style import GREY, LINES, Look, canvas, legend_below, length_axis, looks, plain_log_axis, save
 from rnnbench.report.tables import SCORES
 from rnnbench.report.timing_table import Timing, timings

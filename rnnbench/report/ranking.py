@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.report.panels import SHOWN_DECADES
-from rnnbench.report.statistics import Group
+from rnnbench.report.statistics import Group, rank
 from rnnbench.report.style import GREY, OTHERS, canvas, plain_number, save
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-#: From so many lines on, a figure over length is a tangle: its cells are ranked instead, a figure for each length.
-CROWD = 9
-
-
-def crowded(groups: Sequence[Group]) -> bool:
-    """Are these too many for lines in one figure?"""
-    return len({g.series for g in groups}) >= CROWD
 
 
 def ranking(
@@ -46,7 +38,7 @@ def ranking(
         path: Where to, without its suffix.
         formats: Of svg and png.
     """
-    ranked = sorted(groups, key=lambda g: _rank(g, metric))
+    ranked = sorted(groups, key=lambda g: rank(g, metric))
     if not any(g.values(metric) for g in ranked):
         return []
     with canvas(3, width=13.0, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
@@ -60,12 +52,6 @@ def ranking(
         for axes in (middle, right):
             axes.set_yticks(range(len(ranked)), [])
         return save(figure, path, formats)
-
-
-def _rank(g: Group, metric: str) -> tuple[bool, float]:
-    """Those that lost runs come last, whatever the survivors scored."""
-    found = g.estimate(metric)
-    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.mean) else found.mean
 
 
 def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, references: dict[str, str]) -> None:
@@ -112,7 +98,7 @@ def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
         interpolation="nearest", extent=(-0.5, longest - 0.5, len(ranked) - 0.5, -0.5),
     )  # fmt: skip
     axes.grid(False)
-    axes.set_xlabel("lag k (states back from the loss), after training")
+    axes.set_xlabel("lag k (states back), after training")
     figure.colorbar(image, ax=axes, label=r"$\log_{10}\ G(k)\,/\,G(0)$", fraction=0.05, pad=0.02)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Below this many seeds no interval is shown: the points are instead.
 INTERVAL_SEEDS = 5
+#: From so many lines on, a figure over length is a tangle.
+CROWD = 9
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
 CELL_ORDER = ("rnn", "lstm", "gru")
 
@@ -108,6 +110,17 @@ def group(results: Iterable[Result]) -> list[Group]:
         for (cell, data, seq_len, extra), members in fine.items()
     ]
     return sorted(groups, key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), [_sortable(v) for _, v in g.extras]))
+
+
+def crowded(groups: Sequence[Group]) -> bool:
+    """Are there too many cells for lines in one figure? They are ranked then, in the figure and in the table."""
+    return len({g.series for g in groups}) >= CROWD
+
+
+def rank(g: Group, metric: str) -> tuple[bool, float]:
+    """Sorts the best first, lower being better; those that lost runs come last, whatever the survivors scored."""
+    found = g.estimate(metric)
+    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.mean) else found.mean
 
 
 def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, group
+from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, crowded, group, rank
 from rnnbench.report.table import MISSING, Column, Row, Table, count, number, with_interval, with_points
 from rnnbench.report.timing_table import timing_table
 
@@ -23,6 +23,15 @@ SCORES: dict[str, tuple[tuple[str, str, int], ...]] = {
     "series": (("test/mse", "test mse", 0), ("test/mae", "test mae", 2), ("test/mase", "test mase", 3)),
     "adding": (("test/mse", "test mse", 0),),
 }
+#: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
+SIZES = (
+    "model/parameters",
+    "model/matched_parameters",
+    "model/hidden_size",
+    "model/state_size",
+    "model/flops_per_token",
+    "model/pointwise_per_token",
+)
 REFERENCE_NAMES = {"xz": "xz, conditional", "guess": "guess the mean", "seasonal_naive": "seasonal naive"}
 
 
@@ -56,8 +65,10 @@ def _kind(names: set[str]) -> str:
 
 def training_table(kind: str, results: Sequence[Result]) -> Table:
     """Groups over seeds, T by T, with the reference lines below; kind: a key of `SCORES`."""
-    groups = group(results)
     scores = SCORES[kind]
+    groups = group(results)
+    if crowded(groups):  # too many to look for the best by eye
+        groups.sort(key=lambda g: (g.data, g.seq_len, rank(g, scores[0][0])))
     several_data = len({g.data for g in groups}) > 1
     extras = groups[0].extras
     columns = (
@@ -71,6 +82,9 @@ def training_table(kind: str, results: Sequence[Result]) -> Table:
         Column("verdict", "gradients end", 6, left=True),
         Column("throughput/tokens_per_second", "tokens/s", 2),
         Column("model/parameters", "params", 4),
+        Column("model/hidden_size", "H", 9),
+        Column("model/state_size", "state", 10),
+        Column("model/flops_per_token", "FLOPs/token", 11),
         Column("backend", "backend", 8, left=True),
         Column("seeds", "seeds done", 1),
     )
@@ -96,7 +110,7 @@ def _row(g: Group, primary: str, scores: list[str]) -> Row:
         raw[key] = g.median(key)
     for when in ("init", "final"):
         raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
-    for key in ("throughput/tokens_per_second", "model/parameters", "model/flops_per_token", "model/state_size"):
+    for key in ("throughput/tokens_per_second", *SIZES):
         raw[key] = g.median(key)
         text[key] = number(raw[key], 3) if key.startswith("throughput") else count(raw[key])
     backends = sorted({str(r.environment["backend"]) for r in g.results if r.environment.get("backend")})

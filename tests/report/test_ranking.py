@@ -1,0 +1,51 @@
+"""Many cells at one length: ranked, in the table and in one picture, instead of a tangle of lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rnnbench.report.compose import report
+from rnnbench.report.statistics import CROWD
+
+CELLS = ["rnn", "lstm", "gru", "mgu", "janet", "ugrnn", "mingru", "lru", "s4d", "gla", "tcn"]
+SCORE = {name: 2.0 + 0.05 * ((7 * i) % len(CELLS)) for i, name in enumerate(CELLS)}
+
+
+@pytest.fixture
+def crowd(tmp_path: Path, text_run: Callable[..., Path]) -> Path:
+    """Eleven cells; gru, the best but one, has lost a seed, and gla both."""
+    for seed in range(2):
+        for name in CELLS:
+            lost = name == "gla" or (name == "gru" and seed == 1)
+            text_run(tmp_path / "many", name, 64, seed, "failed" if lost else "done", {"test/bpc": SCORE[name]})
+    return tmp_path / "many"
+
+
+def expected() -> list[str]:
+    whole = sorted(set(CELLS) - {"gru", "gla"}, key=lambda name: SCORE[name])
+    return [*whole, "gru", "gla"]
+
+
+def test_the_table_is_ranked_and_lost_runs_come_last(crowd: Path) -> None:
+    assert len(CELLS) >= CROWD
+    rows = report([crowd], set(), None, None)["many"]["table"]
+    assert [row["cell"] for row in rows] == expected()
+
+
+def test_one_picture_in_the_tables_order(crowd: Path) -> None:
+    files = [Path(name) for name in report([crowd], {"svg"}, None, None)["many"]["files"]]
+    assert [file.name for file in files] == ["overview.svg"]
+    words = re.findall(r"<!-- +(\w+) -->", files[0].read_text())
+    assert [word for word in words if word in CELLS] == expected()
+    assert "unigram" in words
+    assert words.count("lost") == 1
+
+
+def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -> None:
+    text_run(crowd, "rnn", 16, 0)
+    files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}
+    assert files == {"overview-T16.png", "overview-T64.png"}
