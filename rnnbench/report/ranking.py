@@ -66,19 +66,24 @@ def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, referen
         axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
         axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
+    far = []
     for name, label in references.items():
         key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
         value = next((v for g in ranked for r in g.results if (v := r.number(key)) is not None), None)
-        if value is not None and low - (high - low) <= value <= high + (high - low):
-            axes.axvline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
-            axes.annotate(
-                f" {label}", (value, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY, va="bottom"
-            )
+        if value is None:
+            continue
+        if not 2 * low - high <= value <= 2 * high - low:
+            far.append(f"{label} {value:.3g}")
+            continue
+        axes.axvline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
+        axes.annotate(
+            f" {label}", (value, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY, va="bottom"
+        )
     if high > 4 * max(low, 1e-12):
         axes.set_xscale("log")
     plain_number(axes.xaxis)
     axes.set_title("Which cell?", pad=18)
-    axes.set_xlabel(f"{unit}, less is better")
+    axes.set_xlabel(f"{unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
 
 
 def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:

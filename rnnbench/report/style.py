@@ -121,11 +121,12 @@ def plain_log_axis(axes: Axes) -> None:
 
 
 def plain_number(axis: Axis) -> None:
-    """Plain numbers on an axis; at 1, 2, 5, 10, … where it is logarithmic."""
+    """Plain numbers on an axis; where it is logarithmic at 1, 2, 5, 10, …, or at powers of ten over several decades."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     if axis.get_scale() == "log":
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if high < 200 * low else (1.0,)))
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
