@@ -45,6 +45,8 @@ format: $(STAMP)
 benchmark: $(STAMP)
 	@echo "== rnnbench against the plain PyTorch loop, in turn"
 	$(BIN)/python benchmarks/against_plain_loop.py
+	@echo "== the scan against the loop that autograd differentiates, in turn"
+	$(BIN)/python benchmarks/scan.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

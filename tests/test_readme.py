@@ -25,7 +25,7 @@ def cut_down(command: str) -> str:
     if command.startswith("make "):
         return f"make -n -C {ROOT} {command.split()[1]} PYTHON={sys.executable}"
     if verb == "rnnbench train":
-        size = "--model.parameters 1000" if "--model.parameters" in command else "--model.hidden_size 8"
+        size = "--model.parameters 10000" if "--model.parameters" in command else "--model.hidden_size 8"
         return f"{re.sub(r'--(budget.tokens|model.parameters) [0-9]+', '', command)} {size} {SMALL}"
     if verb == "rnnbench sweep" or command.startswith("python experiments/"):
         return f"{command} --dry_run"

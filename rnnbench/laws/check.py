@@ -54,7 +54,8 @@ def check(
         options: The cell's own.
 
     Returns:
-        The findings in the order of `LAWS`, up to the first founding law that is broken. Before them, under the name
+        The findings in the order of `LAWS`, up to the first founding law that is broken; where that is purity, the chunk
+        law's after it, which show what that does to a sequence. Before them, under the name
         ``backend``, those backends that do not run the cell, with their reason (``ok`` is None).
 
     Raises:
@@ -68,5 +69,5 @@ def check(
         found = law.findings(subject)
         findings += found
         if law.founding and any(finding.ok is False for finding in found):
-            break
+            return findings + (LAWS["chunk"].findings(subject) if law.name == "purity" else [])
     return findings

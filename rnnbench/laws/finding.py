@@ -81,4 +81,4 @@ class Law:
 def told(error: Exception) -> str:
     """An exception on one line: its type, and the first line of what it says."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__

@@ -203,6 +203,12 @@ def _notes(table: Table, groups: list[Group], primary: str) -> list[tuple[str, s
     if any(row.raw["cell"] == "xz" for row in table.references):
         what = "xz and unigram read all of the train part, the models what the budget pays for"
         out.append((primary, f"{what}; xz adapts on the test part."))
+    matched = sorted({int(v) for g in groups if (v := g.median("model/matched_parameters")) is not None})
+    if matched and any(dict(g.results[0].run["model"]).get("parameters") for g in groups):
+        span = count(matched[0]) if len(matched) == 1 else f"{count(matched[0])} to {count(matched[-1])}"
+        out.append(
+            ("model/parameters", f"Recurrent layers and readout are matched: {span} weights; params has the rest.")
+        )
     keys = {column.key for column in table.columns}
     return [(key, sentence) for key, sentence in out if key in keys]
 

@@ -177,12 +177,12 @@ class Global(Right):
 
 #: Cell, the laws it breaks, and the first finding's words.
 BROKEN: list[tuple[type[Cell], set[str], str]] = [
-    (OwnState, {"purity"}, "step, called twice with the same, gives two different results"),
+    (OwnState, {"purity", "chunk"}, "step, called twice with the same, gives two different results"),
     (Keepsake, {"memory"}, "a run changes the cell's own `last`: what is to be remembered belongs in the state"),
     (Restarts, {"chunk"}, r"y, first at t = \d+, cut at [\d, ]+"),
     (WrongGradient, {"gradient", "tap"}, r"grad \w+"),
     (Detached, {"gradient", "tap"}, r"grad \w+"),
-    (InPlace, {"purity"}, "step writes into the s that it is given, in place"),
+    (InPlace, {"purity", "chunk"}, "step writes into the s that it is given, in place"),
     (LooksAhead, {"chunk", "causality"}, r"y, first at t = \d+, cut at [\d, ]+"),
     (LooksAheadDetached, {"chunk", "gradient", "causality"}, r"y, first at t = \d+, cut at [\d, ]+"),
     (ReadsTwice, {"contract"}, r"read gives \(3, 13, 16\), expected \(B, T, H\) = \(3, 13, 8\)"),
@@ -196,7 +196,7 @@ BROKEN: list[tuple[type[Cell], set[str], str]] = [
         r"step of \(3, 8\) and \(3, 8\) raised RuntimeError: mat1 and mat2 shapes cannot be multip.*",
     ),
     (Branches, {"copies", "batch"}, "on the meta device, .* does it branch on values[?]"),
-    (DropsOut, {"purity"}, "step, called twice with the same, gives two different results"),
+    (DropsOut, {"purity", "chunk"}, "step, called twice with the same, gives two different results"),
 ]
 
 

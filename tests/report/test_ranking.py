@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -49,3 +50,20 @@ def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -
     text_run(crowd, "rnn", 16, 0)
     files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}
     assert files == {"overview-T16.png", "overview-T64.png"}
+
+
+def test_matched_weights_are_told(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """Of runs whose width was solved for; of others there is nothing to say."""
+    for name, weights in (("rnn", 990), ("gru", 1010)):
+        folder = text_run(tmp_path / "s", name, 64, 0, metrics={"model/matched_parameters": weights})
+        result = json.loads((folder / "result.json").read_text())
+        result["run"]["model"]["parameters"] = 1000
+        (folder / "result.json").write_text(json.dumps(result))
+    report([tmp_path / "s"], {"md"}, tmp_path / "after", None)
+    assert "990 to 1\u202f010 weights" in (tmp_path / "after" / "s" / "table.md").read_text()
+
+
+def test_a_chosen_width_matches_nothing(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "rnn", 64, 0, metrics={"model/matched_parameters": 990})
+    report([tmp_path / "s"], {"md"}, tmp_path / "out", None)
+    assert "are matched" not in (tmp_path / "out" / "s" / "table.md").read_text()
