@@ -54,9 +54,9 @@ def check(
         options: The cell's own.
 
     Returns:
-        The findings in the order of `LAWS`, up to the first founding law that is broken; where that is purity, the chunk
-        law's after it, which show what that does to a sequence. Before them, under the name
-        ``backend``, those backends that do not run the cell, with their reason (``ok`` is None).
+        The findings in the order of `LAWS`, up to the first founding law that is broken; where that is purity, then
+        the chunk law's, which show what that does to a sequence. Before them, under the name ``backend``, those
+        backends that do not run the cell, with their reason (``ok`` is None).
 
     Raises:
         UserError: unknown cell, option or backend, a constructor that raises, or a backend asked for that cannot.
