@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnbench import cells
 from rnnbench.backends import BACKENDS, Request, run
 from rnnbench.cells import AffineCell, cell_names, make_cell, register_cell, registry
 from rnnbench.errors import UserError
@@ -72,3 +74,14 @@ def test_a_name_is_taken_once(leaky: str) -> None:
         @register_cell("leaky")
         class Other(AffineCell):
             pass
+
+
+def test_a_cell_is_one_short_file() -> None:
+    """One registered cell a file, readable beside its paper."""
+    rooms = [Path(room) for room in cells.__path__]
+    files = [path for room in rooms for path in sorted(room.glob("*/*.py")) if path.name != "__init__.py"]
+    assert {path.stem for path in files} == set(cell_names())
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("@register_cell(") == 1, path
+        assert text.count("\n") <= 80, path
