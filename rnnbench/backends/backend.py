@@ -26,7 +26,7 @@ class Backend(ABC):
     """Runs a cell over time. Two laws bind every backend: the chunk law and the reference law (see the README)."""
 
     name: ClassVar[str]
-    #: Never chosen by ``auto``: it costs more before the first step than most runs would get back.
+    #: Never chosen by ``auto``, nor timed or checked unasked; each such backend says why.
     on_request_only: ClassVar[bool] = False
 
     @abstractmethod

@@ -30,6 +30,7 @@ class Compiled(Backend):
     """
 
     name = "compile"
+    #: Compiling costs more before the first step than most runs would get back.
     on_request_only = True
 
     def refusal(self, cell: Cell, request: Request) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from rnnbench.config import CellConfig
 from rnnbench.errors import UserError, did_you_mean
 
 
@@ -39,3 +40,46 @@ def readable(message: str, options: Iterable[str]) -> str:
     wrong = next((word for word in found[1].split() if word.startswith("-")), found[1]).split("=")[0]
     hint = did_you_mean(wrong, [option for option in options if option.startswith("--")])
     return f'unknown option "{wrong}".' + (hint if "mean" in hint else " --help lists the options.")
+
+
+def split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--cell NAME`` and ``--cell.OPTION VALUE`` out: which options there are depends on the cell."""
+    rest: list[str] = []
+    cell: dict[str, Any] = {}
+    words = iter(argv)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key != "--cell" and not key.startswith("--cell."):
+            rest.append(word)
+            continue
+        if not equals:
+            try:
+                value = next(words)
+            except StopIteration:
+                raise UserError(f"{key} needs a value.") from None
+        if key == "--cell":
+            cell.update(CellConfig.parse(value).options, name=CellConfig.parse(value).name)
+        else:
+            cell[key.removeprefix("--cell.")] = _scalar(key, value)
+    return rest, cell
+
+
+def _scalar(key: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return read_yaml(text)
+    except yaml.YAMLError:
+        raise UserError(f"{key} must be a plain value, got {text!r}.") from None
+
+
+def read_yaml(text: str) -> Any:
+    """YAML as PyYAML reads it, but for 2e-3, which is the number that it looks like and not a text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return yaml.load(text, Loader)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.commands.arguments import Parser
+from rnnbench.commands.arguments import Parser, split_cell
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     """Print a certificate; status 1, and a line for each broken law, where there is none to be had."""
+    flags, cell = split_cell(argv)
     parser = Parser(prog="rnnbench check-cell", description="Hold a cell against the laws that bind every cell.")
     parser.add_argument(
-        "name", metavar="NAME", help="see `rnnbench cells`; RNNBENCH_CELLS=FILE.py names a file of yours"
-    )
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the cell; may be repeated"
+        "name",
+        metavar="NAME",
+        help="see `rnnbench cells`; its options: --cell.OPTION VALUE; RNNBENCH_CELLS=FILE.py names a file of yours",
     )
     parser.add_argument(
         "--backend",
@@ -35,8 +35,9 @@ def main(argv: Sequence[str]) -> int:
         "--input_size", type=int, default=5, metavar="I", help="8, the cell's width here, for one that wants I = H"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    arguments = parser.parse_args(argv)
-    options = dict(_option(text) for text in arguments.option)
+    arguments = parser.parse_args(flags)
+    if "name" in cell:
+        raise UserError("check-cell takes the cell's name by itself: rnnbench check-cell NAME.")
     if arguments.input_size < 1:
         raise UserError(f"--input_size must be positive, got {arguments.input_size}.")
 
@@ -46,8 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     machine.prepare()
     device = machine.resolve_device(arguments.device)
-    parsed = CellConfig.parse(arguments.name)
-    config = CellConfig(parsed.name, {**parsed.options, **options})
+    config = CellConfig.parse({"name": arguments.name, **cell})
     findings = check(config, backends=arguments.backend, device=device, input_size=arguments.input_size)
     facts = describe(config, device)
     broken = [finding for finding in findings if finding.ok is False]
@@ -60,17 +60,6 @@ def main(argv: Sequence[str]) -> int:
     else:
         show(facts, findings)
     return 1 if broken else 0
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE``: numbers, true, false and null as in JSON, and a text otherwise."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UserError(f"--option must be KEY=VALUE, got {text!r}.")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 def describe(config: CellConfig, device: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rnnbench.commands.arguments import add_output_options, readable
+from rnnbench.commands.arguments import add_output_options, read_yaml, readable, split_cell
 from rnnbench.config import CellConfig, Run
 from rnnbench.errors import UserError
 
@@ -90,7 +90,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
             )
             raise UserError(readable(text, self._option_string_actions))
 
-    flags, cell = _split_cell(argv)
+    flags, cell = split_cell(argv)
     parser = RunParser(prog="rnnbench train", description="Train one run and measure it.", allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="a YAML file with a Run (a run.yaml, say); flags override it")
     parser.add_argument("--print_config", action="store_true", help="print the Run as YAML and stop")
@@ -137,7 +137,7 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
     import yaml
 
     try:
-        values = _yaml(Path(name).read_text(encoding="utf-8")) or {}
+        values = read_yaml(Path(name).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:
@@ -146,49 +146,6 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"the config {name} is not YAML{where}.") from None
     Run.from_dict(values)
     return dict(values)
-
-
-def _split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--cell NAME`` and ``--cell.OPTION VALUE`` out: which options there are depends on the cell."""
-    rest: list[str] = []
-    cell: dict[str, Any] = {}
-    words = iter(argv)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key != "--cell" and not key.startswith("--cell."):
-            rest.append(word)
-            continue
-        if not equals:
-            try:
-                value = next(words)
-            except StopIteration:
-                raise UserError(f"{key} needs a value.") from None
-        if key == "--cell":
-            cell.update(CellConfig.parse(value).options, name=CellConfig.parse(value).name)
-        else:
-            cell[key.removeprefix("--cell.")] = _scalar(key, value)
-    return rest, cell
-
-
-def _scalar(key: str, text: str) -> Any:
-    import yaml
-
-    try:
-        return _yaml(text)
-    except yaml.YAMLError:
-        raise UserError(f"{key} must be a plain value, got {text!r}.") from None
-
-
-def _yaml(text: str) -> Any:
-    """YAML as PyYAML reads it, but for 2e-3, which is the number that it looks like and not a text."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    return yaml.load(text, Loader)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

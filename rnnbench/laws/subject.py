@@ -88,7 +88,7 @@ class Subject:
         """Why a backend does not run it, by backend."""
         reasons = {}
         for name, backend in BACKENDS.items():
-            if self._asked is None and getattr(backend, "on_request_only", False):
+            if self._asked is None and backend.on_request_only:
                 reasons[name] = "runs on request only"
             elif reason := self.refusal(name):
                 reasons[name] = reason

@@ -69,11 +69,6 @@ def cost_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> Cost:
     return Cost(flops, (more - less) / (long - short))
 
 
-def flops_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> float:
-    """The matrix products of `cost_per_token`."""
-    return cost_per_token(model, task, seq_len).flops
-
-
 def _products(model: SequenceModel, task: Task, time: int) -> int:
     with FlopCounterMode(display=False) as counter:
         _train(model, task, 1, time)

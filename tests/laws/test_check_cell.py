@@ -106,10 +106,10 @@ def test_a_broken_law_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_options_and_backends(capsys: pytest.CaptureFixture[str]) -> None:
-    found = said_json(capsys, ["check-cell", "file_right", "--option", "a=0.25", "--backend", "loop", "--json"])
+    found = said_json(capsys, ["check-cell", "file_right", "--cell.a", "0.25", "--backend", "loop", "--json"])
     assert found["cell"] == "file_right(a=0.25)"
     assert {row["backend"] for row in found["findings"]} == {"loop"}
-    found = said_json(capsys, ["check-cell", "rnn", "--option", "nonlinearity=relu", "--json"])
+    found = said_json(capsys, ["check-cell", "rnn", "--cell.nonlinearity", "relu", "--json"])
     assert found["cell"] == "rnn(nonlinearity=relu)"
 
 
@@ -124,10 +124,11 @@ def test_a_cell_that_wants_equal_sizes(capsys: pytest.CaptureFixture[str]) -> No
     [
         ("file_raises", "the cell file_raises cannot be built (input_size=5, hidden_size=8): ArithmeticError: no such"),
         ("file_rihgt", 'unknown cell "file_rihgt". Did you mean "file_right"?'),
-        ("file_right --option b=1", 'unknown option of the cell file_right "b"'),
-        ("file_right --option a=much", "cell.a must be float, got 'much'"),
-        ("file_right --option a", "--option must be KEY=VALUE, got 'a'"),
-        ("file_right --option a=[1]", "cell.a must be float, got [1]"),
+        ("file_right --cell.b 1", 'unknown option of the cell file_right "b"'),
+        ("file_right --cell.a much", "cell.a must be float, got 'much'"),
+        ("file_right --cell.a", "--cell.a needs a value"),
+        ("file_right --cell.a [1]", "cell option a must be a plain value, got [1]"),
+        ("file_right --cell lstm", "takes the cell's name by itself"),
         ("file_right --backend lop", 'unknown backend "lop". Did you mean "loop"?'),
         ("file_right --backend torch", "the backend torch cannot run Right here: torch.nn has no kernel for this cell"),
         ("file_right --input_size 0", "--input_size must be positive, got 0"),

@@ -16,7 +16,7 @@ from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
 from rnnbench.probes.curve import effective_horizon, empirical_half_life, fit_half_life
-from rnnbench.probes.flops import flops_per_token
+from rnnbench.probes.flops import cost_per_token
 from rnnbench.probes.gradient_flow import gradient_flow, measure_gradient_flow
 
 LAGS = np.arange(200.0)
@@ -176,4 +176,4 @@ def test_flops_of_an_lstm() -> None:
     task = Task("many_to_many", "tokens", 30, 30, stateful=True)
     for name, gates in (("rnn", 1), ("lstm", 4), ("gru", 3)):
         model = SequenceModel(task, CellConfig(name), ModelConfig(hidden_size=16))
-        assert flops_per_token(model, task) == 6 * (gates * 16 * 32 + 16 * 30)
+        assert cost_per_token(model, task).flops == 6 * (gates * 16 * 32 + 16 * 30)
