@@ -22,3 +22,9 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 def unknown(what: str, wrong: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a table: ``unknown cell "lsmt". Did you mean "lstm"?``"""
     return UserError(f'unknown {what} "{wrong}".{did_you_mean(wrong, known)}')
+
+
+def told(error: Exception) -> str:
+    """An exception on one line: its type, and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 from rnnbench.cells.adapters import peer_class
 from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, Scalar, check_value
-from rnnbench.errors import UserError, unknown
+from rnnbench.errors import UserError, told, unknown
 from rnnbench.files import load_file, named_files
 
 _CELLS: dict[str, type[Cell]] = {}
@@ -40,7 +41,8 @@ def register_cell(name: str) -> Callable[[C], C]:
 def _load_cells() -> None:
     """Import every file of the rooms of `rnnbench.cells`, once, then the plugins.
 
-    Plugins are the entry points of the group ``rnnbench.cells`` and the files named in RNNBENCH_CELLS.
+    Plugins are the entry points of the group ``rnnbench.cells``, of which a broken one is left out with a line on
+    stderr, and the files named in RNNBENCH_CELLS.
 
     Each registers its cell itself; an entry point that is a cell without a name is registered under its own.
 
@@ -51,7 +53,11 @@ def _load_cells() -> None:
     for module in pkgutil.walk_packages(package.__path__, "rnnbench.cells."):
         importlib.import_module(module.name)
     for point in entry_points(group="rnnbench.cells"):
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except Exception as error:  # one broken package must not take every other cell with it
+            print(f"rnnbench: the cell {point.name} of {point.value} is left out: {told(error)}.", file=sys.stderr)
+            continue
         if inspect.isclass(loaded) and issubclass(loaded, Cell):
             register_cell(point.name)(loaded)
     for path in named_files():
@@ -97,7 +103,18 @@ def checked_options(config: CellConfig) -> dict[str, Any]:
 
 
 def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Scalar) -> Cell:
-    """Build a cell by name or `CellConfig`; raises what `checked_options` raises."""
+    """Build a cell by name or `CellConfig`.
+
+    Raises:
+        UserError: what `checked_options` raises; or whatever the constructor, a stranger's say, raises, on one line.
+    """
     config = CellConfig.parse(cell)
     config = CellConfig(config.name, {**config.options, **options})
-    return cell_class(config.name)(input_size, hidden_size, **checked_options(config))
+    cls, chosen = cell_class(config.name), checked_options(config)
+    try:
+        return cls(input_size, hidden_size, **chosen)
+    except UserError:
+        raise
+    except Exception as error:
+        sizes = f"input_size={input_size}, hidden_size={hidden_size}"
+        raise UserError(f"the cell {config.label} cannot be built ({sizes}): {told(error)}.") from error

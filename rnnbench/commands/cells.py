@@ -8,6 +8,7 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.commands.arguments import Parser
+from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,27 +79,31 @@ def listing() -> list[dict[str, Any]]:
     import torch
 
     from rnnbench.backends import BACKENDS, Request
-    from rnnbench.cells import cell_class, cell_names, cell_options
+    from rnnbench.cells import cell_class, cell_names, cell_options, make_cell
     from rnnbench.laws import formulas
-    from rnnbench.laws.subject import built
     from rnnbench.machine import resolve_device
 
     request = Request(torch.device(resolve_device("auto")), torch.float32)
     rows = []
     for name in cell_names():
-        cell, cls = built(name, 128, 128), cell_class(name)
+        cls = cell_class(name)
+        row: dict[str, Any] = {"cell": name, "room": _room(cls), "paper": cls.paper}
+        row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        try:
+            cell = make_cell(name, 128, 128)
+        except UserError as error:  # a stranger's; the others are listed all the same
+            reasons = dict.fromkeys(BACKENDS, str(error).rstrip("."))
+            rows.append(row | {"weights": "", "state": "", "parameters": None, "state_size": None, "backends": reasons})
+            continue
         weights, state = formulas(name)
         rows.append(
-            {
-                "cell": name,
-                "room": _room(cls),
-                "options": {key: item.default for key, item in cell_options(cls).items()},
+            row
+            | {
                 "weights": weights,
                 "state": state,
                 "parameters": sum(p.numel() for p in cell.parameters()),
                 "state_size": cell.initial_state(1).numel(),
                 "backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()},
-                "paper": cls.paper,
             }
         )
     return rows

@@ -13,7 +13,8 @@ from torch import Tensor
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import make_cell
-from rnnbench.laws.finding import Broken, told
+from rnnbench.errors import told
+from rnnbench.laws.finding import Broken
 from rnnbench.laws.subject import B, Subject, T
 
 

@@ -10,9 +10,10 @@ from functools import cache
 import torch
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.registry import make_cell
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
-from rnnbench.laws.subject import Subject, built
+from rnnbench.laws.subject import Subject
 
 #: The monomials, by what is written for them.
 _TERMS: dict[str, Callable[[int, int], int]] = {
@@ -57,7 +58,7 @@ def formulas(cell: str | CellConfig) -> tuple[str, str]:
 def _built(cell: str | CellConfig, input_size: int, hidden_size: int) -> Cell:
     # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
     with torch.random.fork_rng(devices=[]):
-        return built(cell, input_size, hidden_size)
+        return make_cell(cell, input_size, hidden_size)
 
 
 def _formula(count: Count) -> str:

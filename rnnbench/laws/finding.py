@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from rnnbench.errors import told
+
 if TYPE_CHECKING:
     from rnnbench.laws.subject import Subject
 
@@ -76,9 +78,3 @@ class Law:
         except Exception as error:  # whatever a stranger's cell does is a finding about it
             return Finding(*about, False, None, f"it raised {told(error)}")
         return Finding(*about, figure is None or figure <= 1, figure, where)
-
-
-def told(error: Exception) -> str:
-    """An exception on one line: its type, and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__

@@ -16,8 +16,6 @@ from rnnbench.backends.dispatch import BACKENDS, choose, run
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.config import CellConfig
-from rnnbench.errors import UserError
-from rnnbench.laws.finding import told
 
 #: Sequences, their length, the width of the input and of the cell; four heads divide the last.
 B, T, I, H = 3, 13, 5, 8
@@ -73,7 +71,7 @@ class Subject:
         self._asked = backends
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            self._cell = built(self.config, input_size, hidden_size).to(self.device)
+            self._cell = make_cell(self.config, input_size, hidden_size).to(self.device)
         for name in backends or ():
             choose(self._cell, name, Request(self.device, torch.float32))
         self.cell, self.sample, self.results = cache(self.fresh), cache(self._sample), cache(self._results)
@@ -137,17 +135,6 @@ class Subject:
         sample = self.sample(dtype)
         tap = 1e-3 * sample.spread if tapped else None
         return results(self.cell(dtype), sample.x, sample.state, sample.cotangents, backend, cuts, tap)
-
-
-def built(cell: str | CellConfig, input_size: int, hidden_size: int) -> Cell:
-    """`make_cell` of a stranger's class: whatever the constructor raises is a `UserError`."""
-    try:
-        return make_cell(cell, input_size, hidden_size)
-    except UserError:
-        raise
-    except Exception as error:
-        sizes, label = f"input_size={input_size}, hidden_size={hidden_size}", CellConfig.parse(cell).label
-        raise UserError(f"the cell {label} cannot be built ({sizes}): {told(error)}.") from error
 
 
 def results(

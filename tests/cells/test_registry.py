@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from rnnbench import cells
 from rnnbench.backends import BACKENDS, Request, run
-from rnnbench.cells import AffineCell, cell_names, make_cell, register_cell, registry
+from rnnbench.cells import AffineCell, Cell, cell_names, make_cell, register_cell, registry
+from rnnbench.commands.cells import listing, show
 from rnnbench.errors import UserError
 
 
@@ -85,3 +89,34 @@ def test_a_cell_is_one_short_file() -> None:
         text = path.read_text(encoding="utf-8")
         assert text.count("@register_cell(") == 1, path
         assert text.count("\n") <= 80, path
+
+
+def test_a_constructor_that_raises_is_a_users_error() -> None:
+    """On one line, wherever the cell is asked for; and `rnnbench cells` lists the others all the same."""
+
+    @register_cell("oops")
+    class Oops(Cell):
+        """Neither drive nor step."""
+
+    try:
+        with pytest.raises(UserError, match="the cell oops cannot be built .*: TypeError: Can't instantiate"):
+            make_cell("oops", 3, 4)
+        rows = {row["cell"]: row for row in listing()}
+        assert all("cannot be built" in reason for reason in rows["oops"]["backends"].values())
+        assert rows["lstm"]["backends"]["loop"] is None
+        show(list(rows.values()), Console(file=StringIO()))
+    finally:
+        del registry._CELLS["oops"]
+
+
+def test_a_broken_package_is_left_out_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = EntryPoint("lost", "no_such_package:Lost", "rnnbench.cells")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    registry._load_cells.cache_clear()
+    assert "lstm" in cell_names()
+    assert "lost" not in cell_names()
+    said = capsys.readouterr().err
+    assert said.startswith("rnnbench: the cell lost of no_such_package:Lost is left out: ModuleNotFoundError")
+    assert said.count("\n") == 1
