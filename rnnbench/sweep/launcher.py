@@ -89,6 +89,8 @@ def _weight(job: Job) -> float:
 def _forkserver(extra: list[str]) -> ForkServerContext:
     """A server that has the imports done, 8 s a process otherwise."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    # Else the server looks for what it preloads in the working folder first: a clone there is a folder named rnnbench.
+    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["rnnbench.train", "rnnbench.throughput.measure", *extra])
     return context
