@@ -60,7 +60,7 @@ def main() -> None:
     if args.text:
         text = Path(args.text).read_text(encoding="utf-8")
     else:
-        from rnnbench.data.readers import read_kjv
+        from rnnbench.data.text.readers import read_kjv
 
         text = read_kjv()
     symbols = sorted(set(text[: int(0.9 * len(text))]))

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from rnnbench.data.catalog import DATASETS
 from rnnbench.errors import UserError, unknown
 
 #: Part of every identity. Raise it when a default or a definition changes what a Run's numbers mean.
@@ -79,10 +80,12 @@ class ModelConfig:
         norm: Before each cell and once more after the last layer: layer (Ba et al. 2016) or rms (Zhang & Sennrich
             2019).
         bidirectional: A second cell reads each window backwards, its outputs beside the first one's (2H wide; Schuster
-            & Paliwal 1997). For one target a window only: it would read what it must predict.
+            & Paliwal 1997), in a decoder's encoder; not where the targets are inputs to come.
         tie: Read out with the embedding's own weight (Press & Wolf 2017).
         pooling: What of a window's outputs is read out where it has one target: the last, their mean, or a learned
             average (additive attention, Bahdanau et al. 2015).
+        attention: How a decoder scores what the encoder read: additive (Bahdanau et al. 2015), dot (scaled; Vaswani et
+            al. 2017), or none, when all passes through one vector (Cho et al. 2014).
         init: How the cells' weights start: as the cell says (default), or orthogonal (Saxe et al. 2014), identity (Le
             et al. 2015), glorot (Glorot & Bengio 2010), forget_bias (+1, Jozefowicz et al. 2015) or chrono (Tallec &
             Ollivier 2018).
@@ -100,6 +103,7 @@ class ModelConfig:
     bidirectional: bool = False
     tie: bool = False
     pooling: Literal["last", "mean", "attention"] = "last"
+    attention: Literal["additive", "dot", "none"] = "additive"
     init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
     parameters: int | None = None
 
@@ -122,20 +126,33 @@ class DataConfig:
         name: Data set, see `rnnbench data list`; kjv where neither name nor path is given.
         path: Your own file: UTF-8 text, or a CSV of numbers (name csv) with a header line.
         column: The column of a CSV to forecast; its only numeric one where not given.
-        seq_len: Window length T: steps between truncations of backpropagation, or inputs of a forecast.
+        seq_len: Length T of what is read: steps between truncations of backpropagation (text), inputs of a forecast
+            (series), steps to remember over (memory), the longest sequence (the others); the data set's own
+            where not given.
         batch_size: Sequences B side by side in a batch.
         horizon: Steps ahead to forecast (series).
+        period: Seasonal period in steps, for the seasonal-naive reference (your CSV).
+        time_features: Time of day, weekday and day of the year as further inputs (series that have a clock).
+        symbols: What a text is made of: its characters, or the bytes of its UTF-8 (256 of them, none unknown).
+        permuted: Show a picture's pixels in one fixed random order (Le et al. 2015).
+        items: Things to remember, pairs, bits or brackets deep, as the memory task says; its own number where not
+            given.
     """
 
     name: str | None = None
     path: str | None = None
     column: str | None = None
-    seq_len: int = 64
+    seq_len: int = None  # type: ignore[assignment]  # an int from __post_init__ on
     batch_size: int = 32
     horizon: int = 6
+    period: int | None = None
+    time_features: bool = False
+    symbols: Literal["characters", "bytes"] = "characters"
+    permuted: bool = False
+    items: int | None = None
 
     def __post_init__(self) -> None:
-        _positive("data", self, "seq_len", "batch_size", "horizon")
+        _positive("data", self, "batch_size", "horizon", "period", "items")
         if self.name is None:
             own = "csv" if str(self.path).lower().endswith(".csv") else "text"
             object.__setattr__(self, "name", own if self.path else "kjv")
@@ -143,6 +160,10 @@ class DataConfig:
             raise UserError(f'data.path goes with data.name "text" or "csv", not "{self.name}"; leave data.name out.')
         if self.path is None and self.name in ("text", "csv"):
             raise UserError(f'data.name "{self.name}" needs data.path, the file to read.')
+        if self.seq_len is None:
+            own_length = DATASETS[self.name].seq_len if self.name in DATASETS else 64  # an unknown one is refused later
+            object.__setattr__(self, "seq_len", own_length)
+        _positive("data", self, "seq_len")
 
     @property
     def label(self) -> str:
@@ -187,12 +208,15 @@ class BudgetConfig:
         steps: Optimiser updates.
         evals: Validations along the training, the last at its end.
         val_tokens: Tokens of the validation part scored at each of these (the last, final figures use all of it).
+        keep: Which weights are evaluated and saved: the last, or the best of those validations (early stopping without
+            stopping).
     """
 
     tokens: int | None = None
     steps: int | None = None
     evals: int = 4
     val_tokens: int = 50_000
+    keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
         _positive("budget", self, "tokens", "evals", "val_tokens")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from rnnbench.config import Run
 from rnnbench.data.task import Task
-from rnnbench.data.vocabulary import Vocabulary
+from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.ledger import RESULT, WEIGHTS, Entry
-from rnnbench.models.sequence import SequenceModel
+from rnnbench.models import SequenceModel, build
 from rnnbench.weights import load_tensors
 
 
@@ -32,16 +33,26 @@ def load(folder: Path) -> tuple[SequenceModel, Vocabulary]:
     saved = load_tensors(entry.path(WEIGHTS))
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
         raise UserError(f"{entry.path(WEIGHTS)} does not hold a model's weights.")
-    if not saved.get("vocabulary"):
+    task = _task(saved)
+    if task is None or not (task.stateful and task.predicts == "symbols" and saved.get("vocabulary")):
         raise UserError(f"the run in {folder} is not a character model; only those generate text.")
     vocabulary = Vocabulary(saved["vocabulary"])
-    size = len(vocabulary.symbols)
-    model = SequenceModel(Task("many_to_many", "tokens", size, size, stateful=True), run.cell, run.model)
+    model = build(task, run.cell, run.model)
+    assert isinstance(model, SequenceModel)
     try:
         model.load_state_dict(saved["model"])
     except RuntimeError:
         raise UserError(f"{entry.path(WEIGHTS)} does not fit the model that run.yaml describes.") from None
     return model.eval(), vocabulary
+
+
+def _task(saved: dict[str, Any]) -> Task | None:
+    """The task that the weights were made for, None where they do not say it."""
+    try:
+        values = dict(saved["task"])
+        return Task(**values | {"mase_weights": tuple(values["mase_weights"])})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def write(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from rnnbench.data.source import Source
 from rnnbench.errors import UserError
 from rnnbench.ledger import write_atomic
 
 
-def save_weights(path: Path, model: nn.Module, vocabulary: Sequence[str] | None) -> None:
-    """A model's state dict, and the symbols that its indices stand for."""
+def save_weights(path: Path, model: nn.Module, source: Source) -> None:
+    """A model's state dict, the task that it was made for, and the symbols that its indices stand for."""
+    vocabularies = {"vocabulary": source.vocabulary, "targets": source.targets}
+    symbols = {name: list(one.symbols) if one is not None else None for name, one in vocabularies.items()}
     buffer = io.BytesIO()
-    torch.save(
-        {"model": model.state_dict(), "vocabulary": list(vocabulary) if vocabulary is not None else None}, buffer
-    )
+    torch.save({"model": model.state_dict(), "task": dataclasses.asdict(source.task), **symbols}, buffer)
     write_atomic(path, buffer.getvalue())
 
 

@@ -10,7 +10,7 @@ import torch
 
 from rnnbench.cli import main
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.data.vocabulary import UNKNOWN, Vocabulary
+from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.generate import load, write
 from rnnbench.models import SequenceModel

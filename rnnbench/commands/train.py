@@ -104,7 +104,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     parser.add_class_arguments(Run, skip={"cell"})
     base = _base(flags)
     # Not given is not the same as given with the default's value: the first leaves room for data.path, budget.steps.
-    unset = {"data.name": None, "budget.tokens": None}
+    unset = {"data.name": None, "data.seq_len": None, "budget.tokens": None}
     parser.set_defaults(unset | _flat({key: value for key, value in base.items() if key != "cell"}))
     # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
     printing = "--print_config" in flags
@@ -112,6 +112,8 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     options = {key: known.pop(key) for key in ("study", "threads", "json", "out", "wandb")} | {"print_config": printing}
     for key in ("config", "cell", "print_config"):
         known.pop(key)
+    if known["data"]["seq_len"] is None:
+        del known["data"]["seq_len"]
     chosen = CellConfig.parse(base.get("cell", CellConfig()))
     if cell:  # another cell's options are none of this one's
         kept = chosen.options if cell.get("name", chosen.name) == chosen.name else {}

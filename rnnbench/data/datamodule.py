@@ -8,7 +8,6 @@ from rnnbench.config import DataConfig
 from rnnbench.data.load import load
 from rnnbench.data.source import Batches, Part, Source, StepLoader
 from rnnbench.data.task import Batch, Task
-from rnnbench.data.vocabulary import Vocabulary
 
 __all__ = ["SequenceDataModule", "StepLoader", "load"]
 
@@ -52,11 +51,6 @@ class SequenceDataModule(lightning.LightningDataModule):
     def fingerprint(self) -> str:
         """SHA-256 of the raw content."""
         return self.source.fingerprint
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Characters and their indices; None where the data are numbers."""
-        return self.source.vocabulary
 
     def train_dataloader(self) -> StepLoader:
         """All training batches in order, resumable."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+from importlib import import_module
+
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import entry
+from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.source import Source
 from rnnbench.errors import UserError
+
+#: What every data set understands.
+_SHARED = ("name", "seq_len", "batch_size")
 
 
 def load(data: DataConfig, seed: int = 0) -> Source:
     """The data set that the configuration names; raises `UserError` where it is unknown, missing or unfit."""
-    kind = entry(str(data.name)).kind
-    if data.column is not None and data.name != "csv":
-        raise UserError(f'data.column {data.column!r} goes with data.name "csv", not "{data.name}"; leave it out.')
-    if kind == "text":
-        from rnnbench.data.text import TextData
-
-        return TextData.load(data, seed)
-    if kind == "series":
-        from rnnbench.data.series import SeriesData
-
-        return SeriesData.load(data, seed)
-    from rnnbench.data.synthetic import AddingData
-
-    return AddingData(data, seed)
+    item = entry(str(data.name))
+    for field in dataclasses.fields(data):
+        value = getattr(data, field.name)
+        if value != field.default and field.name not in (*_SHARED, *item.options):
+            fit = [other.name for other in DATASETS.values() if field.name in other.options]
+            raise UserError(
+                f"data.{field.name} {value!r} is nothing to {item.name!r}; leave it out, it goes with {', '.join(fit)}."
+            )
+    module, name = item.source.split(":")
+    source: Source = getattr(import_module(module), name).load(data, seed)
+    return source

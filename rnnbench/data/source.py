@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 
 from rnnbench.data.task import Batch, Task
 
 if TYPE_CHECKING:
-    from rnnbench.data.vocabulary import Vocabulary
+    from rnnbench.config import DataConfig
+    from rnnbench.data.text.vocabulary import Vocabulary
 
 Part = Literal["train", "val", "test"]
 
@@ -65,35 +67,49 @@ class StepLoader:
         self._next = int(state["step"])
 
 
-class Source(Protocol):
-    """A data set, split and ready."""
+class Source(ABC):
+    """A data set, split and ready.
 
-    @property
-    def task(self) -> Task:
-        """What it asks of a model."""
+    Attributes:
+        task: What it asks of a model.
+        fingerprint: SHA-256 of the raw content (of the definition, where it is drawn).
+        vocabulary: Characters of the input and their indices; None where the input is numbers.
+        targets: Characters of the targets, where they are not the input's.
+    """
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the raw content (of the definition, where it is drawn)."""
+    task: Task
+    fingerprint: str
+    vocabulary: Vocabulary | None = None
+    targets: Vocabulary | None = None
 
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Characters and their indices; None where the data are numbers."""
+    @classmethod
+    @abstractmethod
+    def load(cls, data: DataConfig, seed: int = 0) -> Self:
+        """The data set that the configuration names; `rnnbench.data.load.load` has checked its options."""
 
+    @abstractmethod
     def train_batch(self, step: int) -> Batch:
         """The batch of a training step, a pure function of (seed, step)."""
 
+    @abstractmethod
     def evaluation(self, part: Part, stateful: bool, limit: int | None = None) -> Batches:
         """A part (of train: its end, as much as test has), each target scored once, within about ``limit`` tokens."""
 
+    def longer(self) -> dict[str, Batches]:
+        """Test parts of longer sequences than those trained on, by what is added to a metric's name (``_x4``)."""
+        return {}
+
+    @abstractmethod
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """Fixed sequences, evenly spread over the validation part, the same for every seed."""
+        """Fixed sequences of one length, evenly spread over the validation part, the same for every seed."""
 
+    @abstractmethod
     def references(self) -> dict[str, float]:
-        """Scores on the test part of what needs no training: the lines a model must beat."""
+        """Scores on the test part of what needs no network, as NAME_METRIC: the lines a model must beat."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What people want to know of the data, as plain values."""
+        """What people want to know of the data, as plain values; ``sample`` is one to look at."""
 
 
 def generator(*key: int | str) -> torch.Generator:

@@ -7,41 +7,61 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+#: The five of the tutorial: how many vectors are read, and how many are predicted.
+Shape = Literal["one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq"]
+
 
 @dataclass(frozen=True)
 class Task:
     """The data's side of the contract with the model: the model builds its input and its head from it.
 
     Args:
-        shape: many_to_many: a target at every step. many_to_one: one target after the last step.
-        kind: tokens: x holds indices below ``input_size``, targets are classes, the loss is the negative
-            log-likelihood in nats. values: x holds vectors of ``input_size`` numbers, the loss is the squared error.
-        input_size: Vocabulary size V, or numbers per time step.
-        output_size: Vocabulary size V, or numbers forecast.
+        shape: one_to_one, many_to_one: one target a sequence, of one step or of many. many_to_many: a target at every
+            step. one_to_many, seq2seq: a target sequence of its own length, written by a decoder.
+        reads: tokens: x holds indices below ``input_size``. values: x holds vectors of ``input_size`` numbers.
+        predicts: symbols: classes that make a language; the loss is the negative log-likelihood in nats, the figure
+            bits per character. labels: classes; the same loss, the figure the share of wrong answers. values: numbers,
+            squared error. bits: ``output_size`` yes-or-no answers a step, the sum of their negative log-likelihoods.
+        input_size: Vocabulary size, or numbers per time step.
+        output_size: Classes, numbers forecast, or bits.
         stateful: Consecutive batches continue each other, so the recurrent state is carried from one to the next.
-        scale: Standard deviation of the training part (values): turns standardised errors into original units.
-        naive_mae: Mean absolute one-step change of the training part in original units, MASE's denominator
-            (Hyndman & Koehler 2006); None where the notion makes no sense.
+        causal: The targets are inputs still to come, so nothing may be read backwards.
+        mase_weights: Values only: for each output (or once for all) the training part's standard deviation over its
+            mean absolute one-step change, which turns a standardised absolute error into MASE's terms (Hyndman &
+            Koehler 2006); empty where the notion makes no sense.
     """
 
-    shape: Literal["many_to_many", "many_to_one"]
-    kind: Literal["tokens", "values"]
+    shape: Shape
+    reads: Literal["tokens", "values"]
+    predicts: Literal["symbols", "labels", "values", "bits"]
     input_size: int
     output_size: int
     stateful: bool = False
-    scale: float = 1.0
-    naive_mae: float | None = None
+    causal: bool = False
+    mase_weights: tuple[float, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether the targets are a sequence of their own length, so that the model needs a decoder."""
+        return self.shape in ("one_to_many", "seq2seq")
 
 
 class Batch(NamedTuple):
-    """One step's data.
+    """One step's data. Sequences of several lengths are padded at their end; what pads is never scored.
 
-    x: (B, T) int64 indices, or (B, T, C) float32. y: (B, T) int64 for many_to_many tokens, (B, O) float32 for values.
+    x: (B, T) int64 indices, or (B, T, C) float32; T = 1 where one vector is read.
+    y: one target a sequence: (B,) int64 classes, or (B, O) float32 values. One a step: (B, T) classes, or (B, T, O)
+        values or bits. A sequence of its own: (B, U) int64 classes, the end symbol included.
     reset: the state starts from zero here; False: it continues the previous batch's, stream by stream.
-    mask: (B, T) bool, True where the prediction is scored; None scores all.
+    mask: bool, True where a target counts; (B, T), (B, U) or, one target a sequence, (B,). None: all count.
+    lengths: (B,) int64, how many steps of x are data. None: all T.
+    scored: bool, like ``mask``: where labels are counted as right or wrong, if that is not wherever they count in the
+        loss (copy: the loss is over all steps, the answer is the last ten).
     """
 
     x: Tensor
     y: Tensor
     reset: bool = True
     mask: Tensor | None = None
+    lengths: Tensor | None = None
+    scored: Tensor | None = None

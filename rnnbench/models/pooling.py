@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rnnbench.models.stack import padding
+
 
 class Last(nn.Module):
     """The last output; of a bidirectional model each direction's own last, which is the window's first backwards.
@@ -17,20 +19,27 @@ class Last(nn.Module):
         super().__init__()
         self.directions = directions
 
-    def forward(self, y: Tensor) -> Tensor:
-        """(B, T, W) → (B, W)."""
+    def forward(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, W), of which ``lengths`` (B,) steps are data → (B, W)."""
+        if lengths is None:
+            end = y[:, -1]
+        else:
+            end = y[torch.arange(len(y), device=y.device), lengths - 1]
         if self.directions == 1:
-            return y[:, -1]
-        forwards, backwards = y.chunk(2, dim=-1)
-        return torch.cat((forwards[:, -1], backwards[:, 0]), dim=-1)
+            return end
+        half = y.shape[-1] // 2
+        return torch.cat((end[:, :half], y[:, 0, half:]), dim=-1)
 
 
 class Mean(nn.Module):
     """The mean over time."""
 
-    def forward(self, y: Tensor) -> Tensor:
-        """(B, T, W) → (B, W)."""
-        return y.mean(dim=1)
+    def forward(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, W), of which ``lengths`` (B,) steps are data → (B, W)."""
+        if lengths is None:
+            return y.mean(dim=1)
+        kept = y.masked_fill(padding(lengths, y.shape[1])[:, :, None], 0.0)
+        return kept.sum(dim=1) / lengths[:, None]
 
 
 class Attention(nn.Module):
@@ -47,11 +56,15 @@ class Attention(nn.Module):
         self.hidden = nn.Linear(size, size)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def weights(self, y: Tensor) -> Tensor:
-        """(B, T, W) → α, (B, T)."""
-        scores: Tensor = self.score(torch.tanh(self.hidden(y)))
-        return scores.squeeze(-1).softmax(dim=1)
+    def weights(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, W) → α, (B, T); 0 where a sequence is padded."""
+        scores: Tensor = self.score(torch.tanh(self.hidden(y))).squeeze(-1)
+        if lengths is not None:
+            scores = scores.masked_fill(padding(lengths, y.shape[1]), -torch.inf)
+        return scores.softmax(dim=1)
 
-    def forward(self, y: Tensor) -> Tensor:
-        """(B, T, W) → (B, W)."""
-        return (self.weights(y).unsqueeze(1) @ y).squeeze(1)
+    def forward(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, W), of which ``lengths`` (B,) steps are data → (B, W)."""
+        if lengths is not None:  # 0 · NaN is NaN: what pads must not come near the sum
+            y = y.masked_fill(padding(lengths, y.shape[1])[:, :, None], 0.0)
+        return (self.weights(y, lengths).unsqueeze(1) @ y).squeeze(1)

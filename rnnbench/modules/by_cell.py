@@ -64,4 +64,5 @@ RNNModule, LSTMModule, GRUModule = _derive("rnn", RNN), _derive("lstm", LSTM), _
 def module_for(run: Run, task: Task) -> SequenceModule:
     """The module that a Run asks for."""
     shared: dict[str, Any] = {"model": run.model, "optim": run.optim, "total_steps": run.steps}
-    return module_class(run.cell.name)(task, **checked_options(run.cell), **shared, span=run.data.seq_len)
+    shared |= {"span": run.data.seq_len, "keep_best": run.budget.keep == "best"}
+    return module_class(run.cell.name)(task, **checked_options(run.cell), **shared)

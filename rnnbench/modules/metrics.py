@@ -1,28 +1,59 @@
-"""The figures of merit, as torchmetrics: accumulated in float64, so that a million small terms stay exact."""
+"""The loss, and the figures of merit as torchmetrics: summed in float64, so that a million small terms stay exact."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from rnnbench.data.task import Batch, Task
 
+#: The figure a study compares, and that decides which weights are the best; of all of them less is better.
+HEADLINE = {"symbols": "bpc", "labels": "error", "values": "mse", "bits": "nll"}
 
-class LikelihoodMetric(Metric):
-    """Negative log-likelihood of tokens: ``nll`` (nats a token), ``bpc`` = nll / ln 2, ``perplexity`` = exp(nll)."""
+
+def loss(out: Tensor, batch: Batch, task: Task) -> Tensor:
+    """What training minimises, a mean over the targets that count.
+
+    symbols, labels: nats a target. bits: nats a step, summed over its bits. values: the squared error.
+
+    Args:
+        out: The model's answer, the targets' shape with one number a class where those are classes.
+        batch: The targets, and which count.
+        task: What they are.
+    """
+    y = batch.y
+    if batch.mask is not None:
+        out, y = out[batch.mask], y[batch.mask]
+    if task.predicts == "values":
+        return F.mse_loss(out, y)
+    if task.predicts == "bits":
+        return F.binary_cross_entropy_with_logits(out, y, reduction="sum") / (out.numel() // out.shape[-1])
+    return F.cross_entropy(out.flatten(0, -2), y.flatten())
+
+
+class _Sums(Metric):
+    """Sums of float64 and a count, over all batches and all processes."""
 
     full_state_update = False
-    nll_sum: Tensor
+    sums: tuple[str, ...] = ()
     count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("nll_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in self.sums:
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+
+class LikelihoodMetric(_Sums):
+    """Negative log-likelihood of symbols: ``nll`` (nats a symbol), ``bpc`` = nll / ln 2, ``perplexity`` = exp(nll)."""
+
+    sums = ("nll_sum",)
+    nll_sum: Tensor
 
     def update(self, out: Tensor, batch: Batch) -> None:
         """out (B, T, V) logits, batch.y (B, T) classes; positions outside batch.mask do not count."""
@@ -39,49 +70,92 @@ class LikelihoodMetric(Metric):
         return {"nll": nll, "bpc": nll / math.log(2), "perplexity": nll.exp()}
 
 
-class ErrorMetric(Metric):
-    """Errors of a forecast: ``mse`` and ``mae`` on standardised values, ``mase`` where the task knows its denominator.
+class LabelMetric(_Sums):
+    """Classes: ``error``, the share of wrong answers among the scored, ``accuracy`` = 1 − error, ``nll`` in nats."""
 
-    MASE (Hyndman & Koehler 2006) is the mean absolute error in original units over the training part's mean absolute
-    one-step change.
-    """
+    sums = ("nll_sum", "wrong")
+    nll_sum: Tensor
+    wrong: Tensor
+    answers: Tensor
 
-    full_state_update = False
-    squared: Tensor
-    absolute: Tensor
-    count: Tensor
-
-    def __init__(self, scale: float, naive_mae: float | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.scale, self.naive_mae = scale, naive_mae
-        self.add_state("squared", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("absolute", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("answers", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, out: Tensor, batch: Batch) -> None:
-        """out and batch.y are (B, O)."""
-        error = (out - batch.y).double()
+        """out (B, V) or (B, T, V) logits, batch.y (B,) or (B, T) classes."""
+        everywhere = torch.ones_like(batch.y, dtype=torch.bool)
+        mask = everywhere if batch.mask is None else batch.mask
+        scored = mask if batch.scored is None else batch.scored
+        self.nll_sum += F.cross_entropy(out[mask], batch.y[mask], reduction="sum").double()
+        self.count += mask.sum()
+        self.wrong += (out[scored].argmax(-1) != batch.y[scored]).sum()
+        self.answers += scored.sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        error = self.wrong / self.answers
+        return {"error": error, "accuracy": 1 - error, "nll": self.nll_sum / self.count}
+
+
+class BitMetric(_Sums):
+    """Steps of many bits: ``nll`` in nats a step, ``accuracy`` = TP / (TP + FP + FN) at one half (Bay et al. 2009)."""
+
+    sums = ("nll_sum", "hits", "misses")
+    nll_sum: Tensor
+    hits: Tensor
+    misses: Tensor
+
+    def update(self, out: Tensor, batch: Batch) -> None:
+        """out (B, T, O) logits, batch.y (B, T, O) of 0 and 1."""
+        y = batch.y
+        if batch.mask is not None:
+            out, y = out[batch.mask], y[batch.mask]
+        said, true = out > 0, y > 0.5
+        self.nll_sum += F.binary_cross_entropy_with_logits(out, y, reduction="none").double().sum()
+        self.count += out.numel() // out.shape[-1]
+        self.hits += (said & true).sum()
+        self.misses += (said != true).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        return {"nll": self.nll_sum / self.count, "accuracy": self.hits / (self.hits + self.misses)}
+
+
+class ErrorMetric(_Sums):
+    """Errors of numbers: ``mse`` and ``mae`` on standardised values, ``mase`` where the task knows its weights.
+
+    MASE (Hyndman & Koehler 2006) is the mean absolute error in original units over the training part's mean absolute
+    one-step change; of several series the mean of theirs.
+    """
+
+    sums = ("squared", "absolute", "scaled")
+    squared: Tensor
+    absolute: Tensor
+    scaled: Tensor
+
+    def __init__(self, mase_weights: tuple[float, ...] = ()) -> None:
+        super().__init__()
+        self.mase_weights = mase_weights
+
+    def update(self, out: Tensor, batch: Batch) -> None:
+        """out and batch.y are (B, O) or (B, T, O)."""
+        y = batch.y
+        if batch.mask is not None:
+            out, y = out[batch.mask], y[batch.mask]
+        error = (out - y).double()
         self.squared += (error**2).sum()
         self.absolute += error.abs().sum()
+        if self.mase_weights:
+            self.scaled += (error.abs() * error.new_tensor(self.mase_weights)).sum()
         self.count += error.numel()
 
     def compute(self) -> dict[str, Tensor]:
-        mse, mae = self.squared / self.count, self.absolute / self.count
-        figures = {"mse": mse, "mae": mae}
-        if self.naive_mae:
-            figures["mase"] = mae * self.scale / self.naive_mae
-        return figures
+        figures = {"mse": self.squared / self.count, "mae": self.absolute / self.count}
+        return figures | ({"mase": self.scaled / self.count} if self.mase_weights else {})
 
 
 def metric_for(task: Task) -> Metric:
     """The metric of a task."""
-    return LikelihoodMetric() if task.kind == "tokens" else ErrorMetric(task.scale, task.naive_mae)
-
-
-def loss_for(task: Task) -> nn.Module:
-    """What training minimises: nats a token, or the mean squared error."""
-    return nn.CrossEntropyLoss() if task.kind == "tokens" else nn.MSELoss()
-
-
-#: The figure a study compares, by kind of task.
-HEADLINE = {"tokens": "bpc", "values": "mse"}
+    if task.predicts == "values":
+        return ErrorMetric(task.mase_weights)
+    kinds: dict[str, type[Metric]] = {"symbols": LikelihoodMetric, "labels": LabelMetric, "bits": BitMetric}
+    return kinds[task.predicts]()

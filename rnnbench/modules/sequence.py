@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 
 from rnnbench.config import CellConfig, ModelConfig, OptimConfig
 from rnnbench.data.task import Batch, Task
-from rnnbench.models.sequence import SequenceModel, State
-from rnnbench.modules.metrics import loss_for, metric_for
+from rnnbench.models.build import build
+from rnnbench.models.stack import State
+from rnnbench.modules.metrics import HEADLINE, loss, metric_for
 from rnnbench.modules.optimizers import make_optimizer, make_schedule
 
 
@@ -33,6 +34,7 @@ class SequenceModule(L.LightningModule):
         total_steps: Length of the training, where it is known; a schedule needs it.
         log_every: Steps between rows of the history.
         span: The longest dependency to expect, in steps: what init chrono prepares for.
+        keep_best: Keep a copy of the weights of the best validation, for `restore_best`.
     """
 
     def __init__(
@@ -44,36 +46,39 @@ class SequenceModule(L.LightningModule):
         total_steps: int = 0,
         log_every: int = 50,
         span: int = 64,
+        keep_best: bool = False,
     ) -> None:
         super().__init__()
         self.task, self.cell, self.optim = task, CellConfig.parse(cell), optim
         self.total_steps, self.log_every = total_steps, log_every
-        self.model = SequenceModel(task, self.cell, model, span)
-        self.loss, self.metric = loss_for(task), metric_for(task)
+        self.model = build(task, self.cell, model, span)
+        self.metric = metric_for(task)
         self.diverged = False
+        self.keep_best = keep_best
+        self.best: tuple[float, dict[str, Tensor]] | None = None
         self.provenance: dict[str, str] = {}  # goes into every checkpoint, to be compared before it is resumed from
-        self._seen = 0
+        self._seen, self._tokens = 0, 0
         self._carry: State | None = None
         self._eval_carry: State | None = None
         self._loss_sum = torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
         self._rng: Tensor | None = None
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """(B, T) or (B, T, C) → readout and last states; see `SequenceModel.forward`."""
-        out: tuple[Tensor, State] = self.model(x, state)
-        return out
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, State]:
+        """What is to be compared with the batch's targets, and the last states; see the model's ``predict``."""
+        return self.model.predict(batch, state)
 
     # --- training -----------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        out, state = self.model(batch.x, None if batch.reset else self._carry)
+        out, state = self.model.predict(batch, None if batch.reset else self._carry)
         if self.task.stateful:
             self._carry = [s.detach() for s in state]
-        loss: Tensor = self.loss(out.flatten(0, -2), batch.y.flatten() if self.task.kind == "tokens" else batch.y)
-        self._loss_sum += loss.detach()
+        value = loss(out, batch, self.task)
+        self._loss_sum += value.detach()
         self._seen += 1
-        return loss
+        self._tokens += batch.x.shape[0] * batch.x.shape[1]
+        return value
 
     def configure_gradient_clipping(
         self,
@@ -93,24 +98,22 @@ class SequenceModule(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.row_due:
-            self._log_row(batch)
+            self._log_row()
 
     @property
     def row_due(self) -> bool:
         """Is the step just made one after which a row of the history is written?"""
         return self._seen % self.log_every == 0 or self._seen == self.total_steps
 
-    def _log_row(self, batch: Batch) -> None:
+    def _log_row(self) -> None:
         """The one place that reads training figures off the device."""
         count = (self._seen - 1) % self.log_every + 1
-        loss = float(self._loss_sum) / count
+        mean = float(self._loss_sum) / count
         self._loss_sum.zero_()
         norms = self._norms[self._seen - count : self._seen]
-        row = {"tokens": float(self._seen * batch.x.shape[0] * batch.x.shape[1])}
-        if self.task.kind == "tokens":
-            row |= {"train/nll": loss, "train/bpc": loss / math.log(2)}
-        else:
-            row |= {"train/mse": loss}
+        row = {"tokens": float(self._tokens), f"train/{'mse' if self.task.predicts == 'values' else 'nll'}": mean}
+        if self.task.predicts == "symbols":
+            row |= {"train/bpc": mean / math.log(2)}
         row |= {
             "grad_norm/mean": float(norms.mean()),
             "grad_norm/max": float(norms.max()),
@@ -118,9 +121,14 @@ class SequenceModule(L.LightningModule):
         }
         for logger in self.loggers:
             logger.log_metrics(row, self._seen)
-        if not math.isfinite(loss):
+        if not math.isfinite(mean):
             self.diverged = True
             self.trainer.should_stop = True
+
+    def restore_best(self) -> None:
+        """The weights of the best validation, where such a one was kept."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best[1])
 
     def gradient_norms(self) -> Tensor:
         """The global gradient norm of every step so far, before clipping."""
@@ -154,22 +162,25 @@ class SequenceModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rnnbench"] = {
             "seen": self._seen,
+            "tokens": self._tokens,
             "carry": self._carry,
             "loss_sum": self._loss_sum,
             "norms": self._norms,
             "rng": torch.get_rng_state(),
+            "best": self.best,
             **self.provenance,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint["rnnbench"]
-        self._seen, self._carry = saved["seen"], saved["carry"]
+        self._seen, self._tokens, self._carry = saved["seen"], saved["tokens"], saved["carry"]
         self._loss_sum, self._norms, self._rng = saved["loss_sum"], saved["norms"], saved["rng"]
+        self.best = saved["best"]
 
     # --- evaluation ---------------------------------------------------------------------------------------------
 
     def _score(self, batch: Batch) -> None:
-        out, state = self.model(batch.x, None if batch.reset else self._eval_carry)
+        out, state = self.model.predict(batch, None if batch.reset else self._eval_carry)
         self._eval_carry = state
         self.metric.update(out, batch)
 
@@ -177,6 +188,10 @@ class SequenceModule(L.LightningModule):
         figures = self.metric.compute()
         self.metric.reset()
         self._eval_carry = None
+        score = float(figures[HEADLINE[self.task.predicts]])
+        if prefix == "val" and self.keep_best and (self.best is None or score < self.best[0]):
+            weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            self.best = (score, weights)
         self.log_dict({f"{prefix}/{name}": value for name, value in figures.items()})
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from rnnbench.cells.window_cell import WindowCell
-from rnnbench.data.task import Task
-from rnnbench.models.sequence import SequenceModel
+from rnnbench.data.task import Batch, Task
+from rnnbench.models.build import Model
+from rnnbench.models.stack import Stack
 
 #: Elementwise operations that torch does not tag as such.
 _UNTAGGED = {
@@ -44,13 +45,14 @@ class _PointwiseCounter(TorchDispatchMode):
         return out
 
 
-def cost_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> Cost:
+def cost_per_token(model: Model, task: Task, seq_len: int = 16) -> Cost:
     """What a training step computes for one token.
 
     Counted on the meta device with the loop backend, where every operation is visible: fused kernels hide theirs. The
     incoming state requires a gradient, so that each step costs what it costs inside a long sequence. A `WindowCell`
     runs on the window backend instead, for the loop makes every window anew: a token costs what it adds, once the
-    window is full.
+    window is full. A decoder writes as many symbols as are read, so a token is one of each, and the scores of its
+    attention are those over ``seq_len`` of them.
 
     Elementwise work is what one more step of one more sequence adds: what is done to weights alone, the summing of
     their gradients over time above all, is none of a token's.
@@ -58,7 +60,8 @@ def cost_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> Cost:
     window = max((cell.window for cell in model.cells if isinstance(cell, WindowCell)), default=0)
     with torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).to("meta")
-        twin.backend = "window" if window else "loop"
+        for stack in (part for part in twin.modules() if isinstance(part, Stack)):
+            stack.backend = "window" if window else "loop"
         if window:
             flops = (_products(twin, task, 2 * window) - _products(twin, task, window)) / window
         else:
@@ -69,21 +72,22 @@ def cost_per_token(model: SequenceModel, task: Task, seq_len: int = 16) -> Cost:
     return Cost(flops, (more - less) / (long - short))
 
 
-def _products(model: SequenceModel, task: Task, time: int) -> int:
+def _products(model: Model, task: Task, time: int) -> int:
     with FlopCounterMode(display=False) as counter:
         _train(model, task, 1, time)
     return counter.get_total_flops()
 
 
-def _pointwise(model: SequenceModel, task: Task, batch: int, time: int) -> int:
+def _pointwise(model: Model, task: Task, batch: int, time: int) -> int:
     with _PointwiseCounter() as counter:
         _train(model, task, batch, time)
     return counter.written
 
 
-def _train(model: SequenceModel, task: Task, batch: int, time: int) -> None:
+def _train(model: Model, task: Task, batch: int, time: int) -> None:
     """Forward and backward of zeros."""
-    shape = (batch, time) if task.kind == "tokens" else (batch, time, task.input_size)
-    x = torch.zeros(shape, dtype=torch.long if task.kind == "tokens" else torch.float32, device="meta")
-    state = [cell.initial_state(batch).requires_grad_() for cell in model.cells]
-    model(x, state)[0].sum().backward()
+    shape = (batch, time) if task.reads == "tokens" else (batch, time, task.input_size)
+    x = torch.zeros(shape, dtype=torch.long if task.reads == "tokens" else torch.float32, device="meta")
+    targets = torch.zeros((batch, time), dtype=torch.long, device="meta")
+    state = None if task.writes else [cell.initial_state(batch).requires_grad_() for cell in model.cells]
+    model.predict(Batch(x, targets), state)[0].sum().backward()

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
-from rnnbench.models.sequence import SequenceModel
+from rnnbench.models.build import Model
+from rnnbench.modules.metrics import loss
 from rnnbench.probes.curve import Curve, effective_horizon, empirical_half_life, fit_half_life
 
 
@@ -65,33 +65,42 @@ def gradient_flow(cell: Cell, x: Tensor, loss: Callable[[Tensor], Tensor], state
     return _norms([gradient])
 
 
-def measure_gradient_flow(model: SequenceModel, batch: Batch, task: Task) -> FlowCurve:
+def measure_gradient_flow(model: Model, batch: Batch, task: Task) -> FlowCurve:
     """The gradient-flow curve of a whole model on a probe batch, its state being all layers' states together.
 
     The loss is the task's own at the last step only, one a sample. The model itself is left as it is: a float64 copy
     in evaluation mode is measured. Of a bidirectional model only the cells that read forwards are: a state of the
     others has the future, not the past, behind it. Pooled by mean or attention, the loss sees every state directly
-    as well, and the curve includes that.
+    as well, and the curve includes that. Of a decoder's model the encoder is measured, by the loss of the first symbol
+    written: what attention changes is just what reaches far back.
     """
     with torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).double().eval()
-        x = batch.x if task.kind == "tokens" else batch.x.double()
+        stack = twin.probed
+        x = batch.x if task.reads == "tokens" else batch.x.double()
         size = (x.shape[0], x.shape[1])
         taps = [
             torch.zeros(*size, *cell.state_shape, dtype=torch.float64, device=x.device, requires_grad=True)
-            for cell in twin.cells[:: twin.directions]
+            for cell in stack.cells[:: stack.directions]
         ]
-        places: list[Tensor | None] = [None] * len(twin.cells)
-        places[:: twin.directions] = taps
-        out, _ = twin(x, taps=places)
-        if task.kind == "tokens":
-            loss = F.cross_entropy(out[:, -1] if out.dim() == 3 else out, batch.y[:, -1], reduction="none")
-        else:
-            loss = F.mse_loss(out, batch.y.double(), reduction="none").mean(-1)
-        norms = _norms(torch.autograd.grad(loss.sum(), taps))
+        places: list[Tensor | None] = [None] * len(stack.cells)
+        places[:: stack.directions] = taps
+        out, _ = twin.predict(Batch(x, batch.y), taps=places)
+        norms = _norms(torch.autograd.grad(_last_loss(out, batch.y, task), taps))
     # An exact zero (relu units all off) has no logarithm; the smallest float64 keeps the curve finite and says "none".
     logs = norms.clamp_min(torch.finfo(torch.float64).tiny).log()
     return FlowCurve(logs.mean(0).cpu().numpy(), logs.std(0, correction=0).cpu().numpy())
+
+
+def _last_loss(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """The task's own loss at the last step (a decoder's: at its first), summed over the samples."""
+    if task.writes:
+        out, y = out[:, 0], y[:, 0]
+    elif task.shape == "many_to_many":
+        out, y = out[:, -1], y[:, -1]
+    if y.is_floating_point():
+        y = y.double()
+    return loss(out, Batch(out, y), task) * len(out)
 
 
 def _norms(gradients: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from rnnbench.backends.dispatch import backend_name
 from rnnbench.backends.recurrence import kernel_name
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
-from rnnbench.data.source import Part
+from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
+from rnnbench.models.build import matched_parameters, state_size
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
@@ -121,12 +121,12 @@ def _recorded(
         status = "diverged"
     else:
         progress(run.steps, run.steps, "evaluate")
+        module.restore_best()
         metrics |= _evaluate(module, data, device)
         if run.steps:
             _probe("final", run, module, data, metrics, curves)
         status = "diverged" if _worse_than_guessing(metrics, module) and run.steps else "done"
-    symbols = data.vocabulary.symbols if data.vocabulary is not None else None
-    save_weights(entry.path(WEIGHTS), module.model, symbols)
+    save_weights(entry.path(WEIGHTS), module.model, data.source)
     entry.write_curves(curves)
     mirror.finish(metrics | {"status": status}, curves)
     return entry.finish(run, status, start, metrics, environment)
@@ -162,9 +162,9 @@ def _constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> di
     return floor | {
         "model/hidden_size": module.model.hidden_size,
         "model/parameters": sum(p.numel() for p in module.model.parameters()),
-        "model/recurrent_parameters": sum(p.numel() for p in module.model.layers.parameters()),
-        "model/matched_parameters": module.model.matched_parameters,
-        "model/state_size": module.model.state_size,
+        "model/recurrent_parameters": sum(p.numel() for cell in module.model.cells for p in cell.parameters()),
+        "model/matched_parameters": matched_parameters(module.model),
+        "model/state_size": state_size(module.model),
         "model/flops_per_token": cost.flops,
         "model/pointwise_per_token": cost.pointwise,
         **{f"reference/{name}": value for name, value in references.items()},
@@ -183,6 +183,8 @@ def _probe(
     if not run.probes.gradient_flow:
         return
     batch = data.probe_batch(run.probes.seq_len, run.probes.batch_size)
+    if batch.x.shape[1] < 2:  # one vector is read: there is nothing to flow through
+        return
     batch = Batch(batch.x.to(module.device), batch.y.to(module.device))
     flow = measure_gradient_flow(module.model, batch, data.task)
     curves[f"{when}/gradient_flow"], curves[f"{when}/gradient_flow_sd"] = flow.mean, flow.sd
@@ -205,31 +207,31 @@ def _speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
 
 
 def _evaluate(module: SequenceModule, data: SequenceDataModule, device: str) -> dict[str, Any]:
-    """Every part by stateful evaluation; for text the test part's stateless figure beside it."""
+    """Every part by stateful evaluation; beside it the test part's stateless figure, or those of longer sequences."""
     tester = L.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu", devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
     )  # fmt: skip
     # The train part only tells over- from underfitting; as much of it as a validation looks at is enough.
-    ways: list[tuple[Part, bool, int | None]] = [
-        ("train", True, data.val_tokens),
-        ("val", True, None),
-        ("test", True, None),
+    ways: list[tuple[Part, str, Batches]] = [
+        ("train", "", data.evaluation("train", True, data.val_tokens)),
+        ("val", "", data.evaluation("val")),
+        ("test", "", data.evaluation("test")),
     ]
     if data.task.stateful:
-        ways.append(("test", False, None))
+        ways.append(("test", "_stateless", data.evaluation("test", stateful=False)))
+    ways += [("test", suffix, batches) for suffix, batches in data.source.longer().items()]
     figures = {}
-    for part, stateful, limit in ways:
-        batches: Iterable[Batch] = data.evaluation(part, stateful, limit)
+    for part, suffix, batches in ways:
         (found,) = tester.test(module, dataloaders=batches, verbose=False)
         for name, value in found.items():
-            figures[name.replace("test/", f"{part}/", 1) + ("" if stateful else "_stateless")] = value
+            figures[name.replace("test/", f"{part}/", 1) + suffix] = value
     return figures
 
 
 def _worse_than_guessing(metrics: dict[str, Any], module: SequenceModule) -> bool:
     """Validation that is NaN, or for text worse than the unigram, is a divergence (protocol: failures count)."""
-    value = metrics[f"val/{HEADLINE[module.task.kind]}"]
+    value = metrics[f"val/{HEADLINE[module.task.predicts]}"]
     return not value < metrics.get("val/unigram_bpc", float("inf"))
 
 

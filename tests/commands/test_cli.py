@@ -171,7 +171,7 @@ def test_a_cell_option_reaches_the_model(text_file: Path, capsys: pytest.Capture
     result = said_json(capsys, argv)
     assert result["run"]["cell"] == {"name": "lstm", "forget_bias": 3}
     saved = torch.load(Path("runs/single") / result["id"] / "model.pt", weights_only=True)["model"]
-    bias = saved["layers.0.bias_ih"] + saved["layers.0.bias_hh"]
+    bias = saved["stack.layers.0.bias_ih"] + saved["stack.layers.0.bias_hh"]
     assert torch.equal(bias[6:12], torch.full((6,), 3.0))
     assert not torch.equal(bias[:6], torch.full((6,), 3.0))
 

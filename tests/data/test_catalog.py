@@ -23,7 +23,7 @@ def test_the_table_agrees_with_the_data(name: str) -> None:
     assert item.name == name
     assert data.task.shape == item.shape
     assert data.task.stateful == (item.kind == "text")
-    assert (data.task.kind == "tokens") == (item.kind == "text") == (data.vocabulary is not None)
+    assert (data.task.reads == "tokens") == (item.kind == "text") == (data.vocabulary is not None)
     assert any(key.startswith("seasonal_naive") for key in _cheap_references(data)) == (item.period is not None)
 
 

@@ -116,7 +116,7 @@ def test_validation_and_test_reach_the_model_whole(tmp_path: Path) -> None:
 def test_numbers_are_tested_once() -> None:
     data = SequenceDataModule(DataConfig(name="adding", seq_len=8), steps=3)
     assert sum(len(batch.x) for batch in data.test_dataloader()) == 1000
-    assert data.vocabulary is None
+    assert data.source.vocabulary is None
     assert [len(batch.x) for batch in data.train_dataloader()] == [32] * 3
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbench.config import DataConfig
-from rnnbench.data.naive import naive_forecasts
-from rnnbench.data.readers import Record
-from rnnbench.data.series import LONGEST_FILLED, SeriesData, fill, segments
+from rnnbench.data.series.naive import naive_forecasts
+from rnnbench.data.series.readers import Record
+from rnnbench.data.series.windows import LONGEST_FILLED, SeriesData, fill, segments
 from rnnbench.data.source import Batches, Part
 from rnnbench.errors import UserError
 
@@ -138,9 +138,9 @@ def test_scaler_and_naive_error_by_hand() -> None:
     data = SeriesData(Record(values, "value", ""), config())
     train = values[:140]
     known = train[~np.isnan(train)]
-    assert data.task.scale == pytest.approx(known.std())
+    assert data.facts()["train_std"] == pytest.approx(known.std())
     steps = [abs(b - a) for a, b in itertools.pairwise(train) if not np.isnan(a + b)]
-    assert data.task.naive_mae == pytest.approx(sum(steps) / len(steps))
+    assert data.task.mase_weights == pytest.approx((known.std() * len(steps) / sum(steps),))
     np.testing.assert_allclose(
         data.probe_batch(99, 4).x[0, :, 0], (values[141:149] - known.mean()) / known.std(), rtol=1e-5
     )
@@ -175,7 +175,7 @@ def test_references_by_a_loop(period: int | None) -> None:
         error = np.array(errors[name])
         assert known[f"{name}_mse"] == pytest.approx((error**2).mean() / data._std**2)
         assert known[f"{name}_mae"] == pytest.approx(np.abs(error).mean() / data._std)
-        assert known[f"{name}_mase"] == pytest.approx(np.abs(error).mean() / data.task.naive_mae)
+        assert known[f"{name}_mase"] == pytest.approx(np.abs(error).mean() / data.facts()["naive_mae"])
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(8, 39))
@@ -227,5 +227,5 @@ def test_steps_between_constant_stretches_give_no_mase() -> None:
     values = np.repeat([1.0, 2.0, np.nan], [400, 600, 0])
     values[395:405] = np.nan
     data = SeriesData(Record(values, "value", ""), config())
-    assert data.task.naive_mae is None
+    assert data.task.mase_weights == ()
     assert list(data.references()) == ["persistence_mse", "persistence_mae"]

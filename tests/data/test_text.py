@@ -14,8 +14,8 @@ import torch
 
 from rnnbench.config import DataConfig
 from rnnbench.data.source import Batches, Part
-from rnnbench.data.text import TextData
-from rnnbench.data.vocabulary import UNKNOWN, Vocabulary
+from rnnbench.data.text.streams import TextData
+from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 
 

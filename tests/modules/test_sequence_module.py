@@ -28,7 +28,7 @@ from rnnbench.modules.metrics import ErrorMetric, LikelihoodMetric
 from rnnbench.modules.optimizers import make_optimizer, make_schedule
 from rnnbench.train import train
 
-TOKENS = Task("many_to_many", "tokens", 11, 11, stateful=True)
+TOKENS = Task("many_to_many", "tokens", "symbols", 11, 11, stateful=True, causal=True)
 TORCH: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -66,7 +66,7 @@ def plain_loop(run: Run) -> tuple[dict[str, Tensor], list[float]]:
     state: Any = None
     norms, resets = [], []
     for step in range(run.steps):
-        x, y, reset, _ = data.source.train_batch(step)
+        x, y, reset, *_ = data.source.train_batch(step)
         resets.append(reset)
         out, state = rnn(embedding(x), None if reset else state)
         state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
@@ -80,7 +80,7 @@ def plain_loop(run: Run) -> tuple[dict[str, Tensor], list[float]]:
         "the edge of an epoch is not where it was"
     )
     weights = {"input.weight": embedding.weight, "readout.weight": readout.weight, "readout.bias": readout.bias}
-    weights |= {f"layers.0.{name.removesuffix('_l0')}": value for name, value in rnn.named_parameters()}
+    weights |= {f"stack.layers.0.{name.removesuffix('_l0')}": value for name, value in rnn.named_parameters()}
     return {name: value.detach() for name, value in weights.items()}, norms
 
 
@@ -244,12 +244,12 @@ def test_likelihood_by_hand() -> None:
 
 
 def test_errors_by_hand() -> None:
-    metric = ErrorMetric(scale=4.0, naive_mae=0.5)
+    metric = ErrorMetric(mase_weights=(8.0,))
     metric.update(torch.tensor([[1.0, 2.0]]), Batch(torch.zeros(1), torch.tensor([[0.0, 4.0]])))
     metric.update(torch.tensor([[3.0, 3.0]]), Batch(torch.zeros(1), torch.tensor([[3.0, 2.0]])))
     found = {key: float(value) for key, value in metric.compute().items()}
     assert found == pytest.approx({"mse": (1 + 4 + 0 + 1) / 4, "mae": (1 + 2 + 0 + 1) / 4, "mase": 1.0 * 4.0 / 0.5})
-    undefined = ErrorMetric(scale=4.0, naive_mae=None)
+    undefined = ErrorMetric()
     undefined.update(torch.zeros(1, 1), Batch(torch.zeros(1), torch.ones(1, 1)))
     assert set(undefined.compute()) == {"mse", "mae"}
 
@@ -258,7 +258,7 @@ def remembering(module: SequenceModule) -> SequenceModule:
     """Weights that make the state matter, so that losing it shows."""
     with torch.no_grad():
         module.model.readout.weight.mul_(6)
-        for name, parameter in module.model.layers.named_parameters():
+        for name, parameter in module.model.stack.layers.named_parameters():
             if "weight" in name:
                 parameter.mul_(2)
     return module
@@ -277,8 +277,8 @@ def test_evaluation_by_hand(tmp_path: Path, small_text: str, cell: str) -> None:
     torch.manual_seed(0)
     module = remembering(SequenceModule(data.task, cell, ModelConfig(hidden_size=12))).eval()
     text = path.read_text()
-    assert data.vocabulary is not None
-    ids = data.vocabulary.encode(text[len(text) * 9 // 10 + len(text) // 20 :])
+    assert data.source.vocabulary is not None
+    ids = data.source.vocabulary.encode(text[len(text) * 9 // 10 + len(text) // 20 :])
     assert next(iter(data.test_dataloader())).x.shape[0] > 2, "one stream only: the test shows nothing"
 
     counts: list[int] = []
@@ -290,12 +290,12 @@ def test_evaluation_by_hand(tmp_path: Path, small_text: str, cell: str) -> None:
     assert counts == [len(ids) - 1, len(ids) - 1]
 
     with torch.inference_mode():
-        out, _ = module(ids[None, :-1])
+        out, _ = module.model(ids[None, :-1])
         stream = F.cross_entropy(out[0], ids[1:])
         total = torch.zeros(())
         for begin in range(0, len(ids) - 1, seq_len):
             window = ids[begin : begin + seq_len + 1]
-            out, _ = module(window[None, :-1])
+            out, _ = module.model(window[None, :-1])
             total += F.cross_entropy(out[0], window[1:], reduction="sum")
     stateful, stateless = float(stream) / math.log(2), float(total) / (len(ids) - 1) / math.log(2)
     assert abs(stateful - stateless) > 0.01, "the state does not matter here: the test shows nothing"

@@ -17,7 +17,7 @@ from rnnbench.probes.gradient_flow import measure_gradient_flow
 @pytest.mark.parametrize("pooling", ["last", "attention"])
 def test_finite_differences_of_the_forward_states(pooling: str) -> None:
     torch.manual_seed(2)
-    task = Task("many_to_one", "values", 2, 3)
+    task = Task("many_to_one", "values", "values", 2, 3)
     config = ModelConfig(hidden_size=4, num_layers=2, bidirectional=True, pooling=pooling)  # type: ignore[arg-type]
     model = SequenceModel(task, CellConfig("gru"), config).double()
     x, y = torch.randn(2, 6, 2), torch.randn(2, 3)

@@ -10,7 +10,7 @@ from rnnbench.models import SequenceModel
 from rnnbench.probes.flops import cost_per_token
 
 H, V = 16, 30
-TEXT = Task("many_to_many", "tokens", V, V, stateful=True)
+TEXT = Task("many_to_many", "tokens", "symbols", V, V, stateful=True, causal=True)
 
 
 @pytest.mark.parametrize("width", [16, 48])

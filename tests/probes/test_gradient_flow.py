@@ -92,7 +92,7 @@ def test_untrained_model_agrees_with_finite_differences(name: str, layers: int) 
         pytest.skip("where the first layer's relu gives 0 the second's is at its kink: there is no derivative")
     torch.manual_seed(3)
     time, step = 9, 1e-6 if name != "irnn" else 1e-8  # its input weights are 1e-3, and relu's kink as near
-    task = Task("many_to_many", "tokens", 11, 11, stateful=True)
+    task = Task("many_to_many", "tokens", "symbols", 11, 11, stateful=True, causal=True)
     model = SequenceModel(task, CellConfig(name, OPTIONS.get(name, {})), ModelConfig(hidden_size=8, num_layers=layers))
     model = model.double()
     x, y = torch.randint(11, (2, time)), torch.randint(11, (2, time))
@@ -119,7 +119,7 @@ def test_untrained_model_agrees_with_finite_differences(name: str, layers: int) 
 
 
 def test_the_model_is_left_alone() -> None:
-    task = Task("many_to_one", "values", 1, 2)
+    task = Task("many_to_one", "values", "values", 1, 2)
     model = SequenceModel(task, CellConfig("lstm"), ModelConfig(hidden_size=4, dropout=0.5)).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with torch.inference_mode():  # as inside Lightning's evaluation
@@ -173,7 +173,7 @@ def test_horizon() -> None:
 
 def test_flops_of_an_lstm() -> None:
     """Forward: two operations a weight; backward twice that; the embedding is a lookup and costs none."""
-    task = Task("many_to_many", "tokens", 30, 30, stateful=True)
+    task = Task("many_to_many", "tokens", "symbols", 30, 30, stateful=True, causal=True)
     for name, gates in (("rnn", 1), ("lstm", 4), ("gru", 3)):
         model = SequenceModel(task, CellConfig(name), ModelConfig(hidden_size=16))
         assert cost_per_token(model, task).flops == 6 * (gates * 16 * 32 + 16 * 30)

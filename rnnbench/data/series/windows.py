@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from rnnbench.config import DataConfig
-from rnnbench.data import readers
 from rnnbench.data.catalog import entry
-from rnnbench.data.naive import naive_forecasts
-from rnnbench.data.readers import Record
-from rnnbench.data.source import Batches, Part, evenly, generator
+from rnnbench.data.series import readers
+from rnnbench.data.series.naive import naive_forecasts
+from rnnbench.data.series.readers import Record
+from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 
@@ -27,7 +27,7 @@ LONGEST_FILLED = 3
 EVALUATION_BATCH = 256
 
 
-class SeriesData:
+class SeriesData(Source):
     """A series as windows: x (B, T, 1) and y (B, horizon), float32, in standard deviations of the training part.
 
     Args:
@@ -39,8 +39,6 @@ class SeriesData:
     Raises:
         UserError: A part has no gap-free window, or the training part is constant.
     """
-
-    vocabulary = None
 
     def __init__(self, record: Record, data: DataConfig, seed: int = 0, period: int | None = None) -> None:
         self._record, self._data, self._seed, self._period = record, data, seed, period
@@ -57,7 +55,8 @@ class SeriesData:
         steps = np.abs(np.diff(known))
         # 0 where every gap-free stretch is constant: MASE is not defined then
         self._naive_mae = float(np.nanmean(steps)) or None
-        self.task = Task("many_to_one", "values", 1, data.horizon, scale=self._std, naive_mae=self._naive_mae)
+        weights = (self._std / self._naive_mae,) if self._naive_mae else ()
+        self.task = Task("many_to_one", "values", "values", 1, data.horizon, mase_weights=weights)
         standard = torch.from_numpy((self._values - self._mean) / self._std).float()
         self._all_windows = standard.unfold(0, data.seq_len + data.horizon, 1)
         self.steps_per_epoch = max(1, len(self._starts["train"]) // data.batch_size)

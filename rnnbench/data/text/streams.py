@@ -17,10 +17,10 @@ from torch import Tensor
 
 from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
-from rnnbench.data.readers import read_kjv, read_text
-from rnnbench.data.source import Batches, Part, evenly, generator
+from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
-from rnnbench.data.vocabulary import Vocabulary
+from rnnbench.data.text.readers import read_kjv, read_text
+from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 
 #: Stateful evaluation: parallel streams at most, unscored characters before each but the first, steps in a batch.
@@ -29,7 +29,7 @@ STREAMS, WARM_UP, CHUNK = 64, 512, 256
 STATELESS_BATCH = 16_384
 
 
-class TextData:
+class TextData(Source):
     """A text as training batches and evaluations.
 
     Args:
@@ -52,10 +52,10 @@ class TextData:
                 f"needs at least {needed} (90 % train, 5 % validate, 5 % test); take a longer text or lower them."
             )
         self._bounds = {"train": (0, train), "val": (train, train + val), "test": (train + val, size)}
-        self.vocabulary = Vocabulary.of(text[:train])
+        self.vocabulary: Vocabulary = Vocabulary.of(text[:train])
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
         symbols = len(self.vocabulary)
-        self.task = Task("many_to_many", "tokens", symbols, symbols, stateful=True)
+        self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
         self._ids = self.vocabulary.encode(text)
         # By the largest phase, so that every epoch has as many steps.
         self.steps_per_epoch = ((train - seq_len) // batch_size) // seq_len

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rnnbench.config import DataConfig
-from rnnbench.data.source import Batches, Part, generator
+from rnnbench.data.source import Batches, Part, Source, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 
@@ -16,7 +16,7 @@ from rnnbench.errors import UserError
 PART, EVALUATION_BATCH = 1000, 250
 
 
-class AddingData:
+class AddingData(Source):
     """The adding problem of Hochreiter & Schmidhuber (1997), in the variant of Le, Jaitly & Hinton (2015).
 
     Each step shows a number, uniform in [0, 1), and a marker, 1 at one random step of the first half and at one of the
@@ -36,14 +36,17 @@ class AddingData:
         UserError: The sequences are too short for two halves.
     """
 
-    vocabulary = None
-
     def __init__(self, data: DataConfig, seed: int = 0) -> None:
         if data.seq_len < 2:
             raise UserError(f"the adding problem needs data.seq_len of at least 2, got {data.seq_len}.")
         self._data, self._seed = data, seed
-        self.task = Task("many_to_one", "values", input_size=2, output_size=1)
+        self.task = Task("many_to_one", "values", "values", input_size=2, output_size=1)
         self.fingerprint = hashlib.sha256(f"adding problem 1, T = {data.seq_len}".encode()).hexdigest()
+
+    @classmethod
+    def load(cls, data: DataConfig, seed: int = 0) -> AddingData:
+        """Of the configured length."""
+        return cls(data, seed)
 
     def _draw(self, count: int, *key: int | str) -> Batch:
         random = generator("adding", *key)

@@ -1,0 +1,86 @@
+"""From a task, a cell and a config to the model: which kind, how wide, and whether the three go together."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.data.task import Task
+from rnnbench.errors import UserError
+from rnnbench.models.matching import solve_width
+from rnnbench.models.sequence import SequenceModel
+from rnnbench.models.translation import EncoderDecoder
+
+Model = SequenceModel | EncoderDecoder
+
+
+def build(task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> Model:
+    """The model that a task asks for: a decoder where it writes a sequence of its own, else a readout.
+
+    Args:
+        task: What the data asks for.
+        cell: Which cell.
+        config: Sizes, blocks, initialisation and backend; with ``parameters`` the width is solved for first.
+        span: The longest dependency to expect, in steps: what init chrono prepares for.
+
+    Raises:
+        UserError: a config that this task or this cell has no use for, or ``parameters`` that no width meets.
+    """
+    _check(task, config)
+    kind = EncoderDecoder if task.writes else SequenceModel
+    return kind(task, cell, resolved(task, cell, config), span)
+
+
+def matched_parameters(model: Model) -> int:
+    """Weights that a fair comparison holds equal: those of ``model.matched``."""
+    return sum(parameter.numel() for parameter in torch.nn.ModuleList(model.matched).parameters())
+
+
+def state_size(model: Model) -> int:
+    """Numbers of recurrent state a sample carries."""
+    return sum(cell.initial_state(1).numel() for cell in model.cells)
+
+
+def resolved(task: Task, cell: CellConfig, config: ModelConfig) -> ModelConfig:
+    """The config with the hidden_size that its ``parameters`` ask for, itself where they ask for nothing.
+
+    Solved on the meta device: nothing is allocated and no random number drawn, so that the model is the very one that
+    its hidden_size given outright would make.
+
+    Raises:
+        UserError: no width comes within 2 %, or the model cannot be built at any.
+    """
+    if config.parameters is None:
+        return config
+    plain = dataclasses.replace(config, parameters=None, init="default")
+
+    def count(width: int) -> int:
+        with torch.device("meta"):
+            return matched_parameters(build(task, cell, dataclasses.replace(plain, hidden_size=width)))
+
+    return dataclasses.replace(config, parameters=None, hidden_size=solve_width(count, config.parameters))
+
+
+def _check(task: Task, config: ModelConfig) -> None:
+    """Refuse what this task has no use for."""
+    if config.bidirectional and (task.causal or task.stateful):
+        raise UserError(
+            "model.bidirectional would read what this task asks to predict, the inputs still to come; it is for tasks "
+            "with one target a sequence, labels of frames, and encoders."
+        )
+    if config.pooling != "last" and (task.shape == "many_to_many" or task.writes):
+        what = "a decoder" if task.writes else "a target at every step"
+        raise UserError(
+            f"model.pooling {config.pooling} makes one vector of a window, and this task has {what}; leave it out."
+        )
+    if config.attention != ModelConfig.attention and not task.writes:
+        raise UserError(
+            f"model.attention {config.attention} is a decoder's, and this task has none; leave it out "
+            "(model.pooling attention makes one vector of a window)."
+        )
+    if config.tie and (task.writes or task.reads != "tokens" or task.input_size != task.output_size):
+        raise UserError(
+            "model.tie needs an embedding of the very symbols that are predicted, and this task has none; leave it out."
+        )

@@ -1,0 +1,112 @@
+"""[norm → cell → dropout (+ input)] × layers → norm: what stands between an input and a readout, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from rnnbench.backends.dispatch import run
+from rnnbench.cells.cell import Cell
+from rnnbench.cells.init import initialise
+from rnnbench.cells.registry import make_cell
+from rnnbench.config import CellConfig, ModelConfig
+
+State = list[Tensor]
+
+_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda size: nn.Identity(),
+    "layer": nn.LayerNorm,
+    "rms": nn.RMSNorm,
+}
+
+
+class Stack(nn.Module):
+    """Layers of one kind of cell.
+
+    Args:
+        cell: Which cell.
+        config: Sizes, blocks, initialisation and backend.
+        input_size: Width of what the first layer reads.
+        span: The longest dependency to expect, in steps: what init chrono prepares for.
+        bidirectional: A second cell a layer reads backwards.
+    """
+
+    def __init__(
+        self, cell: CellConfig, config: ModelConfig, input_size: int, span: int, bidirectional: bool = False
+    ) -> None:
+        super().__init__()
+        self.backend, self.residual = config.backend, config.residual
+        self.directions = 2 if bidirectional else 1
+        self.width = self.directions * config.hidden_size
+        project = config.residual and input_size != self.width
+        self.project = nn.Linear(input_size, self.width) if project else nn.Identity()
+        widths = [self.width if project else input_size] + [self.width] * (config.num_layers - 1)
+        self.layers = nn.ModuleList(
+            make_cell(cell, size, config.hidden_size) for size in widths for _ in range(self.directions)
+        )
+        for layer in self.cells:
+            initialise(layer, config.init, span)
+        self.norms = nn.ModuleList(_NORMS[config.norm](size) for size in (*widths, self.width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        taps: Sequence[Tensor | None] | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run over a window.
+
+        States and taps are one a cell, in the order of `cells`. A cell that reads backwards has them in its own time:
+        it starts from its state at the window's end, and tap t is added after its t-th step, at instant T − 1 − t.
+
+        Args:
+            x: (B, T, I).
+            state: A (B, *S) tensor a cell to continue from; initial states where not given.
+            taps: A (B, T, *S) tensor or None a cell, added to its states (the loop runs then, whatever the backend).
+            lengths: (B,) steps that are data; what pads follows them, and a cell that reads backwards starts before it.
+
+        Returns:
+            (B, T, W), what pads included, and each cell's last state (with lengths: after the padding).
+        """
+        backend = self.backend if taps is None else "loop"
+        y, cells = self.project(x), self.cells
+        last: State = []
+        *before, after = self.norms
+        for norm in before:
+            u, outputs = norm(y), []
+            for backwards in range(self.directions):
+                index = len(last)
+                start, tap = state[index] if state is not None else None, taps[index] if taps is not None else None
+                out, final = run(cells[index], reverse(u, lengths) if backwards else u, start, backend, tap)
+                outputs.append(reverse(out, lengths) if backwards else out)
+                last.append(final)
+            out = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
+            if len(last) < len(cells):
+                out = self.dropout(out)
+            y = y + out if self.residual else out
+        return after(y), last
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells: layer by layer, in a bidirectional stack the one that reads forwards before its partner."""
+        return cast(list[Cell], list(self.layers))
+
+
+def reverse(x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """(B, T, W) backwards in time; with lengths each sequence by itself, its padding left at the end."""
+    if lengths is None:
+        return x.flip(1)
+    time = torch.arange(x.shape[1], device=x.device)
+    mirrored = lengths[:, None] - 1 - time
+    at = torch.where(mirrored >= 0, mirrored, time)
+    return x.gather(1, at[:, :, None].expand_as(x))
+
+
+def padding(lengths: Tensor, time: int) -> Tensor:
+    """(B, time) bool, True where a sequence of that length has nothing any more."""
+    return torch.arange(time, device=lengths.device) >= lengths[:, None]

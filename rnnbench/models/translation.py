@@ -1,0 +1,130 @@
+"""encoder → decoder: a sequence of its own length out of a sequence, or out of one vector.
+
+What the encoder read passes to the decoder in one vector, which the decoder reads in the place of a start symbol
+(Vinyals et al. 2015 do so with a picture), and through attention over all of the encoder's outputs. It is therefore the
+same for any cell, whatever its state looks like, and on any backend: attention stands above the decoder's recurrence
+(Luong, Pham & Manning 2015, section 3.1), so that under teacher forcing the decoder runs over all of the targets at
+once. A picture to its name is the case of a source of one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rnnbench.cells.cell import Cell
+from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.data.task import Batch, Task
+from rnnbench.models.attention import ATTENTIONS
+from rnnbench.models.pooling import Last
+from rnnbench.models.sequence import input_layer
+from rnnbench.models.stack import Stack, State, padding
+
+
+class EncoderDecoder(nn.Module):
+    """Two stacks of one kind of cell, and attention between them.
+
+    Args:
+        task: What the data asks for: seq2seq or one_to_many; symbol 0 of the targets ends them.
+        cell: Which cell.
+        config: Sizes, blocks, attention, initialisation and backend; each stack has ``num_layers``.
+        span: The longest dependency to expect, in steps: what init chrono prepares for.
+
+    Raises:
+        UserError: a cell that cannot be built.
+    """
+
+    def __init__(self, task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> None:
+        super().__init__()
+        self.hidden_size = hidden = config.hidden_size
+        embedded = config.embedding_size or hidden
+        self.input = input_layer(task, embedded)
+        self.encoder = Stack(cell, config, embedded, span, config.bidirectional)
+        self.last = Last(self.encoder.directions)
+        self.bridge = nn.Linear(self.encoder.width, embedded)
+        self.symbols = nn.Embedding(task.output_size, embedded)
+        self.decoder = Stack(cell, config, embedded, span)
+        self.attention: nn.Module | None = None
+        if config.attention != "none":
+            self.attention = ATTENTIONS[config.attention](hidden, self.encoder.width, hidden)
+            self.combine = nn.Linear(hidden + self.encoder.width, hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.readout = nn.Linear(hidden, task.output_size)
+
+    def encode(
+        self, x: Tensor, lengths: Tensor | None = None, taps: Sequence[Tensor | None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """x (B, S) or (B, S, C) → the outputs (B, S, W), and the one vector (B, 1, E) that the decoder begins with."""
+        memory, _ = self.encoder(self.input(x), None, taps, lengths)
+        return memory, self.bridge(self.last(memory, lengths))[:, None]
+
+    def decode(
+        self, y: Tensor, memory: Tensor, hidden: Tensor | None, state: State | None = None
+    ) -> tuple[Tensor, Tensor | None, State]:
+        """Some steps of the decoder.
+
+        Args:
+            y: (B, U, E) what it reads: the vector to begin with, or symbols it has written.
+            memory: (B, S, W) the encoder's outputs.
+            hidden: (B, S) bool, True where they are padding.
+            state: To go on from.
+
+        Returns:
+            Logits (B, U, V), weights of attention (B, U, S) where there are any, and the last states.
+        """
+        out, last = self.decoder(y, state)
+        weights = None
+        if self.attention is not None:
+            context, weights = self.attention(out, memory, hidden)
+            out = torch.tanh(self.combine(torch.cat((context, out), dim=-1)))  # Luong et al. 2015, eq. 5
+        return self.readout(self.dropout(out)), weights, last
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        lengths: Tensor | None = None,
+        taps: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Teacher forcing: each target from the source and the targets before it.
+
+        Args:
+            x: (B, S) indices or (B, S, C) values.
+            y: (B, U) targets.
+            lengths: (B,) steps of x that are data.
+            taps: A (B, S, *S') tensor or None for each cell of the encoder, added to its states.
+
+        Returns:
+            Logits (B, U, V) and weights of attention (B, U, S), None without attention.
+        """
+        memory, begin = self.encode(x, lengths, taps)
+        hidden = padding(lengths, memory.shape[1]) if lengths is not None else None
+        logits, weights, _ = self.decode(torch.cat((begin, self.symbols(y[:, :-1])), dim=1), memory, hidden)
+        return logits, weights
+
+    def predict(
+        self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
+    ) -> tuple[Tensor, State]:
+        """`forward` over a batch: what is to be compared with its targets, and no state to carry on."""
+        logits, _ = self(batch.x, batch.y, batch.lengths, taps)
+        return logits, []
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The encoder's cells, then the decoder's."""
+        return self.encoder.cells + self.decoder.cells
+
+    @property
+    def probed(self) -> Stack:
+        """The stack whose states gradient flow is measured on: how far back in the source the decoder's start sees."""
+        return self.encoder
+
+    @property
+    def matched(self) -> list[nn.Module]:
+        """What a fair comparison holds equal: all but the embeddings of source and target."""
+        parts: list[nn.Module] = [self.encoder.layers, self.encoder.norms, self.decoder.layers, self.decoder.norms]
+        if self.attention is not None:
+            parts += [self.attention, self.combine]
+        return [*parts, self.bridge, self.readout]
