@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,34 @@ from rnnbench.errors import UserError
 
 
 def folder() -> Path:
-    """``$RNNBENCH_DATA``, else ``$XDG_CACHE_HOME/rnnbench``, else ``~/.cache/rnnbench``; it may not exist yet."""
-    if own := os.environ.get("RNNBENCH_DATA"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rnnbench"
+    """Where to write: ``$RNNBENCH_DATA`` where it can be written, else the user's own cache; it may not exist yet.
+
+    The user's own is ``$XDG_CACHE_HOME/rnnbench``, or ``~/.cache/rnnbench``.
+
+    Raises:
+        RuntimeError: RNNBENCH_DATA is not set, and there is no home folder.
+    """
+    if not (places := folders()):
+        raise RuntimeError("there is no home folder; let RNNBENCH_DATA name a folder")
+    return places[-1]
+
+
+def folders() -> list[Path]:
+    """Where to look, in this order: ``$RNNBENCH_DATA``, and the user's own cache where that is read-only or unset."""
+    named = os.environ.get("RNNBENCH_DATA")
+    places = [Path(named).expanduser()] if named else []
+    if not (places and writable(places[0])):
+        with contextlib.suppress(RuntimeError):  # there is no home folder
+            base = os.environ.get("XDG_CACHE_HOME")
+            places.append((Path(base) if base else Path.home() / ".cache") / "rnnbench")
+    return places
+
+
+def writable(place: Path) -> bool:
+    """Whether a folder can be written, or made; one that nobody may write is left alone by root too."""
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK) and bool(place.stat().st_mode & 0o222)
 
 
 def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
@@ -36,9 +59,9 @@ def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
     Raises:
         UserError: What `make` returned has another checksum.
     """
-    data = _read(name)
-    if data is not None and hashlib.sha256(data).hexdigest() == sha256:
-        return data
+    for data in _kept(name):
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
     data = make()
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise UserError(f"{name} has sha256 {found}, expected {sha256}; reinstall the package it comes from.")
@@ -48,8 +71,7 @@ def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
 
 def cached_json(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A small JSON object: from the cache, else computed and kept there. Its name must identify its inputs."""
-    data = _read(name)
-    if data is not None:
+    for data in _kept(name):
         with contextlib.suppress(ValueError):
             value = json.loads(data)
             if isinstance(value, dict):
@@ -59,11 +81,10 @@ def cached_json(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]
     return value
 
 
-def _read(name: str) -> bytes | None:
-    try:
-        return (folder() / name).read_bytes()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
-        return None
+def _kept(name: str) -> Iterator[bytes]:
+    for place in folders():
+        with contextlib.suppress(OSError):
+            yield (place / name).read_bytes()
 
 
 def _write(name: str, data: bytes) -> None:

@@ -17,7 +17,7 @@ VERBS = {
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
     "check-cell": "hold a cell, yours say, against the laws that bind all",
-    "data": "the data sets: list, info",
+    "data": "the data sets: list, info, fetch",
     "doctor": "what this machine has, and what it lacks",
 }
 

@@ -64,6 +64,7 @@ def test_json_is_computed_once_and_again_where_damaged(place: Path, damage: byte
 def test_without_a_folder_it_just_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "file" / "below"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     make = Counted(GOOD)
     assert cache.cached_bytes("a", SUM, make) == cache.cached_bytes("a", SUM, make) == GOOD
     assert make.calls == 2
@@ -91,3 +92,36 @@ def test_where_the_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert cache.folder() == tmp_path / "xdg" / "rnnbench"
     monkeypatch.setenv("RNNBENCH_DATA", "~/mine")
     assert cache.folder() == tmp_path / "mine"
+
+
+def test_a_read_only_folder_is_read_and_the_users_own_written(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "xdg" / "rnnbench"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    cache.cached_json("shared", Counted({"x": 1}))
+    (place / "damaged").write_bytes(b"damaged")
+    assert (cache.folder(), cache.folders()) == (place, [place])
+    place.chmod(0o555)
+    assert (cache.folder(), cache.folders()) == (own, [place, own])
+    never, once = Counted({"y": 2}), Counted(GOOD)
+    assert cache.cached_json("shared", never) == {"x": 1}
+    assert cache.cached_bytes("damaged", SUM, once) == cache.cached_bytes("damaged", SUM, once) == GOOD
+    assert (never.calls, once.calls) == (0, 1)
+    assert sorted(os.listdir(place)) == ["damaged", "shared"]
+    assert os.listdir(own) == ["damaged"]
+    place.chmod(0o755)
+
+
+def test_without_a_home_folder_it_just_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("RNNBENCH_DATA", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    make = Counted(GOOD)
+    assert cache.cached_bytes("a", SUM, make) == cache.cached_bytes("a", SUM, make) == GOOD
+    assert make.calls == 2
+    with pytest.raises(RuntimeError, match="let RNNBENCH_DATA name a folder"):
+        cache.folder()

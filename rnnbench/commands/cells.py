@@ -35,7 +35,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     from rich.console import Console
 
-    show(rows, Console())
+    console = Console()
+    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
+        show(rows, console)
+    print(shown.get(), end="")
     return 0
 
 

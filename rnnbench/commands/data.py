@@ -1,39 +1,103 @@
-"""``rnnbench data list|info``: the data sets."""
+"""``rnnbench data list|info|fetch``: the data sets."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from rnnbench.commands.arguments import Parser
+from rnnbench.commands.arguments import Parser, read_yaml
+from rnnbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main(argv: Sequence[str]) -> int:
-    """List the data sets, or look into one."""
+    """List the data sets, look into one, or download; status 2 where a download failed."""
     parser = Parser(prog="rnnbench data", description="The data sets.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info", parser_class=Parser)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info|fetch", parser_class=Parser)
     lister = verbs.add_parser("list", help="all of them", prog="rnnbench data list")
     looker = verbs.add_parser("info", help="one of them: sizes, a sample, reference lines", prog="rnnbench data info")
     looker.add_argument("name", nargs="?", help="a data set's name")
-    looker.add_argument("--path", help="your own text file, or a CSV of numbers")
-    looker.add_argument("--column", help="the column of a CSV")
+    _add_data_options(looker)
     for one in (lister, looker):
         one.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args(argv)
-    if arguments.verb == "list":
-        return _list(arguments.json)
-    from rnnbench.config import DataConfig
-    from rnnbench.data.describe import info
+    fetcher = verbs.add_parser("fetch", help="download one of them, or all", prog="rnnbench data fetch")
+    fetcher.add_argument("name", help="a data set's name, a file's, or all")
+    arguments = vars(parser.parse_args(argv))
+    verb = arguments.pop("verb")
+    if verb == "list":
+        return _list(arguments["json"])
+    if verb == "fetch":
+        return _fetch(arguments["name"])
+    return _info(arguments.pop("json"), arguments)
 
-    facts = info(DataConfig(name=arguments.name, path=arguments.path, column=arguments.column))
-    if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
-    else:
-        width = max(map(len, facts))
-        for key, value in facts.items():
-            shown = f"{value:.5g}" if isinstance(value, float) else str(value)
-            print(f"{key:<{width}}  {shown}")
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    """What decides a data set, as `rnnbench train` calls it, and without the ``data.`` too."""
+    from docstring_parser import parse
+
+    from rnnbench.config import DataConfig, check_value
+
+    hints = get_type_hints(DataConfig)
+    for told in parse(DataConfig.__doc__ or "").params:
+        name = told.arg_name
+        if name == "name":
+            continue
+
+        def read(text: str, hint: Any = hints[name], name: str = f"data.{name}") -> Any:
+            with suppress(UserError):
+                return check_value(text, hint, name)
+            return check_value(read_yaml(text), hint, name)
+
+        said = (told.description or "").replace("\n", " ")
+        option: dict[str, Any] = {"dest": name, "type": read, "default": argparse.SUPPRESS, "help": said}
+        if hints[name] is bool:
+            option |= {"nargs": "?", "const": True, "metavar": "true|false"}
+        parser.add_argument(f"--{name}", f"--data.{name}", **option)
+
+
+def _info(as_json: bool, values: dict[str, Any]) -> int:
+    from rnnbench.commands.layout import lines
+    from rnnbench.config import DataConfig
+    from rnnbench.data.describe import about, info
+
+    data = DataConfig(**values)
+    if as_json:
+        print(json.dumps(info(data), ensure_ascii=False))
+        return 0
+    told, source = about(data)
+    print("\n".join(lines(told)), flush=True)  # the references may take their time
+    print("\n".join(lines({"references": source.references()})))
     return 0
+
+
+def _fetch(name: str) -> int:
+    from rnnbench.data.catalog import DATASETS
+    from rnnbench.data.download import fetch
+    from rnnbench.data.download.files import FILES
+
+    if name in DATASETS:
+        item = DATASETS[name]
+        if not item.files:
+            raise UserError(f'data set "{name}" has nothing to download: {item.origin}.')
+        files = item.files
+    elif name in ("all", *FILES):
+        files = tuple(FILES) if name == "all" else (name,)
+    else:
+        raise unknown("data set or file", name, ("all", *(n for n in DATASETS if DATASETS[n].files), *FILES))
+    status = 0
+    for file in files:
+        try:
+            print(fetch(file), flush=True)
+        except UserError as error:  # the others may still come
+            print(f"rnnbench: error: {error}", file=sys.stderr)
+            status = 2
+    return status
 
 
 def _list(as_json: bool) -> int:
@@ -41,10 +105,34 @@ def _list(as_json: bool) -> int:
 
     rows = listing()
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps(rows, ensure_ascii=False))
         return 0
-    for row in rows:
-        here = "here" if row["here"] else "not installed"
-        print(f"{row['name']:<16}{row['kind']:<11}{row['shape']:<14}{here}")
-        print(f"{'':<16}{row['summary']}\n{'':<16}{row['origin']}; {row['licence']}")
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
+        show(rows, console)
+    print(shown.get(), end="")
     return 0
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """What is to be had, and whether it is here; below, what each is, where it comes from and its licence."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from rnnbench.data.download.files import megabytes
+
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("data set", "kind", "shape", "download", "here"):
+        table.add_column(name, no_wrap=name != "here")
+    notes = Table(box=None, header_style="bold", pad_edge=False)
+    for name, ratio in (("data set", None), ("what it is", 3), ("from", 2), ("licence", 2)):
+        notes.add_column(name, no_wrap=ratio is None, ratio=ratio)
+    for row in rows:
+        size = megabytes(row["download_bytes"]) if row["download_bytes"] else ""
+        table.add_row(*map(Text, (row["name"], row["kind"], row["shape"], size, row["to_do"] or "here")))
+        notes.add_row(*map(Text, (row["name"], row["summary"], row["origin"], row["licence"])))
+    console.print(table)
+    console.print()
+    console.print(notes)

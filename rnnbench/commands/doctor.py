@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 from rnnbench.commands.arguments import Parser
-
-_NEEDED = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse", "rich", "pandas", "matplotlib", "scipy")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,14 +34,14 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     """Facts by name, and what is wrong, a sentence each."""
     from rnnbench import machine
     from rnnbench.backends.recurrence import native
-    from rnnbench.cache import folder as cache_folder
+    from rnnbench.cache import folders, writable
     from rnnbench.data.describe import listing
     from rnnbench.sweep.launcher import default_jobs
     from rnnbench.tracking import mode_from_environment
 
     facts: dict[str, Any] = {"python": sys.version.split()[0]}
     problems = []
-    for name in _NEEDED:
+    for name in _needed():
         try:
             facts[name] = version(name)
         except PackageNotFoundError:
@@ -54,16 +52,18 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     facts["cores"] = default_jobs()
     slow = native.library() is None
     facts["scan"] = "in torch's own operations, slower: there is no C compiler" if slow else "in C"
-    facts["runs folder"] = f"{root}, {'writable' if _writable(root) else 'not writable'}"
-    if not _writable(root):
+    facts["runs folder"] = f"{root}, {'writable' if writable(root) else 'not writable'}"
+    if not writable(root):
         problems.append(f"the runs folder {root} cannot be written; choose another with --out.")
-    facts["cache"] = str(cache_folder())
+    facts["data folders"] = ", ".join(map(str, folders())) or "none: there is no home folder"
+    if not any(map(writable, folders())):
+        problems.append("there is no data folder that can be written; let RNNBENCH_DATA name one.")
     facts["data sets"] = ", ".join(row["name"] for row in listing() if row["here"])
     facts["W&B"] = mode_from_environment(None)
     return facts, problems
 
 
-def _writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK)
+def _needed() -> list[str]:
+    """The packages that ours says it needs."""
+    own = (line for line in requires("rnnbench") or () if "extra ==" not in line)
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in own]

