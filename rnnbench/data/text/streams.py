@@ -1,15 +1,14 @@
-"""Next-character prediction: one long text, cut 90/5/5 in order, read as contiguous streams.
+"""Next-symbol prediction, characters or bytes: one long text, cut 90/5/5 in order, read as contiguous streams.
 
 Training is truncated backpropagation through time: an epoch lays the text out as `batch_size` streams, one after the
 other from a random phase, and step i reads chunk i of each, so the state is carried from step to step and a target is
-never far from what explains it only because a window began there.
+never far from what explains it only because a window began there. The text is held once more as indices of one or two
+bytes each; batches are int64.
 """
 
 from __future__ import annotations
 
 import hashlib
-import lzma
-import math
 from typing import Any
 
 import torch
@@ -19,8 +18,9 @@ from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
-from rnnbench.data.text.readers import read_kjv, read_text
-from rnnbench.data.text.vocabulary import Vocabulary
+from rnnbench.data.text.readers import read
+from rnnbench.data.text.references import LONGEST, lines
+from rnnbench.data.text.vocabulary import BYTES, Vocabulary, chunks
 from rnnbench.errors import UserError
 
 #: Stateful evaluation: parallel streams at most, unscored characters before each but the first, steps in a batch.
@@ -33,38 +33,42 @@ class TextData(Source):
     """A text as training batches and evaluations.
 
     Args:
-        text: All of it; the first 90 % train, the next 5 % validate, the rest tests.
-        data: Window length and batch size.
+        text: All of it; the first 90 % train, the next 5 % validate, the rest tests. Bytes are their own symbols.
+        data: Window length, batch size, and whether characters are to be read as the bytes of their UTF-8.
         seed: Decides the phase of each epoch.
 
     Raises:
         UserError: The text is too short for one training batch, or its parts for one window.
     """
 
-    def __init__(self, text: str, data: DataConfig, seed: int = 0) -> None:
+    def __init__(self, text: str | bytes, data: DataConfig, seed: int = 0) -> None:
+        if isinstance(text, str) and data.symbols == "bytes":
+            text = text.encode()
+        self._unit = "bytes" if isinstance(text, bytes) else "characters"
         self._text, self._data, self._seed = text, data, seed
         size, seq_len, batch_size = len(text), data.seq_len, data.batch_size
         train, val = size * 9 // 10, size // 20
         needed = max(-(-10 * (batch_size + 1) * seq_len // 9), 20 * (max(seq_len, 2) + 1))
         if size < needed:
             raise UserError(
-                f"{data.label!r} has {size} characters, and data.batch_size {batch_size} × data.seq_len {seq_len} "
+                f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
                 f"needs at least {needed} (90 % train, 5 % validate, 5 % test); take a longer text or lower them."
             )
         self._bounds = {"train": (0, train), "val": (train, train + val), "test": (train + val, size)}
-        self.vocabulary: Vocabulary = Vocabulary.of(text[:train])
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        self.vocabulary: Vocabulary = Vocabulary(BYTES) if isinstance(text, bytes) else Vocabulary.of(text[:train])
+        self.fingerprint = _sha256(text)
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
-        self._ids = self.vocabulary.encode(text)
+        self._ids = self.vocabulary.compact(text)
         # By the largest phase, so that every epoch has as many steps.
         self.steps_per_epoch = ((train - seq_len) // batch_size) // seq_len
         self._epoch: tuple[int, Tensor, Tensor] | None = None
+        self._ngram: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> TextData:
-        """The King James Bible, or the file at ``data.path``."""
-        return cls(read_kjv() if data.path is None else read_text(data.path), data, seed)
+        """The text that the configuration names."""
+        return cls(read(data), data, seed)
 
     def train_batch(self, step: int) -> Batch:
         """x, y (B, T) int64, a pure function of (seed, step); reset at an epoch's first step alone."""
@@ -73,7 +77,7 @@ class TextData(Source):
             self._epoch = (epoch, *self._streams(epoch))
         _, x, y = self._epoch
         span = slice(chunk * self._data.seq_len, (chunk + 1) * self._data.seq_len)
-        return Batch(x[:, span], y[:, span], reset=chunk == 0)
+        return Batch(x[:, span].long(), y[:, span].long(), reset=chunk == 0)
 
     def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of an epoch, two (B, L) views of the text one character apart."""
@@ -106,40 +110,49 @@ class TextData(Source):
         seq_len = min(seq_len, len(ids) - 1)
         windows = ids.unfold(0, seq_len + 1, 1)
         windows = windows[evenly(batch_size, len(windows))]
-        return Batch(windows[:, :-1], windows[:, 1:])
+        return Batch(windows[:, :-1].long(), windows[:, 1:].long())
 
     def references(self) -> dict[str, float]:
-        """Bits per character of what needs no network; cached, as xz takes seconds.
+        """Bits per symbol, as `rnnbench.data.text.references.lines` says; cached, as they take a minute."""
+        name = f"text-lines-{self._unit}-{self.fingerprint}.json"
+        found = cached_json(name, lambda: lines(self._parts(), self._said(), len(self.vocabulary)))
+        self._ngram = found["ngram"]
+        return dict(found["references"])
 
-        uniform_bpc: every symbol as likely. unigram_bpc, unigram_bpc_val: the training part's frequencies plus one, on
-        test and on val. xz_bpc: (C(train + test) − C(train)) · 8 / |test|, xz at its best (which adapts on the test).
-        """
-        return cached_json(f"text-references-{self.fingerprint}.json", self._references)
+    def _parts(self) -> dict[str, Tensor]:
+        return {name: self._ids[slice(*bounds)] for name, bounds in self._bounds.items()}
 
-    def _references(self) -> dict[str, float]:
-        parts = {name: self._ids[slice(*bounds)] for name, bounds in self._bounds.items()}
-        counts = torch.bincount(parts["train"], minlength=len(self.vocabulary)).double() + 1
-        bits = -torch.log2(counts / counts.sum())
-        train, test = (self._text[slice(*self._bounds[name])].encode() for name in ("train", "test"))
-        return {
-            "uniform_bpc": math.log2(len(self.vocabulary)),
-            "unigram_bpc": float(bits[parts["test"][1:]].mean()),
-            "unigram_bpc_val": float(bits[parts["val"][1:]].mean()),
-            "xz_bpc": (_xz(train + test) - _xz(train)) * 8 / len(parts["test"]),
-        }
+    def _said(self) -> dict[str, bytes]:
+        """Train (the end of a very long one) and test as bytes."""
+        start, stop = self._bounds["train"]
+        spans = {"train": slice(max(start, stop - LONGEST), stop), "test": slice(*self._bounds["test"])}
+        pieces = {name: self._text[span] for name, span in spans.items()}
+        return {name: piece if isinstance(piece, bytes) else piece.encode() for name, piece in pieces.items()}
 
     def facts(self) -> dict[str, Any]:
-        """Sizes, the vocabulary, and the text's beginning."""
-        parts = {name: self._ids[slice(*bounds)] for name, bounds in self._bounds.items()}
-        return {
-            "characters": len(self._text),
+        """Sizes, the vocabulary, the text's beginning, and of the n-gram how it was chosen, once `references` has."""
+        parts, beginning = self._parts(), self._text[:200]
+        facts = {
+            self._unit: len(self._text),
             "split": {name: len(ids) for name, ids in parts.items()},
             "vocabulary": len(self.vocabulary),
-            "symbols": "".join(self.vocabulary.symbols[1:]),
-            "unknown": {name: int((ids == 0).sum()) for name, ids in parts.items()},
             "steps_per_epoch": self.steps_per_epoch,
-            "sample": self._text[:200],
         }
+        if self._ngram is not None:
+            facts["ngram"] = self._ngram
+        if isinstance(beginning, bytes):
+            return facts | {"sample": beginning.decode("utf-8", "replace")}
+        known = "".join(self.vocabulary.symbols[1:])
+        unknown = {name: int((ids == 0).sum()) for name, ids in parts.items()}
+        return facts | {"symbols": known, "unknown": unknown, "sample": beginning}
+
+
+def _sha256(text: str | bytes) -> str:
+    """Of the bytes, or of the UTF-8."""
+    digest = hashlib.sha256()
+    for chunk in [text] if isinstance(text, bytes) else map(str.encode, chunks(text)):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _stateful(ids: Tensor) -> Batches:
@@ -160,7 +173,9 @@ def _stateful(ids: Tensor) -> Batches:
     def chunk(index: int) -> Batch:
         span = slice(index * CHUNK, (index + 1) * CHUNK)
         mask = scored[:, span]
-        return Batch(ids[at[:, span]], ids[at[:, span] + 1], reset=index == 0, mask=None if mask.all() else mask)
+        return Batch(
+            ids[at[:, span]].long(), ids[at[:, span] + 1].long(), reset=index == 0, mask=None if mask.all() else mask
+        )
 
     return Batches(chunk, -(-at.shape[1] // CHUNK))
 
@@ -175,10 +190,6 @@ def _stateless(ids: Tensor, seq_len: int) -> Batches:
         at = first + torch.arange(seq_len)
         mask = at < targets
         at = at.clamp(max=targets - 1)
-        return Batch(ids[at], ids[at + 1], mask=None if mask.all() else mask)
+        return Batch(ids[at].long(), ids[at + 1].long(), mask=None if mask.all() else mask)
 
     return Batches(batch, -(-windows // rows))
-
-
-def _xz(data: bytes) -> int:
-    return len(lzma.compress(data, format=lzma.FORMAT_XZ, preset=9 | lzma.PRESET_EXTREME))

@@ -1,10 +1,12 @@
-"""Which character is which index."""
+"""Which symbol is which index, for texts of characters and texts of bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import codecs
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,47 +15,86 @@ from rnnbench.errors import UserError
 #: Index 0: stands for every character that the vocabulary does not know.
 UNKNOWN = "\ufffd"
 
+#: The symbols of a text of bytes: byte b is index b, and chr(b) where a character has to stand for it. None is unknown.
+BYTES = tuple(map(chr, range(256)))
+
+#: Characters handled at once, so that a text of 10⁸ needs no copy in which each takes four bytes or eight.
+CHUNK = 1 << 20
+
 
 class Vocabulary:
-    """Characters by index and back; index 0 is UNKNOWN.
+    """Symbols by index and back: characters, index 0 being UNKNOWN, or the 256 bytes.
 
     Args:
         symbols: All of them, by index, as `symbols` gave them.
 
     Raises:
-        UserError: They are not distinct single characters with UNKNOWN first.
+        UserError: They are neither BYTES nor distinct single characters with UNKNOWN first.
     """
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = list(symbols)
-        if self.symbols[:1] != [UNKNOWN] or len(set(self.symbols)) < len(self.symbols):
+        self.of_bytes = tuple(self.symbols) == BYTES
+        if not self.of_bytes and (self.symbols[:1] != [UNKNOWN] or len(set(self.symbols)) < len(self.symbols)):
             raise UserError(f"a vocabulary must be distinct characters after {UNKNOWN!r}, got {self.symbols[:8]!r} ….")
         if wrong := [symbol for symbol in self.symbols if len(symbol) != 1]:
             raise UserError(f"a vocabulary must be single characters, got {wrong[0]!r}.")
         points = np.array([ord(symbol) for symbol in self.symbols])
+        dtype = next(kind for kind in (np.uint8, np.int16, np.int32) if len(points) <= np.iinfo(kind).max + 1)
         # By code point; the last place catches everything beyond the highest known one.
-        self._table = np.zeros(points.max() + 2, dtype=np.int64)
+        self._table = np.zeros(points.max() + 2, dtype=dtype)
         self._table[points[1:]] = np.arange(1, len(points))
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:
         """UNKNOWN, then the text's distinct characters in the order of their code points."""
-        points = np.flatnonzero(np.bincount(_code_points(text)))
-        return cls([UNKNOWN, *(chr(point) for point in points if chr(point) != UNKNOWN)])
+        seen = np.zeros(0x110000, dtype=bool)
+        for chunk in chunks(text):
+            seen[_code_points(chunk)] = True
+        return cls([UNKNOWN, *(chr(point) for point in np.flatnonzero(seen) if chr(point) != UNKNOWN)])
 
     def __len__(self) -> int:
         return len(self.symbols)
 
     def encode(self, text: str) -> Tensor:
-        """(N,) int64 indices of the text's characters; 0 for unknown ones."""
-        return torch.from_numpy(self._table[np.minimum(_code_points(text), len(self._table) - 1)])
+        """(N,) int64 indices of the text's symbols; 0 for unknown characters."""
+        return self.compact(text).long()
+
+    def compact(self, text: str | bytes) -> Tensor:
+        """What `encode` gives, in the smallest of uint8, int16 and int32; bytes only where these are the symbols."""
+        if self.of_bytes:
+            data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+            return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
+        assert isinstance(text, str), "only a vocabulary of bytes reads bytes"
+        out = np.empty(len(text), dtype=self._table.dtype)
+        for start, chunk in zip(range(0, len(text), CHUNK), chunks(text), strict=True):
+            out[start : start + CHUNK] = self._table[np.minimum(_code_points(chunk), len(self._table) - 1)]
+        return torch.from_numpy(out)
 
     def decode(self, indices: Iterable[int] | Tensor) -> str:
-        """The characters of these indices."""
+        """The text of these indices; bytes that are no UTF-8 come out as UNKNOWN."""
         values = indices.tolist() if isinstance(indices, Tensor) else indices
+        if self.of_bytes:
+            return bytes(values).decode("utf-8", "replace")
         return "".join(self.symbols[index] for index in values)
 
+    def decoder(self) -> Callable[[int], str]:
+        """Takes index after index, gives the text that each completes: nothing before a character's last byte."""
+        if not self.of_bytes:
+            return self.symbols.__getitem__
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        return lambda index: decode(bytes([index]))
 
-def _code_points(text: str) -> np.ndarray:
+    def unknown(self, text: str) -> list[str]:
+        """The distinct characters of a text that it does not know, sorted."""
+        return [] if self.of_bytes else sorted(set(text) - set(self.symbols))
+
+
+def chunks(text: str) -> Iterator[str]:
+    """The text in pieces of CHUNK characters."""
+    return (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
     # surrogatepass: a command line that is not UTF-8 gives lone surrogates, which are just unknown characters
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
