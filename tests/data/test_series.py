@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rnnbench.config import DataConfig
 from rnnbench.data.series.naive import naive_forecasts
-from rnnbench.data.series.readers import Record
-from rnnbench.data.series.windows import LONGEST_FILLED, SeriesData, fill, segments
+from rnnbench.data.series.record import LONGEST_FILLED, Record, fill, segments
+from rnnbench.data.series.windows import SeriesData
 from rnnbench.data.source import Batches, Part
 from rnnbench.errors import UserError
 
@@ -25,7 +25,11 @@ def record(size: int = 1000, holes: bool = True) -> Record:
     values = np.arange(size, dtype=float)
     for hole in HOLES if holes else ():
         values[hole.start : hole.stop] = np.nan
-    return Record(values, "value", "fingerprint")
+    return one_column(values)
+
+
+def one_column(values: np.ndarray) -> Record:
+    return Record(values[:, None], ("value",), "fingerprint")
 
 
 def config(seq_len: int = 8, batch_size: int = 16, horizon: int = 3) -> DataConfig:
@@ -35,27 +39,27 @@ def config(seq_len: int = 8, batch_size: int = 16, horizon: int = 3) -> DataConf
 def times(data: SeriesData, batches: Batches) -> np.ndarray:
     """(M, T + horizon) places in time that the windows cover."""
     rows = [torch.cat([batch.x[..., 0], batch.y], 1) for batch in batches]
-    return (torch.cat(rows).double() * data._std + data._mean).numpy().round(2)
+    return (torch.cat(rows).double().numpy() * data._std + data._mean).round(2)
 
 
 def test_fill_bridges_short_holes_and_only_those() -> None:
-    values = fill(record().values)
-    expected = record(holes=False).values
+    values = fill(record().values[:, 0])
+    expected = record(holes=False).values[:, 0]
     for hole in HOLES:
         if len(hole) > LONGEST_FILLED:
             expected[hole.start : hole.stop] = np.nan
     np.testing.assert_allclose(values, expected)
-    assert segments(values) == 4
+    assert segments(~np.isnan(values)) == 4
     np.testing.assert_array_equal(fill(np.array([np.nan, 1, np.nan, 3, np.nan])), [np.nan, 1, 2, 3, np.nan])
     assert np.isnan(fill(np.full(3, np.nan))).all()
-    assert segments(np.array([])) == 0
+    assert segments(np.array([], dtype=bool)) == 0
 
 
 @pytest.mark.parametrize(("part", "start", "stop"), [("train", 0, 700), ("val", 700, 800), ("test", 800, 1000)])
 def test_every_window_inside_one_stretch_of_one_part_is_evaluated_once(part: Part, start: int, stop: int) -> None:
     data = SeriesData(record(), config())
     got = times(data, data.evaluation(part))
-    known = fill(record().values)
+    known = fill(record().values[:, 0])
     want = [known[at : at + 11] for at in range(start, stop - 10) if not np.isnan(known[at : at + 11]).any()]
     if part == "train":
         want = want[-len(times(data, data.evaluation("test"))) :]
@@ -118,16 +122,16 @@ def test_fewer_windows_than_a_batch_go_round() -> None:
 
 def test_the_training_part_alone_decides_training() -> None:
     changed = record()
-    changed.values[700:] = np.linspace(5e6, -5e6, 300)
+    changed.values[700:, 0] = np.linspace(5e6, -5e6, 300)
     one, two = SeriesData(record(), config()), SeriesData(changed, config())
     assert one.task == two.task
     assert all(torch.equal(one.train_batch(step).y, two.train_batch(step).y) for step in range(100))
 
 
 def test_a_hole_on_the_border_is_not_filled_from_the_other_side() -> None:
-    values = record(holes=False).values
+    values = record(holes=False).values[:, 0]
     values[699:701] = np.nan
-    data = SeriesData(Record(values, "value", ""), config())
+    data = SeriesData(one_column(values), config())
     assert np.isnan(data._values[699:701]).all()
 
 
@@ -135,12 +139,12 @@ def test_scaler_and_naive_error_by_hand() -> None:
     random = np.random.default_rng(0)
     values = random.normal(5, 3, 200)
     values[50:60] = np.nan
-    data = SeriesData(Record(values, "value", ""), config())
+    data = SeriesData(one_column(values), config())
     train = values[:140]
     known = train[~np.isnan(train)]
-    assert data.facts()["train_std"] == pytest.approx(known.std())
+    assert data.facts()["train_std"] == {"value": pytest.approx(known.std())}
     steps = [abs(b - a) for a, b in itertools.pairwise(train) if not np.isnan(a + b)]
-    assert data.task.mase_weights == pytest.approx((known.std() * len(steps) / sum(steps),))
+    assert data.task.mase_weights == pytest.approx([known.std() * len(steps) / sum(steps)] * 3)
     np.testing.assert_allclose(
         data.probe_batch(99, 4).x[0, :, 0], (values[141:149] - known.mean()) / known.std(), rtol=1e-5
     )
@@ -152,13 +156,15 @@ def test_references_by_a_loop(period: int | None) -> None:
     values = random.normal(5, 3, 500)
     values[380:395] = np.nan
     values[450:460] = np.nan
-    data = SeriesData(Record(values, "value", ""), config(), period=period)
-    errors: dict[str, list[float]] = {"persistence": [], "seasonal_naive": []}
+    data = SeriesData(one_column(values), config(), period=period)
+    mean = np.nanmean(values[:350])
+    errors: dict[str, list[float]] = {"mean": [], "persistence": [], "seasonal_naive": []}
     for start in range(400, 500 - 10):
         if np.isnan(values[start : start + 11]).any():
             continue
         last = start + 7
         for step in (1, 2, 3):
+            errors["mean"].append(mean - values[last + step])
             errors["persistence"].append(values[last] - values[last + step])
             guess = values[last]
             at = last + step - (period or 10**9)
@@ -169,13 +175,13 @@ def test_references_by_a_loop(period: int | None) -> None:
                 at -= period or 1
             errors["seasonal_naive"].append(guess - values[last + step])
     known = data.references()
-    names = ["persistence"] if period is None else ["persistence", "seasonal_naive"]
-    assert list(known) == [f"{name}_{measure}" for name in names for measure in ("mse", "mae", "mase")]
+    names = ["mean", "persistence", *(["seasonal_naive"] if period else [])]
+    assert list(known) == [f"{name}_{measure}" for name in (*names, "ridge") for measure in ("mse", "mae", "mase")]
     for name in names:
         error = np.array(errors[name])
         assert known[f"{name}_mse"] == pytest.approx((error**2).mean() / data._std**2)
         assert known[f"{name}_mae"] == pytest.approx(np.abs(error).mean() / data._std)
-        assert known[f"{name}_mase"] == pytest.approx(np.abs(error).mean() / data.facts()["naive_mae"])
+        assert known[f"{name}_mase"] == pytest.approx(np.abs(error).mean() / data.facts()["naive_mae"]["value"])
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(8, 39))
@@ -220,12 +226,13 @@ def test_just_long_enough_a_record() -> None:
 def test_a_constant_training_part_is_refused() -> None:
     values = np.concatenate([np.full(700, 0.1), np.arange(300.0)])
     with pytest.raises(UserError, match=r"training part of 'glucose' is constant at 0\.1"):
-        SeriesData(Record(values, "value", ""), config())
+        SeriesData(one_column(values), config())
 
 
 def test_steps_between_constant_stretches_give_no_mase() -> None:
     values = np.repeat([1.0, 2.0, np.nan], [400, 600, 0])
     values[395:405] = np.nan
-    data = SeriesData(Record(values, "value", ""), config())
+    data = SeriesData(one_column(values), config())
     assert data.task.mase_weights == ()
-    assert list(data.references()) == ["persistence_mse", "persistence_mae"]
+    assert data.facts()["naive_mae"] is None
+    assert not any(name.endswith("_mase") for name in data.references())
