@@ -57,13 +57,11 @@ class LikelihoodMetric(_Sums):
 
     def update(self, out: Tensor, batch: Batch) -> None:
         """out (B, T, V) logits, batch.y (B, T) classes; positions outside batch.mask do not count."""
-        nll = F.cross_entropy(out.flatten(0, 1), batch.y.flatten(), reduction="none").double()
+        y = batch.y
         if batch.mask is not None:
-            nll = nll * batch.mask.flatten()
-            self.count += batch.mask.sum()
-        else:
-            self.count += nll.numel()
-        self.nll_sum += nll.sum()
+            out, y = out[batch.mask], y[batch.mask]
+        self.nll_sum += F.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="none").double().sum()
+        self.count += y.numel()
 
     def compute(self) -> dict[str, Tensor]:
         nll = self.nll_sum / self.count
@@ -87,7 +85,7 @@ class LabelMetric(_Sums):
         everywhere = torch.ones_like(batch.y, dtype=torch.bool)
         mask = everywhere if batch.mask is None else batch.mask
         scored = mask if batch.scored is None else batch.scored
-        self.nll_sum += F.cross_entropy(out[mask], batch.y[mask], reduction="sum").double()
+        self.nll_sum += F.cross_entropy(out[mask], batch.y[mask], reduction="none").double().sum()
         self.count += mask.sum()
         self.wrong += (out[scored].argmax(-1) != batch.y[scored]).sum()
         self.answers += scored.sum()

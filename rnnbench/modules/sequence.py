@@ -57,7 +57,8 @@ class SequenceModule(L.LightningModule):
         self.keep_best = keep_best
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.provenance: dict[str, str] = {}  # goes into every checkpoint, to be compared before it is resumed from
-        self._seen, self._tokens = 0, 0
+        self._seen = 0
+        self._tokens: int | Tensor = 0  # a tensor on the device where sequences have lengths
         self._carry: State | None = None
         self._eval_carry: State | None = None
         self._loss_sum = torch.zeros(())
@@ -77,7 +78,8 @@ class SequenceModule(L.LightningModule):
         value = loss(out, batch, self.task)
         self._loss_sum += value.detach()
         self._seen += 1
-        self._tokens += batch.x.shape[0] * batch.x.shape[1]
+        steps = batch.x.shape[0] * batch.x.shape[1] if batch.lengths is None else batch.lengths.sum()
+        self._tokens = self._tokens + steps
         return value
 
     def configure_gradient_clipping(
@@ -111,7 +113,7 @@ class SequenceModule(L.LightningModule):
         mean = float(self._loss_sum) / count
         self._loss_sum.zero_()
         norms = self._norms[self._seen - count : self._seen]
-        row = {"tokens": float(self._tokens), f"train/{'mse' if self.task.predicts == 'values' else 'nll'}": mean}
+        row = {"tokens": float(self.tokens), f"train/{'mse' if self.task.predicts == 'values' else 'nll'}": mean}
         if self.task.predicts == "symbols":
             row |= {"train/bpc": mean / math.log(2)}
         row |= {
@@ -129,6 +131,11 @@ class SequenceModule(L.LightningModule):
         """The weights of the best validation, where such a one was kept."""
         if self.best is not None:
             self.model.load_state_dict(self.best[1])
+
+    @property
+    def tokens(self) -> int:
+        """Time steps read in training so far, padding not counted."""
+        return int(self._tokens)
 
     def gradient_norms(self) -> Tensor:
         """The global gradient norm of every step so far, before clipping."""
@@ -162,7 +169,7 @@ class SequenceModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rnnbench"] = {
             "seen": self._seen,
-            "tokens": self._tokens,
+            "tokens": self.tokens,
             "carry": self._carry,
             "loss_sum": self._loss_sum,
             "norms": self._norms,

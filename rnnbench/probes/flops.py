@@ -52,30 +52,38 @@ def cost_per_token(model: Model, task: Task, seq_len: int = 16) -> Cost:
     incoming state requires a gradient, so that each step costs what it costs inside a long sequence. A `WindowCell`
     runs on the window backend instead, for the loop makes every window anew: a token costs what it adds, once the
     window is full. A decoder writes as many symbols as are read, so a token is one of each, and the scores of its
-    attention are those over ``seq_len`` of them.
+    attention are those over ``seq_len`` of them. Where one vector is read, a token is it and its answer, or of a
+    decoder a symbol written and its share of the vector.
 
     Elementwise work is what one more step of one more sequence adds: what is done to weights alone, the summing of
     their gradients over time above all, is none of a token's.
     """
-    window = max((cell.window for cell in model.cells if isinstance(cell, WindowCell)), default=0)
+    single = task.shape == "one_to_one"  # nothing comes after its step, and no window fills
+    window = 0 if single else max((cell.window for cell in model.cells if isinstance(cell, WindowCell)), default=0)
     with torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).to("meta")
         for stack in (part for part in twin.modules() if isinstance(part, Stack)):
             stack.backend = "window" if window else "loop"
+        if single:
+            return Cost(_products(twin, task, 1), _sequence(twin, task, 1))
         if window:
             flops = (_products(twin, task, 2 * window) - _products(twin, task, window)) / window
         else:
             flops = _products(twin, task, seq_len) / seq_len
         short, long = (window, 2 * window) if window else (2, 3)
-        # Two and three sequences, not one and two: torch takes short cuts where there is one.
-        more, less = (_pointwise(twin, task, 3, time) - _pointwise(twin, task, 2, time) for time in (long, short))
-    return Cost(flops, (more - less) / (long - short))
+        pointwise = (_sequence(twin, task, long) - _sequence(twin, task, short)) / (long - short)
+    return Cost(flops, pointwise)
 
 
 def _products(model: Model, task: Task, time: int) -> int:
     with FlopCounterMode(display=False) as counter:
         _train(model, task, 1, time)
     return counter.get_total_flops()
+
+
+def _sequence(model: Model, task: Task, time: int) -> int:
+    """Elementwise work of one more sequence; not of the second, for torch takes short cuts where there is one."""
+    return _pointwise(model, task, 3, time) - _pointwise(model, task, 2, time)
 
 
 def _pointwise(model: Model, task: Task, batch: int, time: int) -> int:
@@ -85,8 +93,9 @@ def _pointwise(model: Model, task: Task, batch: int, time: int) -> int:
 
 
 def _train(model: Model, task: Task, batch: int, time: int) -> None:
-    """Forward and backward of zeros."""
-    shape = (batch, time) if task.reads == "tokens" else (batch, time, task.input_size)
+    """Forward and backward of zeros; of the ``time`` steps those are read that the task has."""
+    read = 1 if task.shape in ("one_to_one", "one_to_many") else time
+    shape = (batch, read) if task.reads == "tokens" else (batch, read, task.input_size)
     x = torch.zeros(shape, dtype=torch.long if task.reads == "tokens" else torch.float32, device="meta")
     targets = torch.zeros((batch, time), dtype=torch.long, device="meta")
     state = None if task.writes else [cell.initial_state(batch).requires_grad_() for cell in model.cells]

@@ -19,6 +19,8 @@ from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, O
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, CURVES, HISTORY, RESULT, WEIGHTS, Entry
 from rnnbench.train import train
+from rnnbench.train.callbacks import ResumePoint
+from rnnbench.weights import load_tensors
 
 SCRIPT = """
 import sys, yaml
@@ -81,6 +83,82 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
         if not key.startswith(("throughput/", "memory/")):
             assert b["metrics"][key] == value, key
     assert not killed.path(CHECKPOINT).exists()
+
+
+class PowerCut(Exception):
+    """Nobody catches it."""
+
+
+@pytest.fixture
+def music_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Random music in pieces of all lengths: it can only be learned by heart, so that the best validation is early."""
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(0)
+    variables = {}
+    for part in ("traindata", "validdata", "testdata"):
+        variables[part] = np.empty((1, 8), dtype=object)
+        for piece in range(8):
+            variables[part][0, piece] = (rng.random((5 + 4 * piece, 88)) < 0.05).astype(np.uint8)
+    savemat(tmp_path / "noise.mat", variables)
+    monkeypatch.setattr("rnnbench.data.music.frames.fetch", lambda name: tmp_path / "noise.mat")
+    return Run(
+        cell=CellConfig("gru"),
+        model=ModelConfig(hidden_size=32, dropout=0.2),
+        data=DataConfig(name="jsb", seq_len=12, batch_size=4),
+        optim=OptimConfig(lr=0.05),
+        budget=BudgetConfig(steps=120, evals=8, keep="best"),
+        probes=ProbeConfig(seq_len=8, batch_size=2),
+    )
+
+
+def test_the_best_weights_and_what_was_read_survive_a_cut(
+    music_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sequences of several lengths, the best validation before the cut: the same weights, rows and figures."""
+    from rnnbench.data.music.frames import MusicData
+
+    train(music_run, tmp_path / "calm", wandb="disabled")
+    calm, cut = Entry(tmp_path / "calm", "single", music_run.id), Entry(tmp_path / "cut", "single", music_run.id)
+    rows = [json.loads(line) for line in calm.path(HISTORY).read_text().splitlines()]
+    validations = {row["step"]: row["val/nll"] for row in rows if "val/nll" in row}
+    best = min(validations, key=lambda step: validations[step])
+    assert len(validations) == 8
+    assert best < 90, "the best validation is late: the test shows nothing"
+
+    draw = MusicData.train_batch
+    read = [draw(MusicData.load(music_run.data), step) for step in range(120)]
+    assert any(batch.lengths is not None for batch in read)
+    frames = np.cumsum([int(b.lengths.sum()) if b.lengths is not None else b.x[..., 0].numel() for b in read])
+    counted = {row["step"]: row["tokens"] for row in rows if "tokens" in row}
+    assert counted == {step: float(frames[step - 1]) for step in (50, 100, 120)}
+
+    def until_step_100(self: MusicData, step: int) -> object:
+        if step == 100:
+            raise PowerCut
+        return draw(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MusicData, "train_batch", until_step_100)
+        patch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
+        with pytest.raises(PowerCut):
+            train(music_run, tmp_path / "cut", wandb="disabled", checkpoint_seconds=0.0)
+    saved = load_tensors(cut.path(CHECKPOINT))
+    assert best < saved["global_step"] < 100
+    assert saved["rnnbench"]["best"][0] == pytest.approx(validations[best])
+    assert cut.result() is None
+
+    train(music_run, tmp_path / "cut", wandb="disabled")
+    ours, theirs = (torch.load(entry.path(WEIGHTS), weights_only=True)["model"] for entry in (cut, calm))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert all(torch.equal(ours[key], saved["rnnbench"]["best"][1][key]) for key in theirs)
+    assert cut.path(HISTORY).read_text() == calm.path(HISTORY).read_text()
+    one, other = calm.result(), cut.result()
+    assert one is not None
+    assert other is not None
+    for key, value in one["metrics"].items():
+        if not key.startswith(("throughput/", "memory/")):
+            assert other["metrics"][key] == value, key
 
 
 def test_a_finished_run_is_not_touched(text_file: Path, tmp_path: Path) -> None:
