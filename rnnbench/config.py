@@ -204,7 +204,8 @@ class BudgetConfig:
     """How long to train: one of tokens or steps (1.5 M tokens where neither is given).
 
     Args:
-        tokens: Characters, or time steps of series, seen in training: steps = tokens / (batch_size · seq_len).
+        tokens: Time steps seen in training, padding included: steps = tokens / (batch_size · seq_len). The history's
+            ``tokens`` leaves the padding out.
         steps: Optimiser updates.
         evals: Validations along the training, the last at its end.
         val_tokens: Tokens of the validation part scored at each of these (the last, final figures use all of it).
@@ -296,8 +297,8 @@ class Run:
 
     @property
     def label(self) -> str:
-        """For progress bars: ``lstm T=64 seed 0``."""
-        return f"{self.cell.label} T={self.data.seq_len} seed {self.seed}"
+        """For progress bars: ``lstm kjv T=64 seed 0``."""
+        return f"{self.cell.label} {self.data.label} T={self.data.seq_len} seed {self.seed}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, for YAML, JSON and W&B."""

@@ -1,27 +1,44 @@
-"""Text from a trained character model, one symbol at a time."""
+"""Text from a trained model: a character model goes on with a prompt, a decoder writes what a source asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from rnnbench.config import Run
+from rnnbench.data.load import load as load_data
+from rnnbench.data.sequences.pairs import PairData
+from rnnbench.data.sequences.targets import Targets
 from rnnbench.data.task import Task
-from rnnbench.data.text.vocabulary import Vocabulary
+from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.ledger import RESULT, WEIGHTS, Entry
-from rnnbench.models import SequenceModel, build
+from rnnbench.models import EncoderDecoder, Model, SequenceModel, build
+from rnnbench.models.decoding import told
+from rnnbench.models.decoding import write as search
 from rnnbench.weights import load_tensors
 
 
-def load(folder: Path) -> tuple[SequenceModel, Vocabulary]:
-    """The model and vocabulary of a finished run.
+class Trained(NamedTuple):
+    """A finished run: the model, in evaluation mode, the symbols of its input (None: it reads numbers) and its targets.
+
+    targets: None where the targets are the input's symbols.
+    """
+
+    model: Model
+    run: Run
+    vocabulary: Vocabulary | None
+    targets: Targets | None
+
+
+def load(folder: Path) -> Trained:
+    """What a finished run has learned, where it writes symbols.
 
     Raises:
-        UserError: no finished run there, weights that are not plain tensors, or a run that is not a character model.
+        UserError: no finished run there, weights that are not plain tensors, or a run that writes no symbols.
     """
     entry = Entry(folder.parent.parent, folder.parent.name, folder.name)
     result = entry.result()
@@ -34,16 +51,17 @@ def load(folder: Path) -> tuple[SequenceModel, Vocabulary]:
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
         raise UserError(f"{entry.path(WEIGHTS)} does not hold a model's weights.")
     task = _task(saved)
-    if task is None or not (task.stateful and task.predicts == "symbols" and saved.get("vocabulary")):
-        raise UserError(f"the run in {folder} is not a character model; only those generate text.")
-    vocabulary = Vocabulary(saved["vocabulary"])
+    vocabulary = Vocabulary(saved["vocabulary"]) if saved.get("vocabulary") else None
+    targets = Targets(saved["targets"]) if saved.get("targets") else None
+    goes_on = task is not None and task.stateful and task.predicts == "symbols" and vocabulary is not None
+    if task is None or not (goes_on or (task.writes and targets is not None)):
+        raise UserError(f"the run in {folder} is neither a character model nor a decoder; only those generate text.")
     model = build(task, run.cell, run.model)
-    assert isinstance(model, SequenceModel)
     try:
         model.load_state_dict(saved["model"])
     except RuntimeError:
         raise UserError(f"{entry.path(WEIGHTS)} does not fit the model that run.yaml describes.") from None
-    return model.eval(), vocabulary
+    return Trained(model.eval(), run, vocabulary, targets)
 
 
 def _task(saved: dict[str, Any]) -> Task | None:
@@ -64,24 +82,61 @@ def write(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Yield ``length`` symbols that go on from a prompt.
+    """Yield ``length`` symbols that go on from a prompt; of bytes, each character with its last byte.
 
     Each is drawn from softmax(logits / temperature) over the ``top_k`` likeliest; temperature 0 takes the likeliest.
     The unknown symbol is never written.
     """
     generator = torch.Generator().manual_seed(seed)
     x = vocabulary.encode(prompt)[None]
+    show = vocabulary.decoder()
     state = None
     for _ in range(length):
         with torch.inference_mode():
             out, state = model(x, state)
         logits = out[0, -1].double()
-        logits[0] = -torch.inf
+        if vocabulary.symbols[0] == UNKNOWN:
+            logits[0] = -torch.inf
         if temperature == 0:
             index = int(logits.argmax())
         else:
             if top_k is not None and top_k < len(logits):
                 logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
             index = int(torch.multinomial((logits / temperature).softmax(0), 1, generator=generator))
-        yield vocabulary.symbols[index]
+        yield show(index)
         x = torch.tensor([[index]])
+
+
+def translate(trained: Trained, prompt: str | None = None, sample: int = 0, beam: int = 1) -> dict[str, Any]:
+    """What a decoder writes of a source: a prompt of the user's, or where that is None an example of the test part.
+
+    Args:
+        trained: A decoder's run.
+        prompt: The source.
+        sample: Which of the examples that were written out after the training, by rising length.
+        beam: Hypotheses that the search keeps; 1 is greedy.
+
+    Returns:
+        ``source``, of an example ``target``, and what `rnnbench.models.decoding.told` says.
+
+    Raises:
+        UserError: a prompt for a model that reads numbers, or no such example.
+    """
+    model, run, vocabulary, targets = trained
+    assert isinstance(model, EncoderDecoder)
+    assert targets is not None
+    if prompt is not None:
+        if vocabulary is None:
+            raise UserError(
+                f"a model of {run.data.label!r} reads no text; give --sample, the number of a test example."
+            )
+        x, shown = vocabulary.encode(prompt), {"source": prompt}
+    else:
+        source = load_data(run.data, run.seed)
+        assert isinstance(source, PairData)
+        pairs = source.to_write()
+        if not 0 <= sample < len(pairs):
+            raise UserError(f"--sample must be in 0 … {len(pairs) - 1}, got {sample}.")
+        x, shown = pairs[sample].x, source.shown(pairs[sample])
+    (written,) = search(model, x[None], beam=beam)
+    return shown | told(model, x, written, targets)

@@ -27,8 +27,8 @@ from typing import Any, Protocol
 
 from rnnbench.errors import UserError
 
-RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG = (
-    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml",
+RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES = (
+    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json",
 )  # fmt: skip
 
 

@@ -8,14 +8,42 @@ import torch
 from torch import Tensor, nn
 
 
-class Additive(nn.Module):
-    """e_us = v · tanh(W q_u + U m_s + b), α = softmax_s(e): Bahdanau, Cho & Bengio 2015, eq. 6 and appendix A.1.2.
+class Attention(nn.Module):
+    """α = softmax_s(e) over what is not padding, context = Σ_s α_s m_s; a subclass says how e is scored.
 
     Args:
         query: Width Q of what asks.
         memory: Width M of what is looked at.
-        size: Width in which they are compared.
+        size: Width D in which they are compared.
     """
+
+    query: nn.Linear
+    memory: nn.Linear
+
+    def keys(self, m: Tensor) -> Tensor:
+        """m (B, S, M) as it is compared, (B, S, D): the same at every step that is written, hence apart."""
+        found: Tensor = self.memory(m)
+        return found
+
+    def scores(self, q: Tensor, keys: Tensor) -> Tensor:
+        """q (B, U, Q), keys (B, S, D) → e (B, U, S)."""
+        raise NotImplementedError
+
+    def forward(self, q: Tensor, keys: Tensor, m: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """q (B, U, Q), `keys` of m, m (B, S, M), hidden (B, S) bool, True where m is padding (and finite there).
+
+        Returns:
+            The context (B, U, M) and the weights α (B, U, S).
+        """
+        e = self.scores(q, keys)
+        if hidden is not None:
+            e = e.masked_fill(hidden[:, None], -torch.inf)
+        weights = e.softmax(dim=-1)
+        return weights @ m, weights
+
+
+class Additive(Attention):
+    """e_us = v · tanh(W q_u + U m_s + b): Bahdanau, Cho & Bengio 2015, eq. 6 and appendix A.1.2."""
 
     def __init__(self, query: int, memory: int, size: int) -> None:
         super().__init__()
@@ -23,39 +51,23 @@ class Additive(nn.Module):
         self.memory = nn.Linear(memory, size)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def forward(self, q: Tensor, m: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """q (B, U, Q), m (B, S, M), hidden (B, S) bool, True where m is padding → context (B, U, M), α (B, U, S)."""
-        scores = self.score(torch.tanh(self.query(q)[:, :, None] + self.memory(m)[:, None])).squeeze(-1)
-        return _read(scores, m, hidden)
+    def scores(self, q: Tensor, keys: Tensor) -> Tensor:
+        found: Tensor = self.score(torch.tanh(self.query(q)[:, :, None] + keys[:, None])).squeeze(-1)
+        return found
 
 
-class ScaledDot(nn.Module):
-    """e_us = (W q_u) · (U m_s) / √d, α = softmax_s(e): Vaswani et al. 2017, eq. 1, with one head.
-
-    Args:
-        query: Width Q of what asks.
-        memory: Width M of what is looked at.
-        size: Width d in which they are compared.
-    """
+class ScaledDot(Attention):
+    """e_us = (W q_u) · (U m_s) / √D: Vaswani et al. 2017, eq. 1, with one head."""
 
     def __init__(self, query: int, memory: int, size: int) -> None:
         super().__init__()
         self.query = nn.Linear(query, size, bias=False)
         self.memory = nn.Linear(memory, size, bias=False)
 
-    def forward(self, q: Tensor, m: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """q (B, U, Q), m (B, S, M), hidden (B, S) bool, True where m is padding → context (B, U, M), α (B, U, S)."""
-        keys = self.memory(m)
-        return _read(self.query(q) @ keys.mT / math.sqrt(keys.shape[-1]), m, hidden)
-
-
-def _read(scores: Tensor, m: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-    if hidden is not None:
-        scores = scores.masked_fill(hidden[:, None], -torch.inf)
-        m = m.masked_fill(hidden[:, :, None], 0.0)  # 0 · NaN is NaN
-    weights = scores.softmax(dim=-1)
-    return weights @ m, weights
+    def scores(self, q: Tensor, keys: Tensor) -> Tensor:
+        found: Tensor = self.query(q) @ keys.mT / math.sqrt(keys.shape[-1])
+        return found
 
 
 #: By what `model.attention` says.
-ATTENTIONS = {"additive": Additive, "dot": ScaledDot}
+ATTENTIONS: dict[str, type[Attention]] = {"additive": Additive, "dot": ScaledDot}

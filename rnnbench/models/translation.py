@@ -10,6 +10,7 @@ once. A picture to its name is the case of a source of one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,32 @@ from torch import Tensor, nn
 from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
-from rnnbench.models.attention import ATTENTIONS
+from rnnbench.models.attention import ATTENTIONS, Attention
 from rnnbench.models.pooling import Last
 from rnnbench.models.sequence import input_layer
 from rnnbench.models.stack import Stack, State, padding
+
+
+class Memory(NamedTuple):
+    """What the encoder leaves to the decoder.
+
+    outputs: (B, S, W), 0 where padding was read. begin: (B, 1, E), what the decoder reads first. keys: (B, S, D), what
+    attention compares with; None without attention. hidden: (B, S) bool, True where padding was read; None: nowhere.
+    """
+
+    outputs: Tensor
+    begin: Tensor
+    keys: Tensor | None
+    hidden: Tensor | None
+
+    def repeated(self, times: int) -> Memory:
+        """Each sample ``times`` times, one after the other."""
+
+        def repeat(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part.repeat_interleave(times, dim=0)
+
+        outputs, begin = (part.repeat_interleave(times, dim=0) for part in (self.outputs, self.begin))
+        return Memory(outputs, begin, repeat(self.keys), repeat(self.hidden))
 
 
 class EncoderDecoder(nn.Module):
@@ -46,29 +69,30 @@ class EncoderDecoder(nn.Module):
         self.bridge = nn.Linear(self.encoder.width, embedded)
         self.symbols = nn.Embedding(task.output_size, embedded)
         self.decoder = Stack(cell, config, embedded, span)
-        self.attention: nn.Module | None = None
+        self.attention: Attention | None = None
         if config.attention != "none":
             self.attention = ATTENTIONS[config.attention](hidden, self.encoder.width, hidden)
             self.combine = nn.Linear(hidden + self.encoder.width, hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.readout = nn.Linear(hidden, task.output_size)
 
-    def encode(
-        self, x: Tensor, lengths: Tensor | None = None, taps: Sequence[Tensor | None] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """x (B, S) or (B, S, C) → the outputs (B, S, W), and the one vector (B, 1, E) that the decoder begins with."""
-        memory, _ = self.encoder(self.input(x), None, taps, lengths)
-        return memory, self.bridge(self.last(memory, lengths))[:, None]
+    def encode(self, x: Tensor, lengths: Tensor | None = None, taps: Sequence[Tensor | None] | None = None) -> Memory:
+        """Read x (B, S) or (B, S, C), of which ``lengths`` (B,) steps, at least one, are data."""
+        outputs, _ = self.encoder(self.input(x), None, taps, lengths)
+        begin = self.bridge(self.last(outputs, lengths))[:, None]
+        hidden = None
+        if lengths is not None:  # 0 · NaN is NaN: what pads must not come near a sum
+            hidden = padding(lengths, outputs.shape[1])
+            outputs = outputs.masked_fill(hidden[:, :, None], 0.0)
+        keys = self.attention.keys(outputs) if self.attention is not None else None
+        return Memory(outputs, begin, keys, hidden)
 
-    def decode(
-        self, y: Tensor, memory: Tensor, hidden: Tensor | None, state: State | None = None
-    ) -> tuple[Tensor, Tensor | None, State]:
+    def decode(self, y: Tensor, memory: Memory, state: State | None = None) -> tuple[Tensor, Tensor | None, State]:
         """Some steps of the decoder.
 
         Args:
-            y: (B, U, E) what it reads: the vector to begin with, or symbols it has written.
-            memory: (B, S, W) the encoder's outputs.
-            hidden: (B, S) bool, True where they are padding.
+            y: (B, U, E) what it reads: ``memory.begin``, or ``symbols`` of what it has written.
+            memory: What `encode` left.
             state: To go on from.
 
         Returns:
@@ -77,7 +101,7 @@ class EncoderDecoder(nn.Module):
         out, last = self.decoder(y, state)
         weights = None
         if self.attention is not None:
-            context, weights = self.attention(out, memory, hidden)
+            context, weights = self.attention(out, memory.keys, memory.outputs, memory.hidden)
             out = torch.tanh(self.combine(torch.cat((context, out), dim=-1)))  # Luong et al. 2015, eq. 5
         return self.readout(self.dropout(out)), weights, last
 
@@ -99,9 +123,8 @@ class EncoderDecoder(nn.Module):
         Returns:
             Logits (B, U, V) and weights of attention (B, U, S), None without attention.
         """
-        memory, begin = self.encode(x, lengths, taps)
-        hidden = padding(lengths, memory.shape[1]) if lengths is not None else None
-        logits, weights, _ = self.decode(torch.cat((begin, self.symbols(y[:, :-1])), dim=1), memory, hidden)
+        memory = self.encode(x, lengths, taps)
+        logits, weights, _ = self.decode(torch.cat((memory.begin, self.symbols(y[:, :-1])), dim=1), memory)
         return logits, weights
 
     def predict(

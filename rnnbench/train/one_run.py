@@ -15,11 +15,13 @@ from rnnbench.backends.dispatch import backend_name
 from rnnbench.backends.recurrence import kernel_name
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.sequences.pairs import PairData
 from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.models.build import matched_parameters, state_size
+from rnnbench.models.translation import EncoderDecoder
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
@@ -27,6 +29,7 @@ from rnnbench.probes.flops import cost_per_token
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.tracking import WandbMirror
 from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter, ResumePoint
+from rnnbench.train.decoded import decoded
 from rnnbench.weights import load_tensors, save_weights
 
 
@@ -123,6 +126,8 @@ def _recorded(
         progress(run.steps, run.steps, "evaluate")
         module.restore_best()
         metrics |= _evaluate(module, data, device)
+        if isinstance(data.source, PairData) and isinstance(module.model, EncoderDecoder):
+            metrics |= decoded(module.model, data.source, entry.folder)
         if run.steps:
             _probe("final", run, module, data, metrics, curves)
         status = "diverged" if _worse_than_guessing(metrics, module) and run.steps else "done"
@@ -198,7 +203,7 @@ def _speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
     clip = run.optim.clip
     return {
         "throughput/step_ms": 1e3 * seconds,
-        "throughput/tokens_per_second": run.data.batch_size * run.data.seq_len / seconds,
+        "throughput/tokens_per_second": module.tokens / run.steps / seconds,
         "throughput/train_seconds": sum(clock.seconds),
         "grad_norm/median": float(norms.median()),
         "grad_norm/max": float(norms.max()),

@@ -57,9 +57,9 @@ WORDS: list[tuple[str, str]] = [
     ("train --data.path empty.txt", "'empty.txt' is empty"),
     ("train --data.path short.txt", "'short' has 40 characters"),
     ("train --data.path latin1.txt", "'latin1.txt' is not UTF-8 text: byte 0xe9 at offset 3"),
-    ("train --data.path folder", "'folder' is a directory"),
+    ("train --data.path folder", "'folder' is a folder without text in it"),
     ("train --data.path good.txt --data.name kjv", 'data.path goes with data.name "text" or "csv", not "kjv"'),
-    ("train --data.path good.txt --data.column y", "data.column 'y' goes with data.name \"csv\""),
+    ("train --data.path good.txt --data.column y", "data.column 'y' is nothing to 'text'"),
     (
         "train --data.path words.csv --data.column y",
         "'words.csv', line 3, column 'y': expected a finite number, got 'x'",
@@ -246,4 +246,4 @@ def test_a_series_run_writes_no_text(workplace: Path, capsys: pytest.CaptureFixt
     (workplace / "wave.csv").write_text("y\n" + "\n".join(f"{math.sin(0.3 * i):.5f}" for i in range(400)))
     run = tiny(data=DataConfig(path="wave.csv", seq_len=8, batch_size=4))
     train(run, Path("runs"), wandb="disabled")
-    assert "is not a character model" in refused(capsys, "generate", f"runs/single/{run.id}")
+    assert "neither a character model nor a decoder" in refused(capsys, "generate", f"runs/single/{run.id}")

@@ -110,5 +110,5 @@ def test_a_matched_run_is_recorded_and_writes(text_file: Path, tmp_path: Path) -
         assert key.startswith(("throughput/", "memory/")) or matched[key] == value, key
     assert outright["model/hidden_size"] == 12
     assert outright["model/pointwise_per_token"] > 0
-    model, _ = load(folder)
+    model = load(folder).model
     assert model.cells[0].hidden_size == 12
