@@ -12,7 +12,8 @@ from rnnbench.ledger import friendly
 from rnnbench.report import writers
 from rnnbench.report.results import Result, read
 from rnnbench.report.table import Table
-from rnnbench.report.tables import kind_of_data, tables
+from rnnbench.report.tables import tables
+from rnnbench.report.tasks import many_tasks, task_results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,15 +81,24 @@ def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats
 
 
 def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
-    """A set of figures for each kind of task and data set, and for the timings."""
+    """A set of figures for each data set, or two over all of them where they are many; attention maps; timings."""
+    from rnnbench.report.attention_map import attention_figure
     from rnnbench.report.figures import timing_figures, training_figures
+    from rnnbench.report.task_figures import task_figures
 
     train = [result for result in results if result.kind == "train"]
-    kinds = kind_of_data(train)
-    drawn = []
-    for data, kind in sorted(kinds.items()):
-        members = [result for result in train if result.data == data]
-        drawn += training_figures(kind, members, out, f"-{data}" if len(kinds) > 1 else "", formats)
+    drawn: list[Path] = []
+    decoded = [result for result in train if result.entry.kind == "sequences"]
+    if many_tasks(train):
+        tasks = task_results(train)
+        drawn += task_figures(tasks, out, formats)
+        decoded = [result for task in tasks if task.entry.kind == "sequences" for result in task.best.results]
+    else:
+        names = sorted({(result.data, result.entry.kind) for result in train})
+        for data, kind in names:
+            members = [result for result in train if (result.data, result.entry.kind) == (data, kind)]
+            drawn += training_figures(kind, members, out, f"-{data}" if len(names) > 1 else "", formats)
+    drawn += attention_figure(decoded, out, formats)
     if any(table.name == "timing" for table in made):
         drawn += timing_figures([result for result in results if result.kind == "timing"], out, formats)
     return drawn

@@ -10,45 +10,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnbench.report.kinds import KINDS
 from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
 from rnnbench.report.panels import gradient_flow as flow_panel
 from rnnbench.report.ranking import ranking
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, crowded, group
 from rnnbench.report.style import GREY, LINES, Look, canvas, legend_below, length_axis, looks, plain_log_axis, save
-from rnnbench.report.tables import SCORES
 from rnnbench.report.timing_table import Timing, timings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Reference lines drawn for each kind of task, and what they are called there.
-REFERENCES = {
-    "text": {"unigram": "unigram", "ngram": "n-gram", "xz": "xz (adapts on the test part)"},
-    "series": {"persistence": "persistence", "seasonal_naive": "seasonal naive", "ridge": "ridge regression"},
-    "adding": {"guess": "guessing the mean"},
-}
-UNITS = {"bpc": "test bits per character", "mse": "test mean squared error"}
 SPEED = "throughput/tokens_per_second"
 
 
 def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
     """All figures of one kind of task on one data set. suffix: ends the files' names, to tell data sets apart."""
     groups = group(results)
-    metric = SCORES[kind][0][0]
-    name = metric.rsplit("/", 1)[-1]
     if crowded(groups):
-        unit, lines = UNITS[name], REFERENCES[kind]
         lengths = sorted({g.seq_len for g in groups})
         ends = {T: f"{suffix}-T{T}" if len(lengths) > 1 else suffix for T in lengths}
         return [
             file
             for T, end in ends.items()
             for file in ranking(
-                [g for g in groups if g.seq_len == T], metric, unit, SPEED, lines, folder / f"overview{end}", formats
+                KINDS[kind], [g for g in groups if g.seq_len == T], SPEED, folder / f"overview{end}", formats
             )
         ]
-    written = score_against_length(kind, groups, folder / f"{name}_against_length{suffix}", formats)
+    written = score_against_length(
+        kind, groups, folder / f"{KINDS[kind].headline.metric}_against_length{suffix}", formats
+    )
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
     written += throughput_against_length(groups, folder / f"throughput_against_length{suffix}", formats)
@@ -123,8 +115,8 @@ def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set
     lengths = sorted({g.seq_len for g in groups})
     count = min(len(lengths), 4)
     chosen = [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
-    name = SCORES[kind][0][0].rsplit("/", 1)[-1]
-    unit = UNITS[name].replace("test", "validation")
+    name = KINDS[kind].headline.metric
+    unit = KINDS[kind].unit.replace("test", "validation")
     with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
         drawn = False
         for length, axes in zip(chosen, panels, strict=True):
@@ -198,10 +190,10 @@ def _trained(groups: Sequence[Group]) -> str:
 
 
 def _score(axes: Axes, kind: str, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
-    metric = SCORES[kind][0][0]
-    drawn = over_length(axes, groups, colors, metric, "Which cell, at which length?", UNITS[metric.rsplit("/", 1)[-1]])
+    metric = KINDS[kind].headline.key
+    drawn = over_length(axes, groups, colors, metric, "Which cell, at which length?", KINDS[kind].unit)
     if drawn:
-        reference_lines(axes, groups, metric, REFERENCES[kind])
+        reference_lines(axes, groups, metric, KINDS[kind].drawn)
         lost_runs(axes, groups, colors)
     return drawn
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnbench.report.kinds import Kind
 from rnnbench.report.panels import SHOWN_DECADES
 from rnnbench.report.statistics import Group, rank
 from rnnbench.report.style import GREY, OTHERS, canvas, plain_number, save
@@ -18,31 +19,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def ranking(
-    groups: Sequence[Group],
-    metric: str,
-    unit: str,
-    speed: str,
-    references: dict[str, str],
-    path: Path,
-    formats: set[str],
-) -> list[Path]:
+def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats: set[str]) -> list[Path]:
     """A row a cell, best first: score, gradient flow after training as a heat map, tokens per second.
 
     Args:
+        kind: Of their task; they are ranked by its headline.
         groups: Of one data set and one T.
-        metric: The score that they are ranked by; lower is better.
-        unit: What the score is called.
         speed: The metric with the throughput.
-        references: Reference lines' names and labels, as in the figures over length.
         path: Where to, without its suffix.
         formats: Of svg and png.
     """
+    metric = kind.headline.key
     ranked = sorted(groups, key=lambda g: rank(g, metric))
     if not any(g.values(metric) for g in ranked):
         return []
     with canvas(3, width=13.0, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
-        _scores(left, ranked, metric, unit, references)
+        _scores(left, ranked, kind)
         _flows(figure, middle, ranked)
         _speeds(right, ranked, speed)
         left.set_yticks(range(len(ranked)), [g.series for g in ranked])
@@ -54,7 +46,8 @@ def ranking(
         return save(figure, path, formats)
 
 
-def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, references: dict[str, str]) -> None:
+def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
+    metric = kind.headline.key
     color = OTHERS[2][0]
     shown = []
     for row, g in enumerate(ranked):
@@ -67,7 +60,7 @@ def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, referen
         axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
     far = []
-    for name, label in references.items():
+    for name, label in kind.drawn.items():
         key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
         value = next((v for g in ranked for r in g.results if (v := r.number(key)) is not None), None)
         if value is None:
@@ -83,7 +76,7 @@ def _scores(axes: Axes, ranked: Sequence[Group], metric: str, unit: str, referen
         axes.set_xscale("log")
     plain_number(axes.xaxis)
     axes.set_title("Which cell?", pad=18)
-    axes.set_xlabel(f"{unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
+    axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
 
 
 def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:

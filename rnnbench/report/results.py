@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnbench.config import CellConfig
+from rnnbench.data.catalog import entry
+from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,6 +74,11 @@ class Result:
         return Path(data["path"]).stem if data.get("path") else str(data.get("name"))
 
     @property
+    def entry(self) -> Entry:
+        """What the catalogue knows of a training run's data."""
+        return entry(str(self.run["data"].get("name")))
+
+    @property
     def seq_len(self) -> int:
         """Sequence length T."""
         return int(self.run["data"]["seq_len"] if self.kind == "train" else self.run["seq_len"])
@@ -114,7 +121,8 @@ class Result:
 def read(paths: list[Path]) -> list[Result]:
     """Every finished job below the given folders (a runs folder, a study's or a run's), by study and id.
 
-    An unreadable ``result.json`` is skipped with one line on stderr.
+    A ``result.json`` that cannot be read, or is of a data set that the catalogue does not know, is skipped with one
+    line on stderr.
 
     Raises:
         UserError: A folder does not exist, or there is no result below any of them.
@@ -161,7 +169,7 @@ def _parse(folder: Path, values: Any) -> Result:
         curves=values.get("curves"),
     )
     if result.kind == "train":
-        _ = result.cell, result.data, result.seq_len
+        _ = result.cell, result.data, result.entry, result.seq_len
     elif result.kind == "timing":
         _ = result.seq_len, [CellConfig.parse(cell) for cell in result.run["cells"]]
     else:

@@ -75,7 +75,11 @@ def looks(series: Sequence[str]) -> dict[str, Look]:
 
 @contextmanager
 def canvas(
-    panels: int = 1, width: float | None = None, height: float = 4.3, widths: Sequence[float] | None = None
+    panels: int = 1,
+    width: float | None = None,
+    height: float = 4.3,
+    widths: Sequence[float] | None = None,
+    rows: int = 1,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with panels side by side, under the house's settings; no window, no global state left behind.
 
@@ -84,14 +88,16 @@ def canvas(
         width: Of the figure, in inches; it follows from the panels where not given.
         height: In inches.
         widths: Of the panels, relative to each other; equal where not given.
+        rows: How many lines the panels stand in.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(width or (7.2 if panels == 1 else 4.6 * panels), height), layout="constrained")
-        grid = figure.add_gridspec(1, panels, width_ratios=widths)
-        yield figure, [figure.add_subplot(grid[0, index]) for index in range(panels)]
+        columns = math.ceil(panels / rows)
+        grid = figure.add_gridspec(rows, columns, width_ratios=widths)
+        yield figure, [figure.add_subplot(grid[divmod(index, columns)]) for index in range(panels)]
 
 
 def save(figure: Figure, path: Path, formats: set[str]) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Table:
     """A table, with what must be known to read it.
 
     Args:
-        name: What kind of runs it holds: text, series, adding or timing.
+        name: What it holds: runs of one kind of task, of all tasks, or timings.
         columns: From left to right.
         rows: One a group of runs.
         references: Lines to measure them against (uniform, persistence, …), set below the rows.
@@ -95,8 +95,8 @@ def with_interval(mean: float, half_width: float) -> str:
     return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
 
 
-def with_points(mean: float, values: tuple[float, ...]) -> str:
+def with_points(mean: float, values: tuple[float, ...], show: Callable[[float], str] = number) -> str:
     """``2.213 (2.201 2.225)``: the mean, and each seed's value where there are at least two."""
     if len(values) < 2:
-        return number(mean)
-    return f"{number(mean)} ({' '.join(number(value) for value in sorted(values))})"
+        return show(mean)
+    return f"{show(mean)} ({' '.join(show(value) for value in sorted(values))})"

@@ -88,7 +88,7 @@ class Display:
 
 def _headline(result: dict[str, Any]) -> str:
     metrics = result["metrics"]
-    for key, unit in (("test/bpc", "bpc"), ("test/mse", "MSE")):
-        if isinstance(metrics.get(key), float):
-            return f"{unit} {metrics[key]:.4g}"
+    for name in ("bpc", "error", "mse", "nll"):  # the first that there is: what is predicted has bpc and nll, say
+        if isinstance(value := metrics.get(f"test/{name}"), float):
+            return f"{name} {value:.4g}"
     return ""

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+from rnnbench.data.catalog import DATASETS
+from rnnbench.report.kinds import KINDS
 
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
@@ -112,6 +114,37 @@ def write_text_run(
     return folder
 
 
+def write_task_run(
+    study: Path,
+    data: str | DataConfig,
+    metrics: Mapping[str, Any],
+    cell: str = "gru",
+    seed: int = 0,
+    status: str = "done",
+) -> Path:
+    """A run of any data set; metrics: its own and the references'. Its history is of its headline, if it has that."""
+    config = DataConfig(data) if isinstance(data, str) else data
+    run = Run(CellConfig(cell), data=config, budget=BudgetConfig(tokens=100_000), seed=seed)
+    folder = write(
+        study / run.id,
+        {
+            "id": run.id,
+            "kind": "train",
+            "status": status,
+            "run": run.to_dict(),
+            "metrics": {"throughput/train_seconds": 20.4, "model/parameters": 5000} | dict(metrics),
+            "environment": ENVIRONMENT,
+            "started": "2026-11-23T22:00:00",
+            "seconds": 25.0,
+        },
+    )
+    metric = KINDS[DATASETS[str(config.name)].kind].headline.metric if config.name in DATASETS else "none"
+    if (value := metrics.get(f"test/{metric}")) is not None:
+        rows = [{"step": step, f"val/{metric}": value + 1 / (1 + step)} for step in range(0, 50, 10)]
+        (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
 def write_timing(study: Path, length: int, status: str = "done") -> Path:
     """A timing job's folder: two cells, on the loop and on torch."""
     metrics: dict[str, Any] = {}
@@ -165,6 +198,12 @@ def timing_study(tmp_path: Path) -> Path:
 def text_run() -> Callable[..., Path]:
     """`write_text_run`, for tests with a ledger of their own."""
     return write_text_run
+
+
+@pytest.fixture
+def task_run() -> Callable[..., Path]:
+    """`write_task_run`, for tests with a ledger of their own."""
+    return write_task_run
 
 
 @pytest.fixture

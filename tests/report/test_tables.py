@@ -4,11 +4,11 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
+from rnnbench.config import DataConfig
 from rnnbench.report import writers
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
@@ -109,27 +109,63 @@ def test_latex_is_balanced_and_escaped(tmp_path: Path, text_run: Callable[..., P
 
 
 SERIES = {
-    "test/mse": 0.4, "test/mae": 0.5, "test/mase": 1.25, "test/bpc": None,
-    "reference/persistence_mse": 1.3, "reference/seasonal_naive_mse": 0.42, "reference/persistence_mase": 2.0,
+    "test/mse": 0.4, "test/mae": 0.5, "test/mase": 1.25,
+    "reference/seasonal_naive_mse": 0.42, "reference/persistence_mse": 1.3, "reference/persistence_mase": 2.0,
 }  # fmt: skip
-ADDING = {"test/mse": 0.01, "reference/guess_mse": 0.1767}
+ADDING = {"test/mse": 0.01, "test/mse_x4": 0.25, "reference/guess_mse": 0.1767}
 
 
-def test_series_and_adding_have_their_own_columns(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    def strip(metrics: dict[str, Any]) -> dict[str, Any]:
-        absent = ("test/bpc", "test/bpc_stateless", "test/perplexity", "test/nll")
-        lines = ("reference/uniform_bpc", "reference/unigram_bpc", "reference/xz_bpc")
-        return dict.fromkeys((*absent, *lines)) | metrics
+def shown(folder: Path) -> list[dict[str, str]]:
+    return markdown_rows(writers.markdown(the_table(folder)))
 
-    text_run(tmp_path / "series", "gru", 16, 0, metrics=strip(SERIES), full=False)
-    text_run(tmp_path / "adding", "gru", 16, 0, metrics=strip(ADDING), full=False)
-    series, adding = the_table(tmp_path / "series"), the_table(tmp_path / "adding")
-    assert (series.name, adding.name) == ("series", "adding")
-    shown = markdown_rows(writers.markdown(series))
-    assert (shown[0]["test mse"], shown[0]["test mae"], shown[0]["test mase"]) == ("0.4000", "0.5000", "1.250")
-    assert [row["cell"] for row in shown[1:]] == ["*persistence*", "*seasonal naive*"]
-    assert (shown[1]["test mse"], shown[1]["test mase"], shown[1]["test mae"]) == ("*1.300*", "*2.000*", "")
-    assert markdown_rows(writers.markdown(adding))[1]["test mse"] == "*0.1767*"
+
+def test_series_and_adding_have_their_own_columns(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+    task_run(tmp_path / "series", "glucose", SERIES)
+    task_run(tmp_path / "adding", "adding", ADDING)
+    assert (the_table(tmp_path / "series").name, the_table(tmp_path / "adding").name) == ("series", "adding")
+    rows = shown(tmp_path / "series")
+    assert (rows[0]["test mse"], rows[0]["test mae"], rows[0]["test mase"]) == ("0.4000", "0.5000", "1.250")
+    assert [row["cell"] for row in rows[1:]] == ["*persistence*", "*seasonal naive*"]
+    assert (rows[1]["test mse"], rows[1]["test mase"], rows[1]["test mae"]) == ("*1.300*", "*2.000*", "")
+    run, guess = shown(tmp_path / "adding")
+    assert (run["mse at 4T"], guess["test mse"], guess["mse at 4T"]) == ("0.2500", "*0.1767*", "")
+    assert "mse at 16T" not in run
+
+
+def test_shares_and_their_references_over_length(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+    metrics = {"test/error": 0.03125, "test/error_x2": 0.5, "test/nll": 0.2, "test/accuracy": 0.96875}
+    task_run(tmp_path / "s", "copy", metrics | {"reference/guess_error": 0.875, "reference/guess_error_x2": 0.875})
+    run, guess = shown(tmp_path / "s")
+    assert (run["test error"], run["error at 2T"]) == ("0.031", "0.500")
+    assert "accuracy" not in run, "it is the error once more"
+    assert (guess["cell"], guess["test error"], guess["error at 2T"]) == ("*blind guess*", "*0.875*", "*0.875*")
+    assert the_table(tmp_path / "s").rows[0].raw["test/error"] == 0.03125
+
+
+def test_what_is_better_when_more_is_bold_when_most(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+    for seed in range(5):
+        task_run(
+            tmp_path / "s", "kjv_web", {"test/bpc": 2.0 + 0.01 * seed, "test/chrf": 0.3 + 0.01 * seed}, "rnn", seed
+        )
+        task_run(
+            tmp_path / "s", "kjv_web", {"test/bpc": 1.5 + 0.01 * seed, "test/chrf": 0.6 + 0.01 * seed}, "gru", seed
+        )
+    rnn, gru = the_table(tmp_path / "s").rows
+    assert (rnn.bold, gru.bold) == (frozenset(), {"test/bpc", "test/chrf"})
+
+
+def test_a_reference_that_depends_on_a_setting_has_a_line_for_each(
+    tmp_path: Path, task_run: Callable[..., Path]
+) -> None:
+    for horizon in (6, 24):
+        lines = {"reference/persistence_mse": horizon / 10, "reference/mean_mse": 1.0}
+        task_run(tmp_path / "s", DataConfig("glucose", horizon=horizon), {"test/mse": 0.1} | lines)
+    lines = [(row["cell"], row["horizon"], row["test mse"]) for row in shown(tmp_path / "s")[2:]]
+    assert lines == [
+        ("*mean*", "", "*1.000*"),
+        ("*persistence*", "*6*", "*0.6000*"),
+        ("*persistence*", "*24*", "*2.400*"),
+    ]
 
 
 def test_a_study_in_which_all_failed_still_has_its_table(tmp_path: Path, text_run: Callable[..., Path]) -> None:

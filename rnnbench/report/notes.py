@@ -1,0 +1,45 @@
+"""The footnotes of a table of training runs: what its entries mean, for the columns and lines that are there."""
+
+from __future__ import annotations
+
+from rnnbench.report.kinds import Kind
+from rnnbench.report.statistics import INTERVAL_SEEDS, Group
+from rnnbench.report.table import Table, count
+
+
+def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str], ...]:
+    """Sentences, each with the key of the column that it explains."""
+    primary = kind.headline.key
+    sizes = [len(g.done) for g in groups]
+    out = []
+    if max(sizes) >= INTERVAL_SEEDS:
+        out.append((primary, "± is the 95 % Student-t interval over seeds; bold: best of its T, intervals apart."))
+    if any(1 < size < INTERVAL_SEEDS for size in sizes):
+        out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
+    if lost := lost_note(groups):
+        out.append(("seeds", lost))
+    out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
+    out += [
+        ("half_life", "Half-life: states back over which the gradient of the last loss halves; median over seeds."),
+        ("verdict", "Gradients: slope of log G(k), its 95 % interval over seeds against ± ln 2 / T."),
+    ]
+    there = {row.raw["cell"] for row in table.references}
+    out += [(primary, kind.notes[name]) for name in kind.references if name in kind.notes and name in there]
+    matched = sorted({int(v) for g in groups if (v := g.median("model/matched_parameters")) is not None})
+    if matched and any(dict(g.results[0].run["model"]).get("parameters") for g in groups):
+        span = count(matched[0]) if len(matched) == 1 else f"{count(matched[0])} to {count(matched[-1])}"
+        out.append(
+            ("model/parameters", f"Recurrent layers and readout are matched: {span} weights; params has the rest.")
+        )
+    keys = {column.key for column in table.columns}
+    return tuple((key, sentence) for key, sentence in out if key in keys)
+
+
+def lost_note(groups: list[Group]) -> str | None:
+    """How many runs diverged or failed, and what became of them; None where none did."""
+    everything = sum(len(g.results) for g in groups)
+    lost = everything - sum(len(g.done) for g in groups)
+    if not lost:
+        return None
+    rate = f"{lost} of {everything} runs ({100 * lost / everything:.0f} %) diverged or failed"
+    return f"{rate}: they count in the denominator of the seeds, not in a mean."

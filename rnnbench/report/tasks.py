@@ -1,0 +1,171 @@
+"""Many tasks in one study: what the best cell makes of each, beside what a fool would get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.data.catalog import DATASETS
+from rnnbench.data.entry import Entry
+from rnnbench.report.caption import caption
+from rnnbench.report.kinds import KINDS, Kind
+from rnnbench.report.notes import lost_note
+from rnnbench.report.reference_lines import data_settings, reference_values
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import Group, cell_rank, group, rank
+from rnnbench.report.table import MISSING, Column, Row, Table, count
+
+#: From so many data sets of at least two kinds on, tasks are shown side by side.
+MANY = 4
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What became of one task.
+
+    Args:
+        label: The data's label, with the settings that tell it from others of the same label.
+        entry: What the catalogue knows of the data.
+        groups: One for each cell, the plain cells first.
+        lines: The reference lines' scores in the headline metric, by name.
+    """
+
+    label: str
+    entry: Entry
+    groups: tuple[Group, ...]
+    lines: dict[str, float]
+
+    @property
+    def kind(self) -> Kind:
+        """How it is scored."""
+        return KINDS[self.entry.kind]
+
+    @property
+    def seq_len(self) -> int:
+        """Sequence length T."""
+        return self.groups[0].seq_len
+
+    @property
+    def best(self) -> Group:
+        """The cell with the lowest validation score (the mean over seeds); those that lost runs come last."""
+        return min(self.groups, key=lambda g: rank(g, f"val/{self.kind.headline.metric}"))
+
+    @property
+    def fool(self) -> tuple[str, float] | None:
+        """Name and score of the line that a model must beat: the lowest of its kind's fools."""
+        found = [(name, self.lines[name]) for name in self.kind.fools if name in self.lines]
+        return min(found, key=lambda line: line[1]) if found else None
+
+    @property
+    def strongest(self) -> tuple[str, float] | None:
+        """Name and score of the lowest of all its lines."""
+        return min(self.lines.items(), key=lambda line: line[1]) if self.lines else None
+
+    def beaten(self, g: Group) -> list[str]:
+        """The lines that a cell beats: each seed, or from five seeds the upper end of the interval, lies below.
+
+        None of them where a run was lost.
+        """
+        found = g.estimate(self.kind.headline.key)
+        if found is None or len(g.done) < len(g.results):
+            return []
+        worst = max(found.values) if found.high is None else found.high
+        return [name for name, value in self.lines.items() if worst < value]
+
+
+def many_tasks(train: Sequence[Result]) -> bool:
+    """Whether a study is over so many data sets that their results are worth a table and a figure of their own."""
+    return len({r.data for r in train}) >= MANY and len({r.entry.kind for r in train}) > 1
+
+
+def task_results(train: Sequence[Result]) -> list[TaskResult]:
+    """Training runs by task, in the catalogue's order."""
+    blocks: dict[tuple[Any, ...], list[Group]] = {}
+    for g in group(train):
+        blocks.setdefault((g.results[0].entry.name, g.data, g.seq_len, data_settings(g)), []).append(g)
+    settings: dict[str, set[tuple[tuple[str, Any], ...]]] = {}
+    for name, data, _, place in blocks:
+        settings.setdefault(f"{name}/{data}", set()).add(place)
+    out = []
+    for (name, data, _, place), groups in blocks.items():
+        others = set().union(*settings[f"{name}/{data}"])
+        own = [(key, value) for key, value in place if len({v for k, v in others if k == key}) > 1]
+        label = ", ".join([data, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in own)])
+        entry = DATASETS[name]
+        results = [result for g in groups for result in g.results]
+        lines = reference_values(results, KINDS[entry.kind].headline.metric)
+        out.append(TaskResult(label, entry, tuple(sorted(groups, key=lambda g: cell_rank(g.series))), lines))
+    order = list(DATASETS)
+    return sorted(out, key=lambda task: (order.index(task.entry.name), task.label, task.seq_len))
+
+
+def tasks_table(train: Sequence[Result]) -> Table:
+    """A line for each task: its best cell's test score beside the fool's line and the strongest one."""
+    tasks = task_results(train)
+    cells = sorted({g.series for task in tasks for g in task.groups}, key=cell_rank)
+    columns = (
+        Column("task", "task", 0, left=True),
+        Column("shape", "shape", 3, left=True),
+        Column("T", "T", 4),
+        Column("cell", "best cell" if len(cells) > 1 else "cell", 0, left=True),
+        Column("metric", "score", 0, left=True),
+        Column("score", "test", 0),
+        Column("fool", "fool's line", 0, left=True),
+        Column("strongest", "strongest line", 2, left=True),
+        Column("beats", "beats", 1, left=True),
+        *(Column(f"score/{cell}", cell, 5) for cell in cells if len(cells) > 1),
+        Column("seconds", "training (s)", 6),
+        Column("parameters", "params", 7),
+        Column("seeds", "seeds done", 8),
+    )
+    groups = [g for task in tasks for g in task.groups]
+    metrics = dict.fromkeys(f"{task.kind.headline.metric}: {task.kind.unit}" for task in tasks)
+    notes = [
+        ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
+        ("fool", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
+        ("beats", "Beats: the lines above each seed's score (from five seeds on: above its mean's 95 % interval)."),
+        ("cell", "Best cell: of the lowest validation score, the mean over seeds." if len(cells) > 1 else ""),
+        ("seeds", lost_note(groups) or ""),
+    ]
+    kept = tuple((key, sentence) for key, sentence in notes if sentence)
+    table = Table("tasks", columns, tuple(_row(task) for task in tasks), notes=kept, caption=caption(train))
+    return table.without_empty_columns()
+
+
+def _row(task: TaskResult) -> Row:
+    best, headline = task.best, task.kind.headline
+    found, beaten = best.estimate(headline.key), task.beaten(best)
+    raw: dict[str, Any] = {"task": task.label, "kind": task.entry.kind, "shape": task.entry.shape}
+    raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": headline.metric}
+    raw |= {"score": found and found.mean, "score_low": found and found.low, "score_high": found and found.high}
+    for name, line in (("fool", task.fool), ("strongest", task.strongest)):
+        raw |= {name: line and line[0], f"{name}_score": line and line[1]}
+    raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
+    raw |= {"parameters": best.median("model/parameters"), "done": len(best.done), "all": len(best.results)}
+    text = {key: str(raw[key]) for key in ("task", "cell", "metric")}
+    text |= {"shape": task.entry.shape.replace("_", " "), "T": str(task.seq_len)}
+    text |= {"score": headline.text(found, points=False), "beats": _beats(task, best, beaten)}
+    for name, line in (("fool", task.fool), ("strongest", task.strongest)):
+        text[name] = f"{headline.show(line[1])} {short(line[0])}" if line else MISSING
+    text["seconds"] = MISSING if raw["seconds"] is None else f"{raw['seconds']:.0f}"
+    text |= {"parameters": count(raw["parameters"]), "seeds": f"{raw['done']}/{raw['all']}"}
+    for g in task.groups:
+        score = g.estimate(headline.key)
+        raw[f"score/{g.series}"] = score and score.mean
+        text[f"score/{g.series}"] = headline.text(score, points=False)
+    return Row(raw, text)
+
+
+def _beats(task: TaskResult, best: Group, beaten: list[str]) -> str:
+    if len(best.done) < len(best.results):
+        return "lost runs"
+    if not task.lines:
+        return MISSING
+    missed = [short(name) for name in task.lines if name not in beaten]
+    return "none" if not beaten else f"all but {', '.join(missed)}" if missed else "all"
+
+
+def short(name: str) -> str:
+    """A reference line's name for people, where its full one has no room: seasonal naive, ngram."""
+    return name.replace("_", " ")
