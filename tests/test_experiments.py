@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from rnnbench.config import BudgetConfig, Run
+from rnnbench.data.catalog import DATASETS, entry
+from rnnbench.files import load_file
 from rnnbench.ledger import Entry
+from rnnbench.report.kinds import KINDS
 from rnnbench.sweep.study import Study, find_study
 from rnnbench.sweep.worker import execute
 from rnnbench.throughput.timing import Timing
@@ -52,21 +55,24 @@ def test_presets_expand_to_valid_jobs(path: Path) -> None:
 @every_experiment
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_lengths_are_compared_fairly(path: Path, preset: str) -> None:
-    """Batch × length is the same at every length, and so are the tokens; every cell gets every length and seed."""
+    """Batch × length is the same at every length, and so are the tokens; every cell gets every length and seed.
+
+    All this for each data set by itself: the figures of one do not compare with those of another.
+    """
     jobs = find_study(str(path)).jobs(preset)
     runs = [job for job in jobs if isinstance(job, Run)]
     timings = [job for job in jobs if isinstance(job, Timing)]
-    assert len({job.data.batch_size * job.data.seq_len for job in runs}) <= 1
-    assert len({job.budget.tokens for job in runs}) <= 1
-    assert all(job.budget.tokens is not None for job in runs)
-    assert len({job.steps for job in runs}) <= 1
+    for data in {(job.data.label, job.data.permuted) for job in runs}:
+        own = [job for job in runs if (job.data.label, job.data.permuted) == data]
+        assert len({job.data.batch_size * job.data.seq_len for job in own}) == 1
+        assert len({job.budget.tokens for job in own}) == 1
+        assert own[0].budget.tokens is not None
+        assert len({job.steps for job in own}) == 1
+        cells, lengths = {job.cell.label for job in own}, {job.data.seq_len for job in own}
+        assert len(own) == len(cells) * len(lengths) * len({job.seed for job in own})
     assert len({job.batch_size * job.seq_len for job in timings}) <= 1
-    cells = {job.cell.label for job in runs}
-    lengths = {job.data.seq_len for job in runs}
     seeds = {job.seed for job in runs}
-    data = {(job.data.label, job.data.seq_len) for job in runs}
-    assert len(runs) == len(cells) * len(data) * len(seeds)
-    assert len(lengths) > 1 or len({job.seq_len for job in timings}) > 1
+    assert len({job.data.seq_len for job in runs} | {job.seq_len for job in timings}) > 1
     assert not runs or preset == "quick" or len(seeds) > 1, "one seed is no measurement"
     assert all(job.samples >= 30 for job in timings)
 
@@ -84,8 +90,10 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
             probes=dataclasses.replace(job.probes, seq_len=12, batch_size=2),
         )
         result = execute(small, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
-        assert {"test/bpc", "val/bpc"} <= set(result["metrics"])
-        assert any(key.startswith("init/") for key in result["metrics"]) == job.probes.gradient_flow
+        metric = KINDS[entry(str(job.data.name)).kind].headline.metric
+        assert {f"test/{metric}", f"val/{metric}"} <= set(result["metrics"])
+        flows = job.probes.gradient_flow and job.data.seq_len > 1
+        assert any(key.startswith("init/") for key in result["metrics"]) == flows
     else:
         small_timing = dataclasses.replace(job, batch_size=2, hidden_size=8, samples=3, warmup=1)
         result = execute(small_timing, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
@@ -110,3 +118,19 @@ def test_it_runs_by_itself(path: Path, tmp_path: Path) -> None:
     assert [id for id, _ in lines] == [job.id for job in find_study(str(path)).jobs("quick")]
     assert all(state == "to do" for _, state in lines)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_tasks_are_all_tasks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every data set of the catalogue has its line; one that is not here is left out, and said so."""
+    module = load_file(FOLDER / "all_tasks.py")
+    assert {task.data.name for task in module.TASKS} == set(DATASETS) - {"text", "csv"}
+    monkeypatch.setattr(module, "is_here", lambda name: name != "ETTh1.csv")
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "bokeh_sampledata" else object())
+    for preset in ("quick", "full"):
+        names = {job.data.name for job in module.STUDY.jobs(preset)}
+        assert {"etth2", "kjv"} <= names
+        assert not names & {"etth1", "glucose", "stocks"}
+        said = capsys.readouterr().err.splitlines()
+        assert "left out etth1: ETTh1.csv is not here; rnnbench data fetch etth1" in said
+        assert "left out glucose: pip install bokeh-sampledata" in said
+        assert len(said) == 4

