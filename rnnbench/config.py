@@ -133,6 +133,8 @@ class DataConfig:
         horizon: Steps ahead to forecast (series).
         period: Seasonal period in steps, for the seasonal-naive reference (your CSV).
         time_features: Time of day, weekday and day of the year as further inputs (series that have a clock).
+        relative: Each window less its last value, input and forecast alike (NLinear, Zeng et al. 2023), so that a level
+            never seen in training is none (series); errors are what they are without.
         symbols: What a text is made of: its characters, or the bytes of its UTF-8 (256 of them, none unknown).
         permuted: Show a picture's pixels in one fixed random order (Le et al. 2015).
         items: Things to remember, pairs, bits or brackets deep, as the memory task says; its own number where not
@@ -147,6 +149,7 @@ class DataConfig:
     horizon: int = 6
     period: int | None = None
     time_features: bool = False
+    relative: bool = False
     symbols: Literal["characters", "bytes"] = "characters"
     permuted: bool = False
     items: int | None = None

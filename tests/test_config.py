@@ -128,6 +128,7 @@ CHANGES: dict[str, Any] = {
     "data.horizon": 7,
     "data.period": 24,
     "data.time_features": True,
+    "data.relative": True,
     "data.symbols": "bytes",
     "data.permuted": True,
     "data.items": 3,

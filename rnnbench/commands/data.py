@@ -127,12 +127,14 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     for name in ("data set", "kind", "shape", "download", "here"):
         table.add_column(name, no_wrap=name != "here")
     notes = Table(box=None, header_style="bold", pad_edge=False)
-    for name, ratio in (("data set", None), ("what it is", 3), ("from", 2), ("licence", 2)):
-        notes.add_column(name, no_wrap=ratio is None, ratio=ratio)
+    notes.add_column("data set", no_wrap=True)
+    notes.add_column("what it is, where it comes from, its licence")
     for row in rows:
         size = megabytes(row["download_bytes"]) if row["download_bytes"] else ""
         table.add_row(*map(Text, (row["name"], row["kind"], row["shape"], size, row["to_do"] or "here")))
-        notes.add_row(*map(Text, (row["name"], row["summary"], row["origin"], row["licence"])))
+        notes.add_row(
+            Text(row["name"]), Text.assemble(row["summary"], "\n", (f"{row['origin']}; {row['licence']}", "dim"))
+        )
     console.print(table)
     console.print()
     console.print(notes)

@@ -24,7 +24,7 @@ def listing() -> list[dict[str, Any]]:
     """
     rows = []
     for item in DATASETS.values():
-        to_do = _to_do(item)
+        lacking = to_do(item)
         rows.append(
             {
                 "name": item.name,
@@ -34,19 +34,20 @@ def listing() -> list[dict[str, Any]]:
                 "licence": item.licence,
                 "origin": item.origin,
                 "download_bytes": sum(FILES[name].size for name in item.files),
-                "here": to_do is None,
-                "to_do": to_do,
+                "here": lacking is None,
+                "to_do": lacking,
             }
         )
     return rows
 
 
-def _to_do(item: Entry) -> str | None:
+def to_do(item: Entry) -> str | None:
+    """What brings a data set here; None where it can be used as things are."""
     if item.package is not None and importlib.util.find_spec(item.package) is None:
         return f"pip install {item.install or item.package.replace('_', '-')}"
     if all(is_here(name) for name in item.files):
         return None
-    return f"to download: rnnbench data fetch {item.name}"
+    return f"rnnbench data fetch {item.name}"
 
 
 def about(data: DataConfig) -> tuple[dict[str, Any], Source]:

@@ -137,9 +137,10 @@ def plain_number(axis: Axis) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, below them, in as many lines as the width asks for."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_below(figure: Figure, *panels: Axes) -> None:
+    """One legend for these panels, each label once, below them, in as many lines as the width asks for."""
+    named = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    handles, labels = list(named.values()), list(named)
     widths = [0.8 + 0.085 * len(label) for label in labels]
 
     def width(columns: int) -> float:

@@ -38,7 +38,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     if not lines:
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
-    with canvas(2, width=9.6, height=1.4 + 0.26 * len(lines), widths=(5, 2)) as (figure, (axes, words)):
+    with canvas(2, width=9.6, height=1.4 + 0.26 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(_root, _square))
         axes.set_xlim(0, EDGE)
         axes.axvline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="fool's line")
@@ -68,7 +68,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         axes.set_xlabel("test score over the fool's, root scale (0: perfect, 1: no better)")
         words.set_xlim(0, 1)
         words.axis("off")
-        words.set_title("best cell         fool", fontsize=9.5, color=GREY, pad=8)
+        words.set_title("best cell          fool", fontsize=9.5, color=GREY, pad=8)
         for panel in (axes, words):
             panel.set_ylim(len(lines) - 0.4, -0.6)
         for label, style in styles.items():
@@ -101,7 +101,7 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
         figure.suptitle(
             "How does it learn? Validation score against tokens seen (million)", x=0.01, ha="left", weight="bold"
         )
-        legend_below(figure, max(grid, key=lambda axes: len(axes.lines)))
+        legend_below(figure, *grid)
         return save(figure, path, formats)
 
 
@@ -129,8 +129,9 @@ def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) ->
         if found.mean > EDGE * fool:
             axes.annotate("▸", (EDGE, row), color=look.color, ha="right", va="center", fontsize=11)
             continue
-        seeds = [value / fool for value in found.values if len(found.values) > 1]
-        axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
+        if len(found.values) > 1:
+            seeds = [value / fool for value in found.values]
+            axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
         axes.plot(found.mean / fool, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
 
 
@@ -140,8 +141,8 @@ def _words(axes: Axes, row: int, task: TaskResult) -> None:
     headline, best = task.kind.headline, task.best.estimate(task.kind.headline.key)
     name, fool = task.fool
     score = number(best.mean if best else None, 3)
-    axes.text(0.22, row, score, va="center", ha="right", fontsize=8.5)
-    axes.text(0.24, row, headline.metric, va="center", fontsize=8.5)
+    axes.text(0.24, row, score, va="center", ha="right", fontsize=8.5)
+    axes.text(0.26, row, headline.metric, va="center", fontsize=8.5)
     axes.text(0.62, row, number(fool, 3), va="center", ha="right", fontsize=8.5, color=GREY)
     axes.text(0.64, row, short(name), va="center", fontsize=8.5, color=GREY)
 

@@ -69,6 +69,27 @@ def test_a_model_s_score_and_a_reference_s_are_in_the_same_terms() -> None:
         assert float(value) == pytest.approx(references[f"persistence_{name}"], rel=1e-5)
 
 
+def test_relative_windows_are_differences_from_the_last_value() -> None:
+    """So predicting nothing is persistence, and the lines are what they are without; the clock stays as it is."""
+    from rnnbench.modules.metrics import metric_for
+
+    timed = config(time_features=True)
+    plain, data = SeriesData(record(), timed), SeriesData(record(), dataclasses.replace(timed, relative=True))
+    for a, b in zip(
+        (plain.train_batch(2), *plain.evaluation("val")), (data.train_batch(2), *data.evaluation("val")), strict=True
+    ):
+        last = a.x[:, -1:, :3]
+        torch.testing.assert_close(b.x[..., :3], a.x[..., :3] - last)
+        torch.testing.assert_close(b.y, a.y - last[:, 0].repeat(1, 2))
+        assert torch.equal(b.x[..., 3:], a.x[..., 3:])
+    assert torch.equal(data.train_batch(2).x, data.train_batch(2).x), "a batch must not change what the next reads"
+    metric = metric_for(data.task)
+    for batch in data.evaluation("test"):
+        metric.update(torch.zeros_like(batch.y), batch)
+    assert data.references() == plain.references()
+    assert float(metric.compute()["mse"]) == pytest.approx(data.references()["persistence_mse"], rel=1e-5)
+
+
 @pytest.mark.parametrize("timed", [False, True])
 def test_values_of_val_and_test_reach_nothing_of_training(timed: bool) -> None:
     one = record()

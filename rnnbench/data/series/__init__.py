@@ -3,7 +3,7 @@
 from rnnbench.data.entry import Entry
 
 _SOURCE = "rnnbench.data.series.windows:SeriesData"
-_COLUMNS = ("column", "horizon")
+_COLUMNS = ("column", "horizon", "relative")
 
 ENTRIES = (
     Entry(
@@ -14,7 +14,7 @@ ENTRIES = (
         "yours",
         "a file of yours",
         _SOURCE,
-        options=("path", "column", "horizon", "period", "time_features"),
+        options=("path", "column", "horizon", "relative", "period", "time_features"),
     ),
     Entry(
         "glucose",
@@ -24,7 +24,7 @@ ENTRIES = (
         "public domain; package BSD-3-Clause",
         "pip package bokeh-sampledata",
         _SOURCE,
-        options=("horizon", "time_features"),
+        options=("horizon", "relative", "time_features"),
         period=288,
         package="bokeh_sampledata",
     ),
@@ -36,7 +36,7 @@ ENTRIES = (
         "free to use and redistribute (NERACOOS); package BSD-3-Clause",
         "pip package bokeh-sampledata",
         _SOURCE,
-        options=("horizon", "time_features"),
+        options=("horizon", "relative", "time_features"),
         period=48,
         package="bokeh_sampledata",
     ),
@@ -97,7 +97,7 @@ ENTRIES = (
         "none needed",
         "computed on the spot",
         _SOURCE,
-        options=("horizon",),
+        options=("horizon", "relative"),
     ),
     Entry(
         "lorenz",

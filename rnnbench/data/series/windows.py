@@ -32,12 +32,13 @@ EVALUATION_BATCH = 256
 class SeriesData(Source):
     """A series of C columns as windows, float32, in standard deviations of the training part.
 
-    x is (B, T, C), y the next steps in turn, all columns of each: (B, horizon · C). With ``data.time_features`` x has
-    the phases of the clock beside the columns, which are not forecast.
+    x is (B, T, C), y the next steps in turn, all columns of each: (B, horizon · C). With ``data.relative`` both are
+    differences from the last of the T steps. With ``data.time_features`` x has the phases of the clock beside the
+    columns, which are not forecast.
 
     Args:
         record: The series.
-        data: Window length, batch size, horizon, time features.
+        data: Window length, batch size, horizon, time features, whether relative.
         seed: Decides the order of the training windows.
         period: Seasonal period in time steps, for the seasonal-naive reference; None for none.
 
@@ -100,6 +101,8 @@ class SeriesData(Source):
     def _batch(self, starts: Tensor) -> Batch:
         windows = self._all_windows[starts].transpose(1, 2)
         seq_len, columns = self._data.seq_len, len(self._columns)
+        if self._data.relative:
+            windows[..., :columns] -= windows[:, seq_len - 1 : seq_len, :columns].clone()
         return Batch(windows[:, :seq_len], windows[:, seq_len:, :columns].flatten(1))
 
     def train_batch(self, step: int) -> Batch:
