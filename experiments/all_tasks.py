@@ -21,6 +21,7 @@ STEADY_FAST = OptimConfig(lr=1e-2)
 
 WIDE = ModelConfig()
 SMALL = ModelConfig(hidden_size=64)
+WIDE_MEAN = ModelConfig(pooling="mean")
 MEAN = dataclasses.replace(SMALL, pooling="mean")
 LOOKING = dataclasses.replace(SMALL, pooling="attention")
 BACK_AND_FORTH = dataclasses.replace(SMALL, bidirectional=True)
@@ -48,8 +49,8 @@ TASKS = (
     Task(DataConfig("digit_picture", batch_size=64), 30_000),
     Task(DataConfig("digit_name", batch_size=64), 60_000),
     # text
-    Task(DataConfig("kjv", seq_len=64, batch_size=32), 1_500_000, model=WIDE),
-    Task(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 1_500_000, model=WIDE),
+    Task(DataConfig("kjv", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
+    Task(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
     Task(DataConfig("text8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
     Task(DataConfig("enwik8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
     # series; where the level drifts, windows relative to their last value
@@ -72,7 +73,7 @@ TASKS = (
     Task(DataConfig("arrowhead", batch_size=8), 1_500_000, model=TINY),
     Task(DataConfig("osuleaf", batch_size=16), 4_000_000, model=TINY),
     Task(DataConfig("acsf1", batch_size=16), 3_000_000, model=TINY),
-    Task(DataConfig("verse_book", batch_size=32), 2_000_000, model=MEAN),
+    Task(DataConfig("verse_book", batch_size=32), 2_000_000, model=WIDE_MEAN),
     Task(DataConfig("verse_translation", batch_size=32), 3_000_000, model=LOOKING),
     Task(DataConfig("moving_digits", batch_size=16), 700_000, model=BACK_AND_FORTH),
     # memory
@@ -85,7 +86,7 @@ TASKS = (
     Task(DataConfig("dyck", seq_len=32, batch_size=64), 1_500_000),
     # one sequence into another
     Task(DataConfig("reversal", batch_size=64), 700_000, model=SMALL_ALIGNING, optim=FAST),
-    Task(DataConfig("addition", batch_size=64), 900_000, model=SMALL_ALIGNING, optim=FAST),
+    Task(DataConfig("addition", batch_size=64), 1_000_000, model=SMALL_ALIGNING, optim=FAST),
     Task(DataConfig("kjv_web", seq_len=64, batch_size=16), 900_000, model=ALIGNING),
     # music
     Task(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
