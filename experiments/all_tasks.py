@@ -16,6 +16,7 @@ from rnnbench.data.describe import to_do
 COSINE = OptimConfig(lr=4e-3, schedule="cosine", warmup=0.05)
 FAST = dataclasses.replace(COSINE, lr=1e-2)
 SLOW = dataclasses.replace(COSINE, lr=1e-3)
+DECAYED = dataclasses.replace(COSINE, name="adamw", lr=3e-3, weight_decay=1.0)
 STEADY = OptimConfig(lr=5e-3)
 STEADY_FAST = OptimConfig(lr=1e-2)
 
@@ -27,6 +28,7 @@ LOOKING = dataclasses.replace(SMALL, pooling="attention")
 BACK_AND_FORTH = dataclasses.replace(SMALL, bidirectional=True)
 VOWELS = dataclasses.replace(MEAN, bidirectional=True, dropout=0.3)
 NOISY = dataclasses.replace(SMALL, dropout=0.5)
+NARROW_NOISY = dataclasses.replace(NOISY, hidden_size=32)
 TINY = ModelConfig(hidden_size=32, pooling="mean")
 ALIGNING = ModelConfig(bidirectional=True, attention="dot")
 SMALL_ALIGNING = dataclasses.replace(ALIGNING, hidden_size=64)
@@ -56,7 +58,7 @@ TASKS = (
     # series; where the level drifts, windows relative to their last value
     Task(DataConfig("glucose", batch_size=64), 1_500_000),
     Task(DataConfig("sea_temperature", relative=True, batch_size=64), 1_500_000, optim=SLOW),
-    Task(DataConfig("stocks", batch_size=64), 600_000, model=NOISY, optim=SLOW),
+    Task(DataConfig("stocks", batch_size=64), 600_000, model=NARROW_NOISY, optim=DECAYED),
     Task(DataConfig("etth1", relative=True, horizon=24), 2_000_000),
     Task(DataConfig("etth2", relative=True, horizon=24, batch_size=64), 1_000_000),
     Task(DataConfig("exchange", relative=True, batch_size=64), 1_500_000, model=NOISY, optim=SLOW),

@@ -19,6 +19,8 @@ SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
 #: Ratios to the fool's line beyond this stand at the edge.
 EDGE = 1.3
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+#: How the fool's line is drawn.
+FOOL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
 #: Learning curves side by side.
 COLUMNS = 5
 
@@ -41,7 +43,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     with canvas(2, width=9.6, height=1.4 + 0.26 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(_root, _square))
         axes.set_xlim(0, EDGE)
-        axes.axvline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="fool's line")
+        axes.axvline(1, **FOOL, label="fool's line")
         for row, line in enumerate(lines):
             if isinstance(line, str):
                 for panel in (axes, words):
@@ -90,7 +92,7 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             metric = task.kind.headline.metric
             learning(axes, task.groups, styles, f"val/{metric}", "", "")
             if task.fool:
-                axes.axhline(task.fool[1], color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="fool's line")
+                axes.axhline(task.fool[1], **FOOL, label="fool's line on test")
             axes.set_title(task.label, fontsize=10)
             axes.set_title(metric, fontsize=9, loc="right", color=GREY, fontweight="normal")
             axes.margins(y=0.1)
