@@ -8,6 +8,7 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.commands.arguments import Parser
+from rnnbench.commands.listing import print_rows
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,16 +30,7 @@ def main(argv: Sequence[str]) -> int:
         names = peer_names()
         print(json.dumps(names) if arguments.json else "\n".join(names))
         return 0
-    rows = listing()
-    if arguments.json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return 0
-    from rich.console import Console
-
-    console = Console()
-    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
-        show(rows, console)
-    print(shown.get(), end="")
+    print_rows(listing(), show, arguments.json)
     return 0
 
 

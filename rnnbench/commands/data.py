@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from rnnbench.commands.arguments import Parser, read_yaml
+from rnnbench.commands.listing import print_rows
 from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -103,16 +104,7 @@ def _fetch(name: str) -> int:
 def _list(as_json: bool) -> int:
     from rnnbench.data.describe import listing
 
-    rows = listing()
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return 0
-    from rich.console import Console
-
-    console = Console()
-    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
-        show(rows, console)
-    print(shown.get(), end="")
+    print_rows(listing(), show, as_json)
     return 0
 
 

@@ -5,6 +5,23 @@ from rnnbench.data.entry import Entry
 _SOURCE = "rnnbench.data.series.windows:SeriesData"
 _COLUMNS = ("column", "horizon", "relative")
 
+
+def _transformer(number: int, what: str) -> Entry:
+    return Entry(
+        f"etth{number}",
+        "series",
+        "many_to_one",
+        f"Electricity transformer {number}: {what}",
+        "CC BY-ND 4.0",
+        "download, zhouhaoyi/ETDataset (Zhou et al. 2021)",
+        _SOURCE,
+        seq_len=96,
+        options=(*_COLUMNS, "time_features"),
+        period=24,
+        files=(f"ETTh{number}.csv",),
+    )
+
+
 ENTRIES = (
     Entry(
         "csv",
@@ -52,32 +69,8 @@ ENTRIES = (
         options=(*_COLUMNS, "time_features"),
         package="bokeh_sampledata",
     ),
-    Entry(
-        "etth1",
-        "series",
-        "many_to_one",
-        "Electricity transformer 1: six loads and the oil temperature OT, hourly for 20 months",
-        "CC BY-ND 4.0",
-        "download, zhouhaoyi/ETDataset (Zhou et al. 2021)",
-        _SOURCE,
-        seq_len=96,
-        options=(*_COLUMNS, "time_features"),
-        period=24,
-        files=("ETTh1.csv",),
-    ),
-    Entry(
-        "etth2",
-        "series",
-        "many_to_one",
-        "Electricity transformer 2, as etth1",
-        "CC BY-ND 4.0",
-        "download, zhouhaoyi/ETDataset (Zhou et al. 2021)",
-        _SOURCE,
-        seq_len=96,
-        options=(*_COLUMNS, "time_features"),
-        period=24,
-        files=("ETTh2.csv",),
-    ),
+    _transformer(1, "six loads and the oil temperature OT, hourly for 20 months"),
+    _transformer(2, "as etth1"),
     Entry(
         "exchange",
         "series",
