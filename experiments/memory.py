@@ -2,7 +2,8 @@
 
 Tasks drawn on the spot that nothing but memory solves. Adding is solved below a mean squared error of 0.01 (always
 answering 1: 1/6), copying above a recall of 99 %. Gates start open for about T steps (chrono, Tallec & Ollivier 2018),
-and the learning rate, the same for every cell, falls to zero along a cosine.
+and the learning rate, the same for every cell, falls to zero along a cosine. What counts is the number of updates, so
+batches are small.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimCon
 GATED = ModelConfig(hidden_size=128, init="chrono")
 CELLS = (("rnn", ModelConfig(hidden_size=128)), ("lstm", GATED), ("gru", GATED))
 
-#: Task and T; of each as many sequences to a batch as make 3200 steps.
+#: Task and T; of each as many sequences to a batch as make 800 steps.
 QUICK = (("adding", 100), ("copy", 50))
 FULL = (
     *(("adding", seq_len) for seq_len in (50, 100, 200, 400)),
@@ -32,8 +33,8 @@ def runs(tasks: tuple[tuple[str, int], ...], tokens: int, seeds: int) -> Iterato
                 yield Run(
                     cell=CellConfig(cell),
                     model=model,
-                    data=DataConfig(task, seq_len=seq_len, batch_size=3200 // seq_len),
-                    optim=OptimConfig(lr=5e-3, schedule="cosine"),
+                    data=DataConfig(task, seq_len=seq_len, batch_size=800 // seq_len),
+                    optim=OptimConfig(lr=3e-3, schedule="cosine"),
                     budget=BudgetConfig(tokens=tokens),
                     probes=ProbeConfig(batch_size=8),
                     seed=seed,
@@ -44,8 +45,8 @@ STUDY = Study(
     name="memory",
     question="Which cell carries what it has read over how many steps?",
     presets={
-        "quick": lambda: runs(QUICK, tokens=4_800_000, seeds=1),
-        "full": lambda: runs(FULL, tokens=16_000_000, seeds=5),
+        "quick": lambda: runs(QUICK, tokens=14_000_000, seeds=1),
+        "full": lambda: runs(FULL, tokens=14_000_000, seeds=5),
     },
 )
 
