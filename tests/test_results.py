@@ -28,7 +28,7 @@ def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> Non
 
     made, kept = ({p.name: rows(p) for p in f.glob("table*.md")} for f in (tmp_path / folder.name, folder / "report"))
     assert kept == made
-    assert all(len(table) > 4 for table in kept.values())
+    assert all(len(table) >= 4 for table in kept.values()), "a header, its rule, a cell and a line to beat"
 
 
 @pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
