@@ -2,8 +2,8 @@
 
 Tasks drawn on the spot that nothing but memory solves. Adding is solved below a mean squared error of 0.01 (always
 answering 1: 1/6), copying above a recall of 99 %. Gates start open for about T steps (chrono, Tallec & Ollivier 2018),
-and the learning rate, the same for every cell, falls to zero along a cosine. What counts is the number of updates, so
-batches are small.
+and the learning rate, the same for every cell, falls to zero along a cosine. Batches are small, so that the tokens pay
+for many updates.
 """
 
 from collections.abc import Iterator

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 
-class Attention(nn.Module):
+class Attention(nn.Module, ABC):
     """α = softmax_s(e) over what is not padding, context = Σ_s α_s m_s; a subclass says how e is scored.
 
     Args:
@@ -25,9 +26,9 @@ class Attention(nn.Module):
         found: Tensor = self.memory(m)
         return found
 
+    @abstractmethod
     def scores(self, q: Tensor, keys: Tensor) -> Tensor:
         """q (B, U, Q), keys (B, S, D) → e (B, U, S)."""
-        raise NotImplementedError
 
     def forward(self, q: Tensor, keys: Tensor, m: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """q (B, U, Q), `keys` of m, m (B, S, M), hidden (B, S) bool, True where m is padding (and finite there).
