@@ -65,9 +65,13 @@ class SequenceModel(nn.Module):
             The readout, (B, T, O) or with one target a sequence (B, O), and each cell's last state.
         """
         y, last = self.stack(self.input(x), state, taps, lengths)
+        return self._readout(y, lengths), last
+
+    def _readout(self, y: Tensor, lengths: Tensor | None) -> Tensor:
         if self.pool is not None:
             y = self.pool(y, lengths)
-        return self.readout(self.dropout(y)), last
+        out: Tensor = self.readout(self.dropout(y))
+        return out
 
     def predict(
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
@@ -75,6 +79,15 @@ class SequenceModel(nn.Module):
         """`forward` over a batch: what is to be compared with its targets."""
         out: tuple[Tensor, State] = self(batch.x, state, taps, batch.lengths)
         return out
+
+    def answer(self, y: Tensor, batch: Batch) -> Tensor:
+        """From what `probed` puts out, (B, T, W), to what is to be compared with the batch's targets."""
+        return self._readout(y, batch.lengths)
+
+    @property
+    def streams(self) -> bool:
+        """Whether what is read out at an instant needs that instant's output alone, and its past."""
+        return self.stack.directions == 1 and (self.pool is None or isinstance(self.pool, Last))
 
     @property
     def cells(self) -> list[Cell]:

@@ -67,13 +67,13 @@ class Stack(nn.Module):
         Args:
             x: (B, T, I).
             state: A (B, *S) tensor a cell to continue from; initial states where not given.
-            taps: A (B, T, *S) tensor or None a cell, added to its states (the loop runs then, whatever the backend).
+            taps: A (B, T, *S) tensor or None a cell, added to its states (the fastest backend that can runs then).
             lengths: (B,) steps that are data; what pads follows them, and a cell that reads backwards starts before it.
 
         Returns:
             (B, T, W), what pads included, and each cell's last state (with lengths: after the padding).
         """
-        backend = self.backend if taps is None else "loop"
+        backend = self.backend if taps is None else "auto"
         y, cells = self.project(x), self.cells
         last: State = []
         *before, after = self.norms

@@ -79,6 +79,9 @@ class EncoderDecoder(nn.Module):
     def encode(self, x: Tensor, lengths: Tensor | None = None, taps: Sequence[Tensor | None] | None = None) -> Memory:
         """Read x (B, S) or (B, S, C), of which ``lengths`` (B,) steps, at least one, are data."""
         outputs, _ = self.encoder(self.input(x), None, taps, lengths)
+        return self._remember(outputs, lengths)
+
+    def _remember(self, outputs: Tensor, lengths: Tensor | None) -> Memory:
         begin = self.bridge(self.last(outputs, lengths))[:, None]
         hidden = None
         if lengths is not None:  # 0 · NaN is NaN: what pads must not come near a sum
@@ -123,7 +126,9 @@ class EncoderDecoder(nn.Module):
         Returns:
             Logits (B, U, V) and weights of attention (B, U, S), None without attention.
         """
-        memory = self.encode(x, lengths, taps)
+        return self._forced(self.encode(x, lengths, taps), y)
+
+    def _forced(self, memory: Memory, y: Tensor) -> tuple[Tensor, Tensor | None]:
         logits, weights, _ = self.decode(torch.cat((memory.begin, self.symbols(y[:, :-1])), dim=1), memory)
         return logits, weights
 
@@ -133,6 +138,15 @@ class EncoderDecoder(nn.Module):
         """`forward` over a batch: what is to be compared with its targets, and no state to carry on."""
         logits, _ = self(batch.x, batch.y, batch.lengths, taps)
         return logits, []
+
+    def answer(self, y: Tensor, batch: Batch) -> Tensor:
+        """From what `probed` puts out, (B, S, W), to what is to be compared with the batch's targets."""
+        return self._forced(self._remember(y, batch.lengths), batch.y)[0]
+
+    @property
+    def streams(self) -> bool:
+        """See `SequenceModel.streams`: what is written first sees all outputs."""
+        return False
 
     @property
     def cells(self) -> list[Cell]:

@@ -1,0 +1,95 @@
+"""What of a whole model the probes look at: a copy in evaluation mode and float64, on a fixed batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnbench.data.task import Batch, Task
+from rnnbench.errors import UserError
+from rnnbench.models.build import Model
+from rnnbench.models.stack import Stack
+from rnnbench.modules.metrics import loss
+from rnnbench.probes.adjoint import Stretch, adjoints
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model's copy with what it reads; see `subject`.
+
+    Args:
+        model: The copy.
+        x: (B, T, I): what the stack reads, embedded already.
+        y: The targets.
+        task: What they are.
+    """
+
+    model: Model
+    x: Tensor
+    y: Tensor
+    task: Task
+
+    @property
+    def stack(self) -> Stack:
+        """The layers whose states are measured."""
+        return self.model.probed
+
+    @property
+    def measured(self) -> list[bool]:
+        """Which of the stack's cells: those that read forwards, for a state of the others has the future behind it."""
+        return [index % self.stack.directions == 0 for index in range(len(self.stack.cells))]
+
+    def adjoints(self, average: bool = False, inputs: bool = False, stretch: int | None = None) -> Iterator[Stretch]:
+        """Of the loss of the last step, or with ``average`` of the mean loss over all steps; see `adjoints`.
+
+        Raises:
+            UserError: an average is asked for, and the task has one target a sequence.
+        """
+        if average and self.task.shape != "many_to_many":
+            raise UserError("a loss is averaged over time where there is a target at every step; this task has one.")
+        one = self._average if average else self.last_loss
+        stretch = stretch if self.model.streams else self.x.shape[1]
+        return adjoints(self.stack, self.stack.cells, self.x, one, None, stretch, self.measured, inputs)
+
+    def last_loss(self, y: Tensor, begin: int) -> Tensor | None:
+        """The task's own loss at the last step (a decoder's: at its first), of the outputs from an instant on.
+
+        (B, C, W) → (B,); None where the last step is not among them.
+        """
+        if begin + y.shape[1] < self.x.shape[1]:
+            return None
+        out, targets = self.model.answer(y, Batch(self.x, self.y)), self.y
+        if self.task.writes:
+            out, targets = out[:, 0], targets[:, 0]
+        elif self.task.shape == "many_to_many":
+            out, targets = out[:, -1], targets[:, -1]
+        return self._losses(out, targets)
+
+    def _average(self, y: Tensor, begin: int) -> Tensor:
+        """This stretch's share of the mean over all steps."""
+        targets = self.y[:, begin : begin + y.shape[1]]
+        share = y.shape[1] / self.x.shape[1]
+        return share * self._losses(self.model.answer(y, Batch(self.x, targets)), targets)
+
+    def _losses(self, out: Tensor, y: Tensor) -> Tensor:
+        """The training loss of every sample by itself, (B,)."""
+        rows = zip(out.split(1), y.split(1), strict=True)
+        return torch.stack([loss(one, Batch(one, target), self.task) for one, target in rows])
+
+
+def subject(model: Model, batch: Batch, task: Task) -> Subject:
+    """The copy that is measured; the model itself is left as it is, and so is the random number generator.
+
+    Of a decoder's model the encoder is measured, by the loss of the first symbol written: what attention changes is
+    just what reaches far back. Pooled by mean or attention, the loss sees every state directly, and that is measured
+    too.
+    """
+    twin = copy.deepcopy(model).double().eval().requires_grad_(False)
+    twin.probed.backend = "auto"
+    # Copies, for what an evaluation hands over may be an inference tensor, of which no gradient can be taken.
+    x, y = (t.to(torch.float64 if t.is_floating_point() else t.dtype, copy=True) for t in (batch.x, batch.y))
+    return Subject(twin, twin.input(x), y, task)

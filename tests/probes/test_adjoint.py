@@ -1,0 +1,162 @@
+"""Adjoints stretch by stretch: at any length, at any size, and of a model with layers."""
+
+from __future__ import annotations
+
+import math
+import resource
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from rnnbench.cells import Cell, cell_names, make_cell
+from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.data.task import Batch, Task
+from rnnbench.errors import UserError
+from rnnbench.models import SequenceModel, build
+from rnnbench.probes.gradient_flow import log_gradient_flow, measure_gradient_flow, measure_saliency
+from rnnbench.probes.gradient_share import measure_gradient_share
+
+TEXT = Task("many_to_many", "tokens", "symbols", 11, 11, stateful=True, causal=True)
+
+
+def batch(size: int, time: int) -> Batch:
+    return Batch(torch.randint(11, (size, time)), torch.randint(11, (size, time)))
+
+
+@pytest.mark.parametrize("name", cell_names())
+def test_the_stretch_makes_no_difference(name: str) -> None:
+    """Cut into stretches of 7, or in one piece: the chunk law of gradients, in both precisions."""
+    torch.manual_seed(0)
+    cell, x, v = make_cell(name, 8, 8), torch.randn(2, 40, 8), torch.randn(8)
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 2e-2)):
+        cell, x, v = cell.to(dtype), x.to(dtype), v.to(dtype)
+        whole = log_gradient_flow(cell, x, lambda y: y @ v, stretch=40)  # noqa: B023
+        cut = log_gradient_flow(cell, x, lambda y: y @ v, stretch=7)  # noqa: B023
+        floor = -700  # an exact zero is put somewhere below
+        torch.testing.assert_close(cut.clamp_min(floor), whole.clamp_min(floor), rtol=0, atol=tolerance)
+
+
+def test_float32_keeps_what_it_cannot_hold() -> None:
+    """A default RNN's gradient after 400 steps is 1e−90 of what it was; in float32 it agrees with float64's."""
+    torch.manual_seed(0)
+    cell, x, v = make_cell("rnn", 16, 64), torch.randn(4, 400, 16), torch.randn(64)
+    single = log_gradient_flow(cell, x, lambda y: y @ v)
+    double = log_gradient_flow(cell.double(), x.double(), lambda y: y @ v.double())
+    assert float(double[:, -1].max()) < math.log(torch.finfo(torch.float32).tiny)
+    torch.testing.assert_close(single, double, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.5, 2.0])
+def test_ten_thousand_steps_beyond_float64(gain: float) -> None:
+    """s' = gain · s + u over 10 000 steps: 2^±10000, which no float64 holds, is a line with the slope ln gain."""
+
+    class Scaled(Cell):
+        def drive(self, x: Tensor) -> Tensor:
+            return x
+
+        def step(self, u: Tensor, s: Tensor) -> Tensor:
+            return gain * s + u
+
+        def initial_state(self, batch: int) -> Tensor:
+            return torch.zeros(batch, 1)
+
+    curve = log_gradient_flow(Scaled(1, 1), torch.zeros(1, 10_000, 1), lambda y: y.sum(-1))
+    line = math.log(gain) * torch.arange(10_000, dtype=torch.float64)
+    torch.testing.assert_close(curve[0], line, rtol=1e-12, atol=1e-12)
+
+
+def test_memory_does_not_grow_with_length() -> None:
+    """10 000 steps of an LSTM would be a graph of 2 GB; a stretch of it is 13 MB."""
+    torch.manual_seed(0)
+    cell, v = make_cell("lstm", 32, 128), torch.randn(128)
+    log_gradient_flow(cell, torch.randn(4, 100, 32), lambda y: y @ v)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    curve = log_gradient_flow(cell, torch.randn(4, 10_000, 32), lambda y: y @ v)
+    assert curve.shape == (4, 10_000)
+    assert bool(curve.isfinite().all())
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 300, f"{grown:.0f} MiB"
+
+
+def test_layers_of_a_long_model_are_one_piece() -> None:
+    """What goes down from the second layer to the first crosses the borders of stretches like all else."""
+    torch.manual_seed(0)
+    model = build(TEXT, CellConfig("gru"), ModelConfig(hidden_size=8, num_layers=3, norm="rms", residual=True))
+    data = batch(2, 200)
+    curve = measure_gradient_flow(model, data, TEXT)
+    taps = [torch.zeros(2, 200, 8, dtype=torch.float64, requires_grad=True) for _ in model.cells]
+    out, _ = model.double()(data.x, taps=taps)
+    loss = torch.nn.functional.cross_entropy(out[:, -1], data.y[:, -1], reduction="sum")
+    gradient = torch.cat(torch.autograd.grad(loss, taps), dim=-1).norm(dim=-1).flip(1)
+    np.testing.assert_allclose(curve.mean, gradient.log().mean(0).numpy(), rtol=0, atol=1e-9)
+
+
+def test_an_averaged_loss_hides_what_vanishes() -> None:
+    """The mean over time gives every state a loss near by: flat, where the last step's loss is down 1e−20."""
+    torch.manual_seed(0)
+    model = SequenceModel(TEXT, CellConfig("rnn"), ModelConfig(hidden_size=64))
+    data = batch(4, 150)
+    last = measure_gradient_flow(model, data, TEXT).scalars()
+    average = measure_gradient_flow(model, data, TEXT, average=True)
+    assert last["log10_gain_at_last_lag"] < -20
+    assert abs(average.scalars()["log10_gain_at_last_lag"]) < 1
+    tap = torch.zeros(4, 150, 64, dtype=torch.float64, requires_grad=True)
+    out, _ = model.double()(data.x, taps=[tap])
+    loss = torch.nn.functional.cross_entropy(out.transpose(1, 2), data.y, reduction="none").mean(1).sum()
+    (gradient,) = torch.autograd.grad(loss, tap)
+    np.testing.assert_allclose(average.mean, gradient.norm(dim=-1).flip(1).log().mean(0).numpy(), atol=1e-9)
+
+
+def test_an_average_needs_a_target_at_every_step() -> None:
+    task = Task("many_to_one", "values", "values", 1, 1)
+    model = SequenceModel(task, CellConfig("rnn"), ModelConfig(hidden_size=4))
+    with pytest.raises(UserError, match="target at every step"):
+        measure_gradient_flow(model, Batch(torch.randn(2, 5, 1), torch.randn(2, 1)), task, average=True)
+
+
+def test_saliency_is_the_gradient_of_the_inputs() -> None:
+    torch.manual_seed(0)
+    task = Task("many_to_one", "values", "values", 3, 1)
+    model = SequenceModel(task, CellConfig("lstm"), ModelConfig(hidden_size=8, num_layers=2))
+    x, y = torch.randn(2, 150, 3), torch.randn(2, 1)
+    curve = measure_saliency(model, Batch(x, y), task)
+    embedded = model.double().input(x.double()).detach().requires_grad_()
+    out = model.readout(model.stack(embedded)[0][:, -1])
+    (gradient,) = torch.autograd.grad((out - y.double()).square().sum(), embedded)
+    np.testing.assert_allclose(curve.mean, gradient.norm(dim=-1).flip(1).log().mean(0).numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "mingru", "mlstm"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_share_of_the_gradient_by_lag(name: str, layers: int) -> None:
+    """Against weights of its own for every instant, sample by sample, by plain backpropagation."""
+    torch.manual_seed(0)
+    time = 6
+    model = SequenceModel(TEXT, CellConfig(name), ModelConfig(hidden_size=8, num_layers=layers))
+    data = batch(3, time)
+    share = measure_gradient_share(model, data, TEXT)
+    assert share.sum() == pytest.approx(1.0)
+
+    twin = model.double()
+    twin.stack.backend = "loop"
+    expected = torch.zeros(time, dtype=torch.float64)
+    for sample in range(3):
+        copies = [
+            {
+                f"layers.{key}": value.detach().clone().requires_grad_()
+                for key, value in twin.stack.layers.named_parameters()
+            }
+            for _ in range(time)
+        ]
+        x, state = twin.input(data.x[sample : sample + 1]).detach(), None
+        for t in range(time):
+            y, state = functional_call(twin.stack, copies[t], (x[:, t : t + 1], state))
+        loss = torch.nn.functional.cross_entropy(twin.readout(y[:, -1]), data.y[sample, -1:])
+        leaves = [weight for copy in copies for weight in copy.values()]
+        found = iter(torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True))
+        norms = [math.sqrt(sum(float(next(found).square().sum()) for _ in copy)) for copy in copies]
+        expected += torch.tensor(norms[::-1], dtype=torch.float64) / sum(norms) / 3
+    np.testing.assert_allclose(share, expected.numpy(), rtol=1e-8)
