@@ -1,31 +1,39 @@
-"""How much of the last step's loss reaches the states before it, untrained and trained?
+"""How much of the last step's loss reaches the states before it, untrained and trained, cell by cell?
 
-Beside the three cells as torch initialises them stand two remedies: an LSTM that starts with an open forget gate and
-the IRNN, whose recurrent matrix starts as the identity.
+All cells have the same number of weights. `lstm(forget_bias=3.0)` starts with open forget gates, the others as their
+papers or torch have them. Gradients are followed over 256 states, whatever the length trained on.
 """
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
 
+PLAIN = (CellConfig("rnn"), CellConfig("gru"), CellConfig("lstm"))
 CELLS = (
-    CellConfig("rnn"),
-    CellConfig("gru"),
-    CellConfig("lstm"),
+    *PLAIN,
     CellConfig("lstm", {"forget_bias": 3.0}),
     CellConfig("irnn"),
+    CellConfig("indrnn"),
+    CellConfig("antisymmetric"),
+    CellConfig("cornn"),
+    CellConfig("exprnn"),
+    CellConfig("mgu"),
+    CellConfig("mingru"),
+    CellConfig("rglru"),
+    CellConfig("lru"),
 )
 
 
-def runs(lengths: tuple[int, ...], seeds: int, tokens: int) -> Iterator[Run]:
+def runs(cells: tuple[CellConfig, ...], lengths: tuple[int, ...], seeds: int, tokens: int) -> Iterator[Run]:
     for seed in range(seeds):
-        for cell in CELLS:
+        for cell in cells:
             for seq_len in lengths:
                 yield Run(
                     cell=cell,
+                    model=ModelConfig(parameters=50_000),
                     data=DataConfig("kjv", seq_len=seq_len, batch_size=2048 // seq_len),
                     budget=BudgetConfig(tokens=tokens, evals=1),
-                    probes=ProbeConfig(seq_len=256, batch_size=32),
+                    probes=ProbeConfig(seq_len=256, batch_size=16, lyapunov=1),
                     seed=seed,
                 )
 
@@ -34,8 +42,8 @@ STUDY = Study(
     name="seqlen_gradients",
     question="How much of the last step's loss reaches earlier states, before and after training at each length?",
     presets={
-        "quick": lambda: runs((16, 128), seeds=2, tokens=150_000),
-        "full": lambda: runs((16, 32, 64, 128, 256), seeds=5, tokens=5_000_000),
+        "quick": lambda: runs(PLAIN, (16, 128), seeds=2, tokens=150_000),
+        "full": lambda: runs(CELLS, (16, 32, 64, 128, 256), seeds=5, tokens=400_000),
     },
 )
 

@@ -135,6 +135,7 @@ CHANGES: dict[str, Any] = {
     "optim.name": "sgd",
     "optim.lr": 0.003,
     "optim.clip": None,
+    "optim.clip_by": "value",
     "optim.weight_decay": 0.1,
     "optim.schedule": "cosine",
     "optim.warmup": 0.1,
@@ -146,6 +147,9 @@ CHANGES: dict[str, Any] = {
     "probes.gradient_flow": False,
     "probes.seq_len": 257,
     "probes.batch_size": 17,
+    "probes.every": 100,
+    "probes.lyapunov": 3,
+    "probes.detail": True,
     "seed": 1,
     "device": "cpu",
 }

@@ -88,15 +88,17 @@ class SequenceModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the global norm, and keep what it was before."""
-        limit = math.inf if self.optim.clip is None else self.optim.clip
+        """Clip, and keep what the global norm was before."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         if self._seen > len(self._norms):  # a training of unknown length: room for as many again
             self._norms = torch.cat([self._norms, torch.zeros_like(self._norms)])
         self._norms[self._seen - 1] = norm
-        if limit < math.inf:
-            torch.nn.utils.clip_grads_with_norm_(list(self.model.parameters()), limit, norm, foreach=True)
+        limit, weights = self.optim.clip, list(self.model.parameters())
+        if limit is not None and self.optim.clip_by == "value":
+            torch.nn.utils.clip_grad_value_(weights, limit, foreach=True)
+        elif limit is not None:
+            torch.nn.utils.clip_grads_with_norm_(weights, limit, norm, foreach=True)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.row_due:

@@ -3,8 +3,8 @@
 The total derivative is the gradient with respect to a tap, s_t = step(u_t, s_{t−1}) + tap_t at tap = 0, so nothing is
 approximated and no hook is involved. Two things keep it right and small at any length:
 
-* Only one stretch of instants has its graph in memory. A first pass without gradients leaves the state before each
-  stretch, from which it is run again: T = 10 000 needs the memory of one stretch and T numbers.
+* Of a long sequence only one stretch of instants has its graph in memory. A first pass without gradients leaves the
+  state before each stretch, from which it is run again: T = 10 000 needs the memory of one stretch and T numbers.
 * At each border the adjoint is divided by its norm, sample by sample, and the logarithm of that norm is carried apart.
   A default RNN's gradient is 1e−2400 of what it was after 10 000 steps: out of the range of float64 too.
 """
@@ -23,6 +23,9 @@ from rnnbench.models.stack import State
 #: Instants a stretch. Within one float32 holds a gradient that falls or grows by a factor of up to 15 at every instant.
 STRETCH = {torch.float64: 64}
 SHORT = 32
+
+#: Up to so many instants all graphs are kept, as a training step keeps them; beyond, each is made when its turn comes.
+KEPT = 512
 
 #: Runs the cells over a stretch: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell → y (B, C, H) and
 #: the states after it.
@@ -87,34 +90,64 @@ def adjoints(
     """
     batch, time = x.shape[:2]
     stretch = stretch or STRETCH.get(x.dtype, SHORT)
-    starts = [state or [cell.initial_state(batch).to(x.dtype) for cell in cells]]
-    with torch.no_grad():
-        for begin in range(0, time - stretch, stretch):
-            starts.append(forward(x[:, begin : begin + stretch], starts[-1], None)[1])
-    log_scale = torch.zeros(batch, dtype=torch.float64, device=x.device)
-    carried: tuple[Tensor, ...] | None = None
-    for index in reversed(range(len(starts))):
-        begin = index * stretch
+
+    def record(begin: int, start: State) -> _Record:
         with torch.enable_grad():
-            before = [s.detach().requires_grad_() for s in starts.pop()]
+            before = [s.detach().requires_grad_() for s in start]
             piece = x[:, begin : begin + stretch].detach().requires_grad_(inputs)
             taps = [
                 piece.new_zeros(batch, piece.shape[1], *cell.state_shape).requires_grad_() if wanted else None
                 for cell, wanted in zip(cells, tapped or [True] * len(cells), strict=True)
             ]
-            y, after = forward(piece, before, taps)
-            own = loss(y, begin)
-            leaves = [*before, *(tap for tap in taps if tap is not None), *([piece] if inputs else [])]
-            pulled, seeds = ([], []) if carried is None else (list(after), list(carried))
+            return _Record(begin, before, piece, taps, *forward(piece, before, taps))
+
+    state = state or [cell.initial_state(batch).to(x.dtype) for cell in cells]
+    records: list[_Record | tuple[int, State]] = []
+    for begin in range(0, time, stretch):
+        if time <= KEPT:
+            records.append(kept := record(begin, state))
+            state = kept.after
+        else:
+            records.append((begin, state))
+            if begin + stretch < time:
+                with torch.no_grad():
+                    state = forward(x[:, begin : begin + stretch], state, None)[1]
+    log_scale = torch.zeros(batch, dtype=torch.float64, device=x.device)
+    carried: tuple[Tensor, ...] | None = None
+    while records:
+        last = records.pop()
+        last = last if isinstance(last, _Record) else record(*last)
+        with torch.enable_grad():
+            own = loss(last.y, last.begin)
+            pulled, seeds = ([], []) if carried is None else (list(last.after), list(carried))
             if own is not None:
                 pulled, seeds = [*pulled, own], [*seeds, (-log_scale).exp().to(own.dtype)]
-            found = torch.autograd.grad(pulled, leaves, seeds, allow_unused=True, materialize_grads=True)
-        states = found[len(before) : len(found) - inputs]
-        yield Stretch(begin, states, found[-1] if inputs else None, log_scale, tuple(before), carried)
-        norm = _norm([g.flatten(1) for g in found[: len(before)]])
+            found = torch.autograd.grad(pulled, last.leaves, seeds, allow_unused=True, materialize_grads=True)
+        count = len(last.before)
+        states, border = found[count : len(found) - inputs], found[:count]
+        yield Stretch(last.begin, states, found[-1] if inputs else None, log_scale, tuple(last.before), carried)
+        norm = _norm([g.flatten(1) for g in border])
         norm = torch.where((norm > 0) & norm.isfinite(), norm, 1.0)
-        carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in found[: len(before)])
+        carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in border)
         log_scale = log_scale + norm.log()
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A stretch that has been run, with its graph."""
+
+    begin: int
+    before: State
+    x: Tensor
+    taps: list[Tensor | None]
+    y: Tensor
+    after: State
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the loss is differentiated by: the states before, the taps, and the input where it asks for it."""
+        taps = [tap for tap in self.taps if tap is not None]
+        return [*self.before, *taps, *([self.x] if self.x.requires_grad else [])]
 
 
 def _norm(parts: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,12 @@ class FlowCurve:
     sd: Curve
 
     def scalars(self) -> dict[str, float]:
-        """The curve in a few numbers: half-lives and horizon in steps, ``max_gain`` = max_k G(k)/G(0)."""
+        """The curve in a few numbers: half-lives and horizon in steps, ``max_gain`` = max_k G(k)/G(0).
+
+        Empty where the curve is no number, as after a divergence.
+        """
+        if not np.isfinite(self.mean).all():
+            return {}
         half_life, r2 = fit_half_life(self.mean)
         gain = (self.mean - self.mean[0]) / math.log(10)
         return {

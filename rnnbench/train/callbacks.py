@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,14 @@ class Clock(L.Callback):
 
     On a CPU each step is timed. A GPU runs behind the host, so there the time of a stretch of steps between two
     synchronisations is shared out among them.
+
+    Args:
+        every: Steps in such a stretch.
+        interrupted: Whether something else takes time after that many steps; `restart` says when it is over.
     """
 
-    def __init__(self, every: int = 20) -> None:
-        self.every = every
+    def __init__(self, every: int = 20, interrupted: Callable[[int], bool] = lambda step: False) -> None:
+        self.every, self.interrupted = every, interrupted
         self.seconds: list[float] = []
         self._begin = 0.0
         self._stretch = 0
@@ -63,8 +67,9 @@ class Clock(L.Callback):
     ) -> None:
         self._stretch += 1
         if pl_module.device.type == "cuda":
-            # Validation comes after this hook: never let a stretch reach over it.
-            if self._stretch < self.every and not validation_due(trainer, batch_idx):
+            # Validation and probes come after this hook: never let a stretch reach over them.
+            pause = validation_due(trainer, batch_idx) or self.interrupted(trainer.global_step)
+            if self._stretch < self.every and not pause:
                 return
             torch.cuda.synchronize()
         now = time.perf_counter()
@@ -72,6 +77,10 @@ class Clock(L.Callback):
         self._begin, self._stretch = now, 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """The next step begins now."""
         self._begin = time.perf_counter()
 
     def median(self) -> float:

@@ -17,7 +17,6 @@ from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.sequences.pairs import PairData
 from rnnbench.data.source import Batches, Part
-from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.models.build import matched_parameters, state_size
@@ -26,10 +25,10 @@ from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.probes.flops import cost_per_token
-from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.tracking import WandbMirror
 from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter, ResumePoint
 from rnnbench.train.decoded import decoded
+from rnnbench.train.probing import Probing
 from rnnbench.weights import load_tensors, save_weights
 
 
@@ -103,16 +102,19 @@ def _recorded(
     curves: dict[str, Any] = {}
     module.provenance = {"data_sha256": data.fingerprint}
     progress(0, run.steps, "probe")
-    _probe("init", run, module, data, metrics, curves)
+    probing = Probing(run.probes, module, data, run.steps)
+    _probe("init", probing, metrics, curves)
 
     resume, step = _resume_point(entry, data.fingerprint)
     mirror = WandbMirror()
     mirror.open(entry.folder.parent, entry.study, entry.id, run.to_dict(), wandb)
     mirror.rows(entry.rewind(step))
-    clock = Clock()
+    clock = probing.clock = Clock(interrupted=probing.due)
     if run.steps:
-        trainer = _trainer(run, entry, device, mirror, [clock, Reporter(progress, run.steps),
-                           ResumePoint(entry.path(CHECKPOINT), checkpoint_seconds)])  # fmt: skip
+        # In this order: a checkpoint holds what the probes have found, and the history the rows that they have written.
+        callbacks = [clock, probing, Reporter(progress, run.steps),
+                     ResumePoint(entry.path(CHECKPOINT), checkpoint_seconds)]  # fmt: skip
+        trainer = _trainer(run, entry, device, mirror, callbacks)
         peak = machine.PeakMemory(device)
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         metrics["memory/peak_mib"] = peak.mib()
@@ -129,8 +131,10 @@ def _recorded(
         if isinstance(data.source, PairData) and isinstance(module.model, EncoderDecoder):
             metrics |= decoded(module.model, data.source, entry.folder)
         if run.steps:
-            _probe("final", run, module, data, metrics, curves)
+            _probe("final", probing, metrics, curves)
         status = "diverged" if _worse_than_guessing(metrics, module) and run.steps else "done"
+    curves |= probing.along(curves)
+    metrics |= probing.cost(metrics.get("throughput/train_seconds", 0.0))
     save_weights(entry.path(WEIGHTS), module.model, data.source)
     entry.write_curves(curves)
     mirror.finish(metrics | {"status": status}, curves)
@@ -176,24 +180,10 @@ def _constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> di
     }
 
 
-def _probe(
-    when: str,
-    run: Run,
-    module: SequenceModule,
-    data: SequenceDataModule,
-    metrics: dict[str, Any],
-    curves: dict[str, Any],
-) -> None:
-    """Gradient flow on the fixed probe batch."""
-    if not run.probes.gradient_flow:
-        return
-    batch = data.probe_batch(run.probes.seq_len, run.probes.batch_size)
-    if batch.x.shape[1] < 2:  # one vector is read: there is nothing to flow through
-        return
-    batch = Batch(batch.x.to(module.device), batch.y.to(module.device))
-    flow = measure_gradient_flow(module.model, batch, data.task)
-    curves[f"{when}/gradient_flow"], curves[f"{when}/gradient_flow_sd"] = flow.mean, flow.sd
-    metrics |= {f"{when}/{name}": value for name, value in flow.scalars().items()}
+def _probe(when: str, probing: Probing, metrics: dict[str, Any], curves: dict[str, Any]) -> None:
+    figures, arrays = probing.measure(when)
+    metrics |= figures
+    curves |= arrays
 
 
 def _speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
@@ -201,13 +191,15 @@ def _speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
     seconds = clock.median()
     norms = module.gradient_norms()
     clip = run.optim.clip
+    clipped = float((norms > clip).float().mean()) if clip else 0.0
     return {
         "throughput/step_ms": 1e3 * seconds,
         "throughput/tokens_per_second": module.tokens / run.steps / seconds,
         "throughput/train_seconds": sum(clock.seconds),
         "grad_norm/median": float(norms.median()),
         "grad_norm/max": float(norms.max()),
-        "grad_norm/clipped_share": float((norms > clip).float().mean()) if clip else 0.0,
+        # Cut off weight by weight, a gradient's norm does not tell whether it was.
+        **({} if clip and run.optim.clip_by == "value" else {"grad_norm/clipped_share": clipped}),
     }
 
 

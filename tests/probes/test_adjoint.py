@@ -39,6 +39,16 @@ def test_the_stretch_makes_no_difference(name: str) -> None:
         torch.testing.assert_close(cut.clamp_min(floor), whole.clamp_min(floor), rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["rnn", "lstm", "mingru", "mlstm"])
+def test_a_stretch_made_anew_is_the_stretch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all graphs kept, as for short sequences, and with each made when its turn comes."""
+    torch.manual_seed(0)
+    cell, x = make_cell(name, 8, 8).double(), torch.randn(2, 40, 8, dtype=torch.float64)
+    kept = log_gradient_flow(cell, x, lambda y: y.sum(-1), stretch=7)
+    monkeypatch.setattr("rnnbench.probes.adjoint.KEPT", 0)
+    torch.testing.assert_close(log_gradient_flow(cell, x, lambda y: y.sum(-1), stretch=7), kept, rtol=0, atol=1e-9)
+
+
 def test_float32_keeps_what_it_cannot_hold() -> None:
     """A default RNN's gradient after 400 steps is 1e−90 of what it was; in float32 it agrees with float64's."""
     torch.manual_seed(0)

@@ -40,7 +40,7 @@ def make_run(text_file: Path, cell: str = "lstm") -> Run:
         data=DataConfig(path=str(text_file), seq_len=16, batch_size=16),
         optim=OptimConfig(schedule="cosine", warmup=0.1),
         budget=BudgetConfig(steps=420, evals=5),
-        probes=ProbeConfig(seq_len=20, batch_size=2),
+        probes=ProbeConfig(seq_len=20, batch_size=2, every=60, lyapunov=1),
         seed=3,
     )
 
@@ -80,7 +80,7 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
     assert a is not None
     assert b is not None
     for key, value in a["metrics"].items():
-        if not key.startswith(("throughput/", "memory/")):
+        if not key.startswith(("throughput/", "memory/", "probes/")):
             assert b["metrics"][key] == value, key
     assert not killed.path(CHECKPOINT).exists()
 
@@ -157,7 +157,7 @@ def test_the_best_weights_and_what_was_read_survive_a_cut(
     assert one is not None
     assert other is not None
     for key, value in one["metrics"].items():
-        if not key.startswith(("throughput/", "memory/")):
+        if not key.startswith(("throughput/", "memory/", "probes/")):
             assert other["metrics"][key] == value, key
 
 

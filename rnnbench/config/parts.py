@@ -1,0 +1,222 @@
+"""What a `Run` is made of, beside the cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnbench.data.catalog import DATASETS
+from rnnbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What surrounds the cell.
+
+    Args:
+        hidden_size: Width H of every recurrent layer.
+        num_layers: Recurrent layers on top of each other.
+        embedding_size: Width of the embedding (characters) or input projection (series); hidden_size where not given.
+        dropout: Probability of dropping an activation between layers and before the readout.
+        backend: How the cell is run over time: auto takes the fastest that can.
+        residual: Add each layer's input to its output; an input of another width is first projected to that of the
+            layers.
+        norm: Before each cell and once more after the last layer: layer (Ba et al. 2016) or rms (Zhang & Sennrich
+            2019).
+        bidirectional: A second cell reads each window backwards, its outputs beside the first one's (2H wide; Schuster
+            & Paliwal 1997), in a decoder's encoder; not where the targets are inputs to come.
+        tie: Read out with the embedding's own weight (Press & Wolf 2017).
+        pooling: What of a window's outputs is read out where it has one target: the last, their mean, or a learned
+            average (additive attention, Bahdanau et al. 2015).
+        attention: How a decoder scores what the encoder read: additive (Bahdanau et al. 2015), dot (scaled; Vaswani et
+            al. 2017), or none, when all passes through one vector (Cho et al. 2014).
+        init: How the cells' weights start: as the cell says (default), or orthogonal (Saxe et al. 2014), identity (Le
+            et al. 2015), glorot (Glorot & Bengio 2010), forget_bias (+1, Jozefowicz et al. 2015) or chrono (Tallec &
+            Ollivier 2018).
+        parameters: Weights to spend on all but the input (the cells and the readout, mostly): the hidden_size that
+            comes within 2 % is solved for and hidden_size is not to be given.
+    """
+
+    hidden_size: int = 128
+    num_layers: int = 1
+    embedding_size: int | None = None
+    dropout: float = 0.0
+    backend: str = "auto"
+    residual: bool = False
+    norm: Literal["none", "layer", "rms"] = "none"
+    bidirectional: bool = False
+    tie: bool = False
+    pooling: Literal["last", "mean", "attention"] = "last"
+    attention: Literal["additive", "dot", "none"] = "additive"
+    init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
+    parameters: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive("model", self, "hidden_size", "num_layers", "embedding_size", "parameters")
+        if not 0.0 <= self.dropout < 1.0:
+            raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}.")
+        if self.parameters is not None and self.hidden_size != type(self).hidden_size:
+            raise UserError(
+                f"model.parameters {self.parameters} decides the width, so model.hidden_size {self.hidden_size} "
+                "cannot; leave one of them out."
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the model reads.
+
+    Args:
+        name: Data set, see `rnnbench data list`; kjv where neither name nor path is given.
+        path: Your own file: UTF-8 text, or a CSV of numbers (name csv) with a header line.
+        column: The column of a CSV to forecast; its only numeric one where not given.
+        seq_len: Length T of what is read: steps between truncations of backpropagation (text), inputs of a forecast
+            (series), steps to remember over (memory), the longest sequence (the others); the data set's own
+            where not given.
+        batch_size: Sequences B side by side in a batch.
+        horizon: Steps ahead to forecast (series).
+        period: Seasonal period in steps, for the seasonal-naive reference (your CSV).
+        time_features: Time of day, weekday and day of the year as further inputs (series that have a clock).
+        relative: Each window less its last value, input and forecast alike (NLinear, Zeng et al. 2023), so that a level
+            never seen in training is none (series); errors are what they are without.
+        symbols: What a text is made of: its characters, or the bytes of its UTF-8 (256 of them, none unknown).
+        permuted: Show a picture's pixels in one fixed random order (Le et al. 2015).
+        items: Things to remember, pairs, bits or brackets deep, as the memory task says; its own number where not
+            given.
+    """
+
+    name: str | None = None
+    path: str | None = None
+    column: str | None = None
+    seq_len: int = None  # type: ignore[assignment]  # an int from __post_init__ on
+    batch_size: int = 32
+    horizon: int = 6
+    period: int | None = None
+    time_features: bool = False
+    relative: bool = False
+    symbols: Literal["characters", "bytes"] = "characters"
+    permuted: bool = False
+    items: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive("data", self, "batch_size", "horizon", "period", "items")
+        if self.name is None:
+            own = "csv" if str(self.path).lower().endswith(".csv") else "text"
+            object.__setattr__(self, "name", own if self.path else "kjv")
+        if self.path is not None and self.name not in ("text", "csv"):
+            raise UserError(f'data.path goes with data.name "text" or "csv", not "{self.name}"; leave data.name out.')
+        if self.path is None and self.name in ("text", "csv"):
+            raise UserError(f'data.name "{self.name}" needs data.path, the file to read.')
+        if self.seq_len is None:
+            own_length = DATASETS[self.name].seq_len if self.name in DATASETS else 64  # an unknown one is refused later
+            object.__setattr__(self, "seq_len", own_length)
+        _positive("data", self, "seq_len")
+
+    @property
+    def label(self) -> str:
+        """The data set's name, or the stem of the user's file."""
+        return Path(self.path).stem if self.path else str(self.name)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are moved.
+
+    Args:
+        name: Optimiser.
+        lr: Learning rate (peak, where a schedule or warm-up is used).
+        clip: Largest global gradient norm, or largest gradient of a single weight (clip_by); null for no clipping. The
+            norm is recorded before clipping.
+        clip_by: norm shrinks the whole gradient and keeps its direction (Pascanu et al. 2013); value cuts each weight's
+            gradient off by itself (Graves 2013).
+        weight_decay: Decoupled for adamw, L2 for the others.
+        schedule: Learning rate after the warm-up: constant, or cosine/linear decay to zero at the budget's end.
+        warmup: Share of the steps over which the learning rate rises linearly from zero.
+    """
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    lr: float = 2e-3
+    clip: float | None = 1.0
+    clip_by: Literal["norm", "value"] = "norm"
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("optim", self, "lr", "clip")
+        if not self.weight_decay >= 0:
+            raise UserError(f"optim.weight_decay must be ≥ 0, got {self.weight_decay}.")
+        if not 0.0 <= self.warmup < 1.0:
+            raise UserError(f"optim.warmup must be in [0, 1), got {self.warmup}.")
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """How long to train: one of tokens or steps (1.5 M tokens where neither is given).
+
+    Args:
+        tokens: Time steps seen in training, padding included: steps = tokens / (batch_size · seq_len). The history's
+            ``tokens`` leaves the padding out.
+        steps: Optimiser updates.
+        evals: Validations along the training, the last at its end.
+        val_tokens: Tokens of the validation part scored at each of these (the last, final figures use all of it).
+        keep: Which weights are evaluated and saved: the last, or the best of those validations (early stopping without
+            stopping).
+    """
+
+    tokens: int | None = None
+    steps: int | None = None
+    evals: int = 4
+    val_tokens: int = 50_000
+    keep: Literal["last", "best"] = "last"
+
+    def __post_init__(self) -> None:
+        _positive("budget", self, "tokens", "evals", "val_tokens")
+        if self.steps is not None and self.steps < 0:
+            raise UserError(f"budget.steps must be ≥ 0 (0 measures at initialisation only), got {self.steps}.")
+        if self.tokens is not None and self.steps is not None:
+            raise UserError("give budget.tokens or budget.steps, not both.")
+        if self.tokens is None and self.steps is None:
+            object.__setattr__(self, "tokens", 1_500_000)
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """What is measured on a fixed probe batch, at initialisation and at the end.
+
+    Args:
+        gradient_flow: Measure how much of the last step's loss reaches each earlier state.
+        seq_len: Length of the probe's sequences, hence the largest lag (text; windows of series have data.seq_len).
+        batch_size: Sequences in the probe batch.
+        every: Steps between further measurements of gradient flow along the training; null for none. What they cost is
+            recorded, and is no part of the training's time.
+        lyapunov: Lyapunov exponents to measure beside each gradient flow, the largest first; 0 for none.
+        detail: Measure at both ends also what depends on each input, which lags the gradient of the weights comes
+            from, how far open the gates are, the leading singular values of state-to-state Jacobians, and what a loss
+            averaged over time would have shown.
+    """
+
+    gradient_flow: bool = True
+    seq_len: int = 256
+    batch_size: int = 16
+    every: int | None = None
+    lyapunov: int = 0
+    detail: bool = False
+
+    def __post_init__(self) -> None:
+        _positive("probes", self, "seq_len", "batch_size", "every")
+        if self.seq_len < 2:
+            raise UserError(f"probes.seq_len must be at least 2, got {self.seq_len}.")
+        if self.lyapunov < 0:
+            raise UserError(f"probes.lyapunov must be ≥ 0, got {self.lyapunov}.")
+        wanted = [name for name in ("every", "lyapunov", "detail") if getattr(self, name)]
+        if wanted and not self.gradient_flow:
+            raise UserError(f"probes.{wanted[0]} goes with probes.gradient_flow, which is off; leave one of them out.")
+
+
+def _positive(room: str, config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{room}.{name} must be positive, got {value}.")

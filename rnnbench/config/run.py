@@ -1,0 +1,75 @@
+"""A `Run`: everything that decides a training run's numbers, as a tree of frozen dataclasses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from rnnbench.config.cell import CellConfig
+from rnnbench.config.parts import BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
+from rnnbench.config.values import from_dict, identity, to_dict
+from rnnbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Args:
+        cell: The recurrent cell, see `rnnbench cells`; its options follow as --cell.OPTION.
+        model: What surrounds the cell.
+        data: What the model reads.
+        optim: How the weights are moved.
+        budget: How long to train.
+        probes: What is measured beside the losses.
+        seed: Decides the initial weights and the order of the data.
+        device: cpu, cuda, or auto: a GPU where there is one.
+    """
+
+    cell: CellConfig = field(default_factory=CellConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    probes: ProbeConfig = field(default_factory=ProbeConfig)
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    #: The job's kind, for the ledger; a `Timing` is the other kind.
+    kind = "train"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cell", CellConfig.parse(self.cell))
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed must be in 0 … 2³¹ − 1, got {self.seed}.")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser updates that the budget pays for: the tokens rounded up to whole batches."""
+        if self.budget.steps is not None:
+            return self.budget.steps
+        assert self.budget.tokens is not None
+        return math.ceil(self.budget.tokens / (self.data.batch_size * self.data.seq_len))
+
+    @cached_property
+    def id(self) -> str:
+        """``lstm-kjv-T64-s0-1f2e3d4c``: readable, and unique by the hash of everything that decides the numbers."""
+        name = f"{self.cell.name}-{self.data.label}-T{self.data.seq_len}-s{self.seed}-{identity(self)}"
+        return name.replace("/", "_").replace(":", "_")  # it names a folder: torchrecurrent:MGU has a colon
+
+    @property
+    def label(self) -> str:
+        """For progress bars: ``lstm kjv T=64 seed 0``."""
+        return f"{self.cell.label} {self.data.label} T={self.data.seq_len} seed {self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, for YAML, JSON and W&B."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+        """The inverse of `to_dict`; raises `UserError` on an unknown key or a value of the wrong type."""
+        return from_dict(cls, values)

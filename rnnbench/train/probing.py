@@ -1,0 +1,179 @@
+"""The probes of a run, on one fixed batch: at both ends of the training and, where asked for, along it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from rnnbench.config import ProbeConfig
+from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.task import Batch
+from rnnbench.data.text.streams import TextData
+from rnnbench.errors import UserError
+from rnnbench.models.sequence import SequenceModel
+from rnnbench.modules.sequence import SequenceModule
+from rnnbench.probes.context import context_curve
+from rnnbench.probes.curve import Curve
+from rnnbench.probes.gates import measure_gates
+from rnnbench.probes.gradient_flow import FlowCurve, measure_gradient_flow, measure_saliency
+from rnnbench.probes.gradient_share import measure_gradient_share
+from rnnbench.probes.lyapunov import measure_lyapunov
+from rnnbench.probes.singular_values import measure_singular_values
+from rnnbench.train.callbacks import Clock
+
+Figures = dict[str, Any]
+#: Targets whose prediction is compared over contexts, singular values that are kept, and samples that they are of.
+CONTEXTS, SINGULAR_VALUES, SAMPLES = 1000, 10, 2
+
+
+class Probing(L.Callback):
+    """Measures a module on the data's fixed probe batch.
+
+    As a callback it does so every ``config.every`` steps; what it has found so far is in every checkpoint. Nothing of
+    the training is touched: a copy is measured, no random number is drawn, and the clock stands still.
+
+    Args:
+        config: What to measure.
+        module: Whose model; it may change its device.
+        data: Whose probe batch.
+        steps: The training's length: the last measurement along it is the one at its end.
+    """
+
+    def __init__(self, config: ProbeConfig, module: SequenceModule, data: SequenceDataModule, steps: int) -> None:
+        self.config, self.module, self.data, self.steps = config, module, data, steps
+        self.clock: Clock | None = None
+        #: Seconds of all measurements so far, and of those along the training.
+        self.seconds = self.seconds_along = 0.0
+        self._at: list[int] = []
+        self._flows: list[Curve] = []
+        batch = data.probe_batch(config.seq_len, config.batch_size) if config.gradient_flow else None
+        # Where one vector is read there is nothing to flow through.
+        self._batch = None if batch is None or batch.x.shape[1] < 2 else Batch(batch.x, batch.y)
+
+    # --- both ends ------------------------------------------------------------------------------------------------
+
+    def measure(self, when: str) -> tuple[Figures, Figures]:
+        """Metrics and curves by name, each beginning with ``when``/: init or final."""
+        if self._batch is None:
+            return {}, {}
+        with self._counted():
+            flow, metrics = self._flow()
+            curves: Figures = {"gradient_flow": flow.mean, "gradient_flow_sd": flow.sd}
+            more = [self._spectrum(), self._detail() if self.config.detail else ({}, {})]
+            if when == "final":
+                more.append(self._context())
+            for figures, arrays in more:
+                metrics |= figures
+                curves |= arrays
+        named = [{f"{when}/{key}": value for key, value in found.items()} for found in (metrics, curves)]
+        return named[0], named[1]
+
+    def _flow(self) -> tuple[FlowCurve, Figures]:
+        flow = measure_gradient_flow(self.module.model, self._on_device(), self.data.task)
+        return flow, dict(flow.scalars())
+
+    def _spectrum(self) -> tuple[Figures, Figures]:
+        if not self.config.lyapunov:
+            return {}, {}
+        found = measure_lyapunov(self.module.model, self._on_device(), self.data.task, self.config.lyapunov).exponents
+        return {"lyapunov_1": float(found[0])}, {"lyapunov": found}
+
+    def _detail(self) -> tuple[Figures, Figures]:
+        """What explains a curve; a probe that this model or task has no use for is left out."""
+        model, batch, task = self.module.model, self._on_device(), self.data.task
+        metrics: Figures = {}
+        curves: Figures = {"saliency": measure_saliency(model, batch, task).mean}
+        for name, gate in measure_gates(model, batch, task).items():
+            curves[f"gates/{name}"] = gate.counts
+            metrics |= {f"gates/{name}/{what}": getattr(gate, what) for what in ("closed", "open", "mean")}
+        with suppress(UserError):
+            curves["gradient_share"] = measure_gradient_share(model, batch, task)
+        with suppress(UserError):
+            averaged = measure_gradient_flow(model, batch, task, average=True)
+            curves["gradient_flow_averaged"] = averaged.mean
+            metrics["averaged_log10_gain_at_last_lag"] = averaged.scalars()["log10_gain_at_last_lag"]
+        with suppress(UserError):
+            few = Batch(batch.x[:SAMPLES], batch.y[:SAMPLES])
+            lags = [2**k for k in range(batch.x.shape[1].bit_length()) if 2**k < batch.x.shape[1]]
+            curves["singular_lags"] = np.array(lags)
+            curves["singular_values"] = measure_singular_values(model, few, task, lags, SINGULAR_VALUES)
+        return metrics, curves
+
+    def _context(self) -> tuple[Figures, Figures]:
+        """Functional memory, of models that predict text."""
+        source, model = self.data.source, self.module.model
+        if not (isinstance(source, TextData) and isinstance(model, SequenceModel)):
+            return {}, {}
+        found = context_curve(model, source.context_windows(CONTEXTS, self.config.seq_len + 1))
+        curves = {"lengths": found.lengths, "nll": found.nll, "gain": found.gain, "gain_error": found.gain_error}
+        scalars = {f"context_{key}": value for key, value in found.scalars().items()}
+        return scalars, {f"context_{key}": value for key, value in curves.items()}
+
+    def _on_device(self) -> Batch:
+        assert self._batch is not None
+        return Batch(self._batch.x.to(self.module.device), self._batch.y.to(self.module.device))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        if self.module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - begin
+
+    # --- along the training -----------------------------------------------------------------------------------------
+
+    def due(self, step: int) -> bool:
+        """Is there a measurement after that many steps?"""
+        every = self.config.every
+        return self._batch is not None and every is not None and step % every == 0 and 0 < step < self.steps
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if not self.due(step) or self.module.diverged:
+            return
+        before = self.seconds
+        with self._counted():
+            flow, scalars = self._flow()
+            row = {f"probe/{key}": float(value) for key, value in (scalars | self._spectrum()[0]).items()}
+        self.seconds_along += self.seconds - before
+        self._at.append(step)
+        self._flows.append(flow.mean)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
+        if self.clock is not None:
+            self.clock.restart()
+
+    def along(self, curves: Figures) -> Figures:
+        """``along/step`` (P,) and ``along/gradient_flow`` (P, K), the ends included; empty without measurements."""
+        if not self._at:
+            return {}
+        ends = {0: curves.get("init/gradient_flow"), self.steps: curves.get("final/gradient_flow")}
+        flows = {step: flow for step, flow in ends.items() if flow is not None}
+        flows |= dict(zip(self._at, self._flows, strict=True))
+        order = sorted(flows)
+        return {"along/step": np.array(order), "along/gradient_flow": np.stack([flows[step] for step in order])}
+
+    def cost(self, training_seconds: float) -> Figures:
+        """Seconds of all measurements, and of those along the training what they added to its time."""
+        cost = {"probes/seconds": self.seconds} if self.seconds else {}
+        if self._at and training_seconds:
+            cost |= {"probes/added_share": self.seconds_along / training_seconds}
+        return cost
+
+    def state_dict(self) -> dict[str, Any]:
+        flows = torch.from_numpy(np.stack(self._flows)) if self._flows else torch.zeros(0)
+        return {"at": list(self._at), "flows": flows, "seconds_along": self.seconds_along}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._at, self._flows = list(state_dict["at"]), list(state_dict["flows"].numpy())
+        self.seconds_along = float(state_dict["seconds_along"])
+        self.seconds += self.seconds_along

@@ -1,0 +1,145 @@
+"""Probes around a training: they see what is there, disturb nothing, and say what they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.task import Batch
+from rnnbench.errors import UserError
+from rnnbench.ledger import CURVES, WEIGHTS, Entry
+from rnnbench.models import build
+from rnnbench.modules.by_cell import module_for
+from rnnbench.probes.gradient_flow import measure_gradient_flow
+from rnnbench.train import train
+
+QUIET = ProbeConfig(seq_len=24, batch_size=3)
+LOUD = dataclasses.replace(QUIET, every=7, lyapunov=2, detail=True)
+
+
+def text_run(text_file: Path, probes: ProbeConfig, cell: str = "gru") -> Run:
+    return Run(
+        cell=CellConfig(cell),
+        model=ModelConfig(hidden_size=16, num_layers=2, dropout=0.3),
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=4),
+        budget=BudgetConfig(steps=30, evals=3),
+        probes=probes,
+    )
+
+
+def curves_of(run: Run, root: Path) -> dict[str, np.ndarray]:
+    with np.load(Entry(root, "single", run.id).path(CURVES)) as found:
+        return dict(found)
+
+
+def test_along_the_training(text_file: Path, tmp_path: Path) -> None:
+    run = text_run(text_file, LOUD)
+    result = train(run, tmp_path, wandb="disabled")
+    entry, curves = Entry(tmp_path, "single", run.id), curves_of(run, tmp_path)
+    assert curves["along/step"].tolist() == [0, 7, 14, 21, 28, 30]
+    assert curves["along/gradient_flow"].shape == (6, 24)
+    assert np.array_equal(curves["along/gradient_flow"][0], curves["init/gradient_flow"])
+    assert np.array_equal(curves["along/gradient_flow"][-1], curves["final/gradient_flow"])
+    rows = [row for row in entry.history() if "probe/half_life" in row]
+    assert [row["step"] for row in rows] == [7, 14, 21, 28]
+    assert all(row["probe/lyapunov_1"] < 0 for row in rows)
+    assert result["metrics"]["probes/added_share"] * result["metrics"]["throughput/train_seconds"] > 0
+    assert result["metrics"]["probes/seconds"] > 0
+
+
+def test_a_row_is_what_the_weights_of_that_step_give(text_file: Path, tmp_path: Path) -> None:
+    """The last measurement along a run of 30 steps is at 28: a run that ends there has the same curve at its end."""
+    run = text_run(text_file, LOUD)
+    short = dataclasses.replace(run, budget=BudgetConfig(steps=28, evals=3))
+    for one in (run, short):
+        train(one, tmp_path, wandb="disabled")
+    ends = curves_of(short, tmp_path)
+    assert np.array_equal(curves_of(run, tmp_path)["along/gradient_flow"][4], ends["final/gradient_flow"])
+
+
+def test_probing_disturbs_nothing(text_file: Path, tmp_path: Path) -> None:
+    """Dropout draws random numbers at every step: they are the same with every probe on and with none."""
+    weights = []
+    for probes in (LOUD, dataclasses.replace(QUIET, gradient_flow=False)):
+        run = text_run(text_file, probes)
+        train(run, tmp_path, wandb="disabled")
+        weights.append(torch.load(Entry(tmp_path, "single", run.id).path(WEIGHTS), weights_only=True)["model"])
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
+
+
+def test_detail(text_file: Path, tmp_path: Path) -> None:
+    run = text_run(text_file, LOUD)
+    metrics, curves = train(run, tmp_path, wandb="disabled")["metrics"], curves_of(run, tmp_path)
+    for when in ("init", "final"):
+        assert curves[f"{when}/gradient_share"].sum() == pytest.approx(1)
+        assert curves[f"{when}/saliency"].shape == curves[f"{when}/gradient_flow_averaged"].shape == (24,)
+        assert curves[f"{when}/gates/layer2/update"].sum() == 3 * 24 * 16
+        assert 0 < metrics[f"{when}/gates/layer2/update/mean"] < 1
+        assert curves[f"{when}/lyapunov"].shape == (2,)
+        assert metrics[f"{when}/lyapunov_1"] == curves[f"{when}/lyapunov"][0]
+        assert curves[f"{when}/singular_lags"].tolist() == [1, 2, 4, 8, 16]
+        # No loss can fade more slowly than the largest singular value of the way back lets it.
+        largest = curves[f"{when}/singular_values"][:, 0]
+        assert (np.diff(largest) < 0.5).all()
+    assert curves["final/context_lengths"][-1] == 24
+    assert metrics["final/context_horizon"] in curves["final/context_lengths"]
+
+
+def test_detail_leaves_out_what_does_not_apply(tmp_path: Path) -> None:
+    """Of a model that reads both ways, pools, and has one target a sequence."""
+    run = Run(
+        cell=CellConfig("rnn"),
+        model=ModelConfig(hidden_size=8, bidirectional=True, pooling="attention"),
+        data=DataConfig("adding", seq_len=12, batch_size=4),
+        budget=BudgetConfig(steps=10, evals=1),
+        probes=dataclasses.replace(LOUD, every=5),
+    )
+    train(run, tmp_path, wandb="disabled")
+    names = set(curves_of(run, tmp_path))
+    assert names >= {"final/saliency", "final/lyapunov", "along/gradient_flow", "final/singular_values"}
+    assert not [name for name in names if "share" in name or "averaged" in name or "gates" in name or "context" in name]
+
+
+def test_the_batch_is_the_data_sets_own(text_file: Path, tmp_path: Path) -> None:
+    run = text_run(text_file, QUIET)
+    train(run, tmp_path, wandb="disabled")
+    data = SequenceDataModule(run.data)
+    torch.manual_seed(run.seed)
+    model = build(data.task, run.cell, run.model, run.data.seq_len)
+    batch = data.probe_batch(24, 3)
+    flow = measure_gradient_flow(model, Batch(batch.x, batch.y), data.task)
+    np.testing.assert_array_equal(curves_of(run, tmp_path)["init/gradient_flow"], flow.mean)
+
+
+def test_probes_need_gradient_flow() -> None:
+    with pytest.raises(UserError, match=r"probes.every goes with probes.gradient_flow"):
+        ProbeConfig(gradient_flow=False, every=10)
+
+
+@pytest.mark.parametrize("clip_by", ["norm", "value"])
+def test_clipping_is_torchs(text_file: Path, clip_by: str) -> None:
+    """The gradients after the hook are those of torch's own two functions, and the norm kept is that before."""
+    run = text_run(text_file, QUIET)
+    run = dataclasses.replace(run, optim=OptimConfig(clip=0.01, clip_by=clip_by))  # type: ignore[arg-type]
+    data = SequenceDataModule(run.data, run.seed, 1)
+    module = module_for(run, data.task)
+    module.training_step(next(iter(data.train_dataloader())), 0).backward()
+    expected = [p.grad.clone() for p in module.parameters()]
+    before = torch.cat([g.flatten() for g in expected]).norm()
+    module.configure_gradient_clipping(torch.optim.SGD(module.parameters()))
+    if clip_by == "value":
+        expected = [g.clamp(-0.01, 0.01) for g in expected]
+        assert max(float(g.abs().max()) for g in expected) == pytest.approx(0.01), "nothing was clipped"
+    else:
+        expected = [g * 0.01 / float(before) for g in expected]
+        assert float(before) > 0.01, "nothing was clipped"
+    for parameter, gradient in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-9)
+    assert math.isclose(float(module.gradient_norms()[0]), float(before), rel_tol=1e-5)
