@@ -2,7 +2,7 @@
 
 from rnnbench.cells.adapters import adapt, peer_names
 from rnnbench.cells.affine_cell import AffineCell
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, GatedCell
 from rnnbench.cells.exchange import from_torch, to_torch
 from rnnbench.cells.matrix_cell import Factors, MatrixCell
 from rnnbench.cells.nonlinear.gru import GRU
@@ -18,6 +18,7 @@ __all__ = [
     "AffineCell",
     "Cell",
     "Factors",
+    "GatedCell",
     "MatrixCell",
     "WindowCell",
     "adapt",

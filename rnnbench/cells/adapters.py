@@ -96,6 +96,14 @@ class TorchCell(Adapted):
         biases = [bias.split(self.module.hidden_size) for bias in (self.module.bias_ih_l0, self.module.bias_hh_l0)]
         return {role: [bias[gate] for bias in biases] for gate, role in enumerate(order) if role}
 
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        if self.torch_mode is None:
+            return {}
+        from rnnbench.cells.exchange import from_torch  # which imports the cells, and they this file
+
+        (twin,) = from_torch(self.module)
+        return twin.gate_values(twin.drive(u), s)
+
     def instant(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
         state = [part.unsqueeze(0).contiguous() for part in parts]
         time = 1 if self.module.batch_first else 0

@@ -30,12 +30,22 @@ class AffineCell(Cell):
     def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """(…, G) → a and b, each broadcastable to (…, *S)."""
 
+    def _arrived(self, u: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """With a delay: what acts now, (…, G) for `affine`, and the memory that it acts on, (…, M)."""
+        memory, waiting = s[..., : -self.delay], s[..., -self.delay :]
+        return torch.cat((u[..., : -self.delay], waiting), dim=-1), memory
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """``decay``: |a|, how much of each number of the old state (of the recurrence, where some wait) is kept."""
+        now, memory = self._arrived(u, s) if self.delay else (u, s)
+        a, _ = self.affine(now)
+        return {"decay": a.abs().expand(memory.shape[:-1] if self.complex_state else memory.shape)}
+
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        if self.delay:
-            memory, waiting = s[..., : -self.delay], s[..., -self.delay :]
-            a, b = self.affine(torch.cat((u[..., : -self.delay], waiting), dim=-1))
-            return torch.cat((a * memory + b, u[..., -self.delay :].to(s.dtype)), dim=-1)
-        a, b = self.affine(u)
+        now, memory = self._arrived(u, s) if self.delay else (u, s)
+        a, b = self.affine(now)
         if self.complex_state:
-            return torch.view_as_real(a * torch.view_as_complex(s) + b)
-        return a * s + b
+            return torch.view_as_real(a * torch.view_as_complex(memory) + b)
+        if self.delay:
+            return torch.cat((a * memory + b, u[..., -self.delay :].to(s.dtype)), dim=-1)
+        return a * memory + b

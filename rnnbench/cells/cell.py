@@ -17,8 +17,8 @@ class Cell(nn.Module, ABC):
 
     A subclass declares its parameters and the three functions; a backend owns the loop over time. ``step`` is a pure
     function of tensors: no in-place writes and no branch on values, so that it can be traced, vmapped and
-    differentiated. The state is one explicit tensor, float32 at least. `AffineCell`, `MatrixCell` and `WindowCell`
-    are the forms of a recurrence that can be run in parallel over time.
+    differentiated. The state is one explicit tensor, float32 at least. `GatedCell` is the form of
+    one with gates; `AffineCell`, `MatrixCell` and `WindowCell` are those that can be run in parallel over time.
 
     Args:
         input_size: Width I of the input.
@@ -90,6 +90,37 @@ class Cell(nn.Module, ABC):
         another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates.
         """
         return {}
+
+    # --- what a probe looks at (`rnnbench.probes.gates`) ----------------------------------------------------------
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """What each gate is at in one instant, by the name that its paper gives it; empty for a cell without gates.
+
+        Like `step` it treats each row by itself, so that many instants of a sequence can be handed over at once, as
+        rows.
+
+        Args:
+            u: (B, G).
+            s: (B, *S), the state before the step.
+
+        Returns:
+            Of each gate a tensor of (B, …) in 0 … 1; an output gate that looks at the new memory has done so.
+        """
+        return {}
+
+
+class GatedCell(Cell):
+    """A cell that says at once what its gates are at and what they make of the state; so the two cannot drift."""
+
+    @abstractmethod
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, G), (B, *S) → the next state, (B, *S), and the gates that it was made with, as `gate_values`."""
+
+    def step(self, u: Tensor, s: Tensor) -> Tensor:
+        return self.gated_step(u, s)[0]
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        return self.gated_step(u, s)[1]
 
 
 @contextmanager

@@ -71,6 +71,15 @@ class MatrixCell(Cell):
         write = f.value if f.beta is None else f.beta * (f.value - recall(f.key, s))
         return s + f.key.unsqueeze(-1) * write.unsqueeze(-2)
 
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """``decay``: what a key channel, or a whole head, keeps; ``beta``: how far a delta rule replaces what it finds.
+
+        (B, heads, K), or (B, heads, 1) of a whole head.
+        """
+        f = self.factors(u)
+        values = {"decay": None if f.log_decay is None else f.log_decay.exp(), "beta": f.beta}
+        return {name: value for name, value in values.items() if value is not None}
+
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return self.emit(recall(self.query(u), s), u)
 

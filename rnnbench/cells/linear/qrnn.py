@@ -48,11 +48,20 @@ class QRNN(AffineCell):
         bias = torch.cat((self.bias, torch.zeros_like(self.bias)))
         return wide(F.linear(x, torch.cat((now, before)), bias))
 
-    def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
+    def _parts(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z before its tanh, f, and o before its σ."""
         now, before = u.chunk(2, dim=-1)
         z, f, o = (now + before).chunk(3, dim=-1)
-        f = torch.sigmoid(f)
+        return z, torch.sigmoid(f), o
+
+    def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        z, f, o = self._parts(u)
         return torch.cat((f, torch.zeros_like(f)), dim=-1), torch.cat(((1 - f) * torch.tanh(z), o), dim=-1)
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        # Of a the half that is c's: ō keeps nothing.
+        _, f, o = self._parts(self._arrived(u, s)[0])
+        return {"decay": f, "output": torch.sigmoid(o)}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         c, o = s[..., : 2 * self.hidden_size].chunk(2, dim=-1)

@@ -60,6 +60,10 @@ class SRU(AffineCell):
         a, b, _, _ = u.chunk(4, dim=-1)
         return a, b
 
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        f, _, r, _ = u.chunk(4, dim=-1)
+        return {"decay": f, "reset": r}
+
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         _, _, r, highway = u.chunk(4, dim=-1)
         return r * s + highway

@@ -12,8 +12,6 @@ from rnnbench.cells.cell import Cell, wide
 from rnnbench.cells.matrix_cell import Factors, MatrixCell
 from rnnbench.cells.registry import register_cell
 
-CAP = 15.0
-
 
 @register_cell("mlstm")
 class MLSTM(MatrixCell):
@@ -62,18 +60,20 @@ class MLSTM(MatrixCell):
     def drive(self, x: Tensor) -> Tensor:
         u = wide(F.linear(x, self.weight_ih, self.bias))
         q, k, v, o, i, f = u.split((*[self.hidden_size] * 4, self.heads, self.heads), dim=-1)
-        i = torch.exp(CAP * torch.tanh(i / CAP)).unsqueeze(-1)
+        i = torch.exp(15 * torch.tanh(i / 15)).unsqueeze(-1)
         value = torch.cat((i * self.apart(v), i), dim=-1).flatten(-2)
         return torch.cat((q, k / math.sqrt(self.head_dim), torch.sigmoid(o), value, F.logsigmoid(f)), dim=-1)
 
     def factors(self, u: Tensor) -> Factors:
-        key, _, value, decay = u[..., self.hidden_size :].split(
-            (self.hidden_size, self.hidden_size, self.hidden_size + self.heads, self.heads), dim=-1
-        )
+        H, heads = self.hidden_size, self.heads
+        key, _, value, decay = u[..., H:].split((H, H, H + heads, heads), dim=-1)
         return Factors(self.apart(key), self.apart(value), decay.unsqueeze(-1))
 
     def query(self, u: Tensor) -> Tensor:
         return self.apart(u[..., : self.hidden_size])
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        return {**super().gate_values(u, s), "output": u[..., 2 * self.hidden_size : 3 * self.hidden_size]}
 
     def emit(self, o: Tensor, u: Tensor) -> Tensor:
         h = o[..., :-1] / o[..., -1:].abs().clamp(min=1)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell, kept
+from rnnbench.cells.cell import GatedCell, kept
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("antisymmetric")
-class AntisymmetricRNN(Cell):
+class AntisymmetricRNN(GatedCell):
     """Forward Euler on an ODE whose Jacobian has imaginary eigenvalues (eq. 9), moved by −γ for Euler's sake.
 
     h' = h + ε z ⊙ tanh((W − Wᵀ − γI) h + V x + b)      z = 1, or with ``gated`` (eqs. 11–12)
@@ -61,13 +61,14 @@ class AntisymmetricRNN(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         matrix = self.matrix() if self._matrix is None else self._matrix
         if not self.gated:
-            return s.add(torch.tanh(torch.addmm(u, s.to(u.dtype), matrix.t())), alpha=self.epsilon)
+            return s.add(torch.tanh(torch.addmm(u, s.to(u.dtype), matrix.t())), alpha=self.epsilon), {}
         u_gate, u_new = u.chunk(2, dim=-1)
         recurrent = s.to(u.dtype) @ matrix.t()
-        return s.addcmul(torch.sigmoid(u_gate + recurrent), torch.tanh(u_new + recurrent), value=self.epsilon)
+        z = torch.sigmoid(u_gate + recurrent)
+        return s.addcmul(z, torch.tanh(u_new + recurrent), value=self.epsilon), {"input": z}
 
 
 def skew_symmetric(triangle: Tensor, size: int, diagonal: float = 0.0) -> Tensor:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.init import open_gate
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("gru")
-class GRU(Cell):
+class GRU(GatedCell):
     """`torch.nn.GRU` exactly.
 
     r = σ(W_ir x + b_ir + W_hr h + b_hr)
@@ -54,11 +54,11 @@ class GRU(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # b_hh stays with the product: its third part is inside the reset gate's bracket.
         recurrent = torch.addmm(self.bias_hh, s.to(u.dtype), self.weight_hh.t())
         u_gates, u_new = u.split((2 * self.hidden_size, self.hidden_size), dim=-1)
         h_gates, h_new = recurrent.split((2 * self.hidden_size, self.hidden_size), dim=-1)
         r, z = torch.sigmoid(u_gates + h_gates).chunk(2, dim=-1)
         n = torch.tanh(u_new + r * h_new)
-        return n + z * (s - n)
+        return n + z * (s - n), {"reset": r, "update": z}

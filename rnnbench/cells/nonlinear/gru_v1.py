@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("gru_v1")
-class GRUv1(Cell):
+class GRUv1(GatedCell):
     """The GRU whose reset gate chooses what of h the product sees (eqs. 5–8 of the paper, with biases).
 
     r = σ(W_ir x + W_hr h + b_r)
@@ -46,9 +46,9 @@ class GRUv1(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         u_gates, u_new = u.split((2 * self.hidden_size, self.hidden_size), dim=-1)
         gates = torch.addmm(u_gates, s.to(u.dtype), self.weight_hh.t()).to(s.dtype)
         r, z = torch.sigmoid(gates).chunk(2, dim=-1)
         new = torch.addmm(u_new, (r * s).to(u.dtype), self.weight_hn.t()).to(s.dtype)
-        return torch.lerp(torch.tanh(new), s, z)
+        return torch.lerp(torch.tanh(new), s, z), {"reset": r, "update": z}

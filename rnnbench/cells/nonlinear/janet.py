@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("janet")
-class JANET(Cell):
+class JANET(GatedCell):
     """The LSTM with nothing but its forget gate, and what is written shifted against it by β = 1.
 
     f = W_if x + W_hf h + b_f
@@ -41,7 +41,8 @@ class JANET(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         f, g = torch.addmm(u, s.to(u.dtype), self.weight_hh.t()).to(s.dtype).chunk(2, dim=-1)
+        keep = torch.sigmoid(f)
         # 1 − σ(f − β) = σ(β − f), without the cancellation.
-        return torch.sigmoid(f) * s + torch.sigmoid(self.beta - f) * torch.tanh(g)
+        return keep * s + torch.sigmoid(self.beta - f) * torch.tanh(g), {"forget": keep}

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("lem")
-class LEM(Cell):
+class LEM(GatedCell):
     """Two coupled states, each with time steps of its own that are learned; the state is s = [y; z], (B, 2, H).
 
     Δ = Δt σ(W_1 y + V_1 x + b_1)       z' = (1 − Δ) ⊙ z + Δ ⊙ tanh(W_z y + V_z x + b_z)
@@ -51,16 +51,22 @@ class LEM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         H = self.hidden_size
         y, z = s.unbind(-2)
         u_y_z, u_y = u.split((3 * H, H), dim=-1)
         steps, candidate = torch.addmm(u_y_z, y.to(u.dtype), self.weight_hh.t()).to(s.dtype).split((2 * H, H), dim=-1)
-        step_z, step_y = (self.dt * torch.sigmoid(steps)).chunk(2, dim=-1)
+        steps = torch.sigmoid(steps)
+        step_z, step_y = (self.dt * steps).chunk(2, dim=-1)
         z = torch.lerp(z, torch.tanh(candidate), step_z)
         candidate = torch.addmm(u_y, z.to(u.dtype), self.weight_zy.t()).to(s.dtype)
         y = torch.lerp(y, torch.tanh(candidate), step_y)
-        return torch.stack((y, z), dim=-2)
+        return torch.stack((y, z), dim=-2), {"steps": steps}
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """Δ and Δ̄ in units of Δt; taken apart here, for in every step it would be felt."""
+        step_z, step_y = super().gate_values(u, s)["steps"].chunk(2, dim=-1)
+        return {"step_z": step_z, "step_y": step_y}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.init import open_gate
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("lstm")
-class LSTM(Cell):
+class LSTM(GatedCell):
     """`torch.nn.LSTM` exactly; the state is s = [h; c], (B, 2, H).
 
     i = σ(W_ii x + b_ii + W_hi h + b_hi)      c' = f ⊙ c + i ⊙ g
@@ -61,12 +61,13 @@ class LSTM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         h, c = s.unbind(-2)
         i, f, g, o = torch.addmm(u, h.to(u.dtype), self.weight_hh.t()).chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return torch.stack((h, c), dim=-2)
+        i, f, o = torch.sigmoid(i), torch.sigmoid(f), torch.sigmoid(o)
+        c = f * c + i * torch.tanh(g)
+        h = o * torch.tanh(c)
+        return torch.stack((h, c), dim=-2), {"input": i, "forget": f, "output": o}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("lstm_cifg")
-class CoupledLSTM(Cell):
+class CoupledLSTM(GatedCell):
     """The LSTM with i = 1 − f: it writes where it forgets. The state is s = [h; c], (B, 2, H).
 
     f = σ(W_if x + W_hf h + b_f)      c' = f ⊙ c + (1 − f) ⊙ g
@@ -45,12 +45,13 @@ class CoupledLSTM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         h, c = s.unbind(-2)
         f, o, g = torch.addmm(u, h.to(u.dtype), self.weight_hh.t()).to(s.dtype).chunk(3, dim=-1)
-        c = torch.lerp(torch.tanh(g), c, torch.sigmoid(f))
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return torch.stack((h, c), dim=-2)
+        f, o = torch.sigmoid(f), torch.sigmoid(o)
+        c = torch.lerp(torch.tanh(g), c, f)
+        h = o * torch.tanh(c)
+        return torch.stack((h, c), dim=-2), {"forget": f, "output": o}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("lstm_layernorm")
-class LayerNormLSTM(Cell):
+class LayerNormLSTM(GatedCell):
     """The form of the paper's supplementary material: all four gates are normalised as one vector of 4H.
 
     [f; i; o; g] = LN(W_hh h; α_hh) + LN(W_ih x; α_ih) + b
@@ -57,15 +57,14 @@ class LayerNormLSTM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.layer_norm(F.linear(x, self.weight_ih), self.bias.shape, self.gain_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         h, c = s.unbind(-2)
         recurrent = F.layer_norm(F.linear(h.to(u.dtype), self.weight_hh), self.bias.shape, self.gain_hh)
         f, i, o, g = (u + recurrent).to(s.dtype).chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(
-            F.layer_norm(c, self.bias_c.shape, self.gain_c.to(s.dtype), self.bias_c.to(s.dtype))
-        )
-        return torch.stack((h, c), dim=-2)
+        f, i, o = torch.sigmoid(f), torch.sigmoid(i), torch.sigmoid(o)
+        c = f * c + i * torch.tanh(g)
+        h = o * torch.tanh(F.layer_norm(c, self.bias_c.shape, self.gain_c.to(s.dtype), self.bias_c.to(s.dtype)))
+        return torch.stack((h, c), dim=-2), {"forget": f, "input": i, "output": o}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("lstm_peephole")
-class PeepholeLSTM(Cell):
+class PeepholeLSTM(GatedCell):
     """An LSTM with diagonal peepholes; the output gate looks at the new memory. The state is s = [h; c], (B, 2, H).
 
     i = σ(W_ii x + W_hi h + p_i ⊙ c + b_i)      c' = f ⊙ c + i ⊙ g
@@ -47,14 +47,15 @@ class PeepholeLSTM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         h, c = s.unbind(-2)
         p_i, p_f, p_o = self.peephole.chunk(3)
         i, f, g, o = torch.addmm(u, h.to(u.dtype), self.weight_hh.t()).to(s.dtype).chunk(4, dim=-1)
         i, f = torch.sigmoid(torch.addcmul(i, p_i, c)), torch.sigmoid(torch.addcmul(f, p_f, c))
         c = f * c + i * torch.tanh(g)
-        h = torch.sigmoid(torch.addcmul(o, p_o, c)) * torch.tanh(c)
-        return torch.stack((h, c), dim=-2)
+        o = torch.sigmoid(torch.addcmul(o, p_o, c))
+        h = o * torch.tanh(c)
+        return torch.stack((h, c), dim=-2), {"input": i, "forget": f, "output": o}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

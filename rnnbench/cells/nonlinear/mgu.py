@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("mgu")
-class MGU(Cell):
+class MGU(GatedCell):
     """A GRU with one gate for both of its gates' work.
 
     f = σ(W_if x + W_hf h + b_f)
@@ -45,8 +45,8 @@ class MGU(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         u_gate, u_new = u.chunk(2, dim=-1)
         f = torch.sigmoid(torch.addmm(u_gate, s.to(u.dtype), self.weight_hh.t()).to(s.dtype))
         new = torch.addmm(u_new, (f * s).to(u.dtype), self.weight_hn.t()).to(s.dtype)
-        return torch.lerp(s, torch.tanh(new), f)
+        return torch.lerp(s, torch.tanh(new), f), {"forget": f}

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("minimal_rnn")
-class MinimalRNN(Cell):
+class MinimalRNN(GatedCell):
     """The state is a gated average of the inputs' latents: the recurrence only decides how long each one stays.
 
     z = tanh(W_iz x + b_z)
@@ -43,7 +43,7 @@ class MinimalRNN(Cell):
         z = torch.tanh(F.linear(x, self.weight_ih, b_z))
         return torch.cat((z, F.linear(z, self.weight_zh, b_g)), dim=-1)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         z, u_gate = u.chunk(2, dim=-1)
-        g = torch.addmm(u_gate, s.to(u.dtype), self.weight_hh.t()).to(s.dtype)
-        return torch.lerp(z.to(s.dtype), s, torch.sigmoid(g))
+        g = torch.sigmoid(torch.addmm(u_gate, s.to(u.dtype), self.weight_hh.t()).to(s.dtype))
+        return torch.lerp(z.to(s.dtype), s, g), {"update": g}

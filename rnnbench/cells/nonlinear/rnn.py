@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import register_cell
+from rnnbench.errors import UserError
 
 
 @register_cell("rnn")
@@ -20,6 +22,11 @@ class RNN(Cell):
         input_size: I.
         hidden_size: H.
         nonlinearity: φ.
+        gain: W_hh starts as N(0, gain²/H): the random network whose activity, left to itself, dies out below 1 and is
+            chaotic above (Sompolinsky, Crisanti & Sommers 1988). torch's uniform one where not given, of gain 1/√3.
+
+    Raises:
+        UserError: a gain that is not positive.
     """
 
     paper = "Elman 1990"
@@ -29,14 +36,22 @@ class RNN(Cell):
         input_size: int,
         hidden_size: int,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        gain: float | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        self.nonlinearity = nonlinearity
+        if gain is not None and not 0 < gain < math.inf:
+            raise UserError(f"cell.gain of rnn must be positive and finite, got {gain}; 1 is the edge of chaos.")
+        self.nonlinearity, self.gain = nonlinearity, gain
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.bias_hh = nn.Parameter(torch.empty(hidden_size))
         self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.gain is not None:
+            nn.init.normal_(self.weight_hh, std=self.gain / math.sqrt(self.hidden_size))
 
     @property
     def torch_mode(self) -> str:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell, kept
+from rnnbench.cells.cell import GatedCell, kept
 from rnnbench.cells.registry import register_cell
 from rnnbench.errors import UserError
 
 
 @register_cell("slstm")
-class SLSTM(Cell):
+class SLSTM(GatedCell):
     """An LSTM whose input gate is exponential, with a normaliser n and a stabiliser m; s = [h; c; n; m], (B, 4, H).
 
     i = W_i x + R_i h + b_i             m' = max(m + log f, i)
@@ -66,15 +66,15 @@ class SLSTM(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         h, c, n, m = s.unbind(-2)
         weight = self._with_zeros() if self._dense is None else self._dense
         i, f, z, o = torch.addmm(u, h.to(u.dtype), weight.t()).to(s.dtype).chunk(4, dim=-1)
         old = m + F.logsigmoid(f)
         m = torch.maximum(old, i)
-        keep, write = torch.exp(old - m), torch.exp(i - m)
+        keep, write, o = torch.exp(old - m), torch.exp(i - m), torch.sigmoid(o)
         c, n = keep * c + write * torch.tanh(z), keep * n + write
-        return torch.stack((torch.sigmoid(o) * c / n.clamp(min=1), c, n, m), dim=-2)
+        return torch.stack((o * c / n.clamp(min=1), c, n, m), dim=-2), {"input": write, "forget": keep, "output": o}
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.select(-2, 0)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import GatedCell
 from rnnbench.cells.registry import register_cell
 
 
 @register_cell("ugrnn")
-class UGRNN(Cell):
+class UGRNN(GatedCell):
     """A plain RNN behind one gate that keeps or replaces: the GRU without its reset gate.
 
     c = tanh(W_ic x + W_hc h + b_c)
@@ -38,6 +38,7 @@ class UGRNN(Cell):
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         c, g = torch.addmm(u, s.to(u.dtype), self.weight_hh.t()).to(s.dtype).chunk(2, dim=-1)
-        return torch.lerp(torch.tanh(c), s, torch.sigmoid(g))
+        g = torch.sigmoid(g)
+        return torch.lerp(torch.tanh(c), s, g), {"update": g}
