@@ -1,0 +1,143 @@
+"""The Lyapunov spectrum of a cell: how fast small differences between states grow or fade, direction by direction.
+
+Q₀ random orthonormal, Q_t R_t = J_t Q_{t−1}; λ_i = mean_t log|R_t,ii| after burn-in, in nats a step. λ₁ < 0: the state
+forgets, and a gradient fades, by e^λ₁ a step; λ₁ > 0: chaos, gradients explode.
+
+Sources: Benettin et al. 1980; Vogt et al. 2022, "On Lyapunov exponents for RNNs"; Engelken, Wolf & Abbott 2023.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnbench.cells.cell import Cell
+from rnnbench.data.task import Batch, Task
+from rnnbench.errors import UserError
+from rnnbench.intervals import student_interval
+from rnnbench.models.build import Model
+from rnnbench.probes.jacobian import jvp
+from rnnbench.probes.subject import subject
+
+#: What stands for −∞, nats a step: the logarithm of the smallest normal float64. No Jacobian shrinks like this.
+FLOOR = math.log(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class Lyapunov:
+    """Lyapunov exponents, nats a step, in descending order; `FLOOR` (−708.4) where a direction is lost for good.
+
+    by_sample: (B, m), those of each trajectory. steps: over how many steps each is a mean.
+    """
+
+    by_sample: NDArray[np.float64]
+    steps: int
+
+    @property
+    def exponents(self) -> NDArray[np.float64]:
+        """(m,): the mean over the trajectories."""
+        mean: NDArray[np.float64] = self.by_sample.mean(axis=0)
+        return mean
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % Student-t interval of λ₁ over the trajectories; None for a single one."""
+        return student_interval(self.by_sample[:, 0].tolist()) if len(self.by_sample) > 1 else None
+
+
+def lyapunov_spectrum(
+    cell: Cell,
+    x: Tensor,
+    exponents: int = 10,
+    state: Tensor | None = None,
+    burn_in: int | None = None,
+    seed: int = 0,
+) -> Lyapunov:
+    """The largest Lyapunov exponents of one cell along the trajectories that an input drives it on.
+
+    Of T steps they are known to some 1/T: an error of the first directions is a constant in the sum of logarithms, and
+    where two exponents are near each other, or a pair of eigenvalues is complex, their directions turn.
+
+    A direction that a Jacobian maps to zero is lost for good, λ = −∞, and `FLOOR` is what is said of it: every
+    direction of a window of W inputs after W steps, those of units that a relu has switched off, what waits a step in
+    a `delay`. How many a step loses is told by the singular values of R_t: those below N ε of the largest are zero, ε
+    the rounding of the state's dtype. A trajectory that leaves the finite numbers gives NaN.
+
+    Args:
+        cell: Any cell; it is run in its own dtype (QR and logarithms are float64 always), so hand over a float64 one.
+        x: (B, T, I).
+        exponents: m, how many; no more are returned than there are numbers in the state.
+        state: (B, *S) to start from.
+        burn_in: Steps left out of the mean, while Q turns to the directions that grow most and the state finds its
+            attractor. Both happen exponentially fast, so a tenth of T, the default, is enough where T is, and it
+            makes the mean only 5 % less sure.
+        seed: Of the first directions, the same for every trajectory.
+
+    Raises:
+        UserError: no exponent asked for, or no step left after burn-in.
+    """
+    batch, time = x.shape[:2]
+    burn_in = time // 10 if burn_in is None else burn_in
+    if exponents < 1:
+        raise UserError(f"exponents counts Lyapunov exponents, got {exponents}; ask for 1 or more.")
+    if not 0 <= burn_in < time:
+        raise UserError(f"burn_in must leave a step of the {time} that there are, got {burn_in}.")
+    with torch.inference_mode(False), torch.no_grad():
+        x = x.clone()  # out of inference mode
+        s = cell.initial_state(batch) if state is None else state.clone()
+        size = s[0].numel()
+        generator = torch.Generator().manual_seed(seed)
+        first = torch.randn(size, min(exponents, size), dtype=torch.float64, generator=generator).to(x.device)
+        q = torch.linalg.qr(first)[0].expand(batch, -1, -1)
+        sizes, alive = [], torch.ones(batch, q.shape[-1], dtype=torch.bool, device=x.device)
+        with cell.unrolled():
+            for t, u in enumerate(cell.drive(x).unbind(1)):
+                if t == burn_in:  # what was lost on the way here, at a singular first state say, is drawn anew
+                    q, alive = torch.linalg.qr(torch.where(alive.unsqueeze(-2), q, first))[0], torch.ones_like(alive)
+                s, product = jvp(cell, u, s, q)
+                q, r = torch.linalg.qr(product.double())
+                alive = _alive(r, alive, size * torch.finfo(s.dtype).eps)
+                q = q * alive.unsqueeze(-2)  # QR puts some other direction in the place of one that is lost
+                sizes.append(r.diagonal(dim1=-2, dim2=-1).abs() * alive)
+        found = torch.stack(sizes[burn_in:]).log().mean(0).clamp_min(FLOOR)
+    return Lyapunov(found.sort(descending=True).values.cpu().numpy(), time - burn_in)
+
+
+def _alive(r: Tensor, alive: Tensor, epsilon: float) -> Tensor:
+    """Which of the directions, (B, m), a step with R (B, m, m) has left."""
+    sizes = r.diagonal(dim1=-2, dim2=-1).abs()
+    # R_ii of a lost direction is rounding times the condition of those before it: what is this far above is not lost.
+    if not bool((alive & (sizes <= math.sqrt(epsilon) * sizes.amax(-1, keepdim=True))).any()):
+        return alive
+    values = torch.linalg.svdvals(r.nan_to_num(0.0))
+    rank = (values > epsilon * values[:, :1]).sum(-1, keepdim=True)
+    place = sizes.masked_fill(~alive, -1.0).argsort(-1, descending=True).argsort(-1)
+    return alive & (place < rank)
+
+
+def measure_lyapunov(model: Model, batch: Batch, task: Task, exponents: int = 10) -> Lyapunov:
+    """The largest Lyapunov exponents of a whole model on a probe batch; what is measured of which model, see `subject`.
+
+    What a layer reads comes from the layers below it, so the Jacobian of all states together is block triangular, and
+    its spectrum is that of its blocks: each layer's own, driven by what the layer reads. Of a bidirectional model only
+    the cells that read forwards are measured. Sequences of several lengths are read as far as the shortest goes.
+
+    Raises:
+        UserError: no exponent asked for.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        own = subject(model, batch, task)
+        x = own.x if batch.lengths is None else own.x[:, : int(batch.lengths.min())]
+        reads: list[Tensor] = []
+        for norm in own.stack.norms[:-1]:  # each stands before a layer; the copy keeps no hook for long
+            norm.register_forward_hook(lambda module, given, out: reads.append(out))
+        own.stack(x)
+        cells = own.stack.cells[:: own.stack.directions]
+        found = [lyapunov_spectrum(cell, read, exponents) for cell, read in zip(cells, reads, strict=True)]
+    merged = np.concatenate([one.by_sample for one in found], axis=1)
+    return Lyapunov(-np.sort(-merged, axis=1)[:, :exponents], found[0].steps)
