@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnbench.commands.arguments import Parser, add_output_options
 from rnnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from rnnbench.sweep.study import Job, Study
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,11 +35,11 @@ def main(argv: Sequence[str]) -> int:
     from rnnbench.ledger import Entry
     from rnnbench.report import report
     from rnnbench.sweep.display import Display
-    from rnnbench.sweep.launcher import check_root, default_jobs, sweep
+    from rnnbench.sweep.launcher import Outcome, check_root, default_jobs, sweep
     from rnnbench.tracking import mode_from_environment
 
     study, root = find_study(arguments.study), Path(arguments.out)
-    jobs = study.jobs(arguments.preset)
+    jobs = _jobs(study, arguments.preset, root)
     workers = _workers(arguments.jobs, default_jobs())
     console = Console(stderr=arguments.json)
     if arguments.dry_run:
@@ -45,8 +49,16 @@ def main(argv: Sequence[str]) -> int:
     check_root(root)
     mode = mode_from_environment(arguments.wandb)
     console.print(f"[bold]{study.name}[/] ({arguments.preset}): {study.question}", highlight=False)
-    with Display(console) as display:
-        outcome = sweep(jobs, root, study.name, workers, mode, display, arguments.retry_failed)
+    outcome, waiting = Outcome(), jobs
+    while waiting:  # once, or as often as the results ask for more; what could not be done is not tried twice
+        with Display(console) as display:
+            more = sweep(waiting, root, study.name, workers, mode, display, arguments.retry_failed)
+        outcome.skipped += more.skipped
+        outcome.finished += more.finished
+        outcome.trouble += more.trouble
+        known = {job.id for job in jobs}
+        waiting = [job for job in _jobs(study, arguments.preset, root) if job.id not in known]
+        jobs = [*jobs, *waiting]
     shown = {}
     if outcome.skipped or outcome.finished:
         shown = report([root / study.name], {"md", "csv", "png", "svg"}, None, None if arguments.json else console)
@@ -69,6 +81,16 @@ def main(argv: Sequence[str]) -> int:
     for id, reason in outcome.trouble:
         console.print(f"[red]missing[/] {id}: {reason}", highlight=False)
     return 1 if outcome.trouble else 0
+
+
+def _jobs(study: Study, preset: str, root: Path) -> list[Job]:
+    """The preset's jobs; of a study with a follow-up, those that the ledger's results ask for as well."""
+    from rnnbench.ledger import Entry
+
+    folder = root / study.name
+    names = sorted(path.name for path in folder.iterdir()) if study.follow_up and folder.is_dir() else []
+    found = {name: result for name in names if (result := Entry(root, study.name, name).result()) is not None}
+    return study.jobs(preset, found)
 
 
 def _workers(asked: str, default: int) -> int:

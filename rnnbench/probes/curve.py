@@ -14,6 +14,8 @@ Curve = NDArray[np.float64]
 
 #: A curve is fitted until G(k)/G(0) falls below this: what follows is rounding.
 FLOOR = 1e-12
+#: Bits a symbol that a longer context must save to be worth anything: where functional memory ends.
+WORTH = 0.01
 
 
 def fit(log_g: Curve, start: int = 0) -> tuple[float, float]:

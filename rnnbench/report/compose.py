@@ -11,6 +11,7 @@ from rnnbench.errors import UserError, unknown
 from rnnbench.ledger import friendly
 from rnnbench.report import writers
 from rnnbench.report.results import Result, read
+from rnnbench.report.solvable import searched
 from rnnbench.report.table import Table
 from rnnbench.report.tables import tables
 from rnnbench.report.tasks import many_tasks, task_results
@@ -81,13 +82,14 @@ def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats
 
 
 def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
-    """A set of figures for each data set, or two over all of them where they are many; attention maps; timings."""
+    """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings."""
     from rnnbench.report.attention_map import attention_figure
     from rnnbench.report.figures import timing_figures, training_figures
+    from rnnbench.report.solvable_figure import solvable_figure
     from rnnbench.report.task_figures import task_figures
 
-    train = [result for result in results if result.kind == "train"]
-    drawn: list[Path] = []
+    found, train = searched([result for result in results if result.kind == "train"])
+    drawn = solvable_figure(found, out, formats)
     decoded = [result for result in train if result.entry.kind == "sequences"]
     if many_tasks(train):
         tasks = task_results(train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnbench.probes.curve import WORTH
 from rnnbench.report.kinds import Kind
 from rnnbench.report.statistics import INTERVAL_SEEDS, Group
 from rnnbench.report.table import Table, count
@@ -21,6 +22,10 @@ def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str
     out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
     out += [
         ("half_life", "Half-life: states back over which the gradient of the last loss halves; median over seeds."),
+        (
+            "final/context_horizon",
+            f"Context: symbols beyond which a longer one saves less than {WORTH} bits; median.",
+        ),
         ("verdict", "Gradients: slope of log G(k), its 95 % interval over seeds against ± ln 2 / T."),
     ]
     there = {row.raw["cell"] for row in table.references}

@@ -9,8 +9,10 @@ from typing import Any
 from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.notes import notes
+from rnnbench.report.reach_table import asks_about_gradients, reach_table
 from rnnbench.report.reference_lines import data_settings, reference_rows
 from rnnbench.report.results import Result
+from rnnbench.report.solvable import searched, solvable_table
 from rnnbench.report.statistics import Group, crowded, group, rank
 from rnnbench.report.table import MISSING, Column, Row, Table, count, number
 from rnnbench.report.tasks import many_tasks, tasks_table
@@ -28,9 +30,13 @@ SIZES = (
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """The tables of one study: all tasks together where there are many, training runs by kind of task, timings."""
-    train = [result for result in results if result.kind == "train"]
-    out = [tasks_table(train)] if many_tasks(train) else []
+    """The tables of one study: searches for the longest T, all tasks together where there are many, how far gradients
+    reach where that was asked, training runs by kind of task, timings.
+    """
+    found, train = searched([result for result in results if result.kind == "train"])
+    out = [solvable_table(found)] if found else []
+    out += [tasks_table(train)] if many_tasks(train) else []
+    out += [reach_table(train)] if asks_about_gradients(train) else []
     for name in KINDS:
         if members := [result for result in train if result.entry.kind == name]:
             out.append(training_table(name, members))
@@ -55,6 +61,7 @@ def training_table(name: str, results: Sequence[Result]) -> Table:
         *(Column(score.key, score.title, score.importance) for score in kind.scores),
         Column("half_life", "half-life init → end (states)", 3),
         Column("final/horizon", "horizon end (states)", 7),
+        Column("final/context_horizon", "context worth 0.01 bits", 7),
         Column("verdict", "gradients end", 6, left=True),
         Column("throughput/tokens_per_second", "tokens/s", 2),
         Column("model/parameters", "params", 4),
@@ -82,7 +89,7 @@ def _row(g: Group, kind: Kind) -> Row:
         raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
         raw[f"{key}_points"] = " ".join(map(repr, found.values)) if found else None
         text[key] = score.text(found, points=score is kind.headline)
-    for key in ("init/half_life", "final/half_life", "final/horizon"):
+    for key in ("init/half_life", "final/half_life", "final/horizon", "final/context_horizon"):
         raw[key] = g.median(key)
     for when in ("init", "final"):
         raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
@@ -93,7 +100,7 @@ def _row(g: Group, kind: Kind) -> Row:
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
     start, end = number(raw["init/half_life"], 3), number(raw["final/half_life"], 3)
     text["half_life"] = MISSING if start == end == MISSING else f"{start} → {end}"
-    text["final/horizon"] = count(raw["final/horizon"])
+    text |= {key: count(raw[key]) for key in ("final/horizon", "final/context_horizon")}
     text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
         raw[name] = _first(g, name)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError, unknown
@@ -14,6 +15,8 @@ from rnnbench.throughput.timing import Timing
 
 #: One entry of the ledger: a training run, or an interleaved timing of several contestants.
 Job = Run | Timing
+#: What the ledger has of a study, by a job's id: each what its ``result.json`` holds.
+Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -24,21 +27,32 @@ class Study:
         name: The folder below ``runs/``.
         question: What it asks, in a sentence; the report prints it.
         presets: Named sizes, each a function that yields the jobs.
+        follow_up: Of a study whose later jobs depend on the results of earlier ones: a pure function from a preset's
+            name and all results so far to every further job that they ask for, finished ones included. A sweep goes on
+            until none is left to do; as nothing but the ledger is remembered, it can be killed at any moment.
     """
 
     name: str
     question: str
     presets: Mapping[str, Callable[[], Iterable[Job]]]
+    follow_up: Callable[[str, Results], Iterable[Job]] | None = None
 
-    def jobs(self, preset: str) -> list[Job]:
-        """The jobs of a preset, each once, in order.
+    def jobs(self, preset: str, results: Results | None = None) -> list[Job]:
+        """The jobs of a preset, each once, in order; the first round of a study with a `follow_up`.
+
+        Args:
+            preset: Its name.
+            results: What the ledger has; the jobs of the rounds that follow from it come too.
 
         Raises:
             UserError: no such preset.
         """
         if preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
-        return list({job.id: job for job in self.presets[preset]()}.values())
+        jobs = list(self.presets[preset]())
+        if self.follow_up is not None and results:
+            jobs += self.follow_up(preset, results)
+        return list({job.id: job for job in jobs}.values())
 
     def main(self) -> None:
         """``python experiments/THIS.py --preset quick`` is ``rnnbench sweep experiments/THIS.py --preset quick``."""

@@ -112,6 +112,15 @@ class TextData(Source):
         windows = windows[evenly(batch_size, len(windows))]
         return Batch(windows[:, :-1].long(), windows[:, 1:].long())
 
+    def context_windows(self, count: int, length: int) -> Tensor:
+        """(N, length) int64, up to ``count`` windows spread evenly over the test part; shorter where that is too short.
+
+        The same for every seed and window length of the training: what `context_curve` scores the last symbols of.
+        """
+        ids = self._ids[slice(*self._bounds["test"])]
+        windows = ids.unfold(0, min(length, len(ids)), 1)
+        return windows[evenly(count, len(windows))].long()
+
     def references(self) -> dict[str, float]:
         """Bits per symbol, as `rnnbench.data.text.references.lines` says; cached, as they take a minute."""
         name = f"text-lines-{self._unit}-{self.fingerprint}.json"

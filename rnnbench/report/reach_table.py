@@ -1,0 +1,105 @@
+"""How far gradients reach, in a study that asks about it: before and after training, with intervals and the warning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rnnbench.intervals import student_interval
+from rnnbench.probes.verdict import judge
+from rnnbench.report.caption import caption
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import INTERVAL_SEEDS, Group, cell_rank, group
+from rnnbench.report.table import MISSING, Column, Row, Table, number, with_interval
+
+WHEN = {"init": "at first", "final": "trained"}
+#: What a study has measured that has this table.
+MARK = "init/lyapunov_1"
+
+
+def asks_about_gradients(results: Sequence[Result]) -> bool:
+    """Did a study measure Lyapunov exponents, beside the curves that every run has?"""
+    return any(result.number(MARK) is not None for result in results)
+
+
+def reach_table(results: Sequence[Result]) -> Table:
+    """A line for each group over seeds: half-lives, slopes of log G with their verdicts, λ₁; T by T.
+
+    The last columns hold the classical mistake against the definition: how much of the gradient is left at the largest
+    lag, of the loss at the last step and of the loss averaged over all.
+    """
+    groups = sorted(group(results), key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), g.series))
+    extras = groups[0].extras
+    columns = (
+        Column("cell", "cell", 0, left=True),
+        *([Column("data", "data", 0, left=True)] if len({g.data for g in groups}) > 1 else []),
+        Column("T", "T", 0),
+        *(Column(name, name.rsplit(".", 1)[-1], 1, left=True) for name, _ in extras),
+        *(Column(f"{when}/half_life", f"half-life {words} (states)", 1) for when, words in WHEN.items()),
+        *(Column(f"{when}/verdict", f"gradients {words}", 3, left=True) for when, words in WHEN.items()),
+        *(Column(f"{when}/lyapunov_1", f"λ₁ {words}", 4) for when, words in WHEN.items()),
+        *(Column(f"{when}/slope", f"slope {words}", 5) for when, words in WHEN.items()),
+        Column("last", "left at the last lag", 6),
+        Column("averaged", "… of an averaged loss", 6),
+        Column("seeds", "seeds done", 2),
+    )
+    notes = (
+        (
+            "init/half_life",
+            "Half-life: the median over seeds; from five on with the 95 % interval of the geometric mean.",
+        ),
+        ("init/verdict", "Gradients: the interval over seeds of the slope of log G against ± ln 2 / T."),
+        ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; slope: of log G, nats a lag; 95 % intervals."),
+        ("averaged", "Left: G(k)/G(0) at the largest lag, untrained; averaged over time a loss hides what vanishes."),
+    )
+    table = Table("gradients", columns, tuple(map(_row, groups)), notes=notes, caption=caption(results))
+    return table.without_empty_columns()
+
+
+def _row(g: Group) -> Row:
+    raw: dict[str, Any] = {"cell": g.cell, "data": g.data, "seq_len": g.seq_len, **dict(g.extras)}
+    raw |= {"done": len(g.done), "all": len(g.results)}
+    text = {"cell": g.cell, "data": g.data, "T": str(g.seq_len), "seeds": f"{len(g.done)}/{len(g.results)}"}
+    text |= {name: MISSING if value is None else str(value) for name, value in g.extras}
+    for when in WHEN:
+        key = f"{when}/half_life"
+        raw[key] = g.median(key)
+        low, high = _half_life_interval(g.values(key))
+        raw |= {f"{key}_low": low, f"{key}_high": high}
+        between = "" if low is None else f" ({number(low, 3)} – {number(high, 3)})"
+        text[key] = number(raw[key], 3) + between
+        curves = [curve for r in g.done if (curve := r.curve(f"{when}/gradient_flow")) is not None]
+        judgement = judge(curves, g.seq_len)
+        raw |= {
+            f"{when}/{name}": judgement and getattr(judgement, name) for name in ("slope", "low", "high", "verdict")
+        }
+        text[f"{when}/verdict"] = MISSING if judgement is None else judgement.verdict
+        half = 0.0 if judgement is None else (judgement.high - judgement.low) / 2
+        text[f"{when}/slope"] = MISSING if judgement is None else with_interval(judgement.slope, half)
+        found = g.estimate(f"{when}/lyapunov_1")
+        raw[f"{when}/lyapunov_1"] = found and found.mean
+        text[f"{when}/lyapunov_1"] = (
+            MISSING if found is None
+            else number(found.mean, 3) if found.half_width is None
+            else with_interval(found.mean, found.half_width)
+        )  # fmt: skip
+    for name, key in (("last", "init/log10_gain_at_last_lag"), ("averaged", "init/averaged_log10_gain_at_last_lag")):
+        raw[name] = g.median(key)
+        text[name] = MISSING if raw[name] is None else power_of_ten(raw[name])
+    return Row(raw, text)
+
+
+def _half_life_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The 95 % Student-t interval of the geometric mean; none below five seeds, nor where one never halves."""
+    if len(values) < INTERVAL_SEEDS or not all(0 < value < math.inf for value in values):
+        return None, None
+    low, high = student_interval([math.log(value) for value in values])
+    return math.exp(low), math.exp(high)
+
+
+def power_of_ten(exponent: float) -> str:
+    """10^exponent as a plain number near one, else as a power: 0.42, 1e−85."""
+    if -3 < exponent < 3:
+        return number(10**exponent, 2)
+    return f"1e{round(exponent)}".replace("-", "−")

@@ -1,0 +1,79 @@
+"""Does the half-life at initialisation predict the longest solvable T? A point a cell, a panel a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnbench.report.solvable import Solvable, predicts
+from rnnbench.report.style import GREY, canvas, looks, plain_number, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: In points: a name's width by letter and its height, and half a marker.
+LETTER, LINE, MARK = 4.6, 9.5, 3.5
+
+
+def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) -> list[Path]:
+    """Log-log, the bracket as a bar; ∞ at the right edge; open triangles where all tried or none was solved."""
+    known = [one for one in found if one.half_life is not None and one.half_life > 0 and not one.broken]
+    if not known:
+        return []
+    tasks = {data: correlation for data, correlation in predicts(found).items() if data in {one.data for one in known}}
+    styles = looks([one.cell for one in found])
+    with canvas(len(tasks), width=6.6 * len(tasks), height=5.2) as (figure, panels):
+        figure.suptitle("Does the half-life at initialisation predict the longest solvable T?", weight="bold")
+        for axes, (data, correlation) in zip(panels, tasks.items(), strict=True):
+            own = [one for one in known if one.data == data]
+            edge = _edge([one.half_life or 0.0 for one in own])
+            places = []
+            for one in own:
+                assert one.half_life is not None
+                x, y = min(one.half_life, edge), one.found.middle
+                look, open_ended = styles[one.cell], one.found.failed is None or one.found.solved is None
+                mark = look.marker if not open_ended else "^" if one.found.failed is None else "v"
+                axes.plot(x, y, mark, color=look.color, markerfacecolor="none" if open_ended else look.color)
+                if one.found.solved is not None and one.found.failed is not None:
+                    axes.plot([x, x], [one.found.solved, one.found.failed], color=look.color, linewidth=1.0, alpha=0.6)
+                places.append((x, y, one.cell, look.color))
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.margins(x=0.12, y=0.2)
+            axes.set_title(f"{data.replace('_', ' ')}: {correlation.text()}", fontsize=10.5)
+            axes.set_xlabel("half-life at initialisation (states), at the shortest T")
+            axes.set_ylabel("longest solvable T")
+            plain_number(axes.xaxis)
+            plain_number(axes.yaxis)
+            if any(math.isinf(one.half_life or 0.0) for one in own):
+                axes.axvline(edge, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
+                axes.annotate("∞", (edge, 1.0), (0, 2), axes.get_xaxis_transform(), "offset points", ha="center")
+            _name(axes, places)
+        note = "bars: from the last T solved to the first failed; △: all T tried were solved; ▽: not even the smallest"
+        figure.supxlabel(note, fontsize=8.5, color=GREY)
+        return save(figure, folder / "half_life_predicts", formats)
+
+
+def _edge(half_lives: Sequence[float]) -> float:
+    """Where infinity stands: half a decade beyond the largest finite one."""
+    return 3 * max((value for value in half_lives if math.isfinite(value)), default=1.0)
+
+
+def _name(axes: Axes, places: Sequence[tuple[float, float, str, str]]) -> None:
+    """Each point's name right of it, moved up as far as it has to be to lie on no other."""
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # before it a panel does not know its size
+    scale = 72 / axes.figure.dpi
+    points = {place: axes.transData.transform(place[:2]) * scale for place in places}
+    taken = [(across - MARK, across + MARK, up) for across, up in points.values()]
+    for place in sorted(places, key=lambda place: (place[1], place[0])):
+        (x, y, name, color), (across, up) = place, map(float, points[place])
+        left, height = across + 2 * MARK, up
+        right = left + LETTER * len(name)
+        while any(abs(height - other) < LINE and a < right and left < b for a, b, other in taken):
+            height += 1.0
+        taken.append((left, right, height))
+        axes.annotate(
+            name, (x, y), (2 * MARK, height - up), textcoords="offset points", va="center", fontsize=8, color=color
+        )

@@ -1,0 +1,82 @@
+"""A search for the longest T that a cell can learn over: doubled while it is solved, then bisected on the log scale.
+
+The search is a pure function of the ledger: it is replayed from its first length on, and asks for the runs of the first
+step that has no results yet. So one that was killed goes on where it was, and one that is finished asks for nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rnnbench.config import Run
+from rnnbench.errors import UserError
+from rnnbench.probes.solvable import METRIC, Bracket, bracket, passed
+
+#: A bracket whose ends are within this ratio is narrow enough.
+RATIO = 1.2
+
+
+def next_length(found: Bracket, lengths: Sequence[int]) -> int | None:
+    """The length to try next, or None where the search is over.
+
+    Args:
+        found: What was tried so far.
+        lengths: All that may be tried, rising: those of which whole batches make B·T steps. The search starts at the
+            first and does not go beyond the last; its resolution is theirs.
+    """
+    if not found.tried:
+        return lengths[0]
+    if found.failed is None:
+        last = found.solved or 0
+        above = [length for length in lengths if length > last]
+        return next((length for length in above if length >= 2 * last), above[-1] if above else None)
+    if found.solved is None or found.failed <= RATIO * found.solved:
+        return None
+    between = [length for length in lengths if found.solved < length < found.failed]
+    return min(between, key=lambda length: abs(math.log(length / found.middle)), default=None)
+
+
+def asked_for(first: Iterable[Run], results: Mapping[str, Mapping[str, Any]], lengths: Sequence[int]) -> Iterator[Run]:
+    """Every run that the searches have asked for by now; those without a result are the next to be done.
+
+    Each group of ``first`` that differs by its seed alone is a search of its own. Its seeds are run together, and the
+    batch grows smaller as T grows, so that B·T, and with it the number of updates, stays what it is in ``first``.
+
+    Args:
+        first: A run for each cell, task and seed, at any length.
+        results: What the ledger has, by the run's id: ``status`` and ``metrics`` are read.
+        lengths: As `next_length` has them.
+
+    Raises:
+        UserError: There is no criterion for a data set, or a length does not divide B·T.
+    """
+    searches: dict[str, list[Run]] = {}
+    for run in first:
+        searches.setdefault(dataclasses.replace(run, seed=0).id, []).append(run)
+    for seeds in searches.values():
+        data = str(seeds[0].data.name)
+        if data not in METRIC:
+            raise UserError(f'no longest solvable T is defined on "{data}"; choose one of {", ".join(METRIC)}.')
+        tried: dict[int, list[bool]] = {}
+        while (length := next_length(bracket(tried), lengths)) is not None:
+            runs = [at_length(run, length) for run in seeds]
+            yield from runs
+            found = [results[run.id] for run in runs if run.id in results]
+            if len(found) < len(runs):
+                break
+            tried[length] = [passed(data, one["status"], one["metrics"]) for one in found]
+
+
+def at_length(run: Run, seq_len: int) -> Run:
+    """The same run over another T, at the same B·T.
+
+    Raises:
+        UserError: B·T is no multiple of T.
+    """
+    steps = run.data.batch_size * run.data.seq_len
+    if steps % seq_len:
+        raise UserError(f"T = {seq_len} does not divide the {steps} steps of a batch; choose lengths that do.")
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, seq_len=seq_len, batch_size=steps // seq_len))

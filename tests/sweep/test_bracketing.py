@@ -1,0 +1,151 @@
+"""The search for the longest solvable T against oracles whose threshold is known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, Run
+from rnnbench.errors import UserError
+from rnnbench.probes.solvable import bracket, passed
+from rnnbench.sweep.bracketing import RATIO, asked_for, at_length, next_length
+from rnnbench.sweep.study import Study
+
+LENGTHS = (10, 12, 15, 20, 24, 30, 40, 48, 60, 80, 96, 120, 160)
+
+
+def searched(solves: Callable[[int], bool], lengths: tuple[int, ...] = LENGTHS) -> tuple[Any, list[int]]:
+    """The bracket at which a search ends, and the lengths tried on the way."""
+    tried: dict[int, list[bool]] = {}
+    while (length := next_length(bracket(tried), lengths)) is not None:
+        assert length not in tried, "nothing is tried twice"
+        tried[length] = [solves(length)]
+    return bracket(tried), list(tried)
+
+
+@pytest.mark.parametrize("threshold", range(10, 160))
+def test_a_threshold_is_bracketed(threshold: int) -> None:
+    """Within the ratio, or by two neighbours of the lengths that may be tried; in a logarithm of tries."""
+    found, tried = searched(lambda length: length <= threshold)
+    assert found.solved is not None
+    assert found.failed is not None
+    assert found.solved <= threshold < found.failed
+    neighbours = LENGTHS.index(found.failed) - LENGTHS.index(found.solved) == 1
+    assert neighbours or found.failed <= RATIO * found.solved
+    assert len(tried) <= 7
+    assert tried[:2] == [10, 20]
+
+
+def test_a_fine_grid_is_bisected_on_the_log_scale() -> None:
+    found, tried = searched(lambda length: length <= 777, tuple(range(8, 5000)))
+    assert tried[:8] == [8, 16, 32, 64, 128, 256, 512, 1024]
+    assert tried[8] == 724, "√(512 · 1024)"
+    assert found.failed / found.solved <= RATIO
+    assert found.solved <= 777 < found.failed
+
+
+def test_all_pass_and_all_fail() -> None:
+    found, tried = searched(lambda length: True)
+    assert (found.solved, found.failed, found.middle) == (160, None, 160)
+    assert tried == [10, 20, 40, 80, 160]
+    found, tried = searched(lambda length: False)
+    assert (found.solved, found.failed, found.middle) == (None, 10, 5)
+    assert tried == [10]
+    assert searched(lambda length: True, (10, 12, 15))[1] == [10, 15], "the last one, though it is not twice the first"
+
+
+def test_an_oracle_that_is_not_monotone() -> None:
+    """Whatever it answers, the search ends, and all that was tried up to ``solved`` has passed."""
+    draw = random.Random(0)
+    for _ in range(300):
+        answers = {length: draw.random() < 0.7 for length in LENGTHS}
+        found, tried = searched(answers.__getitem__)
+        assert all(answers[length] for length in tried if found.solved is not None and length <= found.solved)
+        assert found.failed is None or not answers[found.failed]
+
+
+def test_a_pass_above_a_failure_does_not_count() -> None:
+    found = bracket({40: [True], 20: [False], 10: [True], 80: [True]})
+    assert (found.solved, found.failed) == (10, 20)
+    assert next_length(found, LENGTHS) == 15
+
+
+@pytest.mark.parametrize(("good", "seeds", "solved"), [(4, 5, True), (3, 5, False), (8, 10, True), (1, 1, True)])
+def test_four_of_five_seeds_are_enough(good: int, seeds: int, solved: bool) -> None:
+    found = bracket({10: [index < good for index in range(seeds)]})
+    assert found.tried == ((10, good, seeds),)
+    assert (found.solved == 10) == solved
+    assert (found.failed == 10) != solved
+
+
+def test_what_passes() -> None:
+    assert passed("adding", "done", {"test/mse": 0.0099, "test/error": 1.0})
+    assert not passed("adding", "done", {"test/mse": 0.01})
+    assert passed("copy", "done", {"test/error": 0.0})
+    assert not passed("selective_copy", "diverged", {"test/error": 0.0})
+    assert not passed("copy", "failed", {})
+    assert not passed("copy", "done", {"test/error": "nan"})
+
+
+def first(seeds: int = 3) -> list[Run]:
+    """Two cells on one task."""
+    return [
+        Run(CellConfig(cell), data=DataConfig("adding", seq_len=10, batch_size=96), budget=BudgetConfig(tokens=9600),
+            seed=seed)
+        for seed in range(seeds) for cell in ("rnn", "gru")
+    ]  # fmt: skip
+
+
+def trained(run: Run, reach: Mapping[str, int]) -> dict[str, Any]:
+    """What the ledger would have: a cell passes up to its reach; gru's seed 2 always fails."""
+    if run.cell.name == "gru" and run.seed == 2:
+        return {"status": "failed", "metrics": {}}
+    solved = run.data.seq_len <= reach[run.cell.name]
+    return {"status": "done", "metrics": {"test/mse": 0.001 if solved else 0.16}}
+
+
+def test_rounds_end_resume_and_ask_for_whole_lengths() -> None:
+    """Replayed from the ledger after every single result, the search does the same runs as if never disturbed."""
+    study = Study(
+        "search", "How far?", {"quick": lambda: first(2)}, lambda preset, found: asked_for(first(2), found, LENGTHS)
+    )
+    reach = {"rnn": 13, "gru": 55}
+
+    def rounds(at_once: int | None) -> dict[str, Run]:
+        results: dict[str, Mapping[str, Any]] = {}
+        done: dict[str, Run] = {}
+        while todo := [job for job in study.jobs("quick", results) if job.id not in results]:
+            for job in todo[:at_once]:
+                assert isinstance(job, Run)
+                results[job.id], done[job.id] = trained(job, reach), job
+        return done
+
+    whole, killed = rounds(None), rounds(1)
+    assert whole == killed
+    assert study.jobs("quick") == first(2), "the first round, where nothing is known"
+    by_cell: dict[str, dict[int, list[bool]]] = {"rnn": {}, "gru": {}}
+    for run in whole.values():
+        assert run.data.batch_size * run.data.seq_len == 960
+        assert run.steps == 10
+        mse = trained(run, reach)["metrics"]["test/mse"]
+        by_cell[run.cell.name].setdefault(run.data.seq_len, []).append(mse < 0.01)
+    assert all(len(seeds) == 2 for tried in by_cell.values() for seeds in tried.values())
+    assert (bracket(by_cell["rnn"]).solved, bracket(by_cell["rnn"]).failed) == (12, 15)
+    assert (bracket(by_cell["gru"]).solved, bracket(by_cell["gru"]).failed) == (48, 60)
+
+
+def test_failed_runs_stay_in_the_denominator() -> None:
+    """Two of three seeds are fewer than 80 %: gru's search is over at once, rnn's goes on."""
+    results = {run.id: trained(run, {"rnn": 100, "gru": 100}) for run in first()}
+    further = [run for run in asked_for(first(), results, LENGTHS) if run.id not in results]
+    assert [(run.cell.name, run.data.seq_len, run.seed) for run in further] == [("rnn", 20, seed) for seed in range(3)]
+
+
+def test_what_cannot_be_searched_is_refused() -> None:
+    with pytest.raises(UserError, match='no longest solvable T is defined on "parity"'):
+        list(asked_for([Run(data=DataConfig("parity"))], {}, LENGTHS))
+    with pytest.raises(UserError, match="T = 7 does not divide the 960 steps"):
+        at_length(first()[0], 7)
