@@ -12,14 +12,12 @@ from rnnbench.config import Run
 from rnnbench.data.load import load as load_data
 from rnnbench.data.sequences.pairs import PairData
 from rnnbench.data.sequences.targets import Targets
-from rnnbench.data.task import Task
 from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
-from rnnbench.ledger import RESULT, WEIGHTS, Entry
-from rnnbench.models import EncoderDecoder, Model, SequenceModel, build
+from rnnbench.models import EncoderDecoder, Model, SequenceModel
 from rnnbench.models.decoding import told
 from rnnbench.models.decoding import write as search
-from rnnbench.weights import load_tensors
+from rnnbench.trained import finished
 
 
 class Trained(NamedTuple):
@@ -40,37 +38,14 @@ def load(folder: Path) -> Trained:
     Raises:
         UserError: no finished run there, weights that are not plain tensors, or a run that writes no symbols.
     """
-    entry = Entry(folder.parent.parent, folder.parent.name, folder.name)
-    result = entry.result()
-    if result is None or result.get("kind") != "train":
-        raise UserError(f"{folder} is not the folder of a finished training run: it has no {RESULT}.")
-    if result["status"] == "failed":
-        raise UserError(f"the run in {folder} failed: {result.get('error', '')}; there is nothing to generate from.")
-    run = Run.from_dict(result["run"])
-    saved = load_tensors(entry.path(WEIGHTS))
-    if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
-        raise UserError(f"{entry.path(WEIGHTS)} does not hold a model's weights.")
-    task = _task(saved)
+    found = finished(folder)
+    task, saved = found.task, found.saved
     vocabulary = Vocabulary(saved["vocabulary"]) if saved.get("vocabulary") else None
     targets = Targets(saved["targets"]) if saved.get("targets") else None
-    goes_on = task is not None and task.stateful and task.predicts == "symbols" and vocabulary is not None
-    if task is None or not (goes_on or (task.writes and targets is not None)):
+    goes_on = task.stateful and task.predicts == "symbols" and vocabulary is not None
+    if not (goes_on or (task.writes and targets is not None)):
         raise UserError(f"the run in {folder} is neither a character model nor a decoder; only those generate text.")
-    model = build(task, run.cell, run.model)
-    try:
-        model.load_state_dict(saved["model"])
-    except RuntimeError:
-        raise UserError(f"{entry.path(WEIGHTS)} does not fit the model that run.yaml describes.") from None
-    return Trained(model.eval(), run, vocabulary, targets)
-
-
-def _task(saved: dict[str, Any]) -> Task | None:
-    """The task that the weights were made for, None where they do not say it."""
-    try:
-        values = dict(saved["task"])
-        return Task(**values | {"mase_weights": tuple(values["mase_weights"])})
-    except (KeyError, TypeError, ValueError):
-        return None
+    return Trained(found.trained(), found.run, vocabulary, targets)
 
 
 def write(

@@ -95,17 +95,20 @@ class WandbMirror:
             self.row(row)
 
     def finish(self, metrics: Mapping[str, Any], curves: Mapping[str, NDArray[np.float64]]) -> None:
-        """The summary, the gradient-flow chart, and the end; later calls do nothing.
+        """The summary, the pictures of gradient flow, and the end; later calls do nothing.
 
         Args:
             metrics: The ledger's flat metrics.
-            curves: init/gradient_flow and final/gradient_flow, (K+1,) natural logs of G; others are left out.
+            curves: Natural logs of G: init/gradient_flow and final/gradient_flow, (K+1,), make a chart;
+                along/gradient_flow, (P, K+1), at the steps along/step, (P,), a heat map. Others are left out.
         """
         with self._guard():
             if self._run is not None:
                 self._run.summary.update({key: value for key, value in metrics.items() if value is not None})
                 if chart := _flow_chart(curves):
                     self._run.log({"gradient flow": chart})
+                if picture := _heat_map(curves):
+                    self._run.log({"gradient flow along training": picture})
         run, self._run = self._run, None
         with self._guard():
             if run is not None:
@@ -263,6 +266,26 @@ def _flow_chart(curves: Mapping[str, NDArray[np.float64]]) -> Any:
         title="gradient flow, init and end: log10 G(k)/G(0)",
         xname="lag",
     )
+
+
+def _heat_map(curves: Mapping[str, NDArray[np.float64]]) -> Any:
+    """A W&B image of log₁₀ G(k)/G(0), lag × training step; None of fewer than two steps."""
+    steps, flow = curves.get("along/step"), curves.get("along/gradient_flow")
+    if steps is None or flow is None or len(steps) < 2:
+        return None
+    import numpy as np
+    import wandb
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from rnnbench.heatmap import LABEL, flow_heat_map
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    mesh = flow_heat_map(figure.subplots(), np.asarray(steps, float), (flow - flow[:, :1]) / math.log(10))
+    figure.colorbar(mesh, label=LABEL)
+    pixels = FigureCanvasAgg(figure)
+    pixels.draw()
+    return wandb.Image(np.asarray(pixels.buffer_rgba())[..., :3])
 
 
 def _cell_value(value: Any) -> Any:

@@ -93,6 +93,28 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     assert not list((tmp_path / "home").rglob("*.json"))  # nothing staged in the home folder
 
 
+def test_gradient_flow_along_the_training_is_a_picture(tmp_path: Path) -> None:
+    """Which is there in full: its upper left, long lags before training, is dark, its lower right is not."""
+    from PIL import Image
+
+    rates = np.linspace(-2.0, -0.001, 6)[:, None]
+    along = {"along/step": np.arange(0, 60, 10), "along/gradient_flow": rates * np.arange(64.0)}
+    mirror = WandbMirror()
+    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
+    mirror.finish({}, CURVES | along)
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/files/media/images/*.png")
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"), float)
+    height, width = pixels.shape[:2]
+    before, after = pixels[height // 8, width // 4], pixels[height // 2, width * 5 // 8]
+    assert before.sum() < 0.5 * after.sum()
+    single = WandbMirror()
+    (tmp_path / "single").mkdir()
+    single.open(tmp_path / "single", "seqlen", RUN_ID, CONFIG, "offline")
+    single.finish({}, {name: values[:1] for name, values in along.items()})
+    assert not list((tmp_path / "single").rglob("*.png"))
+
+
 def test_a_resumed_run_leaves_one_folder_with_the_whole_history(tmp_path: Path) -> None:
     first = WandbMirror()
     first.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")

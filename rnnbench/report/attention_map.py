@@ -36,7 +36,7 @@ def attention_figure(results: Sequence[Result], folder: Path, formats: set[str])
         found = _example(result.folder / SAMPLES)
         if found is not None:
             drawn.add(name)
-            safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+            safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
             written += _draw(found, folder / safe, formats, f"Where does {result.cell} look?")
     return written
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnbench.report.gradient_figures import context_gain, flow_along, half_life_along
+from rnnbench.report.half_life_map import half_life_map
 from rnnbench.report.kinds import KINDS
+from rnnbench.report.laboratory import laboratories
+from rnnbench.report.option_figure import option_figures
 from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
 from rnnbench.report.panels import gradient_flow as flow_panel
 from rnnbench.report.ranking import ranking
@@ -28,21 +32,31 @@ SPEED = "throughput/tokens_per_second"
 def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
     """All figures of one kind of task on one data set. suffix: ends the files' names, to tell data sets apart."""
     groups = group(results)
+    options = option_figures(groups, folder, suffix, formats)
     if crowded(groups):
         lengths = sorted({g.seq_len for g in groups})
         ends = {T: f"{suffix}-T{T}" if len(lengths) > 1 else suffix for T in lengths}
-        return [
-            file
-            for T, end in ends.items()
-            for file in ranking(
-                KINDS[kind], [g for g in groups if g.seq_len == T], SPEED, folder / f"overview{end}", formats
-            )
-        ]
-    written = score_against_length(
+        squares = half_life_map(groups, folder / f"half_life_map{suffix}", formats) if len(lengths) > 1 else []
+        return (
+            options
+            + squares
+            + [
+                file
+                for T, end in ends.items()
+                for file in ranking(
+                    KINDS[kind], [g for g in groups if g.seq_len == T], SPEED, folder / f"overview{end}", formats
+                )
+            ]
+        )
+    written = options + score_against_length(
         kind, groups, folder / f"{KINDS[kind].headline.metric}_against_length{suffix}", formats
     )
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
+    written += context_gain(groups, folder / f"context_gain{suffix}", formats)
+    written += flow_along(groups, folder / f"gradient_flow_along{suffix}", formats)
+    written += half_life_along(groups, folder / f"half_life_along{suffix}", formats)
+    written += laboratories(results, folder, suffix, formats)
     written += throughput_against_length(groups, folder / f"throughput_against_length{suffix}", formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
     return written + overview(kind, groups, folder / f"overview{suffix}", formats)

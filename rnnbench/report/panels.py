@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from rnnbench.intervals import student_interval
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import INTERVAL_SEEDS, Group, student_interval
+from rnnbench.report.statistics import INTERVAL_SEEDS, Group
 from rnnbench.report.style import GREY, Look, length_axis
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
         look = looks[label]
         lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
         axes.plot(lags, stacked.mean(0), color=look.color, linestyle=look.linestyle, label=label)
-        _spread(axes, lags.astype(float), stacked, look)
+        spread(axes, lags.astype(float), stacked, look)
     axes.set_title(title)
     axes.set_xlabel("lag k (states back from the loss)")
     axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
@@ -143,7 +144,7 @@ def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric
         tokens = np.array([x for x, _ in histories[0][:shared]]) / 1e6
         scores = np.array([[y for _, y in points[:shared]] for points in histories])
         axes.plot(tokens, scores.mean(0), **look.line(), markevery=max(shared // 8, 1), label=g.series)
-        _spread(axes, tokens, scores, look)
+        spread(axes, tokens, scores, look)
     axes.set_title(title)
     axes.set_xlabel("tokens seen (million)")
     axes.set_ylabel(unit)
@@ -157,8 +158,8 @@ def _validations(result: Result, metric: str) -> list[tuple[float, float]]:
     return [(float(row.get("tokens", row["step"] * per_step)), float(row[metric])) for row in rows]
 
 
-def _spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
-    """Around a mean: a 95 % band from five seeds, each seed's thin line below. y: (seeds, points)."""
+def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
+    """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
     if len(y) >= INTERVAL_SEEDS:
         low, high = zip(*(student_interval(column) for column in y.T.tolist()), strict=True)
         axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)

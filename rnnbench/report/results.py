@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -102,6 +103,18 @@ class Result:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             _warn(self.folder / self.curves, error)
             return None
+
+    @cached_property
+    def curve_names(self) -> frozenset[str]:
+        """What `curve` can be asked for; empty where there is no file, or none that can be read."""
+        if self.curves is None:
+            return frozenset()
+        try:
+            with zipfile.ZipFile(self.folder / self.curves) as arrays:
+                return frozenset(name.removesuffix(".npy") for name in arrays.namelist())
+        except (OSError, zipfile.BadZipFile) as error:
+            _warn(self.folder / self.curves, error)
+            return frozenset()
 
     def history(self) -> Iterator[dict[str, Any]]:
         """The rows of ``history.jsonl`` in order; a line cut off by a crash is left out."""

@@ -1,17 +1,15 @@
-"""What several seeds say together: groups of runs, means with their intervals, and the verdict on gradient flow."""
+"""What several seeds say together: groups of runs, means with their intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from rnnbench.intervals import student_interval
+from rnnbench.probes.verdict import Verdict, judge
 from rnnbench.report.results import Result
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: Below this many seeds no interval is shown: the points are instead.
 INTERVAL_SEEDS = 5
@@ -19,8 +17,6 @@ INTERVAL_SEEDS = 5
 CROWD = 9
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
 CELL_ORDER = ("rnn", "lstm", "gru")
-
-Verdict = Literal["vanishing", "preserved", "exploding", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,8 @@ class Group:
     def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
         """The verdict on the gradient-flow curves of the runs that are done."""
         curves = [curve for result in self.done if (curve := result.curve(f"{when}/gradient_flow")) is not None]
-        return verdict(curves, self.seq_len)
+        judgement = judge(curves, self.seq_len)
+        return judgement.verdict if judgement is not None else None
 
 
 def group(results: Iterable[Result]) -> list[Group]:
@@ -164,45 +161,6 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if len(values) >= INTERVAL_SEEDS and math.isfinite(mean):
         low, high = student_interval(values)
     return Estimate(tuple(values), mean, low, high)
-
-
-def student_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % Student-t interval of the mean of at least two finite values."""
-    from scipy.special import stdtrit  # the t distribution's quantile; scipy.stats takes a second to import
-
-    n = len(values)
-    mean = math.fsum(values) / n
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
-    return mean - half, mean + half
-
-
-def verdict(curves: Sequence[NDArray[np.float64]], seq_len: int) -> Verdict | None:
-    """Whether gradients vanish, explode or are preserved over a length; None with fewer than two usable curves.
-
-    With γ the slope of log G and δ = ln 2 / T: vanishing if the 95 % interval of γ over seeds lies below −δ, exploding
-    if it lies above δ, preserved if it lies between; an interval that reaches over a border leaves it undecided (two
-    seeds that disagree would otherwise count as proof that nothing is lost).
-
-    Args:
-        curves: One (K+1,) array of natural logs of G a seed.
-        seq_len: T.
-    """
-    import numpy as np
-
-    from rnnbench.probes.curve import fit
-
-    usable = [curve for curve in curves if curve.size > 1 and np.isfinite(curve[0]) and not np.isnan(curve).any()]
-    slopes = [fit(curve)[0] for curve in usable]
-    if len(slopes) < 2:
-        return None
-    low, high = student_interval(slopes)
-    delta = math.log(2) / seq_len
-    if high < -delta:
-        return "vanishing"
-    if low > delta:
-        return "exploding"
-    return "preserved" if -delta <= low and high <= delta else "undecided"
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

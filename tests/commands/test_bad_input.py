@@ -202,7 +202,7 @@ class Hostile:
         ("gone", "does not exist"),
         ("no model", "does not hold a model's weights"),
         ("another size", "does not fit the model"),
-        ("failed", "failed: it broke; there is nothing to generate from"),
+        ("failed", "failed: it broke; it left no weights"),
         ("timing", "is not the folder of a finished training run"),
     ],
 )

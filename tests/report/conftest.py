@@ -69,8 +69,12 @@ def write_text_run(
     metrics: Mapping[str, Any] | None = None,
     full: bool = True,
     lr: float = 2e-3,
+    laboratory: bool = False,
 ) -> Path:
-    """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's."""
+    """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's.
+
+    laboratory: with what the probes find along the training and inside the cell, too.
+    """
     run = Run(
         CellConfig.parse(cell),
         data=DataConfig(seq_len=length, batch_size=2048 // length),
@@ -103,8 +107,12 @@ def write_text_run(
             "init/gradient_flow": (-0.5 + 0.1 * len(name) / 4) * lags + noise,
             "final/gradient_flow": 2.5 * RATE.get(name, -0.2) * np.sqrt(lags) + RATE.get(name, -0.2) * lags / 4 + noise,
         }
+        if laboratory:
+            flow |= inside(name, flow, run.steps)
         np.savez(folder / "curves.npz", **flow, grad_norm=np.abs(rng.standard_normal(50)))
         rows: list[dict[str, Any]] = []
+        if laboratory:
+            rows += [{"step": int(s), "probe/half_life": 1.5 + 5e-3 * s + seed} for s in flow["along/step"][1:-1]]
         for step in range(0, run.steps + 1, max(run.steps // 8, 1)):
             tokens = step * 2048
             bpc = values["test/bpc"] + 3 * math.exp(-tokens / 2.5e5)
@@ -112,6 +120,33 @@ def write_text_run(
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "history.jsonl").write_text(text + '{"step": 99, "val/b')  # cut off by a crash
     return folder
+
+
+def inside(name: str, flow: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """What the probes add to a run's curves: along the training the flow goes from its first curve to its last."""
+    share = np.linspace(0, 1, 11)[:, None]
+    first, last = (flow[f"{when}/gradient_flow"] for when in ("init", "final"))
+    lags = 2 ** np.arange(8)
+    out: dict[str, Any] = {
+        "along/step": np.round(steps * share[:, 0]),
+        "along/gradient_flow": (1 - share) * first + share * last,
+        "final/singular_lags": lags,
+        "final/singular_values": RATE.get(name, -0.2) * lags[:, None] * np.array([0.5, 1.0, 2.0, 4.0]),
+    }
+    for when, rate in (("init", -0.3), ("final", -0.1)):
+        weights = np.exp(rate * np.arange(257))
+        out |= {
+            f"{when}/saliency": rate * np.arange(257.0) + 0.2 * np.sin(np.arange(257)),
+            f"{when}/gradient_share": weights / weights.sum(),
+            f"{when}/lyapunov": rate - 0.05 * np.arange(10.0),
+            f"{when}/gradient_flow_averaged": -0.002 * np.arange(257.0),
+        }
+        if name != "rnn":
+            bins = np.arange(20)
+            out |= {
+                f"{when}/gates/{g}": 1e4 * np.exp(-((bins - at) ** 2) / 9) for g, at in (("keep", 14), ("write", 6))
+            }
+    return out
 
 
 def write_task_run(

@@ -49,7 +49,7 @@ def test_one_picture_in_the_tables_order(crowd: Path) -> None:
 def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -> None:
     text_run(crowd, "rnn", 16, 0)
     files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}
-    assert files == {"overview-T16.png", "overview-T64.png"}
+    assert files == {"overview-T16.png", "overview-T64.png", "half_life_map.png"}
 
 
 def test_matched_weights_are_told(tmp_path: Path, text_run: Callable[..., Path]) -> None:

@@ -1,0 +1,94 @@
+"""How far one cell's gradients reach, measured on several seeds: the record that `rnnbench gradients` shows.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from rnnbench.intervals import student_interval
+from rnnbench.probes.curve import Curve
+from rnnbench.probes.verdict import Judgement, judge
+
+
+@dataclass
+class Measured:
+    """One cell in one condition; every list has an item a seed.
+
+    Args:
+        cell: The cell's label, with what else tells it from the others.
+        condition: How its weights came about: an initialisation's name, ``initial`` or ``trained``.
+        seq_len: Length T of what was read.
+        seeds: Which.
+        curves: log G(k), natural, at lags 0 … T − 1, the mean over the batch.
+        scalars: `FlowCurve.scalars` of each.
+        exponents: The largest Lyapunov exponent λ₁ of each, nats a step.
+    """
+
+    cell: str
+    condition: str
+    seq_len: int
+    seeds: list[int] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    scalars: list[dict[str, float]] = field(default_factory=list)
+    exponents: list[float] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What a legend calls it."""
+        return self.cell if self.condition == "default" else f"{self.cell}, {self.condition}"
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """Slope and verdict over the seeds; None of one seed."""
+        return judge(self.curves, self.seq_len)
+
+    def median(self, scalar: str) -> float:
+        """Over the seeds: a half-life may be infinite for one of them."""
+        return median(one[scalar] for one in self.scalars)
+
+    def exponent(self) -> tuple[float, float | None]:
+        """λ₁, the mean over seeds, and half of its 95 % interval's width; None of one seed or of an infinite one."""
+        mean = sum(self.exponents) / len(self.exponents)
+        if len(self.exponents) < 2 or not math.isfinite(mean):
+            return mean, None
+        low, high = student_interval(self.exponents)
+        return mean, (high - low) / 2
+
+    def plain(self) -> dict[str, Any]:
+        """Every number, for JSON; curves as log₁₀ G(k)/G(0)."""
+        judgement, (exponent, half_width) = self.judgement, self.exponent()
+        slope = None if judgement is None else {
+            "mean": judgement.slope, "low": judgement.low, "high": judgement.high, "delta": judgement.delta,
+        }  # fmt: skip
+        return {
+            "cell": self.cell,
+            "condition": self.condition,
+            "seq_len": self.seq_len,
+            **{name: self.median(name) for name in self.scalars[0]},
+            "lyapunov": exponent,
+            "lyapunov_half_width": half_width,
+            "slope": slope,
+            "verdict": judgement.verdict if judgement is not None else None,
+            "seeds": [
+                {"seed": seed, **scalars, "lyapunov": one, "curve": decades(curve).tolist()}
+                for seed, scalars, one, curve in zip(self.seeds, self.scalars, self.exponents, self.curves, strict=True)
+            ],
+        }
+
+
+def decades(log_g: Curve) -> Curve:
+    """log₁₀ G(k)/G(0)."""
+    return (log_g - log_g[0]) / math.log(10)
+
+
+def mean_decades(curves: Sequence[Curve]) -> Curve:
+    """The mean over seeds of log₁₀ G(k)/G(0), as far as all of them reach."""
+    shared = min(map(len, curves))
+    total: Curve = sum(decades(curve[:shared]) for curve in curves) / len(curves)  # type: ignore[assignment]
+    return total

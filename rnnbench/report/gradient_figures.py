@@ -1,0 +1,182 @@
+"""The pictures of the gradient laboratory: curves of `rnnbench gradients`, and how training changes them.
+
+Functions of a study's groups write path.svg and/or path.png and return the files; where the runs lack what is shown,
+none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.heatmap import LABEL, flow_heat_map, lag_axis
+from rnnbench.probes.curve import WORTH
+from rnnbench.probes.measured import Measured, decades, mean_decades
+from rnnbench.report.panels import SHOWN_DECADES, longest, spread
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import Group
+from rnnbench.report.style import GREY, canvas, legend_below, looks, plain_log_axis, save
+from rnnbench.report.table import number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Panels of heat maps in one figure at the most, and in a line of it.
+PANELS, COLUMNS = 6, 3
+
+
+def curves_figure(rows: Sequence[Measured], path: Path, caption: str) -> list[Path]:
+    """log₁₀ G(k)/G(0) of each row over lag, the lag axis logarithmic from 1 on, seeds as a band.
+
+    Args:
+        rows: What was measured; of a run's two, the line at initialisation is dashed.
+        path: Ends in .svg or .png.
+        caption: What produced it, to stand above the curves.
+    """
+    looking = looks([row.cell if _of_a_run(row) else row.name for row in rows])
+    with canvas(width=8.0, height=4.3 + 0.18 * len(rows)) as (figure, (axes,)):
+        lowest, highest = -1.0, 0.0
+        for row in rows:
+            look = looking[row.cell if _of_a_run(row) else row.name]
+            if _of_a_run(row):
+                look = dataclasses.replace(look, linestyle="-" if row.condition == "trained" else "--")
+            mean = mean_decades(row.curves)
+            each = np.stack([decades(curve[: len(mean)]) for curve in row.curves])
+            lowest, highest = min(lowest, float(each.min())), max(highest, float(each.max()))
+            verdict = f", {row.judgement.verdict}" if row.judgement is not None else ""
+            label = f"{row.name}: half-life {number(row.median('half_life'), 3)}{verdict}"
+            axes.plot(np.arange(len(mean)), mean, color=look.color, linestyle=look.linestyle, label=label)
+            spread(axes, np.arange(len(mean), dtype=np.float64), each, look)
+        lag_axis(axes, max(row.seq_len for row in rows))
+        axes.set_ylim(max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES))
+        lines = textwrap.wrap(caption, 125)
+        axes.set_title("How much of the gradient is left k states back?", pad=8 + 11 * len(lines))
+        place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+        axes.annotate("\n".join(lines), (0, 1), **place, fontsize=8, color=GREY)
+        axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
+        legend_below(figure, axes)
+        return save(figure, path, {path.suffix[1:]})
+
+
+def _of_a_run(row: Measured) -> bool:
+    return row.condition in ("initial", "trained")
+
+
+def context_gain(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """What a longer context still saves, in bits a symbol, over context length: a line a cell, at its longest T."""
+    looking = looks([g.series for g in groups])
+    with canvas() as (figure, (axes,)):
+        drawn = False
+        for label, g in longest(groups).items():
+            found = [(r.curve("final/context_lengths"), r.curve("final/context_gain")) for r in g.done]
+            pairs = [(lengths, gain) for lengths, gain in found if lengths is not None and gain is not None]
+            if not pairs:
+                continue
+            drawn = True
+            lengths = pairs[0][0]
+            stacked = np.stack([gain for other, gain in pairs if np.array_equal(other, lengths)])
+            axes.plot(lengths, stacked.mean(0), **looking[label].line() | {"marker": ""}, label=label)
+            spread(axes, lengths, stacked, looking[label])
+        if not drawn:
+            return []
+        axes.axhline(WORTH, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label=f"{WORTH} bits")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_yscale("symlog", linthresh=0.01)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_ylim(bottom=-0.01)
+        axes.set_title("What is a longer context worth?")
+        axes.set_xlabel("context m (symbols since the state was zeroed)")
+        axes.set_ylabel("bpc(m) − bpc(longest)")
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """Heat maps lag × training step of log₁₀ G(k)/G(0), the mean over seeds: a panel a line, at its longest T."""
+    found = [(g, picture) for g in longest(groups).values() if (picture := _along(g.done)) is not None][:PANELS]
+    if not found:
+        return []
+    rows = math.ceil(len(found) / COLUMNS)
+    with canvas(len(found), width=max(4.2 * min(len(found), COLUMNS), 6.4), height=3.6 * rows + 0.2, rows=rows) as (
+        figure,
+        panels,
+    ):
+        for axes, (g, (steps, flow)) in zip(panels, found, strict=True):
+            mesh = flow_heat_map(axes, steps, flow)
+            axes.set_title(f"{g.series}, T = {g.seq_len}")
+            axes.set_ylabel("")
+        for axes in panels[:: math.ceil(len(found) / rows)]:
+            axes.set_ylabel("lag k (states back)")
+        figure.colorbar(mesh, ax=panels, label=LABEL, fraction=0.05, pad=0.02, aspect=30)
+        return save(figure, path, formats)
+
+
+def half_life_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """The gradient's half-life against the training step at each line's longest T: the median over seeds, thin each."""
+    with canvas(width=7.6, height=4.6) as (figure, (axes,)):
+        looking = looks([g.series for g in groups])
+        lines = {label: _half_lives(g.done) for label, g in longest(groups).items()}
+        finite = [value for seeds in lines.values() for _, y in seeds for value in y if math.isfinite(value)]
+        if not finite:
+            return []
+        endless = 2 * max(finite)  # where an infinite one is drawn
+        for label, seeds in lines.items():
+            look = looking[label]
+            for x, y in seeds:
+                axes.plot(x, np.minimum(y, endless), color=look.color, linewidth=0.7, alpha=0.45)
+            shared = _median(seeds)
+            if shared is not None:
+                x, y = shared
+                axes.plot(x, np.minimum(y, endless), color=look.color, linestyle=look.linestyle, label=label)
+        plain_log_axis(axes)
+        if any(math.isinf(value) for seeds in lines.values() for _, y in seeds for value in y):
+            axes.axhline(endless, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="∞: no decay")
+        lengths = sorted({g.seq_len for g in longest(groups).values()})
+        axes.set_title(f"Does training lengthen the memory of gradients? T = {', '.join(map(str, lengths))}")
+        axes.set_xlabel("training step")
+        axes.set_ylabel("half-life (states), median over seeds")
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def _half_lives(results: Sequence[Result]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """(steps, half-lives) of each run that was probed along its way, its two ends included."""
+    out = []
+    for result in results:
+        found = {row["step"]: row["probe/half_life"] for row in result.history() if "probe/half_life" in row}
+        steps = result.curve("along/step")
+        if not found or steps is None:
+            continue
+        found |= {int(steps[0]): result.number("init/half_life"), int(steps[-1]): result.number("final/half_life")}
+        points = np.array([(step, found[step]) for step in sorted(found) if isinstance(found[step], int | float)])
+        out.append((points[:, 0], points[:, 1]))
+    return out
+
+
+def _median(
+    seeds: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The seeds' median at the steps that the first one was probed at, of those that were probed there too."""
+    alike = [y for x, y in seeds if np.array_equal(x, seeds[0][0])]
+    return (seeds[0][0], np.median(alike, axis=0)) if alike else None
+
+
+def _along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way."""
+    pictures: list[NDArray[np.float64]] = []
+    first: NDArray[np.float64] | None = None
+    for result in results:
+        steps, flow = result.curve("along/step"), result.curve("along/gradient_flow")
+        if steps is None or flow is None or len(steps) < 2:
+            continue
+        first = steps if first is None else first
+        if np.array_equal(steps, first) and (not pictures or flow.shape == pictures[0].shape):
+            pictures.append((flow - flow[:, :1]) / math.log(10))
+    return None if first is None else (first, np.mean(pictures, axis=0))

@@ -1,0 +1,183 @@
+"""What was measured inside one run, in one picture: gates, saliency, shares by lag, exponents, singular values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnbench.heatmap import lag_axis
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import cell_name
+from rnnbench.report.style import FIXED, GREY, OTHERS, Look, canvas, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: How a curve at initialisation and one at the end are drawn.
+WHEN = {"init": "--", "final": "-"}
+GATES = "gates/"
+COLUMNS = 3
+Panel = Callable[["Axes", Result, Look], None]
+
+
+def laboratory(result: Result, path: Path, formats: set[str]) -> list[Path]:
+    """One run's picture; no file where its curves have none of this.
+
+    Args:
+        result: A run that is done.
+        path: Where to, without its suffix.
+        formats: Of svg and png.
+    """
+    there = [panel for names, panel in PANELS.items() if _has(result, names)]
+    if not there:
+        return []
+    name = cell_name(result.cell)
+    color, marker = FIXED.get(name, OTHERS[0])
+    rows = math.ceil(len(there) / COLUMNS)
+    with canvas(len(there), width=max(4.3 * min(len(there), COLUMNS), 5.0), height=3.7 * rows + 0.4, rows=rows) as (
+        figure,
+        panels,
+    ):
+        for axes, panel in zip(panels, there, strict=True):
+            panel(axes, result, Look(color, marker, "-"))
+        seed = result.run.get("seed", 0)
+        title = f"{result.cell} on {result.data}, T = {result.seq_len}, seed {seed}"
+        figure.suptitle(f"{title}   (dashed: at initialisation)", fontsize=11, color=GREY)
+        return save(figure, path, formats)
+
+
+def _has(result: Result, name: str) -> bool:
+    if name == "lyapunov":  # one exponent is a number, and stands in the table
+        found = (result.curve(f"{when}/lyapunov") for when in WHEN)
+        return any(exponents is not None and len(exponents) > 1 for exponents in found)
+    return any(found.split("/", 1)[-1].startswith(name) for found in result.curve_names)
+
+
+def _averaged(axes: Axes, result: Result, look: Look) -> None:
+    """The warning: of a loss averaged over all steps, vanishing cannot be seen."""
+    longest = 2
+    for name, color, label in (
+        ("gradient_flow", look.color, "last step's loss"),
+        ("gradient_flow_averaged", GREY, "loss averaged over steps"),
+    ):
+        for when, style in WHEN.items():
+            if (curve := result.curve(f"{when}/{name}")) is not None:
+                label_once = label if when == "final" else None
+                axes.plot((curve - curve[0]) / math.log(10), linestyle=style, color=color, label=label_once)
+                longest = max(longest, len(curve))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], -12))
+    lag_axis(axes, longest, label="lag k (states back)")
+    axes.set_title("How far do gradients reach?")
+    axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
+    axes.legend(fontsize=9, loc="lower left")
+
+
+def _saliency(axes: Axes, result: Result, look: Look) -> None:
+    """log₁₀ of the gradient that reaches each input, over that of the last."""
+    longest = 2
+    for when, style in WHEN.items():
+        if (curve := result.curve(f"{when}/saliency")) is not None:
+            axes.plot((curve - curve[0]) / math.log(10), linestyle=style, color=look.color)
+            longest = max(longest, len(curve))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], -12))
+    lag_axis(axes, longest, label="lag k (inputs back)")
+    axes.set_title("Which inputs does it look at?")
+    axes.set_ylabel(r"$\log_{10}$ saliency, relative")
+
+
+def _share(axes: Axes, result: Result, look: Look) -> None:
+    """How much of the parameter gradient comes from the last so many states, cumulated."""
+    longest = 2
+    for when, style in WHEN.items():
+        share = result.curve(f"{when}/gradient_share")
+        if share is not None:
+            axes.plot(100 * np.cumsum(share), linestyle=style, color=look.color)
+            longest = max(longest, len(share))
+    lag_axis(axes, longest, label="lag k (states back)")
+    axes.set_ylim(0, 103)
+    axes.set_title("Which lags does it learn from?")
+    axes.set_ylabel("% of the parameter gradient within k")
+
+
+def _lyapunov(axes: Axes, result: Result, look: Look) -> None:
+    for when, style in WHEN.items():
+        if (exponents := result.curve(f"{when}/lyapunov")) is not None:
+            shown = np.where(exponents < -700, np.nan, exponents)  # lost for good: no place on an axis
+            fill = look.color if when == "final" else "white"
+            index = np.arange(1, len(shown) + 1)
+            axes.plot(index, shown, style, color=look.color, marker=look.marker, markerfacecolor=fill, markersize=5)
+    axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
+    axes.set_title("Does its state forget?")
+    axes.set_xlabel("i")
+    axes.set_ylabel(r"Lyapunov exponent $\lambda_i$ (nats a step)")
+
+
+def _singular(axes: Axes, result: Result, look: Look) -> None:
+    """Singular values of ∂s_t/∂s_{t−k}: a band from the least to the largest of those kept, lines between."""
+    for when, style in WHEN.items():
+        lags, values = result.curve(f"{when}/singular_lags"), result.curve(f"{when}/singular_values")
+        if lags is None or values is None:
+            continue
+        decades = np.where(np.isfinite(values), values, np.nan) / math.log(10)
+        for column in range(decades.shape[1]):
+            alpha = 1.0 if column == 0 else 0.35
+            axes.plot(
+                lags, decades[:, column], style, color=look.color, linewidth=1.8 if column == 0 else 0.9, alpha=alpha
+            )
+    axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], -12))
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_title("What does the state pass on?")
+    axes.set_xlabel("lag k (states)")
+    axes.set_ylabel(r"$\log_{10}\ \sigma_i$ of $\partial s_t/\partial s_{t-k}$")
+
+
+def _gates(axes: Axes, result: Result, look: Look) -> None:
+    """Shares of a gate's values between 0 and 1, a line a gate."""
+    names = sorted({name.split(GATES, 1)[1] for name in result.curve_names if f"/{GATES}" in name})
+    colors = [look.color, *(color for color, _ in OTHERS)]
+    for index, name in enumerate(names):
+        for when, style in WHEN.items():
+            if (counts := result.curve(f"{when}/{GATES}{name}")) is not None:
+                share = 100 * counts / max(counts.sum(), 1)
+                edges = np.linspace(0, 1, len(share) + 1)
+                axes.stairs(
+                    share, edges, color=colors[index % len(colors)], linestyle=style, linewidth=1.5,
+                    label=name if when == "final" else None,
+                )  # fmt: skip
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    axes.set_title("How open are its gates?")
+    axes.set_xlabel("gate (0 shut, 1 open)")
+    axes.set_ylabel("% of values")
+    axes.legend(fontsize=9)
+
+
+#: The beginning of a curve's name behind ``init/`` or ``final/`` → what draws it, in the order of the panels.
+PANELS: dict[str, Panel] = {
+    "gradient_flow_averaged": _averaged,
+    "saliency": _saliency,
+    "gradient_share": _share,
+    "singular_values": _singular,
+    "lyapunov": _lyapunov,
+    GATES: _gates,
+}
+
+
+def laboratories(results: Sequence[Result], folder: Path, ending: str, formats: set[str]) -> list[Path]:
+    """The picture of each cell's first seed that is done, at its longest T."""
+    chosen: dict[str, Result] = {}
+    for result in sorted(results, key=lambda one: (-one.seq_len, int(one.run.get("seed") or 0))):
+        if result.done:
+            chosen.setdefault(result.cell, result)
+    written: list[Path] = []
+    for label, result in chosen.items():
+        name = f"laboratory-{label}-T{result.seq_len}{ending}"
+        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+        written += laboratory(result, folder / safe, formats)
+    return written

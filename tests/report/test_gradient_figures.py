@@ -1,0 +1,170 @@
+"""Pictures of the gradient laboratory: drawn where the ledger has what they show, and showing it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from rnnbench.heatmap import flow_heat_map, lag_axis
+from rnnbench.probes.measured import Measured, mean_decades
+from rnnbench.report import report
+from rnnbench.report.gradient_figures import curves_figure
+from rnnbench.report.gradient_table import gradient_table
+from rnnbench.report.terminal import DECADES, curves
+
+LAGS = np.arange(64.0)
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
+    """Every figure that is written to disk."""
+    found: list[matplotlib.figure.Figure] = []
+    write = matplotlib.figure.Figure.savefig
+
+    def keep(figure: matplotlib.figure.Figure, *args: object, **options: object) -> None:
+        found.append(figure)
+        write(figure, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return found
+
+
+def measured(cell: str = "lstm", rate: float = -0.3, seeds: int = 3, condition: str = "default") -> Measured:
+    scalars = {
+        "half_life": -math.log(2) / rate, "half_life_r2": 1.0, "half_life_empirical": 3.0, "horizon": 15,
+        "max_gain": 1.0, "log10_gain_at_last_lag": -8.0,
+    }  # fmt: skip
+    curves = [(rate + 0.001 * seed) * LAGS + 5.0 for seed in range(seeds)]
+    return Measured(cell, condition, 64, list(range(seeds)), curves, [scalars] * seeds, [rate] * seeds)
+
+
+def test_the_laboratory_of_a_study(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for cell in ("rnn", {"name": "lstm", "forget_bias": 3.0}):
+        for seed in range(2):
+            text_run(tmp_path / "s", cell, 64, seed, laboratory=True)
+    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
+    wanted = {"gradient_flow_along.svg", "half_life_along.svg", "laboratory-rnn-T64.svg"}
+    assert wanted | {"laboratory-lstm_forget_bias_3_0_-T64.svg"} <= files
+    assert sum(name.startswith("laboratory") for name in files) == 2  # the first seed's
+
+
+def test_a_laboratory_shows_what_there_is(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    folder = text_run(tmp_path / "s", "gru", 64, 0, laboratory=True)
+    with np.load(folder / "curves.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays if "lyapunov" in name or "gates" in name}
+    np.savez(folder / "curves.npz", **kept)
+    report([tmp_path], {"svg"}, None, None)
+    (figure,) = (one for one in saved if one.get_suptitle().startswith("gru on kjv, T = 64, seed 0"))
+    exponents, gates = figure.axes
+    first = exponents.get_lines()[0]
+    assert np.allclose(first.get_ydata(), kept["init/lyapunov"])
+    assert first.get_linestyle() == "--"
+    assert [text.get_text() for text in gates.get_legend().get_texts()] == ["keep", "write"]
+
+
+def test_half_life_along_training_begins_and_ends_with_the_runs_own(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    for seed in range(3):
+        values = {"init/half_life": 2.0 + seed, "final/half_life": 40.0 + seed}
+        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
+    report([tmp_path], {"svg"}, None, None)
+    (axes,) = (one.axes[0] for one in saved if "lengthen the memory" in one.axes[0].get_title("left"))
+    (line,) = (line for line in axes.get_lines() if line.get_label() == "gru")
+    y = np.asarray(line.get_ydata())
+    assert (y[0], y[-1]) == (3.0, 41.0)
+    assert len(y) == 11
+
+
+def test_a_map_of_half_lives(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    """Ten cells at two lengths: the longest on top, infinity shown, a circle where gradients do not vanish."""
+    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
+    for index, cell in enumerate(cells):
+        for length in (16, 64):
+            for seed in range(2):
+                value = "inf" if cell == "lru" and length == 64 else 1.5 * 2**index
+                text_run(tmp_path / "s", cell, length, seed, metrics={"final/half_life": value})
+    report([tmp_path], {"png"}, None, None)
+    (figure,) = (one for one in saved if one.axes[0].get_title("left") == "At initialisation")
+    before, after = figure.axes[:2]
+    names = [label.get_text() for label in before.get_yticklabels()]
+    assert names[:3] == ["lru", "sru", "mgu"]
+    assert names[-1] == "rnn"
+    shown = {(names[int(y)], int(x)): text.get_text() for text in after.texts for x, y in [text.get_position()]}
+    assert shown["rnn", 0] == "1.5"
+    assert shown["lru", 1].endswith("∞")
+    assert shown["gru", 1].startswith("○ ")  # the slopes of its two seeds disagree: undecided
+
+
+def test_a_heat_map_is_dark_where_nothing_arrives() -> None:
+    axes = matplotlib.figure.Figure().subplots()
+    steps = np.array([0.0, 10.0, 30.0])
+    flow = np.array([[-1.0], [-0.1], [0.0]]) * LAGS
+    mesh = flow_heat_map(axes, steps, flow)
+    shown = np.asarray(mesh.get_array()).reshape(64, 3)
+    assert np.array_equal(shown, np.clip(flow, -12, 2).T)
+    (horizon,) = axes.get_lines()
+    assert list(np.asarray(horizon.get_ydata())) == [2, 20, 63]
+    assert axes.get_ylim() == (0, 63)
+
+
+@pytest.mark.parametrize(("seq_len", "last"), [(2, 1), (3, 2), (64, 32), (65, 64), (256, 128)])
+def test_lags_are_ticked_at_powers_of_two(seq_len: int, last: int) -> None:
+    axes = matplotlib.figure.Figure().subplots()
+    lag_axis(axes, seq_len)
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert ticks[:2] == ["0", "1"]
+    assert int(ticks[-1]) == last
+
+
+def test_curves_of_a_run_are_dashed_before_training(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
+    rows = [measured(condition="initial"), measured(rate=-0.01, condition="trained")]
+    (file,) = curves_figure(rows, tmp_path / "x.svg", "made by a test")
+    assert file == tmp_path / "x.svg"
+    axes = saved[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["made by a test"]
+    before, after = (line for line in axes.get_lines() if not str(line.get_label()).startswith("_"))
+    assert (before.get_linestyle(), after.get_linestyle()) == ("--", "-")
+    assert to_hex(before.get_color()) == to_hex(after.get_color())
+    assert "half-life 2.31, vanishing" in str(before.get_label())
+    assert np.allclose(before.get_ydata(), mean_decades(rows[0].curves))
+
+
+def test_the_table_says_the_verdict_and_minus_infinity() -> None:
+    lost = measured("transformer", seeds=1)
+    lost.exponents = [math.log(np.finfo(np.float64).tiny)]
+    table = gradient_table([measured(), lost], "made by a test")
+    first, second = (row.text for row in table.rows)
+    assert (first["verdict"], first["half_life"]) == ("vanishing", "2.31")
+    assert first["slope"].startswith("−0.2990 ± ")
+    assert (second["verdict"], second["slope"], second["lyapunov"]) == ("–", "–", "−∞")
+    assert "condition" not in {column.key for column in table.columns}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_curves_in_the_terminal(plain: bool) -> None:
+    """Each point stands where its value is; a steep line has no gap, and ends at the lower edge."""
+    lines = [line.plain for line in curves({"rnn": -1.0 * LAGS, "gru": -0.02 * LAGS}, 80, plain)]
+    symbols = "ox" if plain else "●▲"
+    assert lines[-1].split() == [symbols[0], "rnn", symbols[1], "gru"]
+    picture = lines[: DECADES + 1]
+    assert picture[0].startswith("   0 ")
+    assert picture[-1].startswith(" -12 ")
+    assert all(symbols[0] in line for line in picture[1:])
+    assert symbols[1] not in picture[4]
+    axis = next(line for line in lines if "lag k" in line)
+    for lag in (1, 2, 4, 8):  # row = −log₁₀ of the gradient, at the column that is ticked with the lag
+        assert symbols[0] in picture[lag][axis.index(f" {lag} ") : axis.index(f" {lag} ") + 3]
+    assert all(len(line) <= 80 for line in lines)
+    assert not plain or all(line.isascii() for line in lines)
+    assert any("red" in str(span.style) for span in curves({"rnn": -LAGS}, 80)[3].spans)
