@@ -18,7 +18,7 @@ def runs(cells: tuple[str, ...], depths: tuple[int, ...], seeds: int, tokens: in
                 for around in AROUND:
                     yield Run(
                         cell=CellConfig(cell),
-                        model=ModelConfig(parameters=60_000, num_layers=layers, **around),  # type: ignore[arg-type]
+                        model=ModelConfig(parameters=120_000, num_layers=layers, **around),  # type: ignore[arg-type]
                         data=DataConfig("kjv", seq_len=64, batch_size=32),
                         budget=BudgetConfig(tokens=tokens, evals=2),
                         probes=ProbeConfig(seq_len=128, batch_size=16),

@@ -22,6 +22,8 @@ CELLS = (
     CellConfig("rglru"),
     CellConfig("lru"),
 )
+#: Those that a GPU runs fast, by cuDNN or by a scan; the others are loops of a hundred small kernels a step.
+PARALLEL = tuple(cell for cell in CELLS if cell.name in ("rnn", "gru", "lstm", "irnn", "mingru", "rglru", "lru"))
 
 
 def runs(cells: tuple[CellConfig, ...], lengths: tuple[int, ...], seeds: int, tokens: int) -> Iterator[Run]:
@@ -44,6 +46,7 @@ STUDY = Study(
     presets={
         "quick": lambda: runs(PLAIN, (16, 128), seeds=2, tokens=150_000),
         "full": lambda: runs(CELLS, (16, 32, 64, 128, 256), seeds=5, tokens=400_000),
+        "gpu": lambda: runs(PARALLEL, (16, 32, 64, 128, 256), seeds=5, tokens=400_000),
     },
 )
 
