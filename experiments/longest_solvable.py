@@ -8,7 +8,8 @@ cell may do better with its own.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Run, Study
 from rnnbench.sweep.bracketing import asked_for
@@ -35,8 +36,10 @@ class Size:
 
 
 LENGTHS = (10, 12, 15, 20, 24, 30, 40, 48, 60, 80, 96, 120, 160)
+QUICK = Size({"adding": None, "selective_copy": 4}, LENGTHS, batch_steps=960, tokens=960_000, seeds=1)
 SIZES = {
-    "quick": Size({"adding": None, "selective_copy": 4}, LENGTHS, batch_steps=960, tokens=960_000, seeds=1),
+    "quick": QUICK,
+    "seeds": replace(QUICK, seeds=5),
     "full": Size(
         {"adding": None, "copy": None, "selective_copy": None},
         (*LENGTHS, 192, 240, 320, 384, 480, 640),
@@ -73,7 +76,7 @@ def further(preset: str, results: Results) -> Iterable[Run]:
 STUDY = Study(
     name="longest_solvable",
     question="Over how many steps can each cell learn to remember, and does its half-life at the start predict it?",
-    presets={"quick": lambda: first(SIZES["quick"]), "full": lambda: first(SIZES["full"])},
+    presets={name: partial(first, size) for name, size in SIZES.items()},
     follow_up=further,
 )
 
