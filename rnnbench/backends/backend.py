@@ -11,6 +11,10 @@ from torch import Tensor
 
 from rnnbench.cells.cell import Cell
 
+#: A right result may be this many times as far from the float64 loop's as the loop in the same number format is.
+#: Another order of summation is within 6 (over 33 cells and six draws); a coarser format, or an error, not within 100.
+MULTIPLE = 10.0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -32,6 +36,10 @@ class Backend(ABC):
     @abstractmethod
     def refusal(self, cell: Cell, request: Request) -> str | None:
         """None where this backend can run the cell so; else the reason, in words."""
+
+    def multiple(self, request: Request) -> float:
+        """How many times the loop's error its own may be; a backend that needs more than `MULTIPLE` says why."""
+        return MULTIPLE
 
     @abstractmethod
     def run(

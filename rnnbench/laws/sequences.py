@@ -7,13 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rnnbench.backends.dispatch import run
+from rnnbench.backends.backend import Request
+from rnnbench.backends.dispatch import BACKENDS, run
 from rnnbench.laws.finding import Broken
 from rnnbench.laws.subject import Subject, largest, results
-
-#: In float32 a result may be this many times as far from the float64 loop's as the float32 loop's own is. Another order
-#: of summation is within 6 (over 33 cells and six draws); a coarser number format, or an error, is not within 100.
-MULTIPLE = 10.0
 
 #: Tensors with an axis of time, for which it is said when they go wrong.
 _TIMED = ("y", "grad x", "grad tap", "states")
@@ -26,7 +23,7 @@ def determinism(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[flo
     results(cell, sample.x.flip(1) + 1, sample.state, sample.cotangents, backend)
     second = results(cell, sample.x, sample.state, sample.cotangents, backend)
     if subject.device.type != "cpu":  # a GPU's kernels may sum in any order
-        return worst(second, first, _allowed(subject, dtype))
+        return worst(second, first, _allowed(subject, backend, dtype))
     for name, value in first.items():
         if not torch.equal(value, second[name]):
             raise Broken(f"{_place(name, second[name] != value)} is another one when the same is run again")
@@ -36,7 +33,7 @@ def determinism(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[flo
 def chunk(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[float | None, str]:
     """run(x) equals run(x[:, :k]) continued by run(x[:, k:], state), in values and in gradients."""
     whole = subject.results(dtype, backend)
-    allowed = _allowed(subject, dtype)
+    allowed = _allowed(subject, backend, dtype)
     found = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
@@ -47,7 +44,7 @@ def chunk(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[float | N
 
 
 def reference(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[float | None, str]:
-    """Every backend is as near to the float64 loop as the loop in the same number format is, within a multiple of 10.
+    """Every backend is as near to the float64 loop as the loop in the same number format is, within its `multiple`.
 
     With a tap and with every state likewise, where the backend has them.
     """
@@ -58,12 +55,12 @@ def reference(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[float
         if tapped and subject.refusal(backend, tap=True):
             continue
         exact, tested = subject.results(torch.float64, "loop", (), tapped), subject.results(dtype, backend, (), tapped)
-        found.append(worst(tested, exact, _allowed(subject, dtype, tapped)))
+        found.append(worst(tested, exact, _allowed(subject, backend, dtype, tapped)))
     if not subject.refusal(backend, states=True):
         exact, loop, tested = (
             _states(subject, form, name) for form, name in ((torch.float64, "loop"), (dtype, "loop"), (dtype, backend))
         )
-        found.append(worst(tested, exact, _near(exact, loop, dtype)))
+        found.append(worst(tested, exact, _near(exact, loop, dtype, _multiple(subject, backend, dtype))))
     return max(found)
 
 
@@ -73,12 +70,18 @@ def _states(subject: Subject, dtype: torch.dtype, backend: str) -> dict[str, Ten
         return {"states": run(subject.cell(dtype), sample.x, sample.state, backend, return_states=True)[1]}
 
 
-def _allowed(subject: Subject, dtype: torch.dtype, tapped: bool = False) -> dict[str, float]:
+def _multiple(subject: Subject, backend: str, dtype: torch.dtype) -> float:
+    return BACKENDS[backend].multiple(Request(subject.device, dtype))
+
+
+def _allowed(subject: Subject, backend: str, dtype: torch.dtype, tapped: bool = False) -> dict[str, float]:
     exact, loop = (subject.results(form, "loop", (), tapped) for form in (torch.float64, dtype))
-    return _near(exact, loop, dtype)
+    return _near(exact, loop, dtype, _multiple(subject, backend, dtype))
 
 
-def _near(exact: Mapping[str, Tensor], loop: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
+def _near(
+    exact: Mapping[str, Tensor], loop: Mapping[str, Tensor], dtype: torch.dtype, multiple: float
+) -> dict[str, float]:
     """The largest error that is allowed, by tensor.
 
     The loop's own error counts as at least the rounding of a tensor's largest entry; in float64 it is not known, and
@@ -88,7 +91,7 @@ def _near(exact: Mapping[str, Tensor], loop: Mapping[str, Tensor], dtype: torch.
         return {name: 1e-9 * largest(truth) + 1e-12 for name, truth in exact.items()}
     unit = torch.finfo(dtype).eps
     return {
-        name: MULTIPLE * max(largest(loop[name].double() - truth), unit * largest(truth), 1e-30)
+        name: multiple * max(largest(loop[name].double() - truth), unit * largest(truth), 1e-30)
         for name, truth in exact.items()
     }
 

@@ -2,7 +2,8 @@
 
 For the outputs, the final state and every gradient: the largest error of any time step, as a multiple of the same
 error of the loop run in the tested number format. A right implementation in another order of summation is within a
-small multiple; an off-by-one in time, a dropped gradient or a coarser number format is not.
+small multiple; an off-by-one in time, a dropped gradient or a coarser number format is not. A backend whose multiple is
+larger than it may be (`Backend.multiple`) is not timed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.cells.cell import Cell
-from rnnbench.laws.sequences import MULTIPLE
 from rnnbench.laws.subject import largest, results
-
-#: A backend with a larger multiple is not timed.
-LIMIT = MULTIPLE
 
 
 def certificate(

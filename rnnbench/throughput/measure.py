@@ -25,7 +25,7 @@ from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.errors import unknown
 from rnnbench.ledger import Entry, Progress, Start
-from rnnbench.throughput.certificate import LIMIT, certificate
+from rnnbench.throughput.certificate import certificate
 from rnnbench.throughput.timing import Timing
 from rnnbench.tracking import WandbMirror
 
@@ -119,12 +119,13 @@ def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> li
             if name not in job.backends and (job.backends or backend.on_request_only):
                 continue
             key = f"{config.label}/{name}"
-            reason = backend.refusal(cell, Request(device, dtype))
+            request = Request(device, dtype)
+            reason = backend.refusal(cell, request)
             if reason is None:
                 multiples = certificate(cell, x, state, (cotangent, torch.randn_like(state)), name)
                 worst = max(multiples, key=lambda k: multiples[k])
                 metrics[f"{key}/certificate"] = multiples[worst]
-                if not multiples[worst] <= LIMIT:
+                if not multiples[worst] <= backend.multiple(request):
                     reason = f"wrong result: the error of {worst} is {multiples[worst]:.3g} times the loop's"
             if reason is None:
                 contestants.append(Contestant(key, cell, name, x.clone().requires_grad_(), cotangent))
