@@ -19,7 +19,7 @@ def test_there_are_some() -> None:
     assert STUDIES
 
 
-@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> None:
     report([folder], {"md"}, tmp_path, None)
 
@@ -31,7 +31,7 @@ def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> Non
     assert all(len(table) >= 4 for table in kept.values()), "a header, its rule, a cell and a line to beat"
 
 
-@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_ledger_is_of_runs_that_can_be_repeated(folder: Path) -> None:
     """Each run's folder still has the identity of the Run in it, and says which commit made it."""
     for result in read([folder]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rnnbench.report.panels import When, longest
 from rnnbench.report.statistics import Group, cell_rank
-from rnnbench.report.style import canvas, plain_number, save
+from rnnbench.report.style import GREY, canvas, plain_number, save
 from rnnbench.report.table import number
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TITLES: dict[When, str] = {"init": "At initialisation", "final": "After training at T"}
+
+
+class Squares(NamedTuple):
+    """A row a name, a column a length: half-lives, NaN where there is none; which do not vanish; where none is left."""
+
+    values: NDArray[np.float64]
+    marked: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
 
 
 def half_life_map(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -33,38 +41,39 @@ def half_life_map(groups: Sequence[Group], path: Path, formats: set[str]) -> lis
     names, lengths = list(longest(groups)), sorted({g.seq_len for g in groups})
     names.sort(key=lambda name: (-_reach(groups, name), cell_rank(name)))
     blocks = {when: _squares(groups, names, lengths, when) for when in TITLES}
-    found = np.concatenate([values.ravel() for values, _ in blocks.values()])
+    found = np.concatenate([squares.values.ravel() for squares in blocks.values()])
     known = found[np.isfinite(found) & (found > 0)]
     if not known.size:
         return []
     norm = LogNorm(float(known.min()), max(float(known.max()), 2 * float(known.min())))
     with canvas(2, width=4.2 + 1.24 * len(lengths), height=1.7 + 0.3 * len(names)) as (figure, panels):
-        for axes, (when, (values, marked)) in zip(panels, blocks.items(), strict=True):
-            image = _draw(axes, values, marked, norm)
+        for axes, (when, squares) in zip(panels, blocks.items(), strict=True):
+            image = _draw(axes, squares, norm)
             axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
             axes.set_yticks(range(len(names)), names if axes is panels[0] else [])
             axes.set_title(TITLES[when])
         bar = figure.colorbar(image, ax=panels, fraction=0.05, pad=0.02)
-        bar.set_label("half-life (states)" + (", ○ not vanishing" if any(m.any() for _, m in blocks.values()) else ""))
+        bar.set_label(
+            "half-life (states)" + (", ○ not vanishing" if any(s.marked.any() for s in blocks.values()) else "")
+        )
         plain_number(bar.ax.yaxis)
         return save(figure, path, formats)
 
 
-def _squares(
-    groups: Sequence[Group], names: Sequence[str], lengths: Sequence[int], when: When
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Half-lives, NaN where there is none, and which of them do not vanish; a row a name, a column a length."""
+def _squares(groups: Sequence[Group], names: Sequence[str], lengths: Sequence[int], when: When) -> Squares:
     values = np.full((len(names), len(lengths)), np.nan)
-    marked = np.zeros(values.shape, dtype=bool)
+    marked, lost = (np.zeros(values.shape, dtype=bool) for _ in range(2))
     for g in groups:
         at = names.index(g.series), lengths.index(g.seq_len)
         value = g.median(f"{when}/half_life")
         values[at] = np.nan if value is None else value
         marked[at] = g.verdict(when) not in ("vanishing", None)
-    return values, marked
+        lost[at] = not g.done
+    return Squares(values, marked, lost)
 
 
-def _draw(axes: Axes, values: NDArray[np.float64], marked: NDArray[np.bool_], norm: LogNorm) -> AxesImage:
+def _draw(axes: Axes, squares: Squares, norm: LogNorm) -> AxesImage:
+    values, marked, lost = squares
     least, most = norm.vmin or 0.0, norm.vmax or math.inf
     image = axes.imshow(np.minimum(values, most), norm=norm, cmap="viridis", aspect="auto")
     for (row, column), value in np.ndenumerate(values):
@@ -72,6 +81,8 @@ def _draw(axes: Axes, values: NDArray[np.float64], marked: NDArray[np.bool_], no
             text = ("○ " if marked[row, column] else "") + number(value, 2)
             color = "white" if value < math.sqrt(least * most) else "black"
             axes.text(column, row, text, color=color, ha="center", va="center", fontsize=9)
+        elif lost[row, column]:
+            axes.text(column, row, "lost", color=GREY, ha="center", va="center", fontsize=9)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_xlabel("T")

@@ -111,8 +111,8 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
     drawn = False
     lowest, highest = -1.0, 0.0
     for label, g in longest(groups).items():
-        curves = [curve for r in g.done if (curve := r.curve(f"{when}/gradient_flow")) is not None]
-        curves = [(curve - curve[0]) / math.log(10) for curve in curves if np.isfinite(curve[0])]
+        found = g.curves(f"{when}/gradient_flow")
+        curves = [(curve - curve[0]) / math.log(10) for curve in found if np.isfinite(curve[0])]
         if not curves:
             continue
         drawn = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.report.kinds import Kind
 from rnnbench.report.panels import SHOWN_DECADES
@@ -59,7 +59,7 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
         axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
         axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
-    far = []
+    far, near = [], []
     for name, label in kind.drawn.items():
         key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
         value = next((v for g in ranked for r in g.results if (v := r.number(key)) is not None), None)
@@ -69,13 +69,14 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
             far.append(f"{label} {value:.3g}")
             continue
         axes.axvline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
-        axes.annotate(
-            f" {label}", (value, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY, va="bottom"
-        )
+        near.append((value, label))
     if high > 4 * max(low, 1e-12):
         axes.set_xscale("log")
+    for index, (value, label) in enumerate(sorted(near)):  # two rows in turn: neighbours do not overprint each other
+        place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "fontsize": 9, "color": GREY, "va": "bottom"}
+        axes.annotate(f" {label}", (value, 1.0 + 0.2 * (index % 2) / (1 + 0.24 * len(ranked))), **place)
     plain_number(axes.xaxis)
-    axes.set_title("Which cell?", pad=18)
+    axes.set_title("Which cell?", pad=30)
     axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
 
 
@@ -84,7 +85,7 @@ def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
 
     curves = [_flow(g) for g in ranked]
     longest = max((len(curve) for curve in curves if curve is not None), default=0)
-    axes.set_title("How far do its gradients reach?", pad=18)
+    axes.set_title("How far do its gradients reach?", pad=30)
     if not longest:
         return
     picture = np.full((len(ranked), longest), np.nan)
@@ -122,7 +123,7 @@ def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
         axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
     axes.set_xscale("log")
     plain_number(axes.xaxis)
-    axes.set_title("How fast does it train?", pad=18)
+    axes.set_title("How fast does it train?", pad=30)
     axes.set_xlabel("tokens per second (thousand)")
     axes.legend(title="backend", fontsize=9, loc="best", frameon=True, framealpha=0.9)
 

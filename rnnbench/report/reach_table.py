@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rnnbench.intervals import student_interval
-from rnnbench.probes.verdict import judge
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import INTERVAL_SEEDS, Group, cell_rank, group
 from rnnbench.report.table import MISSING, Column, Row, Table, number, with_interval
 
-WHEN = {"init": "at first", "final": "trained"}
+WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
 #: What a study has measured that has this table.
 MARK = "init/lyapunov_1"
 
@@ -69,8 +68,7 @@ def _row(g: Group) -> Row:
         raw |= {f"{key}_low": low, f"{key}_high": high}
         between = "" if low is None else f" ({number(low, 3)} – {number(high, 3)})"
         text[key] = number(raw[key], 3) + between
-        curves = [curve for r in g.done if (curve := r.curve(f"{when}/gradient_flow")) is not None]
-        judgement = judge(curves, g.seq_len)
+        judgement = g.judgement(when)
         raw |= {
             f"{when}/{name}": judgement and getattr(judgement, name) for name in ("slope", "low", "high", "verdict")
         }

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.intervals import student_interval
-from rnnbench.probes.verdict import Verdict, judge
+from rnnbench.probes.verdict import Judgement, Verdict, judge
 from rnnbench.report.results import Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Below this many seeds no interval is shown: the points are instead.
 INTERVAL_SEEDS = 5
@@ -63,26 +67,41 @@ class Group:
         extras = ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in self.extras)
         return f"{self.cell}, {extras}" if extras else self.cell
 
+    def counting(self, name: str) -> tuple[Result, ...]:
+        """The runs whose metric or curve of that name counts.
+
+        What was measured at initialisation (``init/…``) a later divergence takes nothing from; all else counts of the
+        runs that are done.
+        """
+        return tuple(r for r in self.results if r.done or (name.startswith("init/") and r.status == "diverged"))
+
     def values(self, metric: str) -> list[float]:
-        """The metric of each run that is done and has it."""
-        return [value for result in self.done if (value := result.number(metric)) is not None]
+        """The metric of each run that counts and has it."""
+        return [value for result in self.counting(metric) if (value := result.number(metric)) is not None]
+
+    def curves(self, name: str) -> list[NDArray[np.float64]]:
+        """The curve of each run that counts and has it."""
+        return [curve for result in self.counting(name) if (curve := result.curve(name)) is not None]
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Mean and interval of a metric over the runs that are done; None where none has it."""
+        """Mean and interval of a metric over the runs that count; None where none has it."""
         return estimate(self.values(metric))
 
     def median(self, metric: str) -> float | None:
-        """Median over the runs that are done: what a half-life needs, which may be infinite for a seed."""
+        """Median over the runs that count: what a half-life needs, which may be infinite for a seed."""
         values = sorted(self.values(metric))
         if not values:
             return None
         low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
         return low if low == high else (low + high) / 2
 
+    def judgement(self, when: Literal["init", "final"]) -> Judgement | None:
+        """Slope and verdict of the gradient-flow curves of the runs that count."""
+        return judge(self.curves(f"{when}/gradient_flow"), self.seq_len)
+
     def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
-        """The verdict on the gradient-flow curves of the runs that are done."""
-        curves = [curve for result in self.done if (curve := result.curve(f"{when}/gradient_flow")) is not None]
-        judgement = judge(curves, self.seq_len)
+        """The verdict alone."""
+        judgement = self.judgement(when)
         return judgement.verdict if judgement is not None else None
 
 
