@@ -9,10 +9,13 @@ from typing import Any, Literal
 from rnnbench.intervals import student_interval
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import INTERVAL_SEEDS, Group, cell_rank, group
+from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, cell_rank, group
 from rnnbench.report.table import MISSING, Column, Row, Table, number, with_interval
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
+#: An exponent below this is one for a direction that is lost for good; where only some of the trajectories that a run
+#: averages over, so many at the most, have lost it, the mean is a share of that.
+LOST, SAMPLES = -700.0, 32
 #: What a study has measured that has this table.
 MARK = "init/lyapunov_1"
 
@@ -74,18 +77,24 @@ def _row(g: Group) -> Row:
         }
         text[f"{when}/verdict"] = MISSING if judgement is None else judgement.verdict
         half = 0.0 if judgement is None else (judgement.high - judgement.low) / 2
-        text[f"{when}/slope"] = MISSING if judgement is None else with_interval(judgement.slope, half)
+        slope = MISSING if judgement is None else with_interval(judgement.slope, half)
+        text[f"{when}/slope"] = slope.replace("-", "−")
         found = g.estimate(f"{when}/lyapunov_1")
         raw[f"{when}/lyapunov_1"] = found and found.mean
-        text[f"{when}/lyapunov_1"] = (
-            MISSING if found is None
-            else number(found.mean, 3) if found.half_width is None
-            else with_interval(found.mean, found.half_width)
-        )  # fmt: skip
+        text[f"{when}/lyapunov_1"] = MISSING if found is None else _exponent(found)
     for name, key in (("last", "init/log10_gain_at_last_lag"), ("averaged", "init/averaged_log10_gain_at_last_lag")):
         raw[name] = g.median(key)
         text[name] = MISSING if raw[name] is None else power_of_ten(raw[name])
     return Row(raw, text)
+
+
+def _exponent(found: Estimate) -> str:
+    if max(found.values) < LOST:
+        return "−∞"
+    if min(found.values) < LOST / SAMPLES:
+        return "−∞ for some"
+    text = number(found.mean, 3) if found.half_width is None else with_interval(found.mean, found.half_width)
+    return text.replace("-", "−")
 
 
 def _half_life_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
