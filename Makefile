@@ -47,6 +47,8 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/against_plain_loop.py
 	@echo "== the scan against the loop that autograd differentiates, in turn"
 	$(BIN)/python benchmarks/scan.py
+	@echo "== what the probes cost, against forward and backward"
+	$(BIN)/python benchmarks/probes.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

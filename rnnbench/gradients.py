@@ -114,9 +114,11 @@ def _add(row: Measured, seed: int, model: Model, batch: Batch, task: Task, avera
     from rnnbench.probes.lyapunov import measure_lyapunov
 
     flow = measure_gradient_flow(model, batch, task, average=average)
+    if not (scalars := flow.scalars()):
+        raise UserError(f"the gradients of {row.name} (seed {seed}) are no numbers: it diverged; leave it out.")
     row.seeds.append(seed)
     row.curves.append(flow.mean)
-    row.scalars.append(flow.scalars())
+    row.scalars.append(scalars)
     row.exponents.append(float(measure_lyapunov(model, batch, task, exponents=1).exponents[0]))
 
 

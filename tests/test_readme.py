@@ -27,6 +27,8 @@ def cut_down(command: str) -> str:
     if verb == "rnnbench train":
         size = "--model.parameters 10000" if "--model.parameters" in command else "--model.hidden_size 8"
         return f"{re.sub(r'--(budget.tokens|model.parameters) [0-9]+', '', command)} {size} {SMALL}"
+    if verb == "rnnbench gradients":
+        return command if "--run" in command else f"{command} --seq_len 16 --hidden_size 8 --seeds 2"
     if verb == "rnnbench sweep" or command.startswith("python experiments/"):
         return f"{command} --dry_run"
     if verb == "wandb leet":  # needs a terminal; that it reads our runs is tested in test_tracking.py

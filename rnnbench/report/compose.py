@@ -84,9 +84,10 @@ def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats
 def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
     """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings."""
     from rnnbench.report.attention_map import attention_figure
-    from rnnbench.report.figures import timing_figures, training_figures
+    from rnnbench.report.figures import training_figures
     from rnnbench.report.solvable_figure import solvable_figure
     from rnnbench.report.task_figures import task_figures
+    from rnnbench.report.timing_figure import timing_figures
 
     found, train = searched([result for result in results if result.kind == "train"])
     drawn = solvable_figure(found, out, formats)

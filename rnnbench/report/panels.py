@@ -78,6 +78,7 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
     scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
     low, high = min(scores), max(scores)
     reach = 1.5 * max(high - low, 0.05 * abs(high))
+    named: list[float] = []
     style: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
     for name, label in names.items():
         by_length = {g.seq_len: v for g in groups for r in g.results if (v := r.number(f"reference/{name}_{suffix}"))}
@@ -90,6 +91,9 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
             continue
         axes.plot(lengths, values, **style) if len(lengths) > 1 else axes.axhline(values[0], **style)
         below = values[-1] < (low + high) / 2
+        if any(abs(values[-1] - other) < 0.06 * (high - low + reach) for other in named):
+            below = not below  # a neighbour is named on that side
+        named.append(values[-1])
         offset, edge = ((0, -3), "top") if below else ((0, 3), "bottom")
         place: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": edge}
         axes.annotate(label, (lengths[-1], values[-1]), **place, fontsize=9, color=GREY)

@@ -177,6 +177,7 @@ def test_weights_that_are_not(text_file: Path, capsys: pytest.CaptureFixture[str
     saved = torch.load(folder / "model.pt", weights_only=True)
     for change, wanted in (
         ({"model": {**saved["model"], "readout.bias": torch.zeros(2)}}, "does not fit the model"),
+        ({"model": {k: v * math.nan for k, v in saved["model"].items()}}, "are no numbers: it diverged"),
         ({"task": {"shape": 3}}, "does not say what task its model is for"),
         ({"model": [1]}, "does not hold a model's weights"),
     ):
