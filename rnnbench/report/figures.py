@@ -19,7 +19,7 @@ from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length
 from rnnbench.report.panels import gradient_flow as flow_panel
 from rnnbench.report.ranking import ranking
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, crowded, group
+from rnnbench.report.statistics import CELL_ORDER, Group, crowded, group
 from rnnbench.report.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 
 if TYPE_CHECKING:
@@ -159,6 +159,11 @@ def overview(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) 
             return []
         legend_below(figure, left)
         return save(figure, path, formats)
+
+
+def _plain(result: Result) -> bool:
+    """Of a plain cell that starts as torch has it: of many cells only these are looked into."""
+    return result.cell in CELL_ORDER and result.run["model"].get("init", "default") == "default"
 
 
 def _looks(groups: Sequence[Group]) -> dict[str, Look]:
