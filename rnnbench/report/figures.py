@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.report.gradient_figures import context_gain, flow_along, half_life_along
 from rnnbench.report.half_life_map import half_life_map
-from rnnbench.report.kinds import KINDS
+from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.laboratory import laboratories
 from rnnbench.report.option_figure import option_figures
 from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
@@ -33,20 +33,7 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     groups = group(results)
     options = option_figures(groups, folder, suffix, formats)
     if crowded(groups):
-        lengths = sorted({g.seq_len for g in groups})
-        ends = {T: f"{suffix}-T{T}" if len(lengths) > 1 else suffix for T in lengths}
-        squares = half_life_map(groups, folder / f"half_life_map{suffix}", formats) if len(lengths) > 1 else []
-        return (
-            options
-            + squares
-            + [
-                file
-                for T, end in ends.items()
-                for file in ranking(
-                    KINDS[kind], [g for g in groups if g.seq_len == T], SPEED, folder / f"overview{end}", formats
-                )
-            ]
-        )
+        return options + _crowd(KINDS[kind], groups, results, folder, suffix, formats)
     written = options + score_against_length(
         kind, groups, folder / f"{KINDS[kind].headline.metric}_against_length{suffix}", formats
     )
@@ -59,6 +46,19 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     written += throughput_against_length(groups, folder / f"throughput_against_length{suffix}", formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
     return written + overview(kind, groups, folder / f"overview{suffix}", formats)
+
+
+def _crowd(
+    kind: Kind, groups: Sequence[Group], results: Sequence[Result], folder: Path, suffix: str, formats: set[str]
+) -> list[Path]:
+    """Many cells: half-lives as squares, a ranking for each T, and the plain cells looked into."""
+    lengths = sorted({g.seq_len for g in groups})
+    written = half_life_map(groups, folder / f"half_life_map{suffix}", formats) if len(lengths) > 1 else []
+    for T in lengths:
+        members = [g for g in groups if g.seq_len == T]
+        end = f"{suffix}-T{T}" if len(lengths) > 1 else suffix
+        written += ranking(kind, members, SPEED, folder / f"overview{end}", formats)
+    return written + laboratories([result for result in results if _plain(result)], folder, suffix, formats)
 
 
 def score_against_length(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:

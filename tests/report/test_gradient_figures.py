@@ -54,6 +54,15 @@ def test_the_laboratory_of_a_study(tmp_path: Path, text_run: Callable[..., Path]
     assert sum(name.startswith("laboratory") for name in files) == 2  # the first seed's
 
 
+def test_of_many_cells_the_plain_ones_are_looked_into(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for cell in ("rnn", "gru", "mgu", "janet", "lem", "irnn", "lru", "mamba", "gla", "cornn"):
+        text_run(tmp_path / "s", cell, 64, 0, laboratory=True)
+    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
+    assert {name for name in files if name.startswith("laboratory")} == {
+        "laboratory-rnn-T64.svg", "laboratory-gru-T64.svg",
+    }  # fmt: skip
+
+
 def test_a_laboratory_shows_what_there_is(
     tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
 ) -> None:
