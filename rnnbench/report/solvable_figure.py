@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.report.solvable import Solvable, predicts
 from rnnbench.report.style import GREY, canvas, looks, plain_number, save
@@ -62,7 +62,7 @@ def _edge(half_lives: Sequence[float]) -> float:
 
 
 def _name(axes: Axes, places: Sequence[tuple[float, float, str, str]]) -> None:
-    """Each point's name right of it, moved up as far as it has to be to lie on no other."""
+    """Each point's name beside it, right where there is room, moved up as far as it has to be to lie on no other."""
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # before it a panel does not know its size
     scale = 72 / axes.figure.dpi
     points = {place: axes.transData.transform(place[:2]) * scale for place in places}
@@ -71,9 +71,11 @@ def _name(axes: Axes, places: Sequence[tuple[float, float, str, str]]) -> None:
         (x, y, name, color), (across, up) = place, map(float, points[place])
         left, height = across + 2 * MARK, up
         right = left + LETTER * len(name)
+        side: tuple[float, Literal["left", "right"]] = (2 * MARK, "left")
+        if right > axes.bbox.x1 * scale:  # no room there
+            left, right, side = across - 2 * MARK - LETTER * len(name), across - 2 * MARK, (-2 * MARK, "right")
         while any(abs(height - other) < LINE and a < right and left < b for a, b, other in taken):
             height += 1.0
         taken.append((left, right, height))
-        axes.annotate(
-            name, (x, y), (2 * MARK, height - up), textcoords="offset points", va="center", fontsize=8, color=color
-        )
+        how: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": color}
+        axes.annotate(name, (x, y), (side[0], height - up), ha=side[1], **how)
