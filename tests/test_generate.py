@@ -16,7 +16,7 @@ from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.generate import load, write
 from rnnbench.models import SequenceModel
-from rnnbench.report.attention_map import attention_figure
+from rnnbench.report.figures.attention_map import attention_figure
 from rnnbench.report.results import read
 from rnnbench.train import train
 

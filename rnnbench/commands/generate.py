@@ -107,7 +107,7 @@ def _translate(arguments: argparse.Namespace, trained: Trained) -> int:
         _warn(trained, arguments.prompt)
     found = translate(trained, arguments.prompt, arguments.sample or 0, arguments.beam)
     if arguments.attention is not None:
-        from rnnbench.report.attention_map import picture
+        from rnnbench.report.figures.attention_map import picture
 
         if "attention" not in found:
             raise UserError(f"the run in {arguments.run} has no attention over its source; leave --attention out.")

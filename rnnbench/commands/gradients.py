@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     produced_by = _produced_by(arguments, rows)
 
     from rnnbench.ledger import finite, friendly
-    from rnnbench.report.gradient_figures import curves_figure
+    from rnnbench.report.figures.gradients import curves_figure
 
     with friendly(arguments.out.parent):
         curves_figure(rows, arguments.out, produced_by)
@@ -146,9 +146,9 @@ def _show(rows: Sequence[Measured], produced_by: str, file: Path) -> None:
 
 def _draw(console: Console, rows: Sequence[Measured], produced_by: str) -> None:
     from rnnbench.probes.measured import mean_decades
-    from rnnbench.report.gradient_table import gradient_table
-    from rnnbench.report.terminal import curves
-    from rnnbench.report.writers import rich_table
+    from rnnbench.report.figures.terminal import curves
+    from rnnbench.report.tables.gradients import gradient_table
+    from rnnbench.report.tables.writers import rich_table
 
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     console.print(rich_table(gradient_table(rows, produced_by), console.width))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import UserError, unknown
 from rnnbench.ledger import friendly
-from rnnbench.report import writers
 from rnnbench.report.results import Result, read
-from rnnbench.report.solvable import searched
-from rnnbench.report.table import Table
-from rnnbench.report.tables import tables
-from rnnbench.report.tasks import many_tasks, task_results
+from rnnbench.report.tables import writers
+from rnnbench.report.tables.solvable import searched
+from rnnbench.report.tables.table import Table
+from rnnbench.report.tables.tasks import many_tasks, task_results
+from rnnbench.report.tables.training import tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,11 +83,11 @@ def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats
 
 def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
     """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings."""
-    from rnnbench.report.attention_map import attention_figure
-    from rnnbench.report.figures import training_figures
-    from rnnbench.report.solvable_figure import solvable_figure
-    from rnnbench.report.task_figures import task_figures
-    from rnnbench.report.timing_figure import timing_figures
+    from rnnbench.report.figures.attention_map import attention_figure
+    from rnnbench.report.figures.solvable import solvable_figure
+    from rnnbench.report.figures.tasks import task_figures
+    from rnnbench.report.figures.timing import timing_figures
+    from rnnbench.report.figures.training import training_figures
 
     found, train = searched([result for result in results if result.kind == "train"])
     drawn = solvable_figure(found, out, formats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rnnbench.report.statistics import Estimate
-from rnnbench.report.table import MISSING, number, with_interval, with_points
+from rnnbench.report.tables.table import MISSING, number, with_interval, with_points
 
 #: The figures of merit that a reference's name may end in: ``seasonal_naive_mse``.
 METRICS = ("bpc", "mse", "mae", "mase", "error", "nll", "accuracy", "chrf")

@@ -14,9 +14,9 @@ from matplotlib.colors import to_hex
 from rnnbench.heatmap import flow_heat_map, lag_axis
 from rnnbench.probes.measured import Measured, mean_decades
 from rnnbench.report import report
-from rnnbench.report.gradient_figures import curves_figure
-from rnnbench.report.gradient_table import gradient_table
-from rnnbench.report.terminal import DECADES, curves
+from rnnbench.report.figures.gradients import curves_figure
+from rnnbench.report.figures.terminal import DECADES, curves
+from rnnbench.report.tables.gradients import gradient_table
 
 LAGS = np.arange(64.0)
 

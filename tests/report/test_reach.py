@@ -12,9 +12,9 @@ from scipy import stats
 
 from rnnbench.ledger import CURVES
 from rnnbench.report import report
-from rnnbench.report.reach_table import power_of_ten, reach_table
 from rnnbench.report.results import read
-from rnnbench.report.tables import tables
+from rnnbench.report.tables.reach import power_of_ten, reach_table
+from rnnbench.report.tables.training import tables
 
 Write = Callable[..., Path]
 HALF_LIVES = (1.2, 1.4, 1.5, 1.3, 1.6)

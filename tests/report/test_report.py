@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rnnbench.errors import UserError
 from rnnbench.report import report
-from rnnbench.report.style import FIXED, looks
+from rnnbench.report.figures.style import FIXED, looks
 
 ALL = {"md", "csv", "tex", "png", "svg"}
 TEXT_FIGURES = {

@@ -11,7 +11,7 @@ import pytest
 
 from rnnbench.errors import UserError
 from rnnbench.report.results import read
-from rnnbench.report.tables import tables
+from rnnbench.report.tables.training import tables
 
 
 def test_a_runs_folder_a_study_and_a_run_are_all_read(text_study: Path) -> None:

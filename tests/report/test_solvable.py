@@ -15,8 +15,8 @@ from rnnbench.config import DataConfig
 from rnnbench.report.compose import report
 from rnnbench.report.correlation import spearman
 from rnnbench.report.results import read
-from rnnbench.report.solvable import predicts, searched, solvable_table
-from rnnbench.report.tables import tables
+from rnnbench.report.tables.solvable import predicts, searched, solvable_table
+from rnnbench.report.tables.training import tables
 
 #: Cell → half-life at T = 10, its tries: T to the mse of each seed.
 ADDING: dict[str, tuple[float | str, dict[int, tuple[float, ...]]]] = {

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import DataConfig
-from rnnbench.report import writers
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
-from rnnbench.report.table import Table, count, number, with_interval, with_points
-from rnnbench.report.tables import tables
+from rnnbench.report.tables import writers
+from rnnbench.report.tables.table import Table, count, number, with_interval, with_points
+from rnnbench.report.tables.training import tables
 
 
 def the_table(path: Path) -> Table:

@@ -12,8 +12,8 @@ import pytest
 from rnnbench.config import DataConfig
 from rnnbench.report.compose import report
 from rnnbench.report.results import read
-from rnnbench.report.tables import tables
-from rnnbench.report.tasks import TaskResult, many_tasks, task_results
+from rnnbench.report.tables.tasks import TaskResult, many_tasks, task_results
+from rnnbench.report.tables.training import tables
 
 TEXT = {"reference/uniform_bpc": 6.0, "reference/unigram_bpc": 4.3, "reference/ngram_bpc": 2.1}
 SERIES = {"reference/persistence_mse": 1.3, "reference/seasonal_naive_mse": 0.42, "reference/ridge_mse": 0.3}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnnbench.probes.curve import WORTH
 from rnnbench.report.kinds import Kind
 from rnnbench.report.statistics import INTERVAL_SEEDS, Group
-from rnnbench.report.table import Table, count
+from rnnbench.report.tables.table import Table, count
 
 
 def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str], ...]:

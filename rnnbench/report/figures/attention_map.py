@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.ledger import SAMPLES, friendly
+from rnnbench.report.figures.style import canvas, save
 from rnnbench.report.results import Result
-from rnnbench.report.style import canvas, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

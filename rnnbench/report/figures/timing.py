@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnnbench.report.figures.style import LINES, canvas, legend_below, length_axis, looks, plain_log_axis, save
 from rnnbench.report.results import Result
-from rnnbench.report.style import LINES, canvas, legend_below, length_axis, looks, plain_log_axis, save
-from rnnbench.report.timing_table import Timing, timings
+from rnnbench.report.tables.timing import Timing, timings
 
 
 def timing_figures(results: Sequence[Result], folder: Path, formats: set[str]) -> list[Path]:

@@ -10,7 +10,7 @@ from rnnbench.intervals import student_interval
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, cell_rank, group
-from rnnbench.report.table import MISSING, Column, Row, Table, number, with_interval
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_interval
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
 #: An exponent below this is one for a direction that is lost for good; where only some of the trajectories that a run

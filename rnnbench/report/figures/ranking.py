@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.report.figures.panels import SHOWN_DECADES
+from rnnbench.report.figures.style import GREY, OTHERS, canvas, plain_number, save
 from rnnbench.report.kinds import Kind
-from rnnbench.report.panels import SHOWN_DECADES
 from rnnbench.report.statistics import Group, rank
-from rnnbench.report.style import GREY, OTHERS, canvas, plain_number, save
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""What one set of axes shows: a score over length, a gradient-flow curve, a learning curve. `figures` composes them."""
+"""What one set of axes shows: a score over length, a gradient-flow curve, a learning curve. `training` composes them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.intervals import student_interval
+from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import INTERVAL_SEEDS, Group
-from rnnbench.report.style import GREY, Look, length_axis
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.report.gradient_figures import context_gain, flow_along, half_life_along
-from rnnbench.report.half_life_map import half_life_map
+from rnnbench.report.figures.gradients import context_gain, flow_along, half_life_along
+from rnnbench.report.figures.half_life_map import half_life_map
+from rnnbench.report.figures.laboratory import laboratories
+from rnnbench.report.figures.options import option_figures
+from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
+from rnnbench.report.figures.panels import gradient_flow as flow_panel
+from rnnbench.report.figures.ranking import ranking
+from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.laboratory import laboratories
-from rnnbench.report.option_figure import option_figures
-from rnnbench.report.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
-from rnnbench.report.panels import gradient_flow as flow_panel
-from rnnbench.report.ranking import ranking
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import CELL_ORDER, Group, crowded, group
-from rnnbench.report.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.report.panels import learning
-from rnnbench.report.style import GREY, Look, canvas, legend_below, looks, save
-from rnnbench.report.table import number
-from rnnbench.report.tasks import TaskResult, short
+from rnnbench.report.figures.panels import learning
+from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, looks, save
+from rnnbench.report.tables.table import number
+from rnnbench.report.tables.tasks import TaskResult, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

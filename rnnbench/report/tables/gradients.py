@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnnbench.probes.measured import Measured
-from rnnbench.report.table import MISSING, Column, Row, Table, count, number, with_interval
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, number, with_interval
 
 #: A Lyapunov exponent below this, nats a step, stands for −∞: a direction that is lost for good.
 LOST = -700.0

@@ -9,7 +9,7 @@ from typing import Any
 from rnnbench.report.kinds import Kind, split_reference
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
-from rnnbench.report.table import Row, number
+from rnnbench.report.tables.table import Row, number
 
 #: What a reference may depend on: the data's settings that vary, and T.
 Place = tuple[tuple[tuple[str, Any], ...], int | None]

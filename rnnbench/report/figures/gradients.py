@@ -18,11 +18,11 @@ import numpy as np
 from rnnbench.heatmap import LABEL, flow_heat_map, lag_axis
 from rnnbench.probes.curve import WORTH
 from rnnbench.probes.measured import Measured, decades, mean_decades
-from rnnbench.report.panels import SHOWN_DECADES, longest, spread
+from rnnbench.report.figures.panels import SHOWN_DECADES, longest, spread
+from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
-from rnnbench.report.style import GREY, canvas, legend_below, looks, plain_log_axis, save
-from rnnbench.report.table import number
+from rnnbench.report.tables.table import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.heatmap import lag_axis
+from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_name
-from rnnbench.report.style import FIXED, GREY, OTHERS, Look, canvas, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

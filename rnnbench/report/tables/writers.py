@@ -7,7 +7,7 @@ import io
 import textwrap
 from typing import TYPE_CHECKING
 
-from rnnbench.report.table import Column, Row, Table
+from rnnbench.report.tables.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import Group as RichGroup

@@ -10,7 +10,7 @@ from rnnbench.config import CellConfig
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_rank, varying
-from rnnbench.report.table import MISSING, Column, Row, Table, number
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
 
 TIMES = (("forward", 5), ("train_forward", 7), ("backward", 4), ("step", 0))
 SETTINGS = ("batch_size", "hidden_size", "dtype", "device")

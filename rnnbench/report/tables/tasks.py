@@ -10,11 +10,11 @@ from rnnbench.data.catalog import DATASETS
 from rnnbench.data.entry import Entry
 from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.notes import lost_note
-from rnnbench.report.reference_lines import data_settings, reference_values
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, cell_rank, group, rank
-from rnnbench.report.table import MISSING, Column, Row, Table, count
+from rnnbench.report.tables.notes import lost_note
+from rnnbench.report.tables.reference_lines import data_settings, reference_values
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count
 
 #: From so many data sets of at least two kinds on, tasks are shown side by side.
 MANY = 4

@@ -15,7 +15,7 @@ from rnnbench.report.caption import caption
 from rnnbench.report.correlation import Correlation, spearman
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_rank, group
-from rnnbench.report.table import MISSING, Column, Row, Table, number
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Any
 
 from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.notes import notes
-from rnnbench.report.reach_table import asks_about_gradients, reach_table
-from rnnbench.report.reference_lines import data_settings, reference_rows
 from rnnbench.report.results import Result
-from rnnbench.report.solvable import searched, solvable_table
 from rnnbench.report.statistics import Group, crowded, group, rank
-from rnnbench.report.table import MISSING, Column, Row, Table, count, number
-from rnnbench.report.tasks import many_tasks, tasks_table
-from rnnbench.report.timing_table import timing_table
+from rnnbench.report.tables.notes import notes
+from rnnbench.report.tables.reach import asks_about_gradients, reach_table
+from rnnbench.report.tables.reference_lines import data_settings, reference_rows
+from rnnbench.report.tables.solvable import searched, solvable_table
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, number
+from rnnbench.report.tables.tasks import many_tasks, tasks_table
+from rnnbench.report.tables.timing import timing_table
 
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
 SIZES = (

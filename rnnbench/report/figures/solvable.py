@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.report.solvable import Solvable, predicts
-from rnnbench.report.style import GREY, canvas, looks, plain_number, save
+from rnnbench.report.figures.style import GREY, canvas, looks, plain_number, save
+from rnnbench.report.tables.solvable import Solvable, predicts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

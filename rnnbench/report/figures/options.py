@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.config import CellConfig
+from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, legend_below, plain_log_axis, save
 from rnnbench.report.statistics import Group, cell_name
-from rnnbench.report.style import FIXED, GREY, OTHERS, Look, canvas, legend_below, plain_log_axis, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rnnbench.report.panels import When, longest
+from rnnbench.report.figures.panels import When, longest
+from rnnbench.report.figures.style import GREY, canvas, plain_number, save
 from rnnbench.report.statistics import Group, cell_rank
-from rnnbench.report.style import GREY, canvas, plain_number, save
-from rnnbench.report.table import number
+from rnnbench.report.tables.table import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""Tables as data, a kind a file, and how they are written."""
