@@ -11,6 +11,7 @@ from rnnbench.laws.contract import contract, copies, memory, purity
 from rnnbench.laws.count import parameters
 from rnnbench.laws.derivatives import batch, causality, gradient, tap
 from rnnbench.laws.finding import Finding, Law
+from rnnbench.laws.gates import gates
 from rnnbench.laws.sequences import chunk, determinism, reference
 from rnnbench.laws.subject import I, Subject
 
@@ -29,6 +30,7 @@ LAWS: dict[str, Law] = {
         Law("reference", reference, backends=True, dtypes=_BOTH),
         Law("gradient", gradient),
         Law("tap", tap),
+        Law("gates", gates),
         Law("causality", causality),
         Law("batch", batch),
         Law("parameters", parameters),

@@ -140,6 +140,27 @@ class Float32State(Right):
         return super().step(u, s).float()
 
 
+class WideGate(Right):
+    """Says of a gate what is none's to be."""
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        return {"update": 2 * torch.sigmoid(u)}
+
+
+class LostGate(Right):
+    """Takes the mean of a gate over its rows."""
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        return {"update": torch.sigmoid(u).mean(0)}
+
+
+class MixedGate(Right):
+    """Shows each row's gate less the first row's."""
+
+    def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
+        return {"update": torch.sigmoid(u - u[:1])}
+
+
 class Explodes(Right):
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         return 1 / s.square()
@@ -187,6 +208,9 @@ BROKEN: list[tuple[type[Cell], set[str], str]] = [
     (LooksAheadDetached, {"chunk", "gradient", "causality"}, r"y, first at t = \d+, cut at [\d, ]+"),
     (ReadsTwice, {"contract"}, r"read gives \(3, 13, 16\), expected \(B, T, H\) = \(3, 13, 8\)"),
     (Mixes, {"batch"}, "y in row 0 of the batch depends on x in row 1"),
+    (WideGate, {"gates"}, r"gate_values gives for update from [\d.]+ to 1[.]\d+, expected 0 … 1"),
+    (LostGate, {"gates"}, r"gate_values gives for update \(8,\), expected \(B, …\) = \(3, …\)"),
+    (MixedGate, {"gates"}, "gate_values gives for update what changes with the rows beside it"),
     (Bfloat16State, {"contract"}, r"initial_state\(3\) of a cell in float32 is bfloat16, expected float32"),
     (Float32State, {"contract"}, "step turns a state in float64 into one in float32"),
     (Explodes, {"contract"}, "y is not finite at t = 0, from the initial state"),

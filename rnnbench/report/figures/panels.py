@@ -1,4 +1,4 @@
-"""What one set of axes shows: a score over length, a gradient-flow curve, a learning curve. `training` composes them."""
+"""What one set of axes shows: a score over length, gradient flow, a learning curve. `training` composes them."""
 
 from __future__ import annotations
 
