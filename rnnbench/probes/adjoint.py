@@ -6,7 +6,7 @@ approximated and no hook is involved. Two things keep it right and small at any 
 * Of a long sequence only one stretch of instants has its graph in memory. A first pass without gradients leaves the
   state before each stretch, from which it is run again: T = 10 000 needs the memory of one stretch and T numbers.
 * At each border the adjoint is divided by its norm, sample by sample, and the logarithm of that norm is carried apart.
-  A default RNN's gradient is 1e−2400 of what it was after 10 000 steps: out of the range of float64 too.
+  A default RNN's gradient is 1e−3000 of what it was after 10 000 steps: out of the range of float64 too.
 """
 
 from __future__ import annotations

@@ -70,7 +70,12 @@ class ContextCurve:
         return self._first(self.gain + Z95 * self.gain_error)
 
     def scalars(self) -> dict[str, float]:
-        """The curve in a few numbers: the horizon with its ends in symbols, the first symbol's gain in bits."""
+        """The curve in a few numbers: the horizon with its ends in symbols, the first symbol's gain in bits.
+
+        Empty where the curve is no number, as of a state that has left the finite ones.
+        """
+        if not np.isfinite(self.gain).all():
+            return {}
         return {
             "horizon": self.horizon,
             "horizon_low": self.horizon_low,

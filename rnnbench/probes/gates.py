@@ -7,7 +7,6 @@ a unit without memory.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
-from rnnbench.models.stack import padding
+from rnnbench.probes.subject import subject
 
 #: Left-saturated below, right-saturated above (Karpathy, Johnson & Fei-Fei 2015).
 CLOSED, OPEN = 0.1, 0.9
@@ -59,34 +58,6 @@ def gate_saturation(cell: Cell, x: Tensor, state: Tensor | None = None, bins: in
     Raises:
         UserError: no bin, or an x or a state of another shape.
     """
-    return _saturation(cell, x, state, bins)
-
-
-def measure_gates(model: Model, batch: Batch, task: Task) -> dict[str, Gate]:
-    """The gates of a whole model on a probe batch, from the initial state: ``layer1/forget`` and so on, from 1 upwards.
-
-    The model itself is left as it is: a copy in evaluation mode is measured, in the model's own dtype. Padding is not
-    counted. Of a bidirectional model only the cells that read forwards are measured, of a decoder's model the encoder,
-    as gradient flow is.
-    """
-    twin = copy.deepcopy(model).eval()
-    stack, read = twin.probed, []
-    for norm in stack.norms[: len(stack.cells) // stack.directions]:
-        norm.register_forward_hook(lambda _, __, u: read.append(u))  # what a layer's cells read
-    x = batch.x if task.reads == "tokens" else batch.x.to(next(twin.parameters()).dtype)
-    with torch.no_grad():
-        stack(twin.input(x), lengths=batch.lengths)
-    layers = zip(stack.cells[:: stack.directions], read, strict=True)
-    return {
-        f"layer{number}/{name}": gate
-        for number, (cell, u) in enumerate(layers, start=1)
-        for name, gate in _saturation(cell, u, lengths=batch.lengths).items()
-    }
-
-
-def _saturation(
-    cell: Cell, x: Tensor, state: Tensor | None = None, bins: int = 20, lengths: Tensor | None = None
-) -> dict[str, Gate]:
     if bins < 1:
         raise UserError(f"a histogram of gates needs 1 bin or more, got {bins}.")
     with torch.no_grad():
@@ -98,9 +69,22 @@ def _saturation(
                 return {}  # of a Transformer every state would be many times x, and for nothing
             _, states = run(cell, x, first, "loop", return_states=True)
             before = torch.cat((first.unsqueeze(1), states[:, :-1]), dim=1)
-            counted = slice(None) if lengths is None else ~padding(lengths, x.shape[1]).flatten()
-            values = cell.gate_values(u.flatten(0, 1)[counted], before.flatten(0, 1)[counted])
+            values = cell.gate_values(u.flatten(0, 1), before.flatten(0, 1))
     return {name: _gate(value, bins) for name, value in values.items()}
+
+
+def measure_gates(model: Model, batch: Batch, task: Task) -> dict[str, Gate]:
+    """The gates of a whole model on a probe batch, from the initial state: ``layer1/forget`` and so on, from 1 upwards.
+
+    What is measured of which model, see `subject`.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        layers = subject(model, batch, task).layers()
+    return {
+        f"layer{number}/{name}": gate
+        for number, (cell, x) in enumerate(layers, start=1)
+        for name, gate in gate_saturation(cell, x).items()
+    }
 
 
 def _gate(values: Tensor, bins: int) -> Gate:

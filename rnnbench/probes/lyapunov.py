@@ -124,20 +124,12 @@ def measure_lyapunov(model: Model, batch: Batch, task: Task, exponents: int = 10
     """The largest Lyapunov exponents of a whole model on a probe batch; what is measured of which model, see `subject`.
 
     What a layer reads comes from the layers below it, so the Jacobian of all states together is block triangular, and
-    its spectrum is that of its blocks: each layer's own, driven by what the layer reads. Of a bidirectional model only
-    the cells that read forwards are measured. Sequences of several lengths are read as far as the shortest goes.
+    its spectrum is that of its blocks: each layer's own, driven by what the layer reads.
 
     Raises:
-        UserError: no exponent asked for.
+        UserError: no exponent asked for, or a batch that is none to probe with.
     """
     with torch.inference_mode(False), torch.no_grad():
-        own = subject(model, batch, task)
-        x = own.x if batch.lengths is None else own.x[:, : int(batch.lengths.min())]
-        reads: list[Tensor] = []
-        for norm in own.stack.norms[:-1]:  # each stands before a layer; the copy keeps no hook for long
-            norm.register_forward_hook(lambda module, given, out: reads.append(out))
-        own.stack(x)
-        cells = own.stack.cells[:: own.stack.directions]
-        found = [lyapunov_spectrum(cell, read, exponents) for cell, read in zip(cells, reads, strict=True)]
+        found = [lyapunov_spectrum(cell, x, exponents) for cell, x in subject(model, batch, task).layers()]
     merged = np.concatenate([one.by_sample for one in found], axis=1)
     return Lyapunov(-np.sort(-merged, axis=1)[:, :exponents], found[0].steps)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
@@ -42,6 +43,17 @@ class Subject:
     def measured(self) -> list[bool]:
         """Which of the stack's cells: those that read forwards, for a state of the others has the future behind it."""
         return [index % self.stack.directions == 0 for index in range(len(self.stack.cells))]
+
+    def layers(self) -> list[tuple[Cell, Tensor]]:
+        """Each measured cell from the first layer on, with what it reads, (B, T, I')."""
+        reads: list[Tensor] = []
+        norms = self.stack.norms[:-1]  # each stands before a layer; the copy keeps no hook for long
+        hooks = [norm.register_forward_hook(lambda module, given, out: reads.append(out)) for norm in norms]
+        with torch.no_grad():
+            self.stack(self.x)
+        for hook in hooks:
+            hook.remove()
+        return list(zip(self.stack.cells[:: self.stack.directions], reads, strict=True))
 
     def adjoints(self, average: bool = False, inputs: bool = False, stretch: int | None = None) -> Iterator[Stretch]:
         """Of the loss of the last step, or with ``average`` of the mean loss over all steps; see `adjoints`.
@@ -87,7 +99,12 @@ def subject(model: Model, batch: Batch, task: Task) -> Subject:
     Of a decoder's model the encoder is measured, by the loss of the first symbol written: what attention changes is
     just what reaches far back. Pooled by mean or attention, the loss sees every state directly, and that is measured
     too.
+
+    Raises:
+        UserError: sequences of several lengths: what pads has no state worth measuring.
     """
+    if batch.lengths is not None and bool((batch.lengths < batch.x.shape[1]).any()):
+        raise UserError(f"a probe batch has sequences of one length, got {batch.lengths.tolist()}; cut them.")
     twin = copy.deepcopy(model).double().eval().requires_grad_(False)
     twin.probed.backend = "auto"
     # Copies, for what an evaluation hands over may be an inference tensor, of which no gradient can be taken.

@@ -32,6 +32,11 @@ class Judgement:
     delta: float
 
     @property
+    def half_width(self) -> float:
+        """Half of the interval's width."""
+        return (self.high - self.low) / 2
+
+    @property
     def verdict(self) -> Verdict:
         """Vanishing if the interval lies below −δ, exploding if above δ, preserved if between.
 

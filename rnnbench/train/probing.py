@@ -97,12 +97,13 @@ class Probing(L.Callback):
         with suppress(UserError):
             averaged = measure_gradient_flow(model, batch, task, average=True)
             curves["gradient_flow_averaged"] = averaged.mean
-            metrics["averaged_log10_gain_at_last_lag"] = averaged.scalars()["log10_gain_at_last_lag"]
+            if scalars := averaged.scalars():
+                metrics["averaged_log10_gain_at_last_lag"] = scalars["log10_gain_at_last_lag"]
         with suppress(UserError):
             few = Batch(batch.x[:SAMPLES], batch.y[:SAMPLES])
             lags = [2**k for k in range(batch.x.shape[1].bit_length()) if 2**k < batch.x.shape[1]]
-            curves["singular_lags"] = np.array(lags)
-            curves["singular_values"] = measure_singular_values(model, few, task, lags, SINGULAR_VALUES)
+            values = measure_singular_values(model, few, task, lags, SINGULAR_VALUES)
+            curves |= {"singular_lags": np.array(lags), "singular_values": values}
         return metrics, curves
 
     def _context(self) -> tuple[Figures, Figures]:

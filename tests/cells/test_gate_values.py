@@ -7,23 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from support.cells import shaken
 from torch import Tensor, nn
 
 from rnnbench.backends import run
-from rnnbench.cells import AffineCell, Cell, adapt, cell_names, make_cell
+from rnnbench.cells import AffineCell, Cell, adapt, cell_names
 
 B, T, I, H = 3, 9, 5, 8
 Gates = dict[str, Tensor]
 
 
 def build(name: str, **options: Any) -> Cell:
-    """A float64 cell some way from its initialisation, its gates pushed apart."""
-    torch.manual_seed(2)
-    cell = make_cell(name, I, H, **options).double()
-    with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter += 0.5 * torch.randn_like(parameter)
-    return cell
+    return shaken(name, I, H, **options)
 
 
 def instants(cell: Cell) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -29,6 +29,12 @@ def some_windows(count: int = 40, length: int = 33) -> torch.Tensor:
     return torch.randint(SYMBOLS, (count, length), generator=torch.Generator().manual_seed(1))
 
 
+def test_a_curve_that_is_no_number_says_nothing() -> None:
+    """A state that overflows in so many steps: its run goes on to be recorded as what it is."""
+    nan = np.array([np.nan, np.nan])
+    assert ContextCurve(np.array([1, 2]), nan, nan, nan).scalars() == {}
+
+
 def test_the_lengths_are_half_octaves() -> None:
     assert half_octaves(1) == [1]
     assert half_octaves(2) == [1, 2]

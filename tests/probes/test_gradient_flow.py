@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from support.cells import LinearRNN
+from torch import Tensor
 from torch.nn import functional as F
 
-from rnnbench.cells import AffineCell, Cell, cell_names, make_cell
+from rnnbench.cells import AffineCell, cell_names, make_cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
@@ -20,20 +21,6 @@ from rnnbench.probes.flops import cost_per_token
 from rnnbench.probes.gradient_flow import gradient_flow, measure_gradient_flow
 
 LAGS = np.arange(200.0)
-
-
-class LinearRNN(Cell):
-    """s' = s Wᵀ + x: everything about its gradients is known."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.shape[0], weight.shape[0])
-        self.weight = nn.Parameter(weight)
-
-    def drive(self, x: Tensor) -> Tensor:
-        return x
-
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
-        return s @ self.weight.t() + u
 
 
 def test_linear_rnn_with_known_singular_values() -> None:

@@ -10,9 +10,10 @@ import mpmath  # type: ignore[import-untyped]  # sympy's, which torch needs
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from support.cells import LinearRNN
+from torch import Tensor
 
-from rnnbench.cells import AffineCell, Cell, cell_names, make_cell
+from rnnbench.cells import AffineCell, cell_names, make_cell
 from rnnbench.cells.adapters import peer_names
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
@@ -26,20 +27,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mamba": {"state_size": 2},
     "s4d": {"state_size": 4},
 }
-
-
-class LinearRNN(Cell):
-    """s' = s Wᵀ + x: everything about its Jacobians is known."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.shape[0], weight.shape[0])
-        self.weight = nn.Parameter(weight)
-
-    def drive(self, x: Tensor) -> Tensor:
-        return x
-
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
-        return s @ self.weight.t() + u
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.cells import LinearRNN
 from torch import Tensor, nn
 
-from rnnbench.cells import AffineCell, Cell, cell_names, make_cell
+from rnnbench.cells import AffineCell, cell_names, make_cell
 from rnnbench.cells.nonlinear.rnn import RNN
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
@@ -18,20 +19,6 @@ from rnnbench.errors import UserError
 from rnnbench.models import SequenceModel
 from rnnbench.probes.jacobian import step_jacobian
 from rnnbench.probes.lyapunov import FLOOR, Lyapunov, lyapunov_spectrum, measure_lyapunov
-
-
-class LinearRNN(Cell):
-    """s' = s Wᵀ + x: everything about its Jacobians is known."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight.shape[0], weight.shape[0])
-        self.weight = nn.Parameter(weight)
-
-    def drive(self, x: Tensor) -> Tensor:
-        return x
-
-    def step(self, u: Tensor, s: Tensor) -> Tensor:
-        return s @ self.weight.t() + u
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -244,12 +231,3 @@ def test_two_layers_have_the_spectrum_of_the_whole(options: dict[str, Any]) -> N
     joint = np.sort(np.mean(logs[20:], axis=0))[::-1]
     assert found.exponents.sum() == pytest.approx(joint.sum(), abs=1e-9)
     assert np.abs(found.exponents - joint).max() < 5 / 180
-
-
-def test_padding_is_not_read() -> None:
-    x = randn(2, 60, 2).float()
-    net, lengths, y = model(bidirectional=True), torch.tensor([50, 60]), torch.zeros(2, 1)
-    padded = measure_lyapunov(net, Batch(x, y, lengths=lengths), TASK, exponents=3)
-    cut = measure_lyapunov(net, Batch(x[:, :50], y), TASK, exponents=3)
-    assert np.array_equal(padded.by_sample, cut.by_sample)
-    assert padded.steps == 45

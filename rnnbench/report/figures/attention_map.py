@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.ledger import SAMPLES, friendly
-from rnnbench.report.figures.style import canvas, save
+from rnnbench.report.figures.style import canvas, file_name, save
 from rnnbench.report.results import Result
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def attention_figure(results: Sequence[Result], folder: Path, formats: set[str])
         found = _example(result.folder / SAMPLES)
         if found is not None:
             drawn.add(name)
-            safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
-            written += _draw(found, folder / safe, formats, f"Where does {result.cell} look?")
+            written += _draw(found, folder / file_name(name), formats, f"Where does {result.cell} look?")
     return written
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.heatmap import lag_axis
-from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, save
+from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, file_name, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_name
 
@@ -178,6 +178,5 @@ def laboratories(results: Sequence[Result], folder: Path, ending: str, formats: 
     written: list[Path] = []
     for label, result in chosen.items():
         name = f"laboratory-{label}-T{result.seq_len}{ending}"
-        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
-        written += laboratory(result, folder / safe, formats)
+        written += laboratory(result, folder / file_name(name), formats)
     return written

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.config import CellConfig
-from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, legend_below, plain_log_axis, save
+from rnnbench.report.figures.style import (
+    FIXED,
+    GREY,
+    OTHERS,
+    Look,
+    canvas,
+    file_name,
+    legend_below,
+    plain_log_axis,
+    save,
+)
 from rnnbench.report.statistics import Group, cell_name
 
 if TYPE_CHECKING:
@@ -24,7 +34,7 @@ def option_figures(groups: Sequence[Group], folder: Path, suffix: str, formats: 
     """A figure for each cell that a study has at four or more values of a numeric option, all else equal."""
     written: list[Path] = []
     for (name, option), sweep in _sweeps(groups).items():
-        path = folder / f"{name}_against_{option}{suffix}"
+        path = folder / file_name(f"{name}_against_{option}{suffix}")
         written += _draw(name, option, sorted(sweep, key=lambda pair: pair[0]), path, formats)
     return written
 

@@ -100,6 +100,11 @@ def canvas(
         yield figure, [figure.add_subplot(grid[divmod(index, columns)]) for index in range(panels)]
 
 
+def file_name(label: str) -> str:
+    """A label as a file's name, without its suffix: lstm(forget_bias=3.0) → lstm_forget_bias_3_0_."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in label)
+
+
 def save(figure: Figure, path: Path, formats: set[str]) -> list[Path]:
     """The figure as path.svg and/or path.png; the same figure gives the same bytes."""
     written = []

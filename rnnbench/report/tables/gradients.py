@@ -29,12 +29,12 @@ def gradient_table(rows: Sequence[Measured], caption: str) -> Table:
     columns: tuple[Column, ...] = (
         Column("cell", "cell", left=True),
         Column("condition", "weights", left=True),
-        Column("half_life", "half-life", 1),
+        Column("half_life", "half-life", 0),
         Column("r2", "R²", 6),
         Column("halved", "halved", 7),
         Column("horizon", "horizon", 2),
         Column("gain", "gain", 5),
-        Column("lyapunov", "λ₁", 3),
+        Column("lyapunov", "λ₁", 1),
         Column("slope", "slope", 4),
         Column("verdict", "gradients", 0, left=True),
     )
@@ -52,7 +52,7 @@ def _row(row: Measured) -> Row:
         shown = number(exponent, 3) if half_width is None else with_interval(exponent, half_width)
     slope = MISSING
     if judgement is not None:
-        slope = with_interval(judgement.slope, (judgement.high - judgement.low) / 2)
+        slope = with_interval(judgement.slope, judgement.half_width)
     text = {
         "cell": row.cell,
         "condition": row.condition,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from rnnbench.intervals import student_interval
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, cell_rank, group
+from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_interval
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
@@ -32,12 +33,8 @@ def reach_table(results: Sequence[Result]) -> Table:
     lag, of the loss at the last step and of the loss averaged over all.
     """
     groups = sorted(group(results), key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), g.series))
-    extras = groups[0].extras
     columns = (
-        Column("cell", "cell", 0, left=True),
-        *([Column("data", "data", 0, left=True)] if len({g.data for g in groups}) > 1 else []),
-        Column("T", "T", 0),
-        *(Column(name, name.rsplit(".", 1)[-1], 1, left=True) for name, _ in extras),
+        *first_columns(groups),
         *(Column(f"{when}/half_life", f"half-life {words} (states)", 1) for when, words in WHEN.items()),
         *(Column(f"{when}/verdict", f"gradients {words}", 3, left=True) for when, words in WHEN.items()),
         *(Column(f"{when}/lyapunov_1", f"λ₁ {words}", 4) for when, words in WHEN.items()),
@@ -60,10 +57,7 @@ def reach_table(results: Sequence[Result]) -> Table:
 
 
 def _row(g: Group) -> Row:
-    raw: dict[str, Any] = {"cell": g.cell, "data": g.data, "seq_len": g.seq_len, **dict(g.extras)}
-    raw |= {"done": len(g.done), "all": len(g.results)}
-    text = {"cell": g.cell, "data": g.data, "T": str(g.seq_len), "seeds": f"{len(g.done)}/{len(g.results)}"}
-    text |= {name: MISSING if value is None else str(value) for name, value in g.extras}
+    raw, text = first_entries(g)
     for when in WHEN:
         key = f"{when}/half_life"
         raw[key] = g.median(key)
@@ -76,8 +70,7 @@ def _row(g: Group) -> Row:
             f"{when}/{name}": judgement and getattr(judgement, name) for name in ("slope", "low", "high", "verdict")
         }
         text[f"{when}/verdict"] = MISSING if judgement is None else judgement.verdict
-        half = 0.0 if judgement is None else (judgement.high - judgement.low) / 2
-        slope = MISSING if judgement is None else with_interval(judgement.slope, half)
+        slope = MISSING if judgement is None else with_interval(judgement.slope, judgement.half_width)
         text[f"{when}/slope"] = slope.replace("-", "−")
         found = g.estimate(f"{when}/lyapunov_1")
         raw[f"{when}/lyapunov_1"] = found and found.mean

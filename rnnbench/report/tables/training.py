@@ -10,6 +10,7 @@ from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, crowded, group, rank
+from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.notes import notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
 from rnnbench.report.tables.reference_lines import data_settings, reference_rows
@@ -51,13 +52,8 @@ def training_table(name: str, results: Sequence[Result]) -> Table:
     groups = group(results)
     if crowded(groups):  # too many to look for the best by eye
         groups.sort(key=lambda g: (g.data, g.seq_len, rank(g, kind.headline.key)))
-    several_data = len({g.data for g in groups}) > 1
-    extras = groups[0].extras
     columns = (
-        Column("cell", "cell", 0, left=True),
-        *([Column("data", "data", 0, left=True)] if several_data else []),
-        Column("T", "T", 0),
-        *(Column(name, name.rsplit(".", 1)[-1], 1, left=True) for name, _ in extras),
+        *first_columns(groups),
         *(Column(score.key, score.title, score.importance) for score in kind.scores),
         Column("half_life", "half-life init → end (states)", 3),
         Column("final/horizon", "horizon end (states)", 7),
@@ -79,11 +75,8 @@ def training_table(name: str, results: Sequence[Result]) -> Table:
 
 def _row(g: Group, kind: Kind) -> Row:
     """A group's line. Its raw numbers: for each score the mean, the interval's ends and the points."""
-    raw: dict[str, Any] = {"cell": g.cell, "data": g.data, "seq_len": g.seq_len, **dict(g.extras)}
-    raw |= {"done": len(g.done), "all": len(g.results)}
+    raw, text = first_entries(g)
     raw |= {status: sum(r.status == status for r in g.results) for status in ("diverged", "failed")}
-    text = {"cell": g.cell, "data": g.data, "T": str(g.seq_len), "seeds": f"{len(g.done)}/{len(g.results)}"}
-    text |= {name: MISSING if value is None else str(value) for name, value in g.extras}
     for score in kind.scores:
         key, found = score.key, g.estimate(score.key)
         raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
