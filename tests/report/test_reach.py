@@ -90,3 +90,13 @@ def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> N
     assert any(name.endswith("context_gain.svg") for name in answer["files"])
     (row,) = answer["table"]
     assert row["final/context_horizon"] == 14
+
+
+def test_a_divergence_takes_nothing_from_the_beginning(tmp_path: Path, text_run: Write) -> None:
+    """Its half-life at initialisation counts with the others', what it measured at its end does not."""
+    for seed, (half_life, status) in enumerate([(1.0, "done"), (3.0, "done"), (9.0, "diverged"), (0.0, "failed")]):
+        text_run(tmp_path / "s", "rnn", 64, seed, status, metrics=gradients(half_life, -0.5))
+    (row,) = reach_table(read([tmp_path])).rows
+    assert row.raw["init/half_life"] == 3.0
+    assert row.raw["final/half_life"] == 4.0
+    assert row.text["seeds"] == "2/4"
