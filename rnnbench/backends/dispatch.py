@@ -21,8 +21,8 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
-def choose(cell: Cell, backend: str, request: Request) -> Backend:
-    """The backend asked for, or with ``auto`` the fastest that can.
+def choose(cell: Cell, backend: str | Backend, request: Request) -> Backend:
+    """The backend asked for, by name or itself, or with ``auto`` the fastest that can.
 
     Raises:
         UserError: no such backend, or it cannot, with its reason.
@@ -30,19 +30,21 @@ def choose(cell: Cell, backend: str, request: Request) -> Backend:
     if backend == "auto":
         able = (item for item in BACKENDS.values() if not item.on_request_only)
         return next(item for item in able if item.refusal(cell, request) is None)
-    if backend not in BACKENDS:
-        raise unknown("backend", backend, ["auto", *BACKENDS])
-    reason = BACKENDS[backend].refusal(cell, request)
+    if isinstance(backend, str):
+        if backend not in BACKENDS:
+            raise unknown("backend", backend, ["auto", *BACKENDS])
+        backend = BACKENDS[backend]
+    reason = backend.refusal(cell, request)
     if reason is not None:
-        raise UserError(f"the backend {backend} cannot run {type(cell).__name__} here: {reason}.")
-    return BACKENDS[backend]
+        raise UserError(f"the backend {backend.name} cannot run {type(cell).__name__} here: {reason}.")
+    return backend
 
 
 def run(
     cell: Cell,
     x: Tensor,
     state: Tensor | None = None,
-    backend: str = "auto",
+    backend: str | Backend = "auto",
     tap: Tensor | None = None,
     return_states: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -52,7 +54,7 @@ def run(
         cell: Any `Cell`.
         x: (B, T, I), T ≥ 1.
         state: (B, *S) to start from; the cell's initial state where not given.
-        backend: A name in `BACKENDS`, or auto.
+        backend: A name in `BACKENDS`, auto, or a `Backend` that is in no registry.
         tap: (B, T, *S), added to each new state: ∂ℓ/∂tap_t at tap = 0 is the total derivative ∂ℓ/∂s_t.
         return_states: Return every state instead of the last.
 

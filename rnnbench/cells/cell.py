@@ -17,8 +17,9 @@ class Cell(nn.Module, ABC):
 
     A subclass declares its parameters and the three functions; a backend owns the loop over time. ``step`` is a pure
     function of tensors: no in-place writes and no branch on values, so that it can be traced, vmapped and
-    differentiated. The state is one explicit tensor, float32 at least. `GatedCell` is the form of
-    one with gates; `AffineCell`, `MatrixCell` and `WindowCell` are those that can be run in parallel over time.
+    differentiated. The state is one explicit tensor, float32 at least; with weights and input in bfloat16, y may be as
+    wide. `GatedCell` is the form of one with gates; `AffineCell`, `MatrixCell` and `WindowCell` are those that can be
+    run in parallel over time.
 
     Args:
         input_size: Width I of the input.

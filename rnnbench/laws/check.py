@@ -15,6 +15,7 @@ from rnnbench.laws.gates import gates
 from rnnbench.laws.sequences import chunk, determinism, reference
 from rnnbench.laws.subject import I, Subject
 
+#: The tests hold every cell here to the chunk and the reference law in bfloat16 as well; of others' it is not asked.
 _BOTH = (torch.float32, torch.float64)
 
 #: By name.

@@ -52,11 +52,11 @@ def reference(subject: Subject, backend: str, dtype: torch.dtype) -> tuple[float
         return None, ""
     found = []
     for tapped in (False, True):
-        if tapped and subject.refusal(backend, tap=True):
+        if tapped and subject.refusal(backend, dtype, tap=True):
             continue
         exact, tested = subject.results(torch.float64, "loop", (), tapped), subject.results(dtype, backend, (), tapped)
         found.append(worst(tested, exact, _allowed(subject, backend, dtype, tapped)))
-    if not subject.refusal(backend, states=True):
+    if not subject.refusal(backend, dtype, states=True):
         exact, loop, tested = (
             _states(subject, form, name) for form, name in ((torch.float64, "loop"), (dtype, "loop"), (dtype, backend))
         )

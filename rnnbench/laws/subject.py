@@ -97,16 +97,21 @@ class Subject:
         """Those that can run it, or those asked for."""
         return list(self._asked) if self._asked else [name for name in BACKENDS if name not in self.refusals]
 
-    def refusal(self, backend: str, tap: bool = False, states: bool = False) -> str | None:
-        """A backend's reason not to run it so, in float32."""
-        return BACKENDS[backend].refusal(self._cell, Request(self.device, torch.float32, tap=tap, states=states))
+    def refusal(
+        self, backend: str, dtype: torch.dtype = torch.float32, tap: bool = False, states: bool = False
+    ) -> str | None:
+        """A backend's reason not to run it so."""
+        return BACKENDS[backend].refusal(self._cell, Request(self.device, dtype, tap=tap, states=states))
 
     def fresh(self, dtype: torch.dtype) -> Cell:
         """A copy of the cell in a number format, the same weights in each; ``cell`` is one that is kept."""
         return copy.deepcopy(self._cell).to(dtype)
 
     def _sample(self, dtype: torch.dtype, seed: int = 0) -> Sample:
-        """Drawn and run in float32, so that it is the same numbers in every format."""
+        """Drawn and run in float32, so that it is the same numbers in float64; in bfloat16 they are rounded.
+
+        But for what is of the state: that is float32 at least, whatever the weights are.
+        """
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape: int) -> Tensor:
@@ -121,11 +126,12 @@ class Subject:
             normal(B, self.seq_len, self.input_size),
             (normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)),
         )
+        wide = torch.promote_types(dtype, torch.float32)
         return Sample(
             x.to(dtype),
-            first[:, -1].to(dtype),
-            (second - first).to(dtype),
-            (cotangents[0].to(dtype), cotangents[1].to(dtype)),
+            first[:, -1].to(wide),
+            (second - first).to(wide),
+            (cotangents[0].to(dtype), cotangents[1].to(wide)),
         )
 
     def _results(
@@ -175,7 +181,7 @@ def results(
         outputs.append(y)
     y = torch.cat(outputs, dim=1)
     # A last state may be what it was given, whatever the parameters are.
-    pairs = [(out, given) for out, given in zip((y, current), cotangents, strict=True) if out.requires_grad]
+    pairs = [(o, given.to(o.dtype)) for o, given in zip((y, current), cotangents, strict=True) if o.requires_grad]
     gradients = torch.autograd.grad(
         [out for out, _ in pairs], list(leaves.values()), [given for _, given in pairs], allow_unused=True
     )

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from rnnbench.backends import run
 from rnnbench.backends.window import Window
 from rnnbench.cells import WindowCell, make_cell
+from rnnbench.cells.weight_norm import Normalised, direct
 from rnnbench.cells.yardsticks import transformer
 from rnnbench.cells.yardsticks.tcn import TCN
 from rnnbench.cells.yardsticks.transformer import Transformer
@@ -184,6 +185,15 @@ def test_tcn_is_the_papers(
     a = values_and_gradients(how(cell, x), [x, *ours])
     b = values_and_gradients(net(x.transpose(1, 2)).transpose(1, 2), [x, *theirs])
     assert_all_close(a, b, 1e-10)
+
+
+def test_weight_normalisation_is_torchs_whichever_way() -> None:
+    """A GPU in float64 goes `direct`."""
+    g = torch.rand(H, 1, 1, dtype=torch.float64, requires_grad=True)
+    v = torch.randn(H, I, 3, dtype=torch.float64, requires_grad=True)
+    truth = values_and_gradients(torch._weight_norm(v, g, 0), [g, v])
+    assert_all_close(values_and_gradients(Normalised()(g, v), [g, v]), truth, 0.0)
+    assert_all_close(values_and_gradients(direct(g, v), [g, v]), truth, 1e-13)
 
 
 def test_tcn_window_is_its_receptive_field() -> None:

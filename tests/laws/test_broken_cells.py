@@ -15,6 +15,8 @@ from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell, registry
 from rnnbench.commands.check_cell import verdicts
 from rnnbench.laws import LAWS, Finding, Subject, check
+from rnnbench.laws.finding import Rule
+from rnnbench.laws.sequences import chunk, reference, worst
 
 
 class Right(Cell):
@@ -321,10 +323,22 @@ def test_a_wrong_backend_is_named(
     assert all(finding.figure is not None and finding.figure > 10 for finding in found)
 
 
+@pytest.mark.parametrize("spoil", [forgets_the_state, drops_a_gradient])
+@pytest.mark.parametrize("law", [chunk, reference])
+def test_a_wrong_backend_is_found_in_bfloat16(
+    spoil: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]], law: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coarse as it is: what it allows is a tenth of a tensor's largest entry, or a little more."""
+    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
+    subject = Subject("gru")
+    figure, _ = law(subject, "saboteur", torch.bfloat16)
+    assert figure is not None
+    assert figure > 2
+    assert subject.sample(torch.bfloat16).state.dtype == torch.float32
+
+
 def test_where_a_backend_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The values are wrong from t = 7 on, and among what the law says is when."""
-    from rnnbench.laws.sequences import worst
-
     monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(wrong_from_seven_on))
     registry.register_cell("tested")(Right)
     subject = Subject("tested")

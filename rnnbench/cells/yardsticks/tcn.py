@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 
 from rnnbench.cells.registry import register_cell
+from rnnbench.cells.weight_norm import weight_norm
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.errors import UserError
 
