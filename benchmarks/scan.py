@@ -22,7 +22,7 @@ from rnnbench import machine
 from rnnbench.backends import run
 from rnnbench.backends.recurrence import native, recurrence
 from rnnbench.cells import Cell, make_cell
-from rnnbench.throughput.measure import speed_up
+from rnnbench.intervals import speed_up
 
 SIZES = [(16, 256, 256), (16, 1024, 256), (16, 4096, 256), (16, 16384, 256), (1, 16384, 64)]
 CELLS = ("mingru", "rglru", "s4d", "mamba", "mlstm", "gla", "deltanet")

@@ -14,6 +14,7 @@ VERBS = {
     "train": "train one run and measure it",
     "sweep": "do all runs of a study, those that are not done yet",
     "gradients": "how far gradients reach, and whether they vanish",
+    "throughput": "how fast cells run, on which implementation, and how far from the device's ceilings",
     "report": "tables and figures of finished runs",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError
+from rnnbench.forkserver import forkserver
 from rnnbench.ledger import Entry
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.study import Job
@@ -62,7 +62,8 @@ def sweep(
     display.start(total=len(jobs), skipped=len(outcome.skipped), weights={job.id: _weight(job) for job in waiting})
     if not waiting:
         return outcome
-    context = _forkserver(["wandb"] if wandb != "disabled" else [])
+    extra = ["wandb"] if wandb != "disabled" else []
+    context = forkserver(["rnnbench.train", "rnnbench.throughput.measure", *extra])
     slots: list[_Slot] = []
     try:
         waiting = _prepared(context, waiting, outcome, display)
@@ -84,16 +85,6 @@ def sweep(
 def _weight(job: Job) -> float:
     """How much work a job is, for the estimate of the remaining time."""
     return job.steps * job.data.batch_size * job.data.seq_len + 50_000.0 if isinstance(job, Run) else job.weight
-
-
-def _forkserver(extra: list[str]) -> ForkServerContext:
-    """A server that has the imports done, 8 s a process otherwise."""
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-    # Else the server looks for what it preloads in the working folder first: a clone there is a folder named rnnbench.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rnnbench.train", "rnnbench.throughput.measure", *extra])
-    return context
 
 
 def _prepared(context: ForkServerContext, jobs: list[Job], outcome: Outcome, display: Display) -> list[Job]:

@@ -1,67 +1,45 @@
 """Do a `Timing`: certify the contestants, let them take turns, write the ledger.
 
 The work of a contestant is a whole layer, the input's matrix product included, on the same weights, inputs and random
-cotangents; gradients are taken by ``autograd.grad``, so that nothing is accumulated inside the timed part.
+cotangents as every other contestant of its cell.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rnnbench import machine
-from rnnbench.backends.backend import Request
-from rnnbench.backends.dispatch import BACKENDS, run
+from rnnbench import machine, nvml
 from rnnbench.backends.recurrence import kernel_name
-from rnnbench.cells.cell import Cell
-from rnnbench.cells.registry import checked_options, make_cell
-from rnnbench.errors import unknown
+from rnnbench.cells.registry import make_cell
+from rnnbench.errors import UserError
 from rnnbench.ledger import Entry, Progress, Start
-from rnnbench.throughput.certificate import certificate
+from rnnbench.throughput.clock import Clock, clock_of
+from rnnbench.throughput.contestant import PARTS, REPLAYED, Contestant, Replay, dtype_of
+from rnnbench.throughput.cost import Ceilings
+from rnnbench.throughput.entrants import chosen, entrants, failure
+from rnnbench.throughput.figures import figures
+from rnnbench.throughput.memory import fence
 from rnnbench.throughput.timing import Timing
 from rnnbench.tracking import WandbMirror
 
-#: What is timed, each apart: inference; the forward pass of training; its backward pass; both and the optimiser.
-PARTS = ("forward", "train_forward", "backward", "step")
+#: Energy is read over so many seconds of a contestant's work at the least: the counter moves in steps.
+SECONDS_OF_ENERGY = 0.5
 
 
-@dataclass
-class Contestant:
-    """A cell on a backend, with what it works on."""
+class Player(NamedTuple):
+    """Something that takes turns: the parts of a turn have names of their own."""
 
     name: str
-    cell: Cell
-    backend: str
-    x: Tensor
-    cotangent: Tensor
-
-    def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(self.cell.parameters(), lr=0.0, fused=True)
-
-    def turn(self, clock: Callable[[], float]) -> tuple[float, ...]:
-        """Seconds for each of `PARTS`."""
-        marks = [clock()]
-        with torch.inference_mode():
-            run(self.cell, self.x, None, self.backend)
-        marks.append(clock())
-        y, _ = run(self.cell, self.x, None, self.backend)
-        marks.append(clock())
-        gradients = torch.autograd.grad(y, [self.x, *self.cell.parameters()], self.cotangent)
-        marks.append(clock())
-        for parameter, gradient in zip(self.cell.parameters(), gradients[1:], strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-        marks.append(clock())
-        forward, train_forward, backward, update = np.diff(marks)
-        return forward, train_forward, backward, train_forward + backward + update
+    parts: Sequence[str]
+    turn: Callable[[Clock], tuple[float, ...]]
 
 
 def measure(
@@ -74,7 +52,8 @@ def measure(
     """Measure and record; a timing that is finished already is only read.
 
     Raises:
-        UserError: an unknown cell, option or backend. Busy: another process is at work on it.
+        UserError: an unknown cell, option or backend, or a number format that the device has not. Busy: another process
+            is at work on it.
     """
     entry = Entry(root, study, job.id)
     if (known := entry.result()) is not None:
@@ -83,98 +62,109 @@ def measure(
     device = torch.device(machine.resolve_device(job.device))
     # Before the folder: what does not exist leaves nothing behind.
     for cell in job.cells:
-        checked_options(cell)
-    for name in job.backends:
-        if name not in BACKENDS:
-            raise unknown("backend", name, BACKENDS)
-    with entry.opened(job.to_dict()):
+        make_cell(cell, job.width, job.hidden_size)
+    backends = chosen(job.backends)
+    if job.dtype == "tf32" and device.type != "cuda":
+        raise UserError("tf32 is a way in which GPUs multiply; take float32 on a CPU.")
+    with entry.opened(job.to_dict()), _products(job), fence() if device.type == "cpu" else nullcontext():
         start = Start()
         metrics: dict[str, Any] = {"work": "layer"}
-        contestants = _certified(job, device, metrics)
-        samples = _take_turns(contestants, job, device, progress)
-        curves = {f"{name}/{part}": values[:, i] for name, values in samples.items() for i, part in enumerate(PARTS)}
-        for contestant in contestants:
-            metrics |= _figures(contestant, samples, job)
-        entry.write_curves(curves)
+        contestants = entrants(job, backends, device, metrics, progress)
+        ceilings = Ceilings(dtype_of(job), device)
+        samples = _take_turns(contestants, ceilings, job, device, metrics, progress)
+        metrics |= figures(samples, job, ceilings)
+        if device.type == "cuda":
+            metrics |= _energy(contestants, job, metrics)
+        entry.write_curves(samples)
+        environment = machine.environment(device.type) | nvml.facts(device.type)
+        environment["recurrence_kernel"] = kernel_name(torch.empty(0, device=device))
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
         mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)
         mirror.finish(metrics, {})
-        environment = machine.environment(device.type) | {
-            "recurrence_kernel": kernel_name(torch.empty(0, device=device))
-        }
         return entry.finish(job, "done", start, metrics, environment)
 
 
-def _certified(job: Timing, device: torch.device, metrics: dict[str, Any]) -> list[Contestant]:
-    """Every cell on every backend that can run it and computes the right thing; the metrics say why not the others."""
-    dtype = getattr(torch, job.dtype)
-    contestants = []
-    for config in job.cells:
-        torch.manual_seed(job.seed)
-        cell = make_cell(config, job.hidden_size, job.hidden_size).to(device=device, dtype=dtype)
-        x = torch.randn(job.batch_size, job.seq_len, job.hidden_size, device=device, dtype=dtype)
-        cotangent = torch.randn(job.batch_size, job.seq_len, job.hidden_size, device=device, dtype=dtype)
-        state = torch.randn_like(cell.initial_state(job.batch_size)) / 2
-        for name, backend in BACKENDS.items():
-            if name not in job.backends and (job.backends or backend.on_request_only):
-                continue
-            key = f"{config.label}/{name}"
-            request = Request(device, dtype)
-            reason = backend.refusal(cell, request)
-            if reason is None:
-                multiples = certificate(cell, x, state, (cotangent, torch.randn_like(state)), name)
-                worst = max(multiples, key=lambda k: multiples[k])
-                metrics[f"{key}/certificate"] = multiples[worst]
-                if not multiples[worst] <= backend.multiple(request):
-                    reason = f"wrong result: the error of {worst} is {multiples[worst]:.3g} times the loop's"
-            if reason is None:
-                contestants.append(Contestant(key, cell, name, x.clone().requires_grad_(), cotangent))
-            else:
-                metrics[f"{key}/refused"] = reason
-    return contestants
+@contextmanager
+def _products(job: Timing) -> Iterator[None]:
+    """While it lasts, a GPU multiplies float32 as the job says: in TF32 or not."""
+    settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [setting.allow_tf32 for setting in settings]
+    for setting in settings:
+        setting.allow_tf32 = job.dtype == "tf32"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.allow_tf32 = value
 
 
 def _take_turns(
-    contestants: list[Contestant], job: Timing, device: torch.device, progress: Progress
+    contestants: Sequence[Contestant],
+    ceilings: Ceilings,
+    job: Timing,
+    device: torch.device,
+    metrics: dict[str, Any],
+    progress: Progress,
 ) -> dict[str, NDArray[np.float64]]:
-    """(samples, parts) seconds of each contestant; round-robin in a new random order each round."""
-
-    def clock() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    order = np.random.default_rng(job.seed)
-    taken: dict[str, list[tuple[float, ...]]] = {contestant.name: [] for contestant in contestants}
-    for round_ in range(job.warmup + job.samples):
-        for index in order.permutation(len(contestants)):
-            seconds = contestants[index].turn(clock)
-            if round_ >= job.warmup:
-                taken[contestants[index].name].append(seconds)
-        progress(round_ + 1, job.warmup + job.samples, "time")
-    return {name: np.array(values) for name, values in taken.items()}
-
-
-def _figures(contestant: Contestant, samples: dict[str, NDArray[np.float64]], job: Timing) -> dict[str, float]:
-    """Medians, interquartile ranges, tokens/s of the step, and the speed-up over the loop with a 95 % interval."""
-    own = samples[contestant.name]
-    figures: dict[str, float] = {}
-    for i, part in enumerate(PARTS):
-        low, middle, high = np.percentile(1e3 * own[:, i], [25, 50, 75])
-        figures[f"{part}_ms"], figures[f"{part}_iqr_ms"] = float(middle), float(high - low)
-    figures["tokens_per_second"] = 1e3 * job.batch_size * job.seq_len / figures["step_ms"]
-    loop = samples.get(contestant.name.rsplit("/", 1)[0] + "/loop")
-    if loop is not None:
-        middle, low, high = speed_up(loop[:, -1], own[:, -1])
-        figures |= {"speedup": middle, "speedup_low": low, "speedup_high": high}
-    return {f"{contestant.name}/{key}": value for key, value in figures.items()}
+    """(samples,) seconds of each part of each player; round-robin in a new random order each round."""
+    players = [Player("ceiling", ("gemm", "copy"), ceilings.turn)]
+    for one in contestants:
+        players.append(Player(one.name, PARTS[job.what], lambda clock, one=one: one.turn(job.what, clock)))  # type: ignore[misc]
+        if device.type == "cuda" and (replay := _replay(one, job)) is not None:
+            players.append(Player(one.name, REPLAYED[job.what], replay.turn))
+    clock, order = clock_of(device), np.random.default_rng(job.seed)
+    taken: dict[str, list[float]] = {}
+    with _no_collector():
+        for round_ in range(job.warmup + job.samples):
+            for index in order.permutation(len(players)):
+                player = players[index]
+                if f"{player.name}/refused" in metrics:
+                    continue
+                seconds: list[float] = []
+                reason = failure(lambda: seconds.extend(player.turn(clock)), job, device)  # noqa: B023 - done at once
+                if reason is not None:
+                    metrics[f"{player.name}/refused"] = reason
+                elif round_ >= job.warmup:
+                    for part, value in zip(player.parts, seconds, strict=True):
+                        taken.setdefault(f"{player.name}/{part}", []).append(value)
+            progress(round_ + 1, job.warmup + job.samples, "time")
+    refused = {key.removesuffix("/refused") for key in metrics if key.endswith("/refused")}
+    return {name: np.array(values) for name, values in taken.items() if name.rpartition("/")[0] not in refused}
 
 
-def speed_up(
-    base: NDArray[np.float64], other: NDArray[np.float64], resamples: int = 2000
-) -> tuple[float, float, float]:
-    """Ratio of medians base/other with a paired-bootstrap 95 % interval: rounds are drawn, not single times."""
-    rounds = np.random.default_rng(0).integers(len(base), size=(resamples, len(base)))
-    ratios = np.median(base[rounds], axis=1) / np.median(other[rounds], axis=1)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(np.median(base) / np.median(other)), float(low), float(high)
+def _replay(contestant: Contestant, job: Timing) -> Replay | None:
+    if contestant.backend.name == "graph":  # is one already
+        return None
+    try:
+        return Replay(contestant, job.what)
+    except RuntimeError:  # something in it cannot be captured: then there is no such figure
+        return None
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Python's garbage is collected before the turns, not in the middle of one."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _energy(contestants: Sequence[Contestant], job: Timing, metrics: dict[str, Any]) -> dict[str, float]:
+    """Joules a token of the training step, or of decoding; none where NVML does not answer."""
+    out = {}
+    for one in contestants:
+        median = metrics.get(f"{one.name}/{PARTS[job.what][-1]}_ms")
+        if median is None or (before := nvml.millijoules()) is None:
+            continue
+        symbols = job.seq_len if job.what == "decoding" else 1
+        repeats = max(1, round(1e3 * SECONDS_OF_ENERGY / (median * symbols)))
+        work = one.once(job.what)
+        for _ in range(repeats):
+            work()
+        torch.cuda.synchronize()
+        if (after := nvml.millijoules()) is not None:
+            out[f"{one.name}/joules_per_token"] = 1e-3 * (after - before) / (repeats * symbols * job.tokens)
+    return out

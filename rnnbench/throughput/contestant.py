@@ -1,0 +1,218 @@
+"""A contestant: layers on a backend, with what they work on, and the pieces of work that are timed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rnnbench.backends.backend import Backend
+from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.config import CellConfig
+from rnnbench.throughput.clock import Clock
+from rnnbench.throughput.layers import Layers, run_layers
+from rnnbench.throughput.peers import PEERS
+from rnnbench.throughput.peers.peer import Peer
+from rnnbench.throughput.timing import Timing
+
+#: What is timed, each apart, by what is done. training: inference; the forward pass of training; its backward pass; the
+#: optimiser's update; and the last three together. decoding: a symbol.
+PARTS = {
+    "training": ("forward", "train_forward", "backward", "update", "step"),
+    "decoding": ("decode",),
+}
+#: The same as one CUDA graph, replayed.
+REPLAYED = {"training": ("replay_forward", "replay_step"), "decoding": ("replay_decode",)}
+
+
+def forward(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
+    """x (B, T, I) and a state a cell → (B, T, W) and the last states; a peer may run several layers in one call."""
+    if isinstance(backend, Peer):
+        return backend.run_layers(layers, x, states)
+    return run_layers(layers, x, states, backend)
+
+
+def contenders() -> dict[str, Backend]:
+    """Every backend and every peer, by name."""
+    return {**BACKENDS, **PEERS}
+
+
+def dtype_of(job: Timing) -> torch.dtype:
+    """The tensors' dtype; tf32 is none, but a way to multiply float32."""
+    return {"bfloat16": torch.bfloat16, "float64": torch.float64}.get(job.dtype, torch.float32)
+
+
+@dataclass
+class Contestant:
+    """Layers on a backend. Gradients are taken by ``autograd.grad``: none is accumulated in what is timed.
+
+    Args:
+        name: CELL/BACKEND.
+        layers: What runs.
+        backend: What runs them.
+        x: (B, T, I), requiring a gradient: there is a layer below.
+        cotangent: ∂ℓ/∂y, (B, T, W).
+    """
+
+    name: str
+    layers: Layers
+    backend: Backend
+    x: Tensor
+    cotangent: Tensor
+
+    @classmethod
+    def made(cls, job: Timing, config: CellConfig, backend: Backend, device: torch.device) -> Contestant:
+        """As a job says it: the same weights, inputs and cotangents each time."""
+        torch.manual_seed(job.seed)
+        layers = Layers(config, job.width, job.hidden_size, job.num_layers, job.bidirectional)
+        layers.to(device=device, dtype=dtype_of(job))
+        shape = (job.batch_size, job.seq_len)
+        x, cotangent = (torch.randn(*shape, width, device=device) for width in (job.width, layers.width))
+        return cls(
+            f"{config.label}/{backend.name}",
+            layers,
+            backend,
+            x.to(dtype_of(job)).requires_grad_(),
+            cotangent.to(dtype_of(job)),
+        )
+
+    def on(self, backend: Backend) -> Contestant:
+        """The same weights and data on another backend.
+
+        A copy of the layers: on a GPU a backend may lay the weights out in memory as it likes them best.
+        """
+        name = f"{self.name.rpartition('/')[0]}/{backend.name}"
+        return Contestant(name, copy.deepcopy(self.layers), backend, self.x, self.cotangent)
+
+    def __post_init__(self) -> None:
+        self.states = self.layers.initial_state(len(self.x))
+
+    @cached_property
+    def instants(self) -> list[Tensor]:
+        """x one time step after the other, (B, 1, I) each."""
+        return list(self.x.detach().split(1, dim=1))
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Adam that changes nothing: its work is the same at any learning rate."""
+        return torch.optim.Adam(self.layers.parameters(), lr=0.0, fused=True, capturable=self.x.is_cuda)
+
+    def infer(self) -> Tensor:
+        """The forward pass of inference."""
+        with torch.inference_mode():
+            return forward(self.layers, self.x, self.states, self.backend)[0]
+
+    def train_forward(self) -> Tensor:
+        """The forward pass of training: y with its graph."""
+        return forward(self.layers, self.x, self.states, self.backend)[0]
+
+    def backward(self, y: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of the input and of each parameter."""
+        leaves = [self.x, *self.layers.parameters()]
+        return torch.autograd.grad(y, leaves, self.cotangent.to(y.dtype), allow_unused=True)
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """The optimiser's step."""
+        for parameter, gradient in zip(self.layers.parameters(), gradients[1:], strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+
+    def step(self) -> None:
+        """A whole training step."""
+        self.update(self.backward(self.train_forward()))
+
+    def once(self, what: str) -> Callable[[], object]:
+        """A whole training step; of a decoding all its symbols."""
+        return self._decode_all if what == "decoding" else self.step
+
+    def cut(self, time: int) -> Contestant:
+        """The same on the first so many time steps."""
+        x = self.x.detach()[:, :time].contiguous().requires_grad_()
+        return Contestant(self.name, self.layers, self.backend, x, self.cotangent[:, :time].contiguous())
+
+    def decode(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One symbol, (B, 1, I)."""
+        with torch.inference_mode():
+            return forward(self.layers, x, states, self.backend)
+
+    def turn(self, what: str, clock: Clock) -> tuple[float, ...]:
+        """Seconds for each of `PARTS`; of a decoding, for one symbol."""
+        return self._decoding(clock) if what == "decoding" else self._training(clock)
+
+    def _training(self, clock: Clock) -> tuple[float, ...]:
+        marks = [clock.start()]
+        self.infer()
+        marks.append(clock.mark())
+        y = self.train_forward()
+        marks.append(clock.mark())
+        gradients = self.backward(y)
+        marks.append(clock.mark())
+        self.update(gradients)
+        marks.append(clock.mark())
+        inference, *parts = clock.seconds(marks)
+        return inference, *parts, sum(parts)
+
+    def _decoding(self, clock: Clock) -> tuple[float, ...]:
+        begin = clock.start()
+        self._decode_all()
+        (seconds,) = clock.seconds([begin, clock.mark()])
+        return (seconds / len(self.instants),)
+
+    def _decode_all(self) -> None:
+        states = self.states
+        for x in self.instants:
+            _, states = self.decode(x, states)
+
+
+class Replay:
+    """A contestant's work captured as CUDA graphs: the GPU alone, without Python between its kernels.
+
+    Args:
+        contestant: Whose.
+        what: training or decoding.
+
+    Raises:
+        RuntimeError: Something in it cannot be captured.
+    """
+
+    def __init__(self, contestant: Contestant, what: str) -> None:
+        self.repeats = len(contestant.instants) if what == "decoding" else 1
+        if what == "decoding":
+            x, states = contestant.instants[0].clone(), [state.clone() for state in contestant.states]
+
+            def symbol() -> None:
+                with torch.inference_mode():
+                    _, last = forward(contestant.layers, x, states, contestant.backend)
+                    for state, new in zip(states, last, strict=True):
+                        state.copy_(new)
+
+            work: tuple[Callable[[], object], ...] = (symbol,)
+        else:
+            work = (contestant.infer, contestant.step)
+        self.graphs = [self._captured(one) for one in work]
+
+    @staticmethod
+    def _captured(work: Callable[[], object]) -> torch.cuda.CUDAGraph:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # what libraries allocate and tune at their first calls cannot be captured
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+        return graph
+
+    def turn(self, clock: Clock) -> tuple[float, ...]:
+        """Seconds for each of `REPLAYED`."""
+        marks = [clock.start()]
+        for graph in self.graphs:
+            for _ in range(self.repeats):
+                graph.replay()
+            marks.append(clock.mark())
+        return tuple(seconds / self.repeats for seconds in clock.seconds(marks))

@@ -1,0 +1,132 @@
+"""What a token costs, in closed form, what this device can do, and the time that follows from the two.
+
+FLOPs are those of the matrix products as the cell declares them, two a multiply-add, counted on the meta device with
+the loop: exact polynomials of I and H. Bytes are the compulsory traffic: every tensor that goes into a pass or comes
+out of it is moved once, and what is between them stays on the chip. Whatever an implementation does, it does no less;
+so the larger of FLOPs over the measured product rate and bytes over the measured copy bandwidth is a floor.
+(Williams, Waterman & Patterson 2009, "Roofline".)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.cells.window_cell import WindowCell
+from rnnbench.config import CellConfig
+from rnnbench.throughput.clock import Clock
+from rnnbench.throughput.layers import Layers, run_layers
+from rnnbench.throughput.timing import Timing
+
+#: Adam reads a weight, its gradient and two moments, and writes the weight and the moments.
+ADAM = 7
+
+
+#: By device: side of the square product, and MiB that are copied, far beyond any cache.
+SIZES = {"cpu": (1024, 128), "cuda": (8192, 2048)}
+
+
+class Work(NamedTuple):
+    """Of one call on B·T tokens: FLOPs of matrix products, and bytes of compulsory traffic."""
+
+    flops: float
+    bytes: float
+
+    def floor(self, ceiling: Ceiling) -> float:
+        """Seconds that it takes at the least."""
+        return max(self.flops / ceiling.gemm, self.bytes / ceiling.copy)
+
+
+class Ceiling(NamedTuple):
+    """What the device was measured to do: FLOP/s of a large square product, bytes/s read and written by a copy."""
+
+    gemm: float
+    copy: float
+
+
+def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
+    """``forward`` (inference) and ``step`` (forward, backward, update) of B·T tokens; or ``decode``, of a symbol."""
+    layers = _on_meta(job, cell)
+    item = {"float64": 8, "bfloat16": 2}.get(job.dtype, 4)
+    weights = sum(parameter.numel() for parameter in layers.parameters())
+    read, written = job.width + (job.num_layers - 1) * layers.width, job.num_layers * layers.width
+    inference, training = (job.tokens * flops for flops in flops_per_token(layers))
+    forward = Work(inference, item * (job.tokens * (read + written) + weights))
+    if job.what == "decoding":
+        return {"decode": forward}
+    # Backward reads x, ∂y and the weights, and writes ∂x and the weights' gradient.
+    backward = item * (job.tokens * (2 * read + written) + 2 * weights)
+    return {"forward": forward, "step": Work(training, forward.bytes + backward + item * ADAM * weights)}
+
+
+def flops_per_token(layers: Layers) -> tuple[float, float]:
+    """Inference, and forward and backward, of one token inside a long sequence; ``layers`` are on the meta device.
+
+    A `WindowCell` runs on the window backend, for the loop makes every window anew: a token costs what it adds, once
+    the window is full.
+    """
+    window = max((cell.window for cell in layers.cells if isinstance(cell, WindowCell)), default=0)
+    if window:
+        short, long = (_counted(layers, time, "window") for time in (window, 2 * window))
+        return (long[0] - short[0]) / window, (long[1] - short[1]) / window
+    time = 4
+    inference, training = _counted(layers, time, "loop")
+    return inference / time, training / time
+
+
+def _counted(layers: Layers, time: int, backend: str) -> tuple[int, int]:
+    counts = []
+    for learns in (False, True):
+        x = torch.zeros(1, time, layers.input_size, device="meta", requires_grad=learns)
+        # With a gradient into the first state each step costs what it costs inside a long sequence.
+        states = [state.requires_grad_(learns) for state in layers.initial_state(1)]
+        with torch.inference_mode(False), torch.set_grad_enabled(learns), FlopCounterMode(display=False) as counter:
+            y, _ = run_layers(layers, x, states, BACKENDS[backend])
+            if learns:
+                y.sum().backward()
+        counts.append(counter.get_total_flops())
+    return counts[0], counts[1]
+
+
+def _on_meta(job: Timing, cell: CellConfig) -> Layers:
+    with torch.random.fork_rng(devices=[]):
+        return Layers(cell, job.width, job.hidden_size, job.num_layers, job.bidirectional).to("meta")
+
+
+@dataclass
+class Ceilings:
+    """The two ceilings, to be measured among the contestants.
+
+    Args:
+        dtype: Number format of the product.
+        device: Where.
+    """
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        self.size, mib = SIZES[self.device.type]
+        self.elements = mib * 2**20 // 4
+        self.a, self.b = (torch.randn(self.size, self.size, device=self.device).to(self.dtype) for _ in range(2))
+        self.product = torch.empty_like(self.a)
+        self.source = torch.zeros(self.elements, device=self.device)
+        self.target = torch.zeros_like(self.source)
+
+    def turn(self, clock: Clock) -> tuple[float, float]:
+        """Seconds of a square product and of a copy."""
+        marks = [clock.start()]
+        torch.mm(self.a, self.b, out=self.product)
+        marks.append(clock.mark())
+        self.target.copy_(self.source)
+        marks.append(clock.mark())
+        product, copy = clock.seconds(marks)
+        return product, copy
+
+    def ceiling(self, product: float, copy: float) -> Ceiling:
+        """From seconds to rates."""
+        return Ceiling(2.0 * self.size**3 / product, 2.0 * 4 * self.elements / copy)

@@ -1,0 +1,89 @@
+"""Memory: the most that a training step takes, and a fence that makes too much of it an error instead of a crash."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from rnnbench.machine import PeakMemory
+
+#: Share of what is free that a process may take before it is told that there is none.
+SHARE = 0.9
+
+
+def peak_of(work: Callable[[], object], device: torch.device) -> float:
+    """MiB that some work takes at its peak, beyond what is in use before it.
+
+    A CPU's is the process's high-water mark, so the process must be a fresh one: what was freed before and is still
+    resident would be used again unseen.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated() / 2**20
+    else:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, so that the work has to ask for it
+        before = _status("VmRSS") / 2**20
+    peak = PeakMemory(device.type)
+    work()
+    return max(peak.mib() - before, 0.0)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Is this how torch, or Python, says that there is no memory left?"""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+@contextmanager
+def fence(limit: int | None = None) -> Iterator[None]:
+    """While it lasts, asking for more memory than the machine has free is an error of Python's.
+
+    Without it Linux lets a process have what is not there, and kills it, or another, once it is used.
+
+    Args:
+        limit: Bytes that may be asked for; `SHARE` of what is free where not given.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    old = resource.getrlimit(resource.RLIMIT_DATA)
+    new = _status("VmData") + (limit if limit is not None else int(SHARE * available()))
+    if old[1] != resource.RLIM_INFINITY:
+        new = min(new, old[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (new, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, old)
+
+
+def available() -> int:
+    """Bytes that this process could still have: the machine's, or what is left of its control group's."""
+    found = re.search(r"MemAvailable:\s+(\d+)", _read("/proc/meminfo"))
+    free = int(found[1]) * 1024 if found else 2**62
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # no control group, or one without a limit, which reads "max"
+        limit = int((group / "memory.max").read_text())
+        free = min(free, limit - int((group / "memory.current").read_text()))
+    return max(free, 0)
+
+
+def _status(key: str) -> int:
+    found = re.search(rf"{key}:\s+(\d+)", _read("/proc/self/status"))
+    return int(found[1]) * 1024 if found else 0
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

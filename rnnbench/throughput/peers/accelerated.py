@@ -1,0 +1,67 @@
+"""accelerated-scan: first-order scans, a warp's or Triton's, for cells that are affine in their state."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rnnbench.cells.affine_cell import AffineCell
+from rnnbench.cells.cell import Cell
+from rnnbench.errors import UserError
+from rnnbench.throughput.peers.affine import run_affine
+from rnnbench.throughput.peers.package import PackagePeer
+
+#: Lengths that the warp's kernel is written for: every power of two between them.
+SHORTEST, LONGEST = 32, 65536
+
+
+class Warp(PackagePeer):
+    """``accelerated_scan.warp``, in CUDA C++, which is compiled at its first import. float32, whatever the layer is in.
+
+    It wants (B, D, T) and one of some lengths: the change of layout and the padding are part of its work.
+    """
+
+    name = "accelerated_scan"
+    package = "accelerated-scan"
+    module = "accelerated_scan"
+    complex_states: ClassVar[bool] = False
+
+    def unfit(self, cell: Cell) -> str | None:
+        if not isinstance(cell, AffineCell):
+            return "accelerated-scan is for states that are elementwise affine in the last one"
+        if cell.complex_state and not self.complex_states:
+            return "accelerated-scan's warp scan is for real states"
+        return None
+
+    def run(
+        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
+    ) -> tuple[Tensor, Tensor]:
+        assert isinstance(cell, AffineCell)
+        return run_affine(cell, x, state, self.solve)
+
+    def solve(self, a: Tensor, b: Tensor) -> Tensor:
+        """(B, T, D) from h_0 = 0."""
+        time = b.shape[1]
+        if time > LONGEST:
+            raise UserError(f"accelerated-scan's warp scan takes at most {LONGEST} time steps, got {time}.")
+        more = max(SHORTEST, 1 << (time - 1).bit_length()) - time
+        # What comes out behind the sequence's end is thrown away.
+        a, b = (F.pad(part.mT, (0, more)).contiguous() for part in (a, b))
+        h: Tensor = import_module("accelerated_scan.warp").scan(a, b)
+        return h[..., :time].mT
+
+
+class Triton(Warp):
+    """``accelerated_scan.scalar`` and ``accelerated_scan.complex``, in Triton: any length, and complex states too."""
+
+    name = "accelerated_scan_triton"
+    complex_states = True
+
+    def solve(self, a: Tensor, b: Tensor) -> Tensor:
+        kind = "complex" if torch.is_complex(b) else "scalar"
+        h: Tensor = import_module(f"accelerated_scan.{kind}").scan(a.mT.contiguous(), b.mT.contiguous())
+        return h.mT

@@ -1,0 +1,142 @@
+"""No timing without a certificate: what is right passes, in any order of summation; what is wrong does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.saboteurs import SABOTAGE, Saboteur, Spoil, loop, with_parameters
+from torch import Tensor
+
+from rnnbench.backends import BACKENDS
+from rnnbench.backends.backend import MULTIPLE
+from rnnbench.cells import Cell
+from rnnbench.config import CellConfig
+from rnnbench.ledger import CURVES, RESULT, Entry
+from rnnbench.throughput.certificate import Certifier
+from rnnbench.throughput.cost import SIZES
+from rnnbench.throughput.layers import Layers
+from rnnbench.throughput.measure import measure
+from rnnbench.throughput.timing import Timing
+
+CELLS = ("rnn", "lstm", "gru")
+#: A cell of each form, and the backends that run it.
+ABLE = {
+    "rnn": ("torch", "loop"),
+    "lstm": ("torch", "loop"),
+    "gru": ("torch", "loop"),
+    "mingru": ("scan", "loop"),
+    "s4d": ("scan", "loop"),
+    "deltanet": ("scan", "loop"),
+    "transformer": ("window", "loop"),
+}
+
+
+def certifier(
+    cell: str, dtype: torch.dtype = torch.float32, step: int = 0, time: int = 100, width: int = 16, **layers: int
+) -> Certifier:
+    torch.manual_seed(0)
+    made = Layers(CellConfig(cell), width, width, **layers).to(dtype)  # type: ignore[arg-type]
+    x, cotangent = torch.randn(4, time, width).to(dtype), torch.randn(4, time, made.width).to(dtype)
+    states = [torch.randn_like(state) for state in made.initial_state(4)]
+    return Certifier(made, x, states, (cotangent, [torch.randn_like(state) for state in states]), step=step)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(("cell", "backend"), [(cell, name) for cell, names in ABLE.items() for name in names])
+def test_the_backends_are_certified(cell: str, backend: str, dtype: torch.dtype) -> None:
+    """On a sequence long enough for errors to grow; the loop against itself is at most 1."""
+    one = certifier(cell, dtype)
+    multiples = one.multiples(BACKENDS[backend])
+    names = {name.removeprefix("members.0.") for name, _ in one.layers.named_parameters()}
+    assert set(multiples) == {"y", "state", "grad x", "grad state", *(f"grad {name}" for name in names)}
+    assert max(multiples.values()) <= (1 if backend == "loop" else MULTIPLE), multiples
+
+
+def test_sums_one_after_the_other_are_no_fault() -> None:
+    """oneDNN adds up a bias' gradient token by token: over 16 000 of them forty roundings off, and right.
+
+    But a state of ten bits, or one token's gradient left out, is found at that length as well.
+    """
+    one = certifier("lstm", time=4000, width=8)
+    assert max(one.multiples(BACKENDS["torch"]).values()) <= MULTIPLE
+    in_tf32 = next(spoil for spoil in SABOTAGE if spoil.__name__ == "in_tf32")
+    assert max(one.multiples(Saboteur(in_tf32)).values()) > 10 * MULTIPLE
+    assert one.multiples(Saboteur(lacks_a_token))["grad bias_ih"] > MULTIPLE
+
+
+def lacks_a_token(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """The last token's share of the bias' gradient is missing; everything else is right."""
+    constant = with_parameters(cell, lambda i, p: p.detach() if p.dim() == 1 else p)
+    first, state = loop(cell, x[:, :-1], state)
+    last, state = loop(constant, x[:, -1:], state)
+    return torch.cat([first, last], dim=1), state
+
+
+@pytest.mark.parametrize("backend", ["torch", "loop"])
+def test_several_layers_both_ways(backend: str) -> None:
+    """Every cell's last state and every cell's parameters are looked at."""
+    one = certifier("lstm", time=20, num_layers=2, bidirectional=True)
+    multiples = one.multiples(BACKENDS[backend])
+    assert {f"{kind} {i}" for kind in ("state", "grad state") for i in range(4)} < set(multiples)
+    assert sum(name.startswith("grad members") for name in multiples) == 16
+    assert max(multiples.values()) <= MULTIPLE
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["in one call", "symbol by symbol"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("spoil", SABOTAGE, ids=lambda spoil: spoil.__name__)
+def test_a_saboteur_is_found_out(spoil: Spoil, cell: str, step: int) -> None:
+    """An off-by-one in time, a dropped gradient, a coarser number format: at least ten times what is allowed."""
+    if step and spoil.__name__ == "late_by_one":
+        pytest.skip("one symbol has no other to be late for")
+    one = certifier(cell, step=step, time=12, width=8)
+    assert max(one.multiples(Saboteur(loop)).values()) <= (MULTIPLE if step else 1)
+    assert not max(one.multiples(Saboteur(spoil)).values()) <= 10 * MULTIPLE
+
+
+def test_tf32_passes_where_it_was_said() -> None:
+    """Its own rounding is then the unit; an error in time is found all the same."""
+    in_tf32, late = (next(s for s in SABOTAGE if s.__name__ == name) for name in ("in_tf32", "late_by_one"))
+    said = certifier("gru", time=12, width=8)
+    said.unit = 2.0**-10
+    assert max(said.multiples(Saboteur(in_tf32)).values()) <= MULTIPLE
+    assert max(said.multiples(Saboteur(late)).values()) > 10 * MULTIPLE
+
+
+def test_no_way_to_a_gradient_is_a_zero_that_is_compared() -> None:
+    """Where the truth is exactly zero, only zero is right."""
+    one = certifier("transformer", time=8)  # the window's oldest entry falls out: nothing of it is left
+    assert max(one.multiples(BACKENDS["window"]).values()) <= MULTIPLE
+
+
+@pytest.mark.parametrize("spoil", SABOTAGE, ids=lambda spoil: spoil.__name__)
+def test_a_saboteur_is_not_timed(spoil: Spoil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every cell: refused in words, with its certificate, and no figure of its speed; the loop is timed."""
+    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
+    monkeypatch.setattr("rnnbench.throughput.entrants.fresh_peak", lambda *_: None)
+    monkeypatch.setitem(SIZES, "cpu", (64, 1))
+    sizes = {"seq_len": 12, "batch_size": 3, "hidden_size": 8, "samples": 3, "warmup": 0}
+    result = measure(Timing(backends=("saboteur", "loop"), device="cpu", **sizes), tmp_path, "study", "disabled")  # type: ignore[arg-type]
+    for cell in CELLS:
+        own = {key: value for key, value in result["metrics"].items() if key.startswith(f"{cell}/saboteur/")}
+        assert set(own) == {f"{cell}/saboteur/refused", f"{cell}/saboteur/certificate"}
+        assert own[f"{cell}/saboteur/refused"].startswith("wrong result: the error of ")
+        assert not own[f"{cell}/saboteur/certificate"] <= MULTIPLE
+        assert f"{cell}/loop/step_ms" in result["metrics"]
+    with np.load(Entry(tmp_path, "study", result["id"]).path(CURVES)) as curves:
+        assert not any("saboteur" in name for name in curves)
+    strict = Entry(tmp_path, "study", result["id"]).path(RESULT).read_text()
+    json.loads(strict, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_an_honest_backend_passes_as_a_saboteur_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scaffolding of the test above is not what is refused."""
+    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(loop))
+    sizes = {"seq_len": 12, "batch_size": 3, "hidden_size": 8, "samples": 3, "warmup": 0}
+    metrics = measure(Timing(backends=("saboteur",), device="cpu", **sizes), tmp_path, "s", "disabled")["metrics"]  # type: ignore[arg-type]
+    assert all(f"{cell}/saboteur/step_ms" in metrics for cell in CELLS)
+    assert not any(key.endswith("/refused") for key in metrics)

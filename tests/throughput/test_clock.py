@@ -1,0 +1,146 @@
+"""The GPU's side of a timing, on stand-ins for it: events, replays, energy. What needs a card is in test_gpu.py."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from rnnbench import nvml
+from rnnbench.backends import BACKENDS
+from rnnbench.config import CellConfig
+from rnnbench.throughput.clock import EventClock, WallClock, clock_of
+from rnnbench.throughput.contestant import REPLAYED, Contestant, Replay
+from rnnbench.throughput.measure import _energy
+from rnnbench.throughput.timing import Timing
+
+
+def contestant(what: str = "training") -> Contestant:
+    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4, what=what)  # type: ignore[arg-type]
+    return Contestant.made(job, job.cells[0], BACKENDS["loop"], torch.device("cpu"))
+
+
+def test_a_cpus_clock_is_the_wall() -> None:
+    clock = clock_of(torch.device("cpu"))
+    assert isinstance(clock, WallClock)
+    assert clock.seconds([1.0, 3.5, 4.0]) == [2.5, 0.5]
+    assert clock.mark() <= clock.mark()
+    assert isinstance(clock_of(torch.device("cuda")), EventClock)
+
+
+def test_events_are_recorded_in_the_stream_and_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits between the marks; milliseconds become seconds."""
+    said: list[str] = []
+
+    class Event:
+        count = 0
+
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            Event.count += 1
+            self.at = Event.count**2
+            said.append(f"record {Event.count}")
+
+        def synchronize(self) -> None:
+            said.append(f"wait for {int(self.at**0.5)}")
+
+        def elapsed_time(self, other: Event) -> float:
+            return 1000.0 * (other.at - self.at)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: said.append("wait for all"))
+    clock = EventClock()
+    assert clock.seconds([clock.start(), clock.mark(), clock.mark()]) == [3.0, 5.0]
+    assert said == ["wait for all", "record 1", "record 2", "record 3", "wait for 3"]
+
+
+@pytest.mark.parametrize(("what", "calls"), [("training", [1, 1]), ("decoding", [5])])
+def test_a_replay_is_timed_as_its_contestant_is(what: str, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One graph for inference and one for a step; or one for a symbol, replayed for each, its time a symbol's."""
+    counts: list[int] = []
+
+    class Graph:
+        def __init__(self, work: Callable[[], object]) -> None:
+            work()  # it can run
+            self.index = len(counts)
+            counts.append(0)
+
+        def replay(self) -> None:
+            counts[self.index] += 1
+
+    class Ticks(WallClock):
+        now = 0.0
+
+        def start(self) -> float:
+            self.now += 10.0
+            return self.now
+
+        mark = start
+
+    monkeypatch.setattr(Replay, "_captured", staticmethod(Graph))
+    seconds = Replay(contestant(what), what).turn(Ticks())
+    assert counts == calls
+    assert seconds == tuple(10.0 / count for count in calls)
+    assert len(seconds) == len(REPLAYED[what])
+
+
+@pytest.fixture
+def fake_nvml(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """pynvml, as it answers for a card whose energy counter goes up by 6 J at each reading."""
+    state: dict[str, Any] = {"energy": 0, "open": 0}
+
+    def energy(gpu: str) -> int:
+        assert gpu == "the card"
+        state["energy"] += 6000
+        return int(state["energy"])
+
+    def opened(by: int) -> None:
+        state["open"] += by
+
+    module = types.SimpleNamespace(
+        nvmlInit=lambda: opened(1),
+        nvmlShutdown=lambda: opened(-1),
+        nvmlDeviceGetHandleByUUID=lambda uuid: {b"GPU-12-34": "the card"}[uuid],
+        nvmlDeviceGetTotalEnergyConsumption=energy,
+        nvmlSystemGetDriverVersion=lambda: b"580.1",
+        nvmlDeviceGetClockInfo=lambda gpu, kind: {"sm": 1980, "mem": 3201}[kind],
+        nvmlDeviceGetMaxClockInfo=lambda gpu, kind: {"sm": 1990, "mem": 3300}[kind],
+        NVML_CLOCK_SM="sm",
+        NVML_CLOCK_MEM="mem",
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: types.SimpleNamespace(uuid="12-34"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return state
+
+
+def test_what_nvml_says(fake_nvml: dict[str, Any]) -> None:
+    assert nvml.facts("cuda") == {"driver": "580.1", "clocks_mhz": {"sm": [1980, 1990], "memory": [3201, 3300]}}
+    assert nvml.facts("cpu") == {}
+    assert nvml.millijoules() == 6000
+    assert fake_nvml["open"] == 0
+
+
+def test_energy_is_joules_a_token(fake_nvml: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second of steps of 100 ms is five of them, of 2 × 5 tokens each: 6 J are 0.12 J a token."""
+    one, steps = contestant(), []
+    monkeypatch.setattr(Contestant, "step", lambda self: steps.append(1))
+    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4)
+    assert _energy([one], job, {"gru/loop/step_ms": 100.0}) == {"gru/loop/joules_per_token": pytest.approx(0.12)}
+    assert len(steps) == 5
+    assert _energy([one], job, {}) == {}, "what was not timed has no energy"
+
+
+def test_where_nvml_does_not_answer_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvml.facts("cuda") == {}
+    assert nvml.millijoules() is None
+    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4)
+    assert _energy([contestant()], job, {"gru/loop/step_ms": 1.0}) == {}
