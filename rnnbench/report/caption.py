@@ -28,6 +28,9 @@ def caption(results: Sequence[Result]) -> str:
         parts.append(f"{workers} runs at a time, which slow each other down")
     if backend := _listed(e.get("backend") for e in environments):
         parts.append(f"backend {backend}")
+    if driver := _listed(e.get("driver") for e in environments):
+        parts.append(f"driver {driver}")
+    parts += _clocks([e["clocks_mhz"] for e in environments if e.get("clocks_mhz")])
     if torch := _listed(e.get("torch") for e in environments):
         parts.append(f"torch {torch}")
     parts.append(f"commit {_listed(str(e['commit'])[:10] for e in environments if e.get('commit')) or 'unknown'}")
@@ -39,6 +42,15 @@ def _device(environment: Mapping[str, Any]) -> str:
     return f"{device} ({name})" if name and name != device else device
 
 
+def _clocks(found: Sequence[Mapping[str, Sequence[int]]]) -> list[str]:
+    """``sm clock 1755–1980 of 1980 MHz``: what they were in the jobs, and the most they could be."""
+    out = []
+    for name in found[0] if found else ():
+        seen, most = sorted({one[name][0] for one in found}), max(one[name][1] for one in found)
+        out.append(f"{name} clock {'–'.join(map(str, dict.fromkeys((seen[0], seen[-1]))))} of {most} MHz")
+    return out
+
+
 def _budget(result: Result) -> str:
     budget = result.run.get("budget") or {}
     if budget.get("steps") is not None:
@@ -48,9 +60,12 @@ def _budget(result: Result) -> str:
 
 
 def _timing_settings(results: Sequence[Result]) -> list[tuple[str, str]]:
-    names = (("H", "hidden_size"), ("B", "batch_size"), ("dtype", "dtype"))
-    pairs = [(short, _listed(result.run.get(name) for result in results)) for short, name in names]
-    return [(short, value) for short, value in pairs if value]
+    """Sizes and number format; what says of a plain layer no more than that it is one is left out."""
+    names = (("T", "seq_len"), ("B", "batch_size"), ("H", "hidden_size"), ("I", "input_size"), ("layers", "num_layers"),
+             ("bidirectional", "bidirectional"), ("dtype", "dtype"))  # fmt: skip
+    values = [(short, {result.run.get(name) for result in results} - {None}) for short, name in names]
+    pairs = [(short, _listed(sorted(known))) for short, known in values]
+    return [pair for pair in pairs if pair not in (("layers", "1"), ("bidirectional", "False")) and pair[1]]
 
 
 def _seeds(seeds: set[int]) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.errors import UserError, unknown
 from rnnbench.ledger import friendly
 from rnnbench.report.results import Result, read
+from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
 from rnnbench.report.tables.training import tables
+from rnnbench.report.timings import Timed, timings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +45,9 @@ def report(
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS)
     studies: dict[Path, list[Result]] = {}
-    for result in read(paths):
+    everything = read(paths)
+    timed = timings([result for result in everything if result.kind == "timing"])
+    for result in everything:
         studies.setdefault(result.folder.parent, []).append(result)
     answer: dict[str, dict[str, Any]] = {}
     for folder, results in studies.items():
@@ -56,7 +60,7 @@ def report(
                 console.print()
         target = folder / "report" if out is None else out / folder.name
         with friendly(target):
-            files = _write(folder.name, results, made, formats, target)
+            files = _write(folder.name, results, timed, made, formats, target)
         if console is not None and files:
             console.print(f"tables and figures: {target}", highlight=False)
         rows = [{name: _plain(value) for name, value in row.raw.items()} for table in made for row in table.rows]
@@ -64,7 +68,14 @@ def report(
     return answer
 
 
-def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats: set[str], out: Path) -> list[Path]:
+def _write(
+    study: str,
+    results: Sequence[Result],
+    timed: Sequence[Timed],
+    made: Sequence[Table],
+    formats: set[str],
+    out: Path,
+) -> list[Path]:
     if not formats:
         return []
     out.mkdir(parents=True, exist_ok=True)
@@ -74,16 +85,20 @@ def _write(study: str, results: Sequence[Result], made: Sequence[Table], formats
         for name in [name for name in FORMATS if name in formats and name in WRITERS]:
             files.append(out / f"{stem}.{name}")
             files[-1].write_text(WRITERS[name](table), encoding="utf-8")
-    drawn = _figures(results, made, out, formats) if formats & {"png", "svg"} else []
+    drawn = _figures(results, timed, out, formats) if formats & {"png", "svg"} else []
     if "md" in formats:
         files.append(out / "report.md")
         files[-1].write_text(_page(study, made, drawn), encoding="utf-8")
     return files + drawn
 
 
-def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, formats: set[str]) -> list[Path]:
-    """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings."""
+def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, formats: set[str]) -> list[Path]:
+    """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings.
+
+    timed: of all studies reported together, for quality against speed.
+    """
     from rnnbench.report.figures.attention_map import attention_figure
+    from rnnbench.report.figures.pareto import pareto_figure
     from rnnbench.report.figures.solvable import solvable_figure
     from rnnbench.report.figures.tasks import task_figures
     from rnnbench.report.figures.timing import timing_figures
@@ -100,11 +115,12 @@ def _figures(results: Sequence[Result], made: Sequence[Table], out: Path, format
         names = sorted({(result.data, result.entry.kind) for result in train})
         for data, kind in names:
             members = [result for result in train if (result.data, result.entry.kind) == (data, kind)]
-            drawn += training_figures(kind, members, out, f"-{data}" if len(names) > 1 else "", formats)
+            suffix = f"-{data}" if len(names) > 1 else ""
+            drawn += training_figures(kind, members, out, suffix, formats)
+            if kind == "text":
+                drawn += pareto_figure(kind, group(members), timed, out / f"pareto{suffix}", formats)
     drawn += attention_figure(decoded, out, formats)
-    if any(table.name == "timing" for table in made):
-        drawn += timing_figures([result for result in results if result.kind == "timing"], out, formats)
-    return drawn
+    return drawn + timing_figures([result for result in results if result.kind == "timing"], out, formats)
 
 
 def _page(study: str, made: Sequence[Table], drawn: Sequence[Path]) -> str:

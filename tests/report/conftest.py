@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.timings import write_job
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.data.catalog import DATASETS
 from rnnbench.report.kinds import KINDS
+from rnnbench.throughput.timing import Timing
 
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
@@ -180,34 +182,6 @@ def write_task_run(
     return folder
 
 
-def write_timing(study: Path, length: int, status: str = "done") -> Path:
-    """A timing job's folder: two cells, on the loop and on torch."""
-    metrics: dict[str, Any] = {}
-    for cell, base in (("lstm", 0.020), ("gru", 0.018)):
-        for backend, factor in (("loop", 4.0), ("torch", 1.0)):
-            at = f"{cell}/{backend}"
-            for what, share in (("forward", 0.3), ("train_forward", 0.4), ("backward", 0.6), ("step", 1.0)):
-                metrics |= {f"{at}/{what}_ms": base * factor * share * length}
-                metrics |= {f"{at}/{what}_iqr_ms": 0.05 * base * factor * share * length}
-            metrics |= {f"{at}/tokens_per_second": 32 * length / (base * factor * length) * 1e3}
-            metrics |= {f"{at}/certificate": 1.0 if backend == "loop" else 1.3, f"{at}/speedup": 4 / factor}
-            metrics |= {f"{at}/speedup_low": 3.8 / factor, f"{at}/speedup_high": 4.2 / factor}
-    run = {"cells": ["lstm", "gru"], "seq_len": length, "batch_size": 32, "hidden_size": 128, "dtype": "float32"}
-    return write(
-        study / f"timing-T{length}",
-        {
-            "id": f"timing-T{length}",
-            "kind": "timing",
-            "status": status,
-            "run": run | {"device": "cpu"},
-            "metrics": metrics if status == "done" else {},
-            "environment": ENVIRONMENT,
-            "started": "2026-11-23T22:00:00",
-            "seconds": 3.0,
-        },
-    )
-
-
 @pytest.fixture
 def text_study(tmp_path: Path) -> Path:
     """Three cells × T 16, 32, 64 × five seeds, where one rnn run of T = 64 diverged and one failed."""
@@ -225,7 +199,8 @@ def timing_study(tmp_path: Path) -> Path:
     """Timing jobs at three lengths."""
     study = tmp_path / "runs" / "speed"
     for length in (32, 128, 512):
-        write_timing(study, length)
+        job = Timing(cells=(CellConfig("lstm"), CellConfig("gru")), seq_len=length)
+        write_job(study, job, ("loop", "torch"))
     return study
 
 
@@ -239,9 +214,3 @@ def text_run() -> Callable[..., Path]:
 def task_run() -> Callable[..., Path]:
     """`write_task_run`, for tests with a ledger of their own."""
     return write_task_run
-
-
-@pytest.fixture
-def timing_run() -> Callable[..., Path]:
-    """`write_timing`, for tests with a ledger of their own."""
-    return write_timing

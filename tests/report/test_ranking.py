@@ -39,7 +39,7 @@ def test_the_table_is_ranked_and_lost_runs_come_last(crowd: Path) -> None:
 
 def test_one_picture_in_the_tables_order(crowd: Path) -> None:
     files = [Path(name) for name in report([crowd], {"svg"}, None, None)["many"]["files"]]
-    assert [file.name for file in files] == ["overview.svg"]
+    assert [file.name for file in files] == ["overview.svg", "pareto.svg"]
     words = re.findall(r"<!-- +(\w+) -->", files[0].read_text())
     assert [word for word in words if word in CELLS] == expected()
     assert "off the scale: unigram" in files[0].read_text()
@@ -49,7 +49,7 @@ def test_one_picture_in_the_tables_order(crowd: Path) -> None:
 def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -> None:
     text_run(crowd, "rnn", 16, 0)
     files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}
-    assert files == {"overview-T16.png", "overview-T64.png", "half_life_map.png"}
+    assert files == {"overview-T16.png", "overview-T64.png", "half_life_map.png", "pareto.png"}
 
 
 def test_matched_weights_are_told(tmp_path: Path, text_run: Callable[..., Path]) -> None:

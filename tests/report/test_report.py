@@ -21,6 +21,7 @@ TEXT_FIGURES = {
     "throughput_against_length",
     "learning_curves",
     "overview",
+    "pareto",
 }
 
 

@@ -175,21 +175,6 @@ def test_a_study_in_which_all_failed_still_has_its_table(tmp_path: Path, text_ru
     assert row == {"cell": "gru", "T": "16", "seeds done": "0/3"}
 
 
-def test_timings(timing_study: Path, timing_run: Callable[..., Path]) -> None:
-    timing_run(timing_study, 2048, "failed")
-    table = the_table(timing_study)
-    rows = markdown_rows(writers.markdown(table))
-    assert [(row["cell"], row["backend"], row["T"]) for row in rows[:4]] == [
-        ("lstm", "loop", "32"), ("lstm", "torch", "32"), ("gru", "loop", "32"), ("gru", "torch", "32"),
-    ]  # fmt: skip
-    assert rows[1]["step (ms)"] == "0.640 (0.032)"
-    assert rows[1]["speed-up"] == "4.00 × (3.80 – 4.20)"
-    assert rows[1]["certificate"] == "1.3"
-    assert [row["backend"] for row in rows[12:]] == ["–", "–"]  # the failed job's cells keep their place
-    assert "1 of 4 timing jobs failed" in " ".join(note for _, note in table.notes)
-    assert float(table.rows[1].raw["speedup_low"]) == 3.8
-
-
 def test_formats_of_numbers() -> None:
     assert [number(v) for v in (None, float("nan"), float("inf"), -float("inf"), 0.0)] == ["–", "–", "∞", "−∞", "0"]
     assert [number(v, 3) for v in (12345.0, 1.5, 0.0123, 3.1e-7)] == ["12\u202f300", "1.50", "0.0123", "3.1e-07"]

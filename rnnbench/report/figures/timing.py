@@ -1,43 +1,43 @@
-"""The figure of a throughput study."""
+"""The figures of a throughput study: lines along what it sweeps, rows where there are too many cells or no sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.report.figures.style import LINES, canvas, legend_below, length_axis, looks, plain_log_axis, save
+from rnnbench.report.figures.roofline import roofline
+from rnnbench.report.figures.style import file_name
+from rnnbench.report.figures.timing_lines import lines_figure
+from rnnbench.report.figures.timing_rows import rows_figure
 from rnnbench.report.results import Result
-from rnnbench.report.tables.timing import Timing, timings
+from rnnbench.report.statistics import CROWD
+from rnnbench.report.timings import Timed, differing, sweep, timings
+
+#: What a figure's file is called after.
+NAMES = {"seq_len": "length", "batch_size": "batch", "hidden_size": "width", "num_layers": "layers"}
 
 
 def timing_figures(results: Sequence[Result], folder: Path, formats: set[str]) -> list[Path]:
-    """All figures of a throughput study."""
-    return timing_against_length(timings(results), folder / "timing_against_length", formats)
+    """Throughput and memory of training, latency of decoding, whichever a study has; and the roofline of each.
 
-
-def timing_against_length(found: Sequence[Timing], path: Path, formats: set[str]) -> list[Path]:
-    """Median time of a training step, its interquartile range as bars: colour by cell, line style by backend."""
-    found = [one for one in found if "step_ms" in one.numbers]
-    if not found:
-        return []
-    colors = looks([one.cell for one in found])
-    backends = sorted({str(one.backend) for one in found})
-    lines: dict[tuple[str, str], list[Timing]] = {}
+    Each device and number format has figures of its own: together they are a tangle, and they have no common roof.
+    """
+    found = [one for one in timings(results) if one.backend is not None]
+    kinds: dict[tuple[bool, str, str], list[Timed]] = {}
     for one in found:
-        lines.setdefault((one.cell, str(one.backend)), []).append(one)
-    with canvas() as (figure, (axes,)):
-        for (cell, backend), line in lines.items():
-            axes.errorbar(
-                [one.seq_len for one in line],
-                [one.numbers["step_ms"] for one in line],
-                yerr=[one.numbers.get("step_iqr_ms", 0.0) / 2 for one in line],
-                **colors[cell].line() | {"linestyle": LINES[backends.index(backend) % len(LINES)]},
-                capsize=3,
-                label=f"{cell}, {backend}",
-            )
-        length_axis(axes, sorted({one.seq_len for one in found}))
-        plain_log_axis(axes)
-        axes.set_title("How long does a training step take?")
-        axes.set_ylabel("ms a step (median, bars: IQR)")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
+        kinds.setdefault(key, []).append(one)
+    written: list[Path] = []
+    for (decoding, *kind), own in sorted(kinds.items(), key=lambda item: item[0]):
+        if not any(one.ms is not None for one in own):
+            continue
+        swept, stem = sweep(own), "decoding" if decoding else "timing"
+        several = [index for index in (0, 1) if len({names[1:][index] for names in kinds}) > 1]
+        end = file_name("".join(f"-{kind[index]}" for index in several))
+        if swept is not None and len({one.cell for one in own}) < CROWD:
+            written += lines_figure(own, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
+        else:
+            written += rows_figure(own, swept, folder / f"{stem}_ranked{end}", formats)
+        if swept is not None or not differing(own):  # under one roof stands one size
+            written += roofline(own, folder / f"{stem}_roofline{end}", formats)
+    return written

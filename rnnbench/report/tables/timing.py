@@ -1,99 +1,161 @@
-"""The table of a throughput study: a line for each cell, backend and length."""
+"""The tables of a throughput study: what was measured, contestant by contestant; then what follows from a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from rnnbench.config import CellConfig
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import cell_rank, varying
+from rnnbench.report.tables.scaling import scaling_table
+from rnnbench.report.tables.speedup import speedup_table, with_ends
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
+from rnnbench.report.timings import SETTINGS, Sweep, Timed, differing, in_words, is_decoding, sweep, timings
 
-TIMES = (("forward", 5), ("train_forward", 7), ("backward", 4), ("step", 0))
-SETTINGS = ("batch_size", "hidden_size", "dtype", "device")
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What was measured of one cell on one backend. numbers: forward_ms, step_iqr_ms, tokens_per_second, …"""
-
-    cell: str
-    backend: str | None
-    result: Result
-    numbers: dict[str, float]
-
-    @property
-    def seq_len(self) -> int:
-        """Sequence length T."""
-        return self.result.seq_len
-
-
-def timings(results: Sequence[Result]) -> list[Timing]:
-    """Every measurement of some timing jobs, by T and cell; a cell without any (its job failed) keeps its place."""
-    out = []
-    for result in results:
-        found: dict[tuple[str, str], dict[str, float]] = {}
-        for key in result.metrics:
-            value = result.number(key)
-            if key.count("/") >= 2 and value is not None:
-                cell, backend, what = key.rsplit("/", 2)
-                found.setdefault((cell, backend), {})[what] = value
-        out += [Timing(cell, backend, result, numbers) for (cell, backend), numbers in found.items()]
-        labels = [CellConfig.parse(cell).label for cell in result.run["cells"]]
-        out += [Timing(label, None, result, {}) for label in labels if not any(label == cell for cell, _ in found)]
-    return sorted(out, key=lambda t: (t.seq_len, cell_rank(t.cell), t.backend or "", t.result.id))
+#: Milliseconds a call: what, its column's title and importance.
+TIMES = (
+    ("forward", "forward (ms)", 4),
+    ("train_forward", "train forward (ms)", 8),
+    ("backward", "backward (ms)", 7),
+    ("update", "update (ms)", 9),
+    ("step", "step (ms)", 0),
+    ("replay_forward", "forward, replayed (ms)", 6),
+    ("replay_step", "step, replayed (ms)", 3),
+)
+#: The same a token, in microseconds.
+LATENCIES = (("decode", "latency (µs a token)", 0), ("replay_decode", "replayed (µs a token)", 1))
+#: Beside these stands the interquartile range; of the others the csv has it.
+WITH_SPREAD = ("forward", "step", "decode", "replay_decode")
+#: The study whose table is laid beside others' in microseconds a sequence.
+PUBLISHED = "published_shapes"
+#: Numbers of a contestant that the csv has as they are.
+RAW = (
+    "tokens_per_second", "speedup", "speedup_low", "speedup_high", "peak_mib", "joules_per_token", "certificate",
+    *(f"{what}_{end}" for what in ("forward", "step", "decode") for end in ("flops", "bytes", "floor_ms", "share")),
+)  # fmt: skip
 
 
-def timing_table(results: Sequence[Result]) -> Table:
-    """Medians with interquartile ranges; nothing is averaged over jobs."""
-    found = timings(results)
-    blocks: dict[tuple[str, str | None, int], list[dict[str, Any]]] = {}
-    for one in found:
-        settings = {name: one.result.run.get(name) for name in SETTINGS}
-        blocks.setdefault((one.cell, one.backend, one.seq_len), []).append(settings)
-    extras = varying(blocks.values())
+def timing_tables(results: Sequence[Result]) -> list[Table]:
+    """For training and for decoding, whichever a study has: all that was measured; where a setting is swept, the
+    speed-ups and the exponents along it.
+    """
+    out: list[Table] = []
+    for decoding in (False, True):
+        jobs = [result for result in results if is_decoding(result) == decoding]
+        if not jobs:
+            continue
+        found = timings(jobs)
+        swept = sweep(found)
+        made = [_timing_table(found, jobs, swept)]
+        if swept is not None:
+            made += [speedup_table(found, jobs, swept), scaling_table(found, jobs, swept)]
+        out += [table for table in made if table.rows]
+    return out
+
+
+def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep | None) -> Table:
+    """A line a contestant and size; nothing is averaged over jobs."""
+    decoding = is_decoding(jobs[0])
+    settings = differing(found) or ["hidden_size" if decoding else "seq_len"]
+    energies = [one.numbers["joules_per_token"] for one in found if "joules_per_token" in one.numbers]
+    micro = bool(energies) and max(energies) < 0.01
+    by_sequence = not decoding and ("batch_size" in settings or jobs[0].study == PUBLISHED)
+    follower = "batch_size" if swept is not None and swept.constant_tokens else None
     columns = (
         Column("cell", "cell", 0, left=True),
         Column("backend", "backend", 0, left=True),
-        Column("T", "T", 0),
-        *(Column(name, name, 1, left=True) for name in extras),
-        *(Column(what, f"{what.replace('_', ' ')} (ms)", importance) for what, importance in TIMES),
+        *(Column(n, SETTINGS[n], 9 if n == follower else 0, left=n in ("dtype", "device")) for n in settings),
+        *(Column(what, title, importance) for what, title, importance in (*LATENCIES, *TIMES)),
         Column("tokens_per_second", "tokens/s", 2),
-        Column("speedup", "speed-up", 1),
-        Column("certificate", "certificate", 3),
+        *([Column("microseconds_a_sequence", "µs a sequence", 8)] if by_sequence else []),
+        Column("speedup", "speed-up over loop", 1),
+        Column("share", "floor", 4),
+        Column("peak_mib", "peak (MiB)", 3),
+        Column("joules_per_token", f"{'µ' if micro else 'm'}J a token", 5),
+        Column("certificate", "certificate", 5),
+        Column("refused", "not timed", 10, left=True),
     )
-    rows = tuple(_row(one, extras) for one in found)
-    failed = sum(not result.done for result in results)
-    notes = [
-        ("step", "Times are medians, the interquartile range in parentheses."),
-        ("speedup", "Speed-up: of the training step over the loop's, with its 95 % interval."),
-        ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
-    ]
-    if failed:
-        notes.append(
-            ("cell", f"{failed} of {len(results)} timing jobs failed; what they did not measure is left open.")
-        )
-    return Table("timing", columns, rows, (), tuple(notes), caption(results)).without_empty_columns()
+    rows = tuple(_row(one, settings, micro) for one in found)
+    name = "decoding" if decoding else "timing"
+    table = Table(name, columns, rows, caption=caption(jobs)).without_empty_columns()
+    there = {column.key for column in table.columns}
+    return dataclasses.replace(table, notes=tuple(note for note in _notes(jobs) if note[0] in there))
 
 
-def _row(one: Timing, extras: list[str]) -> Row:
+def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     numbers = one.numbers
-    raw: dict[str, Any] = {"cell": one.cell, "backend": one.backend, "seq_len": one.seq_len}
-    raw |= {name: one.result.run.get(name) for name in SETTINGS} | {"status": one.result.status}
-    text = {"cell": one.cell, "backend": one.backend or MISSING, "T": str(one.seq_len)}
-    text |= {name: str(one.result.run.get(name)) for name in extras}
-    for what, _ in TIMES:
+    raw: dict[str, Any] = {"cell": one.cell, "backend": one.backend} | one.settings | {"status": one.result.status}
+    text = {"cell": one.cell, "backend": one.backend or MISSING, "refused": one.refused or ""}
+    text |= {name: in_words(name, one.settings[name]) for name in settings}
+    for what, _, _ in (*LATENCIES, *TIMES):
         median, spread = numbers.get(f"{what}_ms"), numbers.get(f"{what}_iqr_ms")
         raw |= {f"{what}_ms": median, f"{what}_iqr_ms": spread}
-        text[what] = number(median, 3) + (f" ({number(spread, 2)})" if spread is not None else "")
-    for key in ("tokens_per_second", "speedup", "speedup_low", "speedup_high", "certificate"):
-        raw[key] = numbers.get(key)
+        unit = 1e3 if what.endswith("decode") else 1.0
+        beside = f" ({number(unit * spread, 2)})" if spread is not None and what in WITH_SPREAD else ""
+        text[what] = number(_times(median, unit), 3) + beside
+    raw |= {name: numbers.get(name) for name in RAW}
+    if one.refused is not None:  # said in short where the time would stand, for that column is always there
+        text[one.main] = one.refused.split(":")[0]
     text["tokens_per_second"] = number(raw["tokens_per_second"], 3)
-    low, high = raw["speedup_low"], raw["speedup_high"]
-    interval = f" ({low:.2f} – {high:.2f})" if low is not None and high is not None else ""
-    text["speedup"] = f"{raw['speedup']:.2f} ×{interval}" if raw["speedup"] is not None else MISSING
+    a_sequence = _times(raw["step_ms"], 1e3 / one.settings["batch_size"])
+    raw["microseconds_a_sequence"], text["microseconds_a_sequence"] = a_sequence, number(a_sequence, 3)
+    middle, low, high = raw["speedup"], raw["speedup_low"], raw["speedup_high"]
+    text["speedup"] = MISSING if middle is None or low == high == 1.0 else with_ends(middle, low, high)
+    share = raw[f"{one.main}_share"]
+    text["share"] = MISSING if share is None else f"{number(100 * share, 2)} %"
+    text["peak_mib"] = number(raw["peak_mib"], 3)
+    text["joules_per_token"] = number(_times(raw["joules_per_token"], 1e6 if micro else 1e3), 3)
     text["certificate"] = number(raw["certificate"], 2)
+    raw |= {"kernels": one.result.metrics.get(f"{one.cell}/{one.backend}/kernels"), "refused": one.refused}
     return Row(raw, text)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
+def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
+    decoding = is_decoding(jobs[0])
+    samples = _range([job.run.get("samples") for job in jobs], lambda value: f"{value:g}")
+    turns = f" of {samples} turns" if samples else ""
+    replayed = "Replayed: the same work as one CUDA graph, so that Python hands over nothing in between."
+    what = "decoding" if decoding else "a training step"
+    notes = [
+        ("decode", f"Latency: the median{turns} of one stream, the interquartile range in parentheses."),
+        ("step", f"Times are medians{turns}, the interquartile range in parentheses; a step is train forward, backward "
+         "and the optimiser's update."),
+        ("replay_step", replayed),
+        ("replay_decode", replayed),
+        ("speedup", f"Speed-up: our loop's {'latency' if decoding else 'training step'} over this one, with its 95 % "
+         "interval."),
+        ("share", "Floor: the time that this device takes at the least for the matrix products, or for moving "
+         f"what must be moved{_ceilings(jobs)}, as a share of the time taken."),
+        ("peak_mib", f"Peak: the most memory in use during {what}, beyond weights and inputs."),
+        ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
+    ]  # fmt: skip
+    if failed := sum(not job.done for job in jobs):
+        notes.append(("cell", f"{failed} of {len(jobs)} timing jobs failed; what they did not measure is left open."))
+    return tuple(notes)
+
+
+def _ceilings(jobs: Sequence[Result]) -> str:
+    """`` (measured here: 41 to 43 TFLOP/s, 3.9 TB/s)``."""
+    gemm = _range([job.number("gemm_flops_per_second") for job in jobs], lambda value: rate(value, "FLOP/s"))
+    copy = _range([job.number("copy_bytes_per_second") for job in jobs], lambda value: rate(value, "B/s"))
+    return f" (measured here: {gemm}, {copy})" if gemm and copy else ""
+
+
+def _range(values: Sequence[float | None], show: Callable[[float], str]) -> str:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return ""
+    low, high = show(known[0]), show(known[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def rate(value: float, unit: str) -> str:
+    """Three digits and a prefix: 41.3 TFLOP/s."""
+    power = min(max(int(math.log10(value)) // 3, 0), 5)
+    return f"{number(value / 1000**power, 3)} {['', 'k', 'M', 'G', 'T', 'P'][power]}{unit}"

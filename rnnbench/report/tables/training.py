@@ -17,7 +17,7 @@ from rnnbench.report.tables.reference_lines import data_settings, reference_rows
 from rnnbench.report.tables.solvable import searched, solvable_table
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, number
 from rnnbench.report.tables.tasks import many_tasks, tasks_table
-from rnnbench.report.tables.timing import timing_table
+from rnnbench.report.tables.timing import timing_tables
 
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
 SIZES = (
@@ -42,7 +42,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
         if members := [result for result in train if result.entry.kind == name]:
             out.append(training_table(name, members))
     if timings := [result for result in results if result.kind == "timing"]:
-        out.append(timing_table(timings))
+        out += timing_tables(timings)
     return out
 
 

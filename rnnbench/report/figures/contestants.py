@@ -1,0 +1,114 @@
+"""How contestants look wherever they are drawn: colour by cell, line and marker by backend, two legends in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.report.figures.style import GREY, looks
+from rnnbench.report.statistics import cell_rank
+from rnnbench.report.timings import backend_rank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: The same for a backend everywhere; a stranger has one of the rest.
+FIXED: dict[str, tuple[str, Any]] = {
+    "plain": ("v", (0, (1, 1.2))),
+    "loop": ("o", (0, (4, 2))),
+    "torch": ("s", "-"),
+    "nn": ("D", (0, (6, 1.5, 1, 1.5))),
+    "scan": ("^", "-"),
+    "window": ("p", "-"),
+    "graph": ("P", (0, (8, 2))),
+    "compile": ("X", (0, (8, 2, 1, 2))),
+    "torchrecurrent": ("d", (0, (2, 2))),
+    "flashrnn": ("*", (0, (3, 1, 1, 1))),
+    "fla": ("<", (0, (3, 1, 1, 1, 1, 1))),
+    "mamba_ssm": (">", (0, (5, 1))),
+    "accelerated_scan": ("h", (0, (1, 2))),
+}
+REST: tuple[tuple[str, Any], ...] = (("8", "-."), ("H", "--"), ("x", ":"))
+
+#: Left, bottom, right, top, in pixels.
+Box = tuple[float, float, float, float]
+#: Where a name may stand: right or left, up or down, the likeliest first; farther out last.
+AROUND = (
+    (0, 1), (1, 0), (1, 1), (-1, 1), (1, -1), (0, -1), (-1, 0), (-1, -1), (0, 2.6), (2, 2), (-2, 2), (2, -2), (-2, -2)
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Looks of some cells and contestants.
+
+    Args:
+        colors: By cell.
+        styles: By contestant (a backend, with what else tells it apart): marker and line style.
+    """
+
+    colors: dict[str, str]
+    styles: dict[str, tuple[str, Any]]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Marks:
+        """For pairs of a cell and a contestant."""
+        cells, contestants = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+        rest = iter(REST * len(contestants))
+        ordered = sorted(contestants, key=lambda name: backend_rank(name))
+        styles = {name: FIXED[name] if name in FIXED else next(rest) for name in ordered}
+        found = looks(cells)
+        return cls({cell: found[cell].color for cell in sorted(cells, key=cell_rank)}, styles)
+
+    def line(self, cell: str, contestant: str) -> dict[str, Any]:
+        """Keyword arguments of ``Axes.plot``."""
+        marker, linestyle = self.styles[contestant]
+        return {"color": self.colors[cell], "marker": marker, "linestyle": linestyle}
+
+    def legend(self, axes: Axes, *, cells: bool = True, lines: bool = True) -> None:
+        """Nothing drawn, but a label for each cell and each contestant; ``lines``: with line styles."""
+        for cell, color in self.colors.items() if cells else ():
+            axes.plot([], [], color=color, linewidth=4, label=cell)
+        for contestant, (marker, linestyle) in self.styles.items():
+            axes.plot([], [], color=GREY, marker=marker, linestyle=linestyle if lines else "none", label=contestant)
+
+
+def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9) -> None:
+    """Names beside their points, above or right of them first, where neither another name nor a point is in the way.
+
+    A name that finds no room is left out; the first in the list find theirs first. Once the axes' limits are final.
+
+    Args:
+        axes: Where the points are drawn.
+        points: x, y, name, colour; without a name it is in the way of the others' alone.
+        size: Of the letters, in points.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # settles where the axes are
+    pixel = figure.dpi / 72
+    spots = [tuple(axes.transData.transform((x, y))) for x, y, _, _ in points]
+    taken: list[Box] = [(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in spots]
+    inside = axes.get_window_extent()
+    for (x, y), (at_x, at_y, name, color) in zip(spots, points, strict=True):
+        if not name:
+            continue
+        text = axes.text(at_x, at_y, name, color=color, fontsize=size, ha="left", va="bottom")
+        width, height = text.get_window_extent().width, text.get_window_extent().height
+        for right, up in AROUND:
+            left = x + 6 * pixel * right - width * (1 - right / max(abs(right), 1)) / 2
+            low = y + 6 * pixel * up - height * (1 - up / max(abs(up), 1)) / 2
+            box = (left, low, left + width, low + height)
+            within = inside.x0 <= box[0] and box[2] <= inside.x1 and inside.y0 <= box[1] and box[3] <= inside.y1
+            if within and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                place = axes.transData.inverted().transform((left, low))
+                text.set_position((float(place[0]), float(place[1])))
+                break
+        else:
+            text.remove()
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,160 @@
+"""Quality against speed: which cell, at which length, is beaten by none in both?"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.report.figures.contestants import direct_labels
+from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.statistics import CROWD, Estimate, Group
+from rnnbench.report.timings import Timed
+
+#: The speed that each training run measured of itself.
+OWN = "throughput/tokens_per_second"
+#: Fewer points have no frontier worth the name.
+LEAST = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A cell at a length: how well it predicts and how fast it trains.
+
+    Args:
+        group: Its runs, which are all done.
+        score: Mean and interval over them, less being better.
+        speed: Tokens a second.
+        timed: Where its speed is from; None where the runs measured it themselves.
+    """
+
+    group: Group
+    score: Estimate
+    speed: float
+    timed: Timed | None
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Of (speed, error) the indices of those that no other one beats, from the fastest to the best.
+
+    One beats another where it is as fast and as good or better, and better in one of the two.
+    """
+    out: list[int] = []
+    best = math.inf
+    for index in sorted(range(len(points)), key=lambda i: (-points[i][0], points[i][1])):
+        speed, error = points[index]
+        if error < best or (out and (speed, error) == points[out[-1]]):
+            out.append(index)
+            best = error
+    return out
+
+
+def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Choice]:
+    """Every group with a score that lost no run, and its speed.
+
+    The speed is that of the fastest contestant of the same cell at the same T in one timing study, at one width, number
+    format and device: of several such, those that know most of the groups, then those nearest to the runs' width. Where
+    none knows `LEAST` of them, it is what the runs measured.
+    """
+    whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
+    scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.mean)]
+    sources: dict[tuple[Any, ...], list[Timed]] = {}
+    for job in timed:
+        if not job.decoding and job.ms is not None:
+            names = ("hidden_size", "num_layers", "bidirectional", "dtype", "device")
+            key = (job.result.folder.parent, *(job.settings[name] for name in names))
+            sources.setdefault(key, []).append(job)
+    known = [
+        [Choice(g, s, _speed(one), one) for g, s in scored if (one := _fastest(g, own))] for own in sources.values()
+    ]
+    best = max(known, key=lambda some: (len(some), -_apart(some)), default=[])
+    if len(best) >= LEAST:
+        return best
+    return [Choice(g, found, speed, None) for g, found in scored if (speed := g.median(OWN)) is not None]
+
+
+def _speed(one: Timed) -> float:
+    return one.numbers["tokens_per_second"]
+
+
+def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
+    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.seq_len]
+    return max(own, key=_speed, default=None)
+
+
+def _apart(found: Sequence[Choice]) -> float:
+    """How many octaves, at most, the width that was timed lies from the runs'."""
+    octaves = [0.0]
+    for one in found:
+        width = one.group.median("model/hidden_size") or one.group.results[0].run["model"].get("hidden_size")
+        if one.timed is not None and width:
+            octaves.append(abs(math.log2(one.timed.settings["hidden_size"] / width)))
+    return max(octaves)
+
+
+def pareto_figure(
+    kind: str, groups: Sequence[Group], timed: Sequence[Timed], path: Path, formats: set[str]
+) -> list[Path]:
+    """The score against tokens a second, with the frontier; one cell's lengths are joined.
+
+    None where anything but cells and lengths is compared: a start or a depth is no question of speed alone.
+    """
+    found = [] if groups[0].extras else choices(groups, timed, KINDS[kind].headline.key)
+    if len(found) < LEAST:
+        return []
+    best = frontier([(one.speed, one.score.mean) for one in found])
+    looking = looks([one.group.cell for one in found])
+    lengths = {one.group.seq_len for one in found}
+    # A legend says which cell, and each point which T; of many cells, or at one T, the points say their cells.
+    legend = len(lengths) > 1 and len(looking) < CROWD
+    with canvas(width=7.6, height=5.0 if len(looking) < CROWD else 6.4) as (figure, (axes,)):
+        axes.plot(
+            [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best],
+            color=GREY, linewidth=5, alpha=0.3, drawstyle="steps-post", label="beaten by none in both",
+        )  # fmt: skip
+        for cell, look in looking.items():
+            own = [one for one in found if one.group.cell == cell]
+            x, y = [one.speed / 1e3 for one in own], [one.score.mean for one in own]
+            widths = [one.score.half_width or 0.0 for one in own]
+            style: dict[str, Any] = look.line() | {"linewidth": 0.8}
+            axes.errorbar(x, y, yerr=widths if any(widths) else None, **style, capsize=2, label=cell if legend else "")
+        axes.set_xscale("log")
+        plain_number(axes.xaxis)
+        lines = textwrap.wrap(_source(found, groups, legend), 100)
+        axes.set_title("Which cell, for the time it takes?", pad=8 + 11 * len(lines))
+        above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+        axes.annotate("\n".join(lines), (0, 1), **above, fontsize=8, color=GREY)
+        axes.set_xlabel("tokens per second in training (thousand): faster to the right")
+        axes.set_ylabel(f"{KINDS[kind].unit}, less is better")
+        legend_below(figure, axes)
+        first = {one.group.cell: i for i, one in reversed(list(enumerate(found)))}
+        named = {*best, *(range(len(found)) if legend else first.values())}
+        ordered = sorted(range(len(found)), key=lambda i: i not in best)
+        points = [(one.speed / 1e3, one.score.mean, _name(one, legend, lengths) if i in named else "",
+                   looking[one.group.cell].color) for i in ordered for one in [found[i]]]  # fmt: skip
+        direct_labels(axes, points)
+        return save(figure, path, formats)
+
+
+def _name(one: Choice, legend: bool, lengths: set[int]) -> str:
+    if legend:
+        return str(one.group.seq_len)
+    return f"{one.group.cell}, T {one.group.seq_len}" if len(lengths) > 1 else one.group.cell
+
+
+def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> str:
+    """Where the speeds are from, at which width, and how many are left out."""
+    source = "Speed: as the runs themselves measured it, with all that a training does"
+    if (timed := found[0].timed) is not None:
+        settings, study = timed.settings, timed.result.study
+        source = (
+            f"Speed: a layer's training step by the fastest certified backend in {study}, H {settings['hidden_size']}"
+        )
+        source += f", {settings['dtype']}, on {settings['device']}"
+    missing = len(groups) - len(found)
+    lost = f"; {missing} of {len(groups)} are left out, having lost runs or no such time" if missing else ""
+    return ("Numbers: T. " if legend else "") + source + lost + "."

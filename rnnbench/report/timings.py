@@ -1,0 +1,212 @@
+"""What timing jobs measured, contestant by contestant, and which setting a study of them sweeps. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.config import CellConfig
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import cell_rank
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: A job's settings, under the names that a table's head and a figure give them.
+SETTINGS = {
+    "seq_len": "T",
+    "batch_size": "B",
+    "hidden_size": "H",
+    "input_size": "I",
+    "num_layers": "layers",
+    "bidirectional": "bidirectional",
+    "dtype": "dtype",
+    "device": "device",
+    "tokens": "B·T",
+}
+#: What older ledgers do not say.
+DEFAULTS: dict[str, Any] = {"num_layers": 1, "bidirectional": False, "dtype": "float32"}
+#: What may be swept, in the order in which a figure's axis is chosen.
+SIZES = ("seq_len", "batch_size", "hidden_size", "num_layers")
+#: What everybody writes first, in the order of preference: the contestants that others are measured against.
+NAIVE = ("plain", "loop")
+#: How a refusal begins that tells of a contestant which tried; all others say that it cannot.
+TRIED = ("wrong result", "out of memory", "it failed")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One contestant at one size.
+
+    Args:
+        cell: The cell's label.
+        backend: A backend or a peer; None where nothing of the cell was timed.
+        result: The job.
+        numbers: forward_ms, step_iqr_ms, tokens_per_second, …
+        refused: Why it was not timed, though it tried.
+    """
+
+    cell: str
+    backend: str | None
+    result: Result
+    numbers: Mapping[str, float]
+    refused: str | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Of `SETTINGS`; the input's width only where it is not the hidden one."""
+        run, environment = self.result.run, self.result.environment
+        out = {name: run.get(name, DEFAULTS.get(name)) for name in SETTINGS}
+        if out["input_size"] == out["hidden_size"]:
+            out["input_size"] = None
+        out["device"] = environment.get("device_name") or environment.get("device")
+        return out | {"tokens": run["batch_size"] * run["seq_len"]}
+
+    @property
+    def decoding(self) -> bool:
+        """Whether it wrote symbol after symbol, and did not train."""
+        return is_decoding(self.result)
+
+    @property
+    def main(self) -> str:
+        """What contestants are compared by: the training step, or decode, the latency of a token."""
+        return "decode" if self.decoding else "step"
+
+    @property
+    def ms(self) -> float | None:
+        """The median of `main`, in milliseconds."""
+        return self.numbers.get(f"{self.main}_ms")
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it was refused for its memory."""
+        return self.refused is not None and self.refused.startswith("out of memory")
+
+    def samples(self) -> NDArray[np.float64] | None:
+        """(samples,) seconds behind `ms`, in the order of the rounds; None where there is no such curve."""
+        return self.result.curve(f"{self.cell}/{self.backend}/{self.main}")
+
+
+def is_decoding(result: Result) -> bool:
+    """Whether a timing job is of decoding."""
+    return result.run.get("what") == "decoding"
+
+
+def timings(results: Sequence[Result]) -> list[Timed]:
+    """Every contestant that was timed or tried, by size, cell and backend, the naive ones first.
+
+    A cell of which nothing was timed, as where its job failed, keeps its place.
+    """
+    out = []
+    for result in results:
+        found: dict[tuple[str, str], dict[str, float]] = {}
+        refused: dict[tuple[str, str], str] = {}
+        for key, text in result.metrics.items():
+            if key.count("/") < 2:
+                continue
+            cell, backend, what = key.rsplit("/", 2)
+            if what == "refused" and str(text).startswith(TRIED):
+                refused[cell, backend] = str(text)
+                found.setdefault((cell, backend), {})
+            elif (value := result.number(key)) is not None:
+                found.setdefault((cell, backend), {})[what] = value
+        out += [
+            Timed(cell, backend, result, numbers, refused.get((cell, backend)))
+            for (cell, backend), numbers in found.items()
+        ]
+        seen = {cell for cell, _ in found}
+        reason = None if result.done else f"the job failed: {result.error or 'no word why'}"
+        labels = [CellConfig.parse(cell).label for cell in result.run["cells"]]
+        out += [Timed(label, None, result, {}, reason) for label in labels if label not in seen]
+    return sorted(out, key=_order)
+
+
+def _order(one: Timed) -> tuple[Any, ...]:
+    sizes = tuple(one.settings[name] for name in SIZES)
+    job = (one.settings["dtype"], str(one.settings["device"]))
+    return (*sizes, *job, cell_rank(one.cell), backend_rank(one.backend or ""), one.result.id)
+
+
+def backend_rank(name: str) -> tuple[int, str]:
+    """Sorts the naive contestants first, all others by name."""
+    return NAIVE.index(name) if name in NAIVE else len(NAIVE), name
+
+
+def differing(found: Sequence[Timed]) -> list[str]:
+    """The settings that are not the same in all jobs, without B·T, which follows from two of them.
+
+    Where a job failed its device may not be known, which is no other device.
+    """
+    values = {name: {str(one.settings[name]) for one in found} for name in SETTINGS if name != "tokens"}
+    values["device"] -= {"None"}
+    return [name for name, known in values.items() if len(known) > 1]
+
+
+def in_words(name: str, value: Any) -> str:
+    """A setting's value as a table shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if value is not None else "H" if name == "input_size" else "unknown"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The setting that a study sweeps.
+
+    Args:
+        name: Which, of `SIZES`.
+        values: All its values, in order.
+        constant_tokens: Whether the batch shrinks as the sequences grow, B·T staying what it is.
+        extras: Settings that tell apart several such sweeps in one study.
+    """
+
+    name: str
+    values: tuple[int, ...]
+    constant_tokens: bool
+    extras: tuple[str, ...]
+
+    def of(self, one: Timed) -> int:
+        """The swept value of a contestant."""
+        return int(one.settings[self.name])
+
+    def contestant(self, one: Timed) -> str:
+        """Its backend, and what else tells its sweep from others: ``torch, dtype=bfloat16``."""
+        extras = [f"{SETTINGS[name]}={in_words(name, one.settings[name])}" for name in self.extras]
+        return ", ".join([str(one.backend), *extras])
+
+    def lines(self, found: Sequence[Timed]) -> dict[tuple[str, str], list[Timed]]:
+        """By cell and contestant what was timed, along the sweep; of two of the same size the one with more samples."""
+        best: dict[tuple[str, str, int], Timed] = {}
+        for one in sorted(found, key=lambda one: int(one.result.run.get("samples", 0))):
+            if one.ms is not None:
+                best[one.cell, self.contestant(one), self.of(one)] = one
+        out: dict[tuple[str, str], list[Timed]] = {}
+        for (cell, contestant, _), one in sorted(best.items(), key=lambda item: item[0][2]):
+            out.setdefault((cell, contestant), []).append(one)
+        first = {key: line[0] for key, line in out.items()}
+        ordered = sorted(out, key=lambda k: (cell_rank(k[0]), backend_rank(first[k].backend or ""), k[1]))
+        return {key: out[key] for key in ordered}
+
+
+def sweep(found: Sequence[Timed]) -> Sweep | None:
+    """What is swept: a setting such that every size has another that differs from it in that one alone.
+
+    With the length, the batch may shrink at constant B·T. Of several, the one that leaves the longest sweeps. None
+    where there is none: one size alone, or many shapes at once.
+    """
+    sizes = {tuple(one.settings.items()) for one in found if one.ms is not None}
+    candidates: list[tuple[int, Sweep]] = []
+    for name in SIZES:
+        for follower in ("tokens", "batch_size") if name == "seq_len" else ("tokens",):
+            blocks: dict[tuple[tuple[str, Any], ...], set[int]] = {}
+            for size in sizes:
+                rest = tuple((key, value) for key, value in size if key not in (name, follower))
+                blocks.setdefault(rest, set()).add(dict(size)[name])
+            if blocks and min(map(len, blocks.values())) >= 2:
+                extras = tuple(key for key in SETTINGS if len({repr(dict(rest).get(key)) for rest in blocks}) > 1)
+                values = tuple(sorted(set().union(*blocks.values())))
+                candidates.append((len(blocks), Sweep(name, values, follower == "batch_size", extras)))
+    return min(candidates, key=lambda pair: pair[0])[1] if candidates else None
