@@ -1,12 +1,13 @@
 # make bench   the quick study: train, table, draw          make test    the tests
 # make check   what CI runs: ruff, types, tests             make clean   everything made here but the runs
+# make gpu-results   on a machine with a GPU: its tests and studies, in steps; STEPS="lengths sizes" for some of them
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: bench install test test-slow test-gpu check format benchmark clean
+.PHONY: bench install test test-slow test-gpu check format benchmark gpu-results clean
 
 bench: $(STAMP)
 	@echo "== the quick study: rnn, lstm and gru at three lengths on real text, 18 runs of a few seconds each"
@@ -47,8 +48,15 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/against_plain_loop.py
 	@echo "== the scan against the loop that autograd differentiates, in turn"
 	$(BIN)/python benchmarks/scan.py
+	@echo "== our clocks against torch.utils.benchmark, in turn"
+	$(BIN)/python benchmarks/independent.py
+	@echo "== a step of rnnbench train against a bare loop's, in turn"
+	$(BIN)/python benchmarks/overhead.py
 	@echo "== what the probes cost, against forward and backward"
 	$(BIN)/python benchmarks/probes.py
+
+gpu-results: $(STAMP)
+	$(BIN)/python benchmarks/gpu_results.py $(STEPS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -3,34 +3,56 @@
 Tokens per step are held constant: batch × length is the same everywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from rnnbench import Study, Timing
+from rnnbench import CellConfig, Study, Timing
+from rnnbench.throughput.timing import Dtype
 
-#: On a GPU the loop is a thousand small kernels: captured as a CUDA graph it is the fastest that any cell gets.
-ON_A_GPU = ("torch", "scan", "graph", "loop")
+CELLS = tuple(map(CellConfig, ("rnn", "lstm", "gru", "mingru")))
+#: Ours, and beside them torch's own module and the loop that everyone writes.
+CPU = ("torch", "nn", "scan", "loop", "plain")
+#: On a GPU a loop over time is thousands of small kernels; captured as one CUDA graph it is the fastest that most cells
+#: get. Beyond `LOOPS_END` steps neither is worth the wait, and only what runs a sequence in one call goes on.
+GPU = ("torch", "nn", "scan", "flashrnn", "fla", "accelerated_scan", "graph", "loop", "plain")
+LOOPS_END, GRAPHS_END = 256, 1024
 
 
 def timings(
-    lengths: tuple[int, ...], tokens: int, hidden_size: int, samples: int, backends: tuple[str, ...] = ()
+    lengths: Sequence[int], tokens: int, hidden_size: int, backends: Sequence[str] = CPU, dtype: Dtype = "float32"
 ) -> Iterator[Timing]:
     for seq_len in lengths:
         yield Timing(
-            backends=backends,
+            cells=CELLS,
+            backends=tuple(backends),
             seq_len=seq_len,
             batch_size=max(1, tokens // seq_len),
             hidden_size=hidden_size,
-            samples=samples,
+            dtype=dtype,
         )
+
+
+def on_a_gpu() -> Iterator[Timing]:
+    def able(seq_len: int) -> list[str]:
+        gone = {"loop", "plain"} if seq_len > LOOPS_END else set()
+        return [name for name in GPU if name not in gone | ({"graph"} if seq_len > GRAPHS_END else set())]
+
+    formats: dict[Dtype, tuple[int, ...]] = {
+        "float32": (64, 256, 1024, 4096, 16_384),
+        "tf32": (256, 1024),
+        "bfloat16": (64, 256, 1024, 4096),
+    }
+    for dtype, lengths in formats.items():
+        for seq_len in lengths:
+            yield from timings((seq_len,), 16_384, 256, able(seq_len), dtype)
 
 
 STUDY = Study(
     name="seqlen_throughput",
     question="How fast does a layer run at each length, forward and backward, on which backend?",
     presets={
-        "quick": lambda: timings((16, 64, 256), tokens=2048, hidden_size=128, samples=30),
-        "full": lambda: timings((32, 64, 128, 256, 512, 1024, 2048, 4096), tokens=16_384, hidden_size=256, samples=50),
-        "gpu": lambda: timings((64, 256, 1024), tokens=16_384, hidden_size=256, samples=30, backends=ON_A_GPU),
+        "quick": lambda: timings((16, 64, 256, 1024), tokens=2048, hidden_size=128),
+        "full": lambda: timings([2**k for k in range(5, 15)], tokens=16_384, hidden_size=256),
+        "gpu": on_a_gpu,
     },
 )
 
