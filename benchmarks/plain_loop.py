@@ -37,6 +37,17 @@ def detached(state: object) -> object:
     return tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()  # type: ignore[attr-defined]
 
 
+def step(net: Net, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, state: object) -> object:
+    """One update on a batch of (B, T) indices, from a state to the next; None starts from zero."""
+    out, state = net(x, state)
+    loss = F.cross_entropy(out.flatten(0, 1), y.flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimizer.step()
+    return detached(state)
+
+
 def bpc(net: Net, ids: Tensor, chunk: int = 4096) -> float:
     """One stream, state carried, every character scored once."""
     total, state = 0.0, None
@@ -76,16 +87,10 @@ def main() -> None:
     state: object = None
     steps = math.ceil(args.tokens / (batch * length))
     begin, times = time.perf_counter(), []
-    for step in range(steps):
+    for i in range(steps):
         tick = time.perf_counter()
-        at = step % (width // length) * length
-        out, state = net(x[:, at : at + length], state if at else None)
-        loss = F.cross_entropy(out.flatten(0, 1), y[:, at : at + length].flatten())
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        adam.step()
-        state = detached(state)
+        at = i % (width // length) * length
+        state = step(net, adam, x[:, at : at + length], y[:, at : at + length], state if at else None)
         times.append(time.perf_counter() - tick)
     seconds = time.perf_counter() - begin
     times.sort()

@@ -26,7 +26,7 @@ from rnnbench.modules.metrics import HEADLINE
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.probes.flops import cost_per_token
 from rnnbench.tracking import WandbMirror
-from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter, ResumePoint
+from rnnbench.train.callbacks import Clock, LedgerLogger, NoProfiler, Reporter, ResumePoint
 from rnnbench.train.decoded import decoded
 from rnnbench.train.probing import Probing
 from rnnbench.weights import load_tensors, save_weights
@@ -154,6 +154,7 @@ def _trainer(run: Run, entry: Entry, device: str, mirror: WandbMirror, callbacks
         logger=LedgerLogger(entry, mirror),
         log_every_n_steps=run.steps + 1,  # the module sends its own rows
         callbacks=callbacks,
+        profiler=NoProfiler(),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -23,6 +23,8 @@ from rnnbench.data.text.references import LONGEST, lines
 from rnnbench.data.text.vocabulary import BYTES, Vocabulary, chunks
 from rnnbench.errors import UserError
 
+#: Training batches that are cut at once: one at a time takes longer to find in the text than to copy.
+CUT = 32
 #: Stateful evaluation: parallel streams at most, unscored characters before each but the first, steps in a batch.
 STREAMS, WARM_UP, CHUNK = 64, 512, 256
 #: Stateless evaluation: characters in a batch, about.
@@ -63,6 +65,7 @@ class TextData(Source):
         # By the largest phase, so that every epoch has as many steps.
         self.steps_per_epoch = ((train - seq_len) // batch_size) // seq_len
         self._epoch: tuple[int, Tensor, Tensor] | None = None
+        self._cut: tuple[int, Tensor, Tensor] | None = None
         self._ngram: dict[str, Any] | None = None
 
     @classmethod
@@ -73,11 +76,21 @@ class TextData(Source):
     def train_batch(self, step: int) -> Batch:
         """x, y (B, T) int64, a pure function of (seed, step); reset at an epoch's first step alone."""
         epoch, chunk = divmod(step, self.steps_per_epoch)
+        first = step - chunk % CUT
+        if self._cut is None or self._cut[0] != first:
+            x, y = self._chunks(epoch, chunk - chunk % CUT)
+            self._cut = (first, x, y)
+        _, x, y = self._cut
+        return Batch(x[step - first], y[step - first], reset=chunk == 0)
+
+    def _chunks(self, epoch: int, begin: int) -> list[Tensor]:
+        """Inputs and targets of an epoch's chunks from ``begin`` on, two (N, B, T) int64, N ≤ CUT."""
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, *self._streams(epoch))
-        _, x, y = self._epoch
-        span = slice(chunk * self._data.seq_len, (chunk + 1) * self._data.seq_len)
-        return Batch(x[:, span].long(), y[:, span].long(), reset=chunk == 0)
+        seq_len, end = self._data.seq_len, min(begin + CUT, self.steps_per_epoch)
+        spans = (stream[:, begin * seq_len : end * seq_len] for stream in self._epoch[1:])
+        pieces = (span.unflatten(1, (end - begin, seq_len)).transpose(0, 1) for span in spans)
+        return [piece.to(torch.int64, memory_format=torch.contiguous_format) for piece in pieces]
 
     def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of an epoch, two (B, L) views of the text one character apart."""
