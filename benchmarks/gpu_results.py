@@ -46,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)} (all)")
     parser.add_argument("--out", type=Path, help="where to (experiments/results/CARD)")
-    parser.add_argument("--limit", type=float, default=LIMIT, help=f"seconds for each step ({LIMIT})")
+    parser.add_argument("--limit", type=float, help=f"seconds for each step ({LIMIT}; of a dry run none)")
     parser.add_argument("--dry_run", action="store_true", help="two jobs a study, cut down, on any device; needs --out")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # one step, in this very process
     args = parser.parse_args()
@@ -60,20 +60,21 @@ def main() -> int:
     steps = args.steps or list(STEPS)
     if args.here:
         return _step(steps[0], out, args.dry_run)
-    failed = [step for step in steps if not _apart(step, out, args)]
+    together = args.dry_run and args.limit is None
+    failed = [step for step in steps if (_step(step, out, True) if together else not _apart(step, out, args))]
     _summary(steps, out, args.dry_run)
     return 1 if failed else 0
 
 
 def _apart(step: str, out: Path, args: argparse.Namespace) -> bool:
     """Do a step in a process of its own, and stop it when its time is up."""
-    begin = time.monotonic()
+    begin, limit = time.monotonic(), args.limit or LIMIT
     print(f"== {step}", flush=True)
     command = [sys.executable, __file__, step, "--here", "--out", str(out), *(["--dry_run"] if args.dry_run else [])]
     try:
-        status = subprocess.run(command, timeout=args.limit).returncode
+        status = subprocess.run(command, timeout=limit).returncode
     except subprocess.TimeoutExpired:
-        print(f"== {step} was stopped after {args.limit:.0f} s; the same command goes on from there", flush=True)
+        print(f"== {step} was stopped after {limit:.0f} s; the same command goes on from there", flush=True)
         return False
     print(f"== {step} took {time.monotonic() - begin:.0f} s{'' if status == 0 else ' and FAILED'}", flush=True)
     return status == 0

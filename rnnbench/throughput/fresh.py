@@ -10,7 +10,7 @@ import torch
 from rnnbench.config import CellConfig
 from rnnbench.forkserver import forkserver
 from rnnbench.throughput.contestant import Contestant, contenders
-from rnnbench.throughput.memory import fence, out_of_memory, peak_of
+from rnnbench.throughput.memory import fence, out_of_memory, peak_of, return_what_is_free
 from rnnbench.throughput.timing import Timing
 
 
@@ -35,6 +35,7 @@ def fresh_peak(job: Timing, cell: CellConfig, backend: str) -> float | None:
 
 def _measure(job: Timing, cell: CellConfig, backend: str, pipe: Connection) -> None:
     torch.set_num_threads(1)
+    return_what_is_free()
     try:
         with fence():
             contestant = Contestant.made(job, cell, contenders()[backend], torch.device("cpu"))

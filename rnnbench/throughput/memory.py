@@ -36,6 +36,16 @@ def peak_of(work: Callable[[], object], device: torch.device) -> float:
     return max(peak.mib() - before, 0.0)
 
 
+def return_what_is_free() -> None:
+    """Let glibc take each large tensor from the system by itself and give it back at once.
+
+    Left alone it learns to keep them, in pieces, and a peak is more than its tensors, in leaps.
+    """
+    m_mmap_threshold = -3
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 64 * 2**10)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Is this how torch, or Python, says that there is no memory left?"""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
