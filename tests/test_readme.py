@@ -29,6 +29,9 @@ def cut_down(command: str) -> str:
         return f"{re.sub(r'--(budget.tokens|model.parameters) [0-9]+', '', command)} {size} {SMALL}"
     if verb == "rnnbench gradients":
         return command if "--run" in command else f"{command} --seq_len 16 --hidden_size 8 --seeds 2"
+    if verb == "rnnbench throughput":
+        small = "--seq_len 4 --hidden_size 8 --samples 3 --wandb disabled"
+        return f"{re.sub(r'--(seq_len|hidden_size) [0-9,]+', '', command)} {small}"
     if verb == "rnnbench sweep" or command.startswith("python experiments/"):
         return f"{command} --dry_run"
     if verb == "wandb leet":  # needs a terminal; that it reads our runs is tested in test_tracking.py

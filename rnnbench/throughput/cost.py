@@ -3,7 +3,8 @@
 FLOPs are those of the matrix products as the cell declares them, two a multiply-add, counted on the meta device with
 the loop: exact polynomials of I and H. Bytes are the compulsory traffic: every tensor that goes into a pass or comes
 out of it is moved once, and what is between them stays on the chip. Whatever an implementation does, it does no less;
-so the larger of FLOPs over the measured product rate and bytes over the measured copy bandwidth is a floor.
+so the larger of FLOPs over the measured product rate and bytes over the measured copy bandwidth is a floor. The copy is
+as large as what a call moves: what fits into a cache is moved at the cache's rate.
 (Williams, Waterman & Patterson 2009, "Roofline".)
 """
 
@@ -26,8 +27,12 @@ from rnnbench.throughput.timing import Timing
 ADAM = 7
 
 
-#: By device: side of the square product, and MiB that are copied, far beyond any cache.
-SIZES = {"cpu": (1024, 128), "cuda": (8192, 2048)}
+#: By device: side of the square product.
+SIZES = {"cpu": 1024, "cuda": 8192}
+#: Bytes read and written by one copy, at the least and at most: beyond that there is no cache.
+LEAST, MOST = 2**18, 2**31
+#: By all copies of a turn, at the least, so that the clock can tell.
+TURN = 2**25
 
 
 class Work(NamedTuple):
@@ -104,29 +109,38 @@ class Ceilings:
     Args:
         dtype: Number format of the product.
         device: Where.
+        bytes: What is read and written by one copy.
     """
 
     dtype: torch.dtype
     device: torch.device
+    bytes: float
+
+    @classmethod
+    def of(cls, job: Timing, dtype: torch.dtype, device: torch.device) -> Ceilings:
+        """Of a job: its largest call is copied."""
+        return cls(dtype, device, max(work.bytes for cell in job.cells for work in work_of(job, cell).values()))
 
     def __post_init__(self) -> None:
-        self.size, mib = SIZES[self.device.type]
-        self.elements = mib * 2**20 // 4
+        self.size = SIZES[self.device.type]
+        self.elements = int(min(max(self.bytes, LEAST), MOST)) // 8  # float32, read and written
+        self.repeats = max(1, TURN // (8 * self.elements))
         self.a, self.b = (torch.randn(self.size, self.size, device=self.device).to(self.dtype) for _ in range(2))
         self.product = torch.empty_like(self.a)
         self.source = torch.zeros(self.elements, device=self.device)
         self.target = torch.zeros_like(self.source)
 
     def turn(self, clock: Clock) -> tuple[float, float]:
-        """Seconds of a square product and of a copy."""
+        """Seconds of a square product and of all copies."""
         marks = [clock.start()]
         torch.mm(self.a, self.b, out=self.product)
         marks.append(clock.mark())
-        self.target.copy_(self.source)
+        for _ in range(self.repeats):
+            self.target.copy_(self.source)
         marks.append(clock.mark())
         product, copy = clock.seconds(marks)
         return product, copy
 
     def ceiling(self, product: float, copy: float) -> Ceiling:
         """From seconds to rates."""
-        return Ceiling(2.0 * self.size**3 / product, 2.0 * 4 * self.elements / copy)
+        return Ceiling(2.0 * self.size**3 / product, 8.0 * self.elements * self.repeats / copy)

@@ -133,7 +133,7 @@ class _Trial:
             raise UserError(f"wrong result: the error of {worst} is {multiples[worst]:.3g} times the loop's")
         contestant = self.contestant.on(backend)
         metrics[f"{key}/kernels"] = kernels_of(contestant.cut(PROFILED).once(self.job.what), self.device)
-        peak = self._peak(contestant)
+        peak = self._peak(contestant) if self.job.what == "training" else None
         if peak == math.inf:
             raise UserError(did_not_fit(self.job, self.device))
         if peak is not None:

@@ -70,7 +70,7 @@ def measure(
         start = Start()
         metrics: dict[str, Any] = {"work": "layer"}
         contestants = entrants(job, backends, device, metrics, progress)
-        ceilings = Ceilings(dtype_of(job), device)
+        ceilings = Ceilings.of(job, dtype_of(job), device)
         samples = _take_turns(contestants, ceilings, job, device, metrics, progress)
         metrics |= figures(samples, job, ceilings)
         if device.type == "cuda":

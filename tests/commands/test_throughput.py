@@ -15,7 +15,7 @@ SMALL = ["--hidden_size", "8", "--batch_size", "2", "--samples", "4", "--wandb",
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(SIZES, "cpu", (64, 1))
+    monkeypatch.setitem(SIZES, "cpu", 64)
     monkeypatch.setattr("rnnbench.throughput.entrants.fresh_peak", lambda *_: 1.5)
     monkeypatch.chdir(tmp_path)
 

@@ -42,7 +42,8 @@ def test_all_that_was_measured(study: Path) -> None:
     ):
         assert line.raw[name] == result.metrics[f"gru/torch/{name}"]
     assert (line.raw["kernels"], line.raw["refused"]) == ("a_kernel", None)
-    assert line.raw["microseconds_a_sequence"] == pytest.approx(1e3 * line.raw["step_ms"] / 64)
+    for what in ("forward", "step"):
+        assert line.raw[f"{what}_a_sequence"] == pytest.approx(1e3 * line.raw[f"{what}_ms"] / 64)
     assert line.text["joules_per_token"] == "400"
     assert line.text["share"] == f"{100 * line.raw['step_share']:.0f} %"
     assert {"update (ms)", "µJ a token"} <= set(shown[0])
@@ -84,7 +85,7 @@ def test_decoding(tmp_path: Path) -> None:
     made = tables_of(tmp_path / "s")
     assert list(made) == ["decoding", "decoding_speedup", "decoding_scaling"]
     (loop, *_), raw = rows(made["decoding"]), made["decoding"].rows[0].raw
-    assert (loop["H"], "T" in loop, "step (ms)" in loop, "µs a sequence" in loop) == ("64", False, False, False)
+    assert (loop["H"], "T" in loop, "step (ms)" in loop, "step (µs a sequence)" in loop) == ("64", False, False, False)
     assert float(loop["latency (µs a token)"].split()[0]) == pytest.approx(1e3 * raw["decode_ms"], rel=0.01)
     assert float(loop["replayed (µs a token)"].split()[0]) == pytest.approx(1e3 * raw["replay_decode_ms"], rel=0.01)
     assert "latency of a token" in made["decoding_speedup"].notes[0][1]

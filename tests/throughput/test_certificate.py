@@ -118,7 +118,7 @@ def test_a_saboteur_is_not_timed(spoil: Spoil, tmp_path: Path, monkeypatch: pyte
     """For every cell: refused in words, with its certificate, and no figure of its speed; the loop is timed."""
     monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
     monkeypatch.setattr("rnnbench.throughput.entrants.fresh_peak", lambda *_: None)
-    monkeypatch.setitem(SIZES, "cpu", (64, 1))
+    monkeypatch.setitem(SIZES, "cpu", 64)
     sizes = {"seq_len": 12, "batch_size": 3, "hidden_size": 8, "samples": 3, "warmup": 0}
     result = measure(Timing(backends=("saboteur", "loop"), device="cpu", **sizes), tmp_path, "study", "disabled")  # type: ignore[arg-type]
     for cell in CELLS:

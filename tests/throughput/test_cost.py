@@ -63,10 +63,16 @@ def test_the_floor_is_the_higher_of_two() -> None:
 
 def test_ceilings_are_rates() -> None:
     """2 n³ operations of a product, and each byte of a copy once read and once written."""
-    ceilings = Ceilings(torch.float32, torch.device("cpu"))
+    ceilings = Ceilings(torch.float32, torch.device("cpu"), 2**20)
     gemm, copy = ceilings.ceiling(2.0, 0.5)
     assert gemm == ceilings.size**3
-    assert copy == 2 * ceilings.source.numel() * 4 / 0.5
+    assert 2 * ceilings.source.numel() * 4 == 2**20, "a copy is as large as what a call moves"
+    assert copy == ceilings.repeats * 2**20 / 0.5
+    assert ceilings.repeats == 32
+    assert Ceilings(torch.float32, torch.device("cpu"), 2**27).repeats == 1
     assert all(seconds > 0 for seconds in ceilings.turn(WallClock()))
     assert torch.equal(ceilings.target, ceilings.source)
     torch.testing.assert_close(ceilings.product, ceilings.a @ ceilings.b)
+    job = Timing(cells=(CellConfig("rnn"), CellConfig("gru")), what="decoding", batch_size=1, hidden_size=256)
+    largest = work_of(job, CellConfig("gru"))["decode"].bytes
+    assert Ceilings.of(job, torch.float32, torch.device("cpu")).bytes == largest

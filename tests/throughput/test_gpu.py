@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.fixture(autouse=True)
 def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     machine.prepare()
-    monkeypatch.setitem(SIZES, "cuda", (1024, 64))
+    monkeypatch.setitem(SIZES, "cuda", 1024)
 
 
 def small(**parts: object) -> Timing:

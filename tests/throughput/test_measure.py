@@ -37,7 +37,7 @@ def small(**parts: object) -> Timing:
 @pytest.fixture(autouse=True)
 def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the device can do is not at stake here."""
-    monkeypatch.setitem(SIZES, "cpu", (64, 1))
+    monkeypatch.setitem(SIZES, "cpu", 64)
 
 
 @pytest.fixture

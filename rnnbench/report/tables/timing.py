@@ -61,15 +61,16 @@ def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep |
     settings = differing(found) or ["hidden_size" if decoding else "seq_len"]
     energies = [one.numbers["joules_per_token"] for one in found if "joules_per_token" in one.numbers]
     micro = bool(energies) and max(energies) < 0.01
-    by_sequence = not decoding and ("batch_size" in settings or jobs[0].study == PUBLISHED)
     follower = "batch_size" if swept is not None and swept.constant_tokens else None
+    batches = "batch_size" in settings and follower is None
+    by_sequence = not decoding and (batches or jobs[0].study == PUBLISHED)
     columns = (
         Column("cell", "cell", 0, left=True),
         Column("backend", "backend", 0, left=True),
         *(Column(n, SETTINGS[n], 9 if n == follower else 0, left=n in ("dtype", "device")) for n in settings),
         *(Column(what, title, importance) for what, title, importance in (*LATENCIES, *TIMES)),
         Column("tokens_per_second", "tokens/s", 2),
-        *([Column("microseconds_a_sequence", "µs a sequence", 8)] if by_sequence else []),
+        *(Column(f"{what}_a_sequence", f"{what} (µs a sequence)", 8) for what in ("forward", "step") if by_sequence),
         Column("speedup", "speed-up over loop", 1),
         Column("share", "floor", 4),
         Column("peak_mib", "peak (MiB)", 3),
@@ -99,8 +100,9 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     if one.refused is not None:  # said in short where the time would stand, for that column is always there
         text[one.main] = one.refused.split(":")[0]
     text["tokens_per_second"] = number(raw["tokens_per_second"], 3)
-    a_sequence = _times(raw["step_ms"], 1e3 / one.settings["batch_size"])
-    raw["microseconds_a_sequence"], text["microseconds_a_sequence"] = a_sequence, number(a_sequence, 3)
+    for what in ("forward", "step"):
+        raw[f"{what}_a_sequence"] = _times(raw[f"{what}_ms"], 1e3 / one.settings["batch_size"])
+        text[f"{what}_a_sequence"] = number(raw[f"{what}_a_sequence"], 3)
     middle, low, high = raw["speedup"], raw["speedup_low"], raw["speedup_high"]
     text["speedup"] = MISSING if middle is None or low == high == 1.0 else with_ends(middle, low, high)
     share = raw[f"{one.main}_share"]
@@ -131,7 +133,7 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         ("speedup", f"Speed-up: our loop's {'latency' if decoding else 'training step'} over this one, with its 95 % "
          "interval."),
         ("share", "Floor: the time that this device takes at the least for the matrix products, or for moving "
-         f"what must be moved{_ceilings(jobs)}, as a share of the time taken."),
+         f"what must be moved, as fast as a copy of that size{_ceilings(jobs)}, as a share of the time taken."),
         ("peak_mib", f"Peak: the most memory in use during {what}, beyond weights and inputs."),
         ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
     ]  # fmt: skip
