@@ -131,6 +131,15 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def cpu_clock() -> int | None:
+    """MHz of the fastest core now, as Linux says; None where it does not."""
+    try:
+        found = re.findall(r"cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        return None
+    return round(max(map(float, found))) if found else None
+
+
 @cache
 def _cpu_name() -> str:
     try:

@@ -76,7 +76,7 @@ def measure(
         if device.type == "cuda":
             metrics |= _energy(contestants, job, metrics)
         entry.write_curves(samples)
-        environment = machine.environment(device.type) | nvml.facts(device.type)
+        environment = machine.environment(device.type) | nvml.facts(device.type) | {"cpu_mhz": machine.cpu_clock()}
         environment["recurrence_kernel"] = kernel_name(torch.empty(0, device=device))
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
         mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)

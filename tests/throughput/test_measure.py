@@ -53,6 +53,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     assert entry.result() == result
     assert (result["kind"], result["status"]) == ("timing", "done")
     assert Timing.from_dict(result["run"]) == job
+    assert {"commit", "torch", "device_name", "threads", "cpu_mhz"} <= set(result["environment"])
     figures = {f"{part}{end}" for part in PARTS["training"] for end in ("_ms", "_iqr_ms")}
     figures |= {f"{what}_{end}" for what in ("forward", "step") for end in ("flops", "bytes", "floor_ms", "share")}
     figures |= {"tokens_per_second", "speedup", "speedup_low", "speedup_high", "certificate", "kernels", "peak_mib"}
