@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     facts["cores"] = default_jobs()
     slow = native.library() is None
     facts["scan"] = "in torch's own operations, slower: there is no C compiler" if slow else "in C"
+    facts["peers to time against"] = _peers()
     facts["runs folder"] = f"{root}, {'writable' if writable(root) else 'not writable'}"
     if not writable(root):
         problems.append(f"the runs folder {root} cannot be written; choose another with --out.")
@@ -61,6 +63,18 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     facts["data sets"] = ", ".join(row["name"] for row in listing() if row["here"])
     facts["W&B"] = mode_from_environment(None)
     return facts, problems
+
+
+def _peers() -> str:
+    """The packages whose kernels `rnnbench throughput` can time, and those that it could if they were installed."""
+    from rnnbench.throughput.peers import PEERS
+    from rnnbench.throughput.peers.package import PackagePeer
+
+    packages = {peer.package: find_spec(peer.module) for peer in PEERS.values() if isinstance(peer, PackagePeer)}
+    here, missing = ([name for name, found in packages.items() if bool(found) == there] for there in (True, False))
+    return "; ".join(
+        ([", ".join(here)] if here else []) + ([f"not installed: {', '.join(missing)}"] if missing else [])
+    )
 
 
 def _needed() -> list[str]:
