@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,9 @@ from rnnbench.backends.recurrence import recurrence
 from rnnbench.cells.affine_cell import AffineCell
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.matrix_cell import MatrixCell
+
+#: a, which may be one for all of batch and time, b (B, T, …) and a state (B, …) → every state and the last.
+Solve = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Scan(Backend):
@@ -36,11 +41,13 @@ class Scan(Backend):
                 o, last = chunkwise(cell.factors(u), cell.query(u), state)
                 return cell.emit(o, u), last
             assert isinstance(cell, AffineCell)
-            states, last = _scan(cell, u, state, tap)
+            states, last = scan(cell, u, state, tap)
             return cell.read(states, u), states if return_states else last
 
 
-def _scan(cell: AffineCell, u: Tensor, s: Tensor, tap: Tensor | None) -> tuple[Tensor, Tensor]:
+def scan(
+    cell: AffineCell, u: Tensor, s: Tensor, tap: Tensor | None = None, solve: Solve = recurrence
+) -> tuple[Tensor, Tensor]:
     """Every state (B, T, *S) and the last. A tap is one more addend of b: s_t = a_t s_{t−1} + (b_t + tap_t)."""
     waiting = None
     if cell.delay:
@@ -57,7 +64,7 @@ def _scan(cell: AffineCell, u: Tensor, s: Tensor, tap: Tensor | None) -> tuple[T
         tap = torch.view_as_complex(tap) if tap is not None else None
     # a may be the same for all of batch and time; b's shape is the whole one.
     b = b.expand(*u.shape[:2], *s.shape[1:])
-    states, last = recurrence(a, b if tap is None else b + tap, s)
+    states, last = solve(a, b if tap is None else b + tap, s)
     if cell.complex_state:
         return torch.view_as_real(states), torch.view_as_real(last)
     if waiting is not None:

@@ -53,7 +53,7 @@ def _parser() -> Parser:
     )
     sizes = {"seq_len": "length T", "batch_size": "sequences B at once", "hidden_size": "width H"}
     parser.add_argument(
-        "--cell", default="rnn,lstm,gru", help='by comma, options in brackets: "gru,lstm(forget_bias=3)"'
+        "--cell", default="rnn,lstm,gru", help='by comma, options in brackets: "gru,lstm(forget_bias=3)" (%(default)s)'
     )
     parser.add_argument("--backend", help="backends and peers by comma, or all; else those that auto chooses from")
     for name, what in sizes.items():
@@ -62,10 +62,13 @@ def _parser() -> Parser:
     parser.add_argument("--num_layers", type=int, default=default.num_layers, help=f"layers ({default.num_layers})")
     parser.add_argument("--bidirectional", action="store_true", help="a second cell a layer reads backwards")
     parser.add_argument("--decode", action="store_true", help="time one symbol after the other, the state handed on")
-    parser.add_argument("--dtype", default=default.dtype, choices=get_args(Dtype), help=f"({default.dtype})")
+    parser.add_argument("--dtype", default=default.dtype, choices=get_args(Dtype), help="number format (%(default)s)")
     parser.add_argument("--samples", type=int, default=default.samples, help=f"timed turns each ({default.samples})")
     parser.add_argument(
-        "--seed", type=int, default=default.seed, help="what was timed is read; another seed times anew"
+        "--seed",
+        type=int,
+        default=default.seed,
+        help="of weights and inputs (0); another one times anew",
     )
     parser.add_argument("--device", default=default.device, choices=["auto", "cpu", "cuda"], help="where (auto)")
     parser.add_argument("--json", action="store_true", help="print a JSON list, the result of each size")

@@ -109,17 +109,12 @@ class Ceilings:
     Args:
         dtype: Number format of the product.
         device: Where.
-        bytes: What is read and written by one copy.
+        bytes: What is read and written by one copy: as much as the largest call moves.
     """
 
     dtype: torch.dtype
     device: torch.device
     bytes: float
-
-    @classmethod
-    def of(cls, job: Timing, dtype: torch.dtype, device: torch.device) -> Ceilings:
-        """Of a job: its largest call is copied."""
-        return cls(dtype, device, max(work.bytes for cell in job.cells for work in work_of(job, cell).values()))
 
     def __post_init__(self) -> None:
         self.size = SIZES[self.device.type]

@@ -9,25 +9,27 @@ from numpy.typing import NDArray
 
 from rnnbench.intervals import speed_up
 from rnnbench.throughput.contestant import PARTS
-from rnnbench.throughput.cost import Ceilings, work_of
+from rnnbench.throughput.cost import Ceilings, Work
 from rnnbench.throughput.timing import Timing
 
 Samples = Mapping[str, NDArray[np.float64]]
 
 
-def figures(samples: Samples, job: Timing, ceilings: Ceilings) -> dict[str, float]:
+def figures(
+    samples: Samples, job: Timing, works: Mapping[str, Mapping[str, Work]], ceilings: Ceilings
+) -> dict[str, float]:
     """All figures of all contestants.
 
     Args:
         samples: Seconds, by CELL/BACKEND/PART; and ``ceiling/gemm`` and ``ceiling/copy``.
         job: What was timed.
+        works: `work_of` each cell, by its label.
         ceilings: What the ceilings' seconds were taken on.
     """
     ceiling = ceilings.ceiling(*(float(np.median(samples[f"ceiling/{name}"])) for name in ("gemm", "copy")))
     out = {"gemm_flops_per_second": ceiling.gemm, "copy_bytes_per_second": ceiling.copy}
     main = PARTS[job.what][-1]
     for cell in job.cells:
-        works = work_of(job, cell)
         for name in (key.rpartition("/")[0] for key in samples if key.endswith(f"/{main}")):
             if name.rpartition("/")[0] != cell.label:
                 continue
@@ -36,7 +38,7 @@ def figures(samples: Samples, job: Timing, ceilings: Ceilings) -> dict[str, floa
             found["tokens_per_second"] = 1e3 * job.tokens / found[f"{main}_ms"]
             if (loop := samples.get(f"{cell.label}/loop/{main}")) is not None:
                 found["speedup"], found["speedup_low"], found["speedup_high"] = speed_up(loop, own[main])
-            for what, work in works.items():
+            for what, work in works[cell.label].items():
                 floor = 1e3 * work.floor(ceiling)
                 found |= {f"{what}_flops": work.flops / job.tokens, f"{what}_bytes": work.bytes / job.tokens}
                 found |= {f"{what}_floor_ms": floor, f"{what}_share": floor / found[f"{what}_ms"]}

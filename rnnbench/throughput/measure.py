@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from rnnbench.errors import UserError
 from rnnbench.ledger import Entry, Progress, Start
 from rnnbench.throughput.clock import Clock, clock_of
 from rnnbench.throughput.contestant import PARTS, REPLAYED, Contestant, Replay, dtype_of
-from rnnbench.throughput.cost import Ceilings
+from rnnbench.throughput.cost import Ceilings, work_of
 from rnnbench.throughput.entrants import chosen, entrants, failure
 from rnnbench.throughput.figures import figures
 from rnnbench.throughput.memory import fence
@@ -70,9 +71,11 @@ def measure(
         start = Start()
         metrics: dict[str, Any] = {"work": "layer"}
         contestants = entrants(job, backends, device, metrics, progress)
-        ceilings = Ceilings.of(job, dtype_of(job), device)
+        works = {cell.label: work_of(job, cell) for cell in job.cells}
+        largest = max(work.bytes for parts in works.values() for work in parts.values())
+        ceilings = Ceilings(dtype_of(job), device, largest)
         samples = _take_turns(contestants, ceilings, job, device, metrics, progress)
-        metrics |= figures(samples, job, ceilings)
+        metrics |= figures(samples, job, works, ceilings)
         if device.type == "cuda":
             metrics |= _energy(contestants, job, metrics)
         entry.write_curves(samples)
@@ -109,7 +112,7 @@ def _take_turns(
     """(samples,) seconds of each part of each player; round-robin in a new random order each round."""
     players = [Player("ceiling", ("gemm", "copy"), ceilings.turn)]
     for one in contestants:
-        players.append(Player(one.name, PARTS[job.what], lambda clock, one=one: one.turn(job.what, clock)))  # type: ignore[misc]
+        players.append(Player(one.name, PARTS[job.what], partial(one.turn, job.what)))
         if device.type == "cuda" and (replay := _replay(one, job)) is not None:
             players.append(Player(one.name, REPLAYED[job.what], replay.turn))
     clock, order = clock_of(device), np.random.default_rng(job.seed)

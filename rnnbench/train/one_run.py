@@ -31,6 +31,9 @@ from rnnbench.train.decoded import decoded
 from rnnbench.train.probing import Probing
 from rnnbench.weights import load_tensors, save_weights
 
+#: Of a checkpoint. In the first form Lightning counted the steps elsewhere: a run would go on from 0.
+FORM = "2"
+
 
 def train(
     run: Run,
@@ -100,7 +103,7 @@ def _recorded(
     device = environment["device"]
     metrics: dict[str, Any] = _constants(run, module, data)
     curves: dict[str, Any] = {}
-    module.provenance = {"data_sha256": data.fingerprint}
+    module.provenance = {"data_sha256": data.fingerprint, "form": FORM}
     progress(0, run.steps, "probe")
     probing = Probing(run.probes, module, data, run.steps)
     _probe("init", probing, metrics, curves)
@@ -247,6 +250,8 @@ def _resume_point(entry: Entry, fingerprint: str) -> tuple[Path | None, int]:
         raise UserError(f"{path} is not a checkpoint of rnnbench; delete it to start the run anew.")
     if saved["rnnbench"].get("data_sha256") != fingerprint:
         raise UserError(f"{path} belongs to other data (the file has changed since); delete it to start the run anew.")
+    if saved["rnnbench"].get("form") != FORM:
+        raise UserError(f"{path} is of another version of rnnbench; delete it to start the run anew.")
     return path, int(saved["global_step"])
 
 

@@ -98,7 +98,7 @@ def test_the_terminal_has_room_for_what_matters(study: Path) -> None:
     text = console.export_text()
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
     head = " ".join(text.split("─")[0].split())
-    for word in ("cell", "backend", "T", "step (ms)", "tokens/s", "speed-up", "peak", "replayed"):
+    for word in ("cell", "backend", "T", "step (ms)", "tokens/s", "speed-up", "floor", "replayed"):
         assert word in head
     assert "out of memory" in text
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.clocks import Ticks
 
 from rnnbench import nvml
 from rnnbench.backends import BACKENDS
@@ -73,15 +74,6 @@ def test_a_replay_is_timed_as_its_contestant_is(what: str, calls: list[int], mon
 
         def replay(self) -> None:
             counts[self.index] += 1
-
-    class Ticks(WallClock):
-        now = 0.0
-
-        def start(self) -> float:
-            self.now += 10.0
-            return self.now
-
-        mark = start
 
     monkeypatch.setattr(Replay, "_captured", staticmethod(Graph))
     seconds = Replay(contestant(what), what).turn(Ticks())

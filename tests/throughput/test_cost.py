@@ -73,6 +73,3 @@ def test_ceilings_are_rates() -> None:
     assert all(seconds > 0 for seconds in ceilings.turn(WallClock()))
     assert torch.equal(ceilings.target, ceilings.source)
     torch.testing.assert_close(ceilings.product, ceilings.a @ ceilings.b)
-    job = Timing(cells=(CellConfig("rnn"), CellConfig("gru")), what="decoding", batch_size=1, hidden_size=256)
-    largest = work_of(job, CellConfig("gru"))["decode"].bytes
-    assert Ceilings.of(job, torch.float32, torch.device("cpu")).bytes == largest

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.clocks import Ticks
 from support.saboteurs import Saboteur, loop
 
 from rnnbench.backends import BACKENDS
@@ -18,7 +19,7 @@ from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
 from rnnbench.ledger import CURVES, RESULT, Entry
-from rnnbench.throughput.clock import Clock, WallClock
+from rnnbench.throughput.clock import Clock
 from rnnbench.throughput.contestant import PARTS, Contestant, contenders
 from rnnbench.throughput.cost import SIZES
 from rnnbench.throughput.entrants import chosen, failure
@@ -254,15 +255,6 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_turn_changes_nothing() -> None:
     """Neither weights nor input: every turn is the same work, and its parts are what the clock says."""
-
-    class Ticks(WallClock):
-        now = 0.0
-
-        def start(self) -> float:
-            self.now += 10.0
-            return self.now
-
-        mark = start
 
     one = Contestant.made(small(), CellConfig("gru"), BACKENDS["loop"], CPU)
     x, before = one.x.detach().clone(), [p.detach().clone() for p in one.layers.parameters()]

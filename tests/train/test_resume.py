@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, CURVES, HISTORY, RESULT, WEIGHTS, Entry
 from rnnbench.train import train
@@ -212,6 +213,17 @@ def test_a_checkpoint_of_other_data_is_refused(text_file: Path, tmp_path: Path) 
     entry.folder.mkdir(parents=True)
     torch.save({"rnnbench": {"data_sha256": "0" * 64}, "global_step": 1}, entry.path(CHECKPOINT))
     with pytest.raises(UserError, match="belongs to other data"):
+        train(run, tmp_path, wandb="disabled")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(text_file: Path, tmp_path: Path) -> None:
+    """It counted its steps where nobody looks any more."""
+    run = make_run(text_file)
+    entry = Entry(tmp_path, "single", run.id)
+    entry.folder.mkdir(parents=True)
+    sha = SequenceDataModule(run.data, run.seed).fingerprint
+    torch.save({"rnnbench": {"data_sha256": sha}, "global_step": 1}, entry.path(CHECKPOINT))
+    with pytest.raises(UserError, match="of another version of rnnbench; delete it"):
         train(run, tmp_path, wandb="disabled")
 
 
