@@ -17,13 +17,13 @@ from rnnbench.config import CellConfig
 from rnnbench.data.catalog import entry
 from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
+from rnnbench.ledger import STATUSES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Metric = float | int | str | None
-STATUSES = ("done", "diverged", "failed")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Result:
         folder: The run's folder.
         id: The run's name.
         kind: train, or timing.
-        status: done, diverged or failed.
+        status: One of `rnnbench.ledger.STATUSES`.
         run: The configuration as nested plain values.
         metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
         environment: Commit, versions, device, threads, backend.
         seconds: Wall time of the job.
-        error: One line on what went wrong (failed only).
+        error: One line on what went wrong, where it was neither done nor diverged.
     """
 
     folder: Path

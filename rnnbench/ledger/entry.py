@@ -1,22 +1,9 @@
-"""The ledger: append-only facts, one folder a run, `result.json` last.
-
-runs/<study>/<run id>/
-    run.yaml        the Run; `rnnbench train --config run.yaml` repeats it
-    history.jsonl   a row every so many steps
-    last.ckpt       where an interrupted run goes on from; gone once it is finished
-    model.pt        the final weights and the vocabulary
-    curves.npz      gradient flow, gradient norms
-    result.json     present means finished
-"""
+"""One job's folder: opened under its lock, appended to, and sealed with `result.json`."""
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import math
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,12 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from rnnbench.errors import UserError
+from rnnbench.ledger.files import finite, friendly, line, write_atomic
+from rnnbench.ledger.lock import Lock, State
+from rnnbench.ledger.seal import sealed
 
-RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES = (
-    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json",
+RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, LOG = (
+    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "log.txt",
 )  # fmt: skip
-
+#: How a job may end. done, diverged: it ran to its end, and its numbers say that it learned, or that it did not.
+#: failed: the code raised an error. oom: it does not fit into memory. timeout: it took longer than a run may.
+STATUSES = ("done", "diverged", "failed", "oom", "timeout")
+#: What is finished may rest on: these are sealed, the log is not.
+SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES)
 
 #: How a job says how far it is: (steps done, steps in all, what is being done).
 Progress = Callable[[int, int, str], None]
@@ -59,10 +52,6 @@ class Start:
     clock: float = field(default_factory=time.monotonic)
 
 
-class Busy(Exception):
-    """Another process is at work on this run."""
-
-
 class Entry:
     """One job's folder.
 
@@ -75,16 +64,19 @@ class Entry:
     def __init__(self, root: Path, study: str, id: str) -> None:
         self.study, self.id = study, id
         self.folder = Path(root) / study / id
+        self._lock: Lock | None = None
 
     def path(self, name: str) -> Path:
         """A file in the folder."""
         return self.folder / name
 
     @contextmanager
-    def opened(self, config: Mapping[str, Any]) -> Iterator[Entry]:
-        """Make the folder, write `run.yaml` and hold the run's lock.
+    def opened(self, config: Mapping[str, Any], over: State | None = None) -> Iterator[Entry]:
+        """Make the folder, write `run.yaml` and hold the run's lock, see `rnnbench.ledger.lock`.
 
-        The lock is the kernel's and goes with the process, however that ends.
+        Args:
+            config: The job as plain values.
+            over: A lock whose holder is known to be dead, on another machine.
 
         Raises:
             UserError: the folder cannot be written.
@@ -94,16 +86,38 @@ class Entry:
 
         with friendly(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path(".lock"), "a")  # noqa: SIM115 - closed by the with below
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise Busy(f"{self.id} is being run by another process") from None
+        lock = Lock(self.folder)
+        lock.acquire(over)
+        self._lock = lock
+        try:
             for leftover in self.folder.glob("*.part"):
                 leftover.unlink(missing_ok=True)  # a killed process's half-written file
-            write_atomic(self.path(CONFIG), yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode())
+            if self.result() is None:
+                text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+                write_atomic(self.path(CONFIG), text.encode())
             yield self
+        finally:
+            self._lock = None
+            lock.release(finished=self.result() is not None)
+
+    def check(self) -> None:
+        """Is the lock still ours? Asked before anything is written.
+
+        Raises:
+            Busy: another process has taken the run over.
+        """
+        if self._lock is not None:
+            self._lock.check()
+
+    def withdraw(self, known: Mapping[str, Any], over: State | None = None) -> None:
+        """Take back a result, to try the run once more; one that another process has replaced meanwhile stays.
+
+        Raises:
+            Busy: another process is at work on the run.
+        """
+        with self.opened(known.get("run", {}), over):
+            if self.result() == known:
+                self.path(RESULT).unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any] | None:
         """The finished run's facts, or None where it is not finished (or its result cannot be read)."""
@@ -124,12 +138,14 @@ class Entry:
 
     def rewind(self, step: int) -> list[dict[str, Any]]:
         """Drop the rows after a step: they belong to what a killed run did after its last checkpoint."""
+        self.check()
         rows = [row for row in self.history() if row["step"] <= step]
         write_atomic(self.path(HISTORY), "".join(line(row) for row in rows).encode())
         return rows
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row to the history."""
+        self.check()
         with friendly(self.folder), open(self.path(HISTORY), "a") as file:
             file.write(line(row))
 
@@ -137,6 +153,7 @@ class Entry:
         """Arrays by name, to be read with ``numpy.load``."""
         import numpy as np
 
+        self.check()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **curves)
         write_atomic(self.path(CURVES), buffer.getvalue())
@@ -154,7 +171,7 @@ class Entry:
 
         Args:
             job: The Run or Timing.
-            status: done, diverged or failed.
+            status: One of `STATUSES`.
             start: When it began.
             metrics: Figures by name.
             environment: What made them, see `machine.environment`.
@@ -172,59 +189,10 @@ class Entry:
             "seconds": time.monotonic() - start.clock,
             **more,
         }
-        write_atomic(self.path(RESULT), json.dumps(finite(result), indent=1, ensure_ascii=False).encode())
-        self.path(CHECKPOINT).unlink(missing_ok=True)
+        self.check()
+        files = {name: self.path(name) for name in SEALED if self.path(name).exists()}
+        result = sealed(finite(result), files)
+        write_atomic(self.path(RESULT), json.dumps(result, indent=1, ensure_ascii=False).encode())
+        if status != "timeout":  # given more time it goes on from there
+            self.path(CHECKPOINT).unlink(missing_ok=True)
         return result
-
-
-def line(row: Mapping[str, Any]) -> str:
-    """A history row as one line of JSON."""
-    return json.dumps(finite(row), ensure_ascii=False) + "\n"
-
-
-def finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they become the strings "inf", "-inf" and "nan"."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Whole or not at all, also after a power cut: temporary file, fsync, rename.
-
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
-    """
-    with friendly(path.parent):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def friendly(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out."
-        ) from None
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -1,0 +1,53 @@
+"""The ledger: append-only facts, one folder a run, `result.json` last.
+
+runs/<study>/<run id>/
+    run.yaml        the Run; `rnnbench train --config run.yaml` repeats it
+    history.jsonl   a row every so many steps
+    last.ckpt       where an interrupted run goes on from; gone once it is finished
+    model.pt        the final weights and the vocabulary
+    curves.npz      gradient flow, gradient norms
+    log.txt         what the run printed, in a sweep
+    .lock-000001    who is at work on it; gone once it is finished
+    result.json     present means finished; it knows the checksums of all above
+"""
+
+from rnnbench.ledger.entry import (
+    CHECKPOINT,
+    CONFIG,
+    CURVES,
+    HISTORY,
+    LOG,
+    RESULT,
+    SAMPLES,
+    STATUSES,
+    WEIGHTS,
+    Entry,
+    Progress,
+    Recordable,
+    Start,
+)
+from rnnbench.ledger.files import StorageError, finite, friendly, write_atomic
+from rnnbench.ledger.lock import Busy, Lock, Watch
+
+__all__ = [
+    "CHECKPOINT",
+    "CONFIG",
+    "CURVES",
+    "HISTORY",
+    "LOG",
+    "RESULT",
+    "SAMPLES",
+    "STATUSES",
+    "WEIGHTS",
+    "Busy",
+    "Entry",
+    "Lock",
+    "Progress",
+    "Recordable",
+    "Start",
+    "StorageError",
+    "Watch",
+    "finite",
+    "friendly",
+    "write_atomic",
+]

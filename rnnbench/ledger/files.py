@@ -1,0 +1,82 @@
+"""Files written whole or not at all, JSON that is JSON, and a file system's refusals as one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UserError
+
+
+class StorageError(UserError):
+    """The file system refused: a full disk, a folder that cannot be written, a server that is gone for a while."""
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A history row as one line of JSON."""
+    return json.dumps(finite(row), ensure_ascii=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become the strings "inf", "-inf" and "nan"."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Whole or not at all, also after a power cut: temporary file, fsync, rename.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    with friendly(path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def friendly(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out."
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name itself is in the folder, which a power cut may set back; not every file system can be asked to."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
