@@ -23,8 +23,10 @@ from rnnbench import machine
 from rnnbench.config import BudgetConfig, Run
 from rnnbench.ledger import Entry
 from rnnbench.report import report
+from rnnbench.sweep.conduct import locally
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import default_jobs, sweep
+from rnnbench.sweep.outcome import Options
+from rnnbench.sweep.places import cores
 from rnnbench.sweep.study import Job, find_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,13 +84,13 @@ def _apart(step: str, out: Path, args: argparse.Namespace) -> bool:
 
 def _step(step: str, out: Path, dry_run: bool) -> int:
     if step == "laws":
-        what = ["--collect-only"] if dry_run else ["-n", str(min(8, default_jobs()))]
+        what = ["--collect-only"] if dry_run else ["-n", str(min(8, cores()))]
         return subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", *what], cwd=ROOT).returncode
     console, trouble = Console(width=110), 0
     for name in STEPS[step]:
         study, jobs = find_study(name), _jobs(name, dry_run)
         with Display(console) as display:
-            outcome = sweep(jobs, out, study.name, min(WORKERS, default_jobs()), "disabled", display)
+            outcome = locally(jobs, out, study.name, Options(min(WORKERS, cores()), "disabled"), display)
         trouble += len(outcome.trouble)
         _tidy(out / study.name)
         report([out / study.name], {"md", "svg"}, None, None)

@@ -40,13 +40,23 @@ def prepare(threads: int = 1) -> None:
 
 
 @cache
-def has_cuda() -> bool:
-    """Is there a usable GPU? Answered without importing torch where its build has no CUDA."""
+def cuda_build() -> bool:
+    """Is the torch that is installed one for GPUs? Answered without importing it.
+
+    Raises:
+        UserError: none is installed.
+    """
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         raise UserError("torch is not installed; `make install` sets up the environment.")
     version = Path(spec.origin).with_name("version.py")
-    if version.is_file() and re.search(r"^cuda\b[^=]*= None", version.read_text(), re.MULTILINE):
+    return not (version.is_file() and re.search(r"^cuda\b[^=]*= None", version.read_text(), re.MULTILINE))
+
+
+@cache
+def has_cuda() -> bool:
+    """Is there a usable GPU? Answered without importing torch where its build has no CUDA."""
+    if not cuda_build():
         return False
     import torch
 
@@ -129,6 +139,15 @@ def environment(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory so far: of our control group, else of the machine."""
+    for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        with suppress(OSError):
+            if found := re.search(r"^oom_kill (\d+)$", Path(path).read_text(), re.MULTILINE):
+                return int(found[1])
+    return 0
 
 
 def cpu_clock() -> int | None:

@@ -1,10 +1,43 @@
-"""What NVIDIA's management library says of a GPU: driver, clocks, energy. None of it where it does not answer."""
+"""What NVIDIA's management library says of GPUs: memory, driver, clocks, energy; nothing where it does not answer."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """name: what CUDA_VISIBLE_DEVICES may say to choose it. mib: its memory that is free now."""
+
+    name: str
+    mib: float
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves this process, all where it says nothing; found without torch."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+            uuids = [
+                uuid.decode() if isinstance(uuid, bytes) else uuid for uuid in map(pynvml.nvmlDeviceGetUUID, handles)
+            ]
+            free = [pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20 for handle in handles]
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception:  # no NVML, no driver: each has a class of its own
+        return []
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is None:
+        return [Gpu(uuid, mib) for uuid, mib in zip(uuids, free, strict=True)]
+    by_name = {**{str(i): mib for i, mib in enumerate(free)}, **dict(zip(uuids, free, strict=True))}
+    return [Gpu(name, by_name[name]) for name in map(str.strip, asked.split(",")) if name in by_name]
 
 
 @contextmanager
@@ -40,7 +73,7 @@ def facts(device: str) -> dict[str, Any]:
             driver = nvml.nvmlSystemGetDriverVersion()
             kinds = {"sm": nvml.NVML_CLOCK_SM, "memory": nvml.NVML_CLOCK_MEM}
             return {
-                "driver": driver.decode() if isinstance(driver, bytes) else driver,
+                "driver": _text(driver),
                 "clocks_mhz": {
                     name: [int(nvml.nvmlDeviceGetClockInfo(gpu, kind)), int(nvml.nvmlDeviceGetMaxClockInfo(gpu, kind))]
                     for name, kind in kinds.items()
@@ -48,3 +81,8 @@ def facts(device: str) -> dict[str, Any]:
             }
     except Exception:
         return {}
+
+
+def _text(said: str | bytes) -> str:
+    """Older versions of the library answer in bytes."""
+    return said.decode() if isinstance(said, bytes) else said

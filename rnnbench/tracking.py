@@ -50,6 +50,11 @@ def mode_from_environment(asked: str | None) -> str:
     return found if found in MODES else "offline"
 
 
+def out_of_reach() -> bool:
+    """Has this process found the server out of reach?"""
+    return _out_of_reach
+
+
 class WandbMirror:
     """One run of ours as one run of W&B; inert when disabled or after a failure.
 

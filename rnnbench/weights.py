@@ -37,6 +37,8 @@ def load_tensors(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
+    except MemoryError:
+        raise
     except Exception:  # whatever the unpickler stumbles over in a file that may hold anything
         raise UserError(
             f"{path} was refused: damaged, or more than tensors; it was not executed; delete it to start anew."

@@ -37,7 +37,7 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     from rnnbench.backends.recurrence import native
     from rnnbench.cache import folders, writable
     from rnnbench.data.describe import listing
-    from rnnbench.sweep.launcher import default_jobs
+    from rnnbench.sweep.places import cores
     from rnnbench.tracking import mode_from_environment
 
     facts: dict[str, Any] = {"python": sys.version.split()[0]}
@@ -50,7 +50,7 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
             problems.append(f"the package {name} is not installed; run `make install`.")
     facts["commit"] = machine.commit() or "not a git checkout"
     facts["device"] = machine.resolve_device("auto")
-    facts["cores"] = default_jobs()
+    facts["cores"] = cores()
     slow = native.library() is None
     facts["scan"] = "in torch's own operations, slower: there is no C compiler" if slow else "in C"
     facts["peers to time against"] = _peers()

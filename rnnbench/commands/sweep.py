@@ -5,112 +5,188 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.commands.arguments import Parser, add_output_options
-from rnnbench.errors import UserError
+from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from rnnbench.sweep.study import Job, Study
+    from rich.console import Console
+
+    from rnnbench.sweep.conduct import Launcher
+    from rnnbench.sweep.outcome import Options, Outcome
+    from rnnbench.sweep.study import Study
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a study's jobs and its report; status 1 where a run is missing at the end."""
-    from rnnbench.sweep.study import find_study, study_folders
-
-    names = sorted({path.stem for folder in study_folders() for path in folder.glob("[!_]*.py")})
-    parser = Parser(prog="rnnbench sweep", description="Do all runs of a study that the ledger has no result for.")
-    parser.add_argument("study", metavar="STUDY", help=f"a study's name or file; here: {', '.join(names) or 'none'}")
-    parser.add_argument("--preset", default="quick", help="the study's size (default: quick)")
-    parser.add_argument("--jobs", default="auto", metavar="N", help="workers of one thread each (default: one a core)")
-    parser.add_argument("--launcher", default="local", choices=["local"], help="where the workers are")
-    parser.add_argument("--retry_failed", action="store_true", help="do runs that failed once more")
-    parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    add_output_options(parser)
-    arguments = parser.parse_args(argv)
+    """Run a study's jobs and its report; status 1 where a run is missing at the end, 130 where it was stopped."""
+    arguments = _parser().parse_args(argv)
 
     from rich.console import Console
 
-    from rnnbench.ledger import Entry
-    from rnnbench.report import report
-    from rnnbench.sweep.display import Display
-    from rnnbench.sweep.launcher import Outcome, check_root, default_jobs, sweep
-    from rnnbench.tracking import mode_from_environment
+    from rnnbench.commands.sweep_report import show, verdict
+    from rnnbench.ledger import Entry, check_root
+    from rnnbench.sweep.conduct import conduct, jobs_of
 
-    study, root = find_study(arguments.study), Path(arguments.out)
-    jobs = _jobs(study, arguments.preset, root)
-    workers = _workers(arguments.jobs, default_jobs())
-    console = Console(stderr=arguments.json)
+    console = Console(stderr=arguments.json or arguments.export_wandb is not None)
+    study, root = _study(arguments, console), Path(arguments.out)
+    study.jobs(arguments.preset)  # a preset that is unknown is refused before anything is said
+    if arguments.export_wandb is not None:
+        return _export(study, arguments)
     if arguments.dry_run:
-        for job in jobs:
+        for job in jobs_of(study, arguments.preset, root):
             print(job.id, "finished" if Entry(root, study.name, job.id).result() else "to do")
         return 0
+    options, launch = _options(arguments), _launcher(arguments)
     check_root(root)
-    mode = mode_from_environment(arguments.wandb)
-    console.print(f"[bold]{study.name}[/] ({arguments.preset}): {study.question}", highlight=False)
-    outcome, waiting = Outcome(), jobs
-    while waiting:  # once, or as often as the results ask for more; what could not be done is not tried twice
-        with Display(console) as display:
-            more = sweep(waiting, root, study.name, workers, mode, display, arguments.retry_failed)
-        outcome.skipped += more.skipped
-        outcome.finished += more.finished
-        outcome.trouble += more.trouble
-        known = {job.id for job in jobs}
-        waiting = [job for job in _jobs(study, arguments.preset, root) if job.id not in known]
-        jobs = [*jobs, *waiting]
-    shown = {}
-    if outcome.skipped or outcome.finished:
-        shown = report([root / study.name], {"md", "csv", "png", "svg"}, None, None if arguments.json else console)
-        if outcome.finished:
-            _mirror_summary(root / study.name, study.name, shown, mode)
+    outcome = None
+    if arguments.tune_lr is not None:
+        study, outcome = _tuned(study, arguments, options, launch, console)
+    if outcome is None:
+        _announce(study, arguments.preset, console)
+        outcome = conduct(study, arguments.preset, root, options, launch, console)
+    shown = show(study, root, outcome, options.wandb, console, tables=not arguments.json)
     if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "study": study.name,
-                    "finished": outcome.finished,
-                    "skipped": outcome.skipped,
-                    "trouble": outcome.trouble,
-                    "files": [str(file) for item in shown.values() for file in item["files"]],
-                }
-            )
-        )
-    elif not outcome.finished and not outcome.trouble:
-        console.print(f"all {len(jobs)} runs were finished before; nothing was trained", highlight=False)
-    for id, reason in outcome.trouble:
-        console.print(f"[red]missing[/] {id}: {reason}", highlight=False)
-    return 1 if outcome.trouble else 0
+        files = [str(file) for item in shown.values() for file in item["files"]]
+        told = {"study": study.name, "finished": outcome.finished, "skipped": outcome.skipped}
+        print(json.dumps({**told, "trouble": outcome.trouble, "stopped": outcome.stopped, "files": files}))
+    return verdict(outcome, console)
 
 
-def _jobs(study: Study, preset: str, root: Path) -> list[Job]:
-    """The preset's jobs; of a study with a follow-up, those that the ledger's results ask for as well."""
-    from rnnbench.ledger import Entry
+def _parser() -> Parser:
+    from rnnbench.sweep.study import study_folders
 
-    folder = root / study.name
-    names = sorted(path.name for path in folder.iterdir()) if study.follow_up and folder.is_dir() else []
-    found = {name: result for name in names if (result := Entry(root, study.name, name).result()) is not None}
-    return study.jobs(preset, found)
+    names = sorted({path.stem for folder in study_folders() for path in folder.glob("[!_]*.py")})
+    parser = Parser(prog="rnnbench sweep", description="Do all runs of a study that the ledger has no result for.")
+    parser.add_argument(
+        "study",
+        metavar="STUDY",
+        help=f"a study's name or file, or the YAML file of a W&B sweep; here: {', '.join(names) or 'none'}",
+    )
+    parser.add_argument("--preset", default="quick", help="the study's size (default: quick)")
+    parser.add_argument(
+        "--jobs", default="auto", metavar="N", help="runs at once (default: one a core; on a GPU as many as it holds)"
+    )
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="stop a run that takes longer and record that")
+    parser.add_argument(
+        "--retry",
+        default="",
+        metavar="STATUS,…",
+        help="try runs that ended so once more: failed, oom, timeout",
+    )
+    parser.add_argument("--launcher", default="local", choices=["local"], help="where the workers are")
+    parser.add_argument("--count", type=int, metavar="N", help="runs of a W&B sweep that draws at random")
+    parser.add_argument(
+        "--tune_lr", nargs="?", const="", metavar="LR,…",
+        help="first choose a learning rate for each cell and setting on validation (default: 1e-3 … 1.6e-2 by twos)",
+    )  # fmt: skip
+    parser.add_argument("--tune_seeds", type=int, default=1, metavar="N", help="trials of each rate (default: 1)")
+    parser.add_argument(
+        "--export_wandb", "--export-wandb", nargs="?", const="-", metavar="FILE",
+        help="write the study as a file for `wandb sweep`, or print it, and stop",
+    )  # fmt: skip
+    parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    add_output_options(parser)
+    return parser
 
 
-def _workers(asked: str, default: int) -> int:
-    if asked == "auto":
-        return default
-    if not asked.isdecimal() or int(asked) < 1:
+def _options(arguments: Any) -> Options:
+    from rnnbench.ledger import STATUSES
+    from rnnbench.sweep.outcome import Options
+    from rnnbench.tracking import mode_from_environment
+
+    asked = arguments.jobs
+    if asked != "auto" and (not asked.isdecimal() or int(asked) < 1):
         raise UserError(f"--jobs must be auto or a positive number, got {asked}.")
-    return int(asked)
+    if arguments.timeout is not None and not arguments.timeout > 0:
+        raise UserError(f"--timeout must be a positive number of seconds, got {arguments.timeout:g}.")
+    retry = frozenset(filter(None, arguments.retry.split(",")))
+    for status in retry - set(STATUSES):
+        raise unknown("status", status, STATUSES)
+    workers = None if asked == "auto" else int(asked)
+    return Options(workers, mode_from_environment(arguments.wandb), arguments.timeout, retry)
 
 
-def _mirror_summary(folder: Path, study: str, shown: dict[str, dict[str, object]], mode: str) -> None:
-    """The study's summary run in Weights & Biases: its table and its figures."""
-    from rnnbench.tracking import log_summary
+def _launcher(arguments: Any) -> Launcher:
+    from rnnbench.sweep.conduct import locally
 
-    if mode == "disabled" or study not in shown:
-        return
-    rows = shown[study]["table"]
-    files = shown[study]["files"]
-    assert isinstance(rows, list)
-    assert isinstance(files, list)
-    columns = list(rows[0]) if rows else []
-    table = (f"{study}", columns, [[row.get(column) for column in columns] for row in rows])
-    log_summary(folder, study, [table], [Path(file) for file in files if str(file).endswith(".png")], mode)
+    return locally
+
+
+def _study(arguments: Any, console: Console) -> Study:
+    """The study by its name or file, or that of a W&B sweep's file."""
+    from rnnbench.sweep.study import find_study
+
+    if not arguments.study.lower().endswith((".yaml", ".yml")):
+        if arguments.count is not None:
+            raise UserError(f"--count is for the files of W&B sweeps, and {arguments.study} is none.")
+        return find_study(arguments.study)
+    from rnnbench.sweep.wandb_file import study_of_file
+
+    study, notes = study_of_file(Path(arguments.study), arguments.count)
+    for note in notes:
+        console.print(f"[dim]{note}[/]", highlight=False, soft_wrap=True)
+    return study
+
+
+def _export(study: Study, arguments: Any) -> int:
+    """The study as a file for ``wandb sweep``; - is the standard output."""
+    from rnnbench.ledger import friendly
+    from rnnbench.sweep.wandb_export import to_wandb
+
+    text = to_wandb(study, arguments.preset, arguments.study)
+    if arguments.export_wandb == "-":
+        print(text, end="")
+        return 0
+    path = Path(arguments.export_wandb)
+    with friendly(path):
+        path.write_text(text, encoding="utf-8")
+    print(f"{path} is for `wandb sweep` and its agents; without a server, `rnnbench sweep {path}` does the same runs")
+    return 0
+
+
+def _announce(study: Study, preset: str, console: Console) -> None:
+    console.print(f"[bold]{study.name}[/] ({preset}): {study.question}", highlight=False)
+
+
+def _tuned(
+    study: Study, arguments: Any, options: Options, launch: Launcher, console: Console
+) -> tuple[Study, Outcome | None]:
+    """Choose learning rates on the validation part: the study at these rates, and None.
+
+    Where a trial is missing there is nothing to choose by: the trials' study, and how it ended.
+    """
+    from rnnbench.ledger import write_atomic
+    from rnnbench.report.tables import writers
+    from rnnbench.report.tables.learning_rates import choices_table
+    from rnnbench.sweep.conduct import conduct, results_of
+    from rnnbench.sweep.tuning import GRID, choose, tuned_study, tuning_study
+
+    preset, root = arguments.preset, Path(arguments.out)
+    grid = _grid(arguments.tune_lr) if arguments.tune_lr else GRID
+    trials = tuning_study(study, preset, grid, arguments.tune_seeds)
+    _announce(trials, preset, console)
+    outcome = conduct(trials, preset, root, options, launch, console)
+    results = results_of(trials, root)
+    if outcome.stopped or any(job.id not in results for job in trials.jobs(preset)):
+        return trials, outcome
+    choices = choose(trials, preset, results)
+    table = choices_table(choices, f"Learning rates for {study.name} ({preset}), chosen on the validation part.")
+    console.print(writers.rich_table(table, console.width))
+    tuned = tuned_study(study, preset, choices)
+    folder = root / tuned.name
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = json.dumps([choice.to_dict() for choice in choices], indent=1, ensure_ascii=False)
+    write_atomic(folder / "learning_rates.json", chosen.encode())
+    write_atomic(folder / "learning_rates.md", writers.markdown(table).encode())
+    return tuned, None
+
+
+def _grid(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"--tune_lr must be numbers with commas between them, such as 1e-3,2e-3,4e-3, got {text}."
+        ) from None

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     jobs = _jobs(arguments)
     root = Path(arguments.out)
 
-    from rnnbench.sweep.launcher import check_root
+    from rnnbench.ledger import check_root
 
     check_root(root)
     results = _measured(jobs, root, arguments.wandb)

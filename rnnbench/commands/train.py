@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnbench.commands.arguments import add_output_options, read_yaml, readable, split_cell
 from rnnbench.config import CellConfig, Run
-from rnnbench.errors import UserError
+from rnnbench.errors import UserError, told
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,10 +22,32 @@ def main(argv: Sequence[str]) -> int:
 
         print(yaml.safe_dump(run.to_dict(), sort_keys=False, allow_unicode=True), end="")
         return 0
+    import signal
+
+    from rnnbench import stopping
+
+    with stopping.armed(signal.SIGINT, signal.SIGTERM):
+        try:
+            result = _train(run, options)
+        except stopping.Stopped as stopped:
+            where = f" at step {stopped.step}" if stopped.step is not None else ""
+            print(f"rnnbench: interrupted{where}; the same command goes on from here.", file=sys.stderr)
+            return stopped.status
+    if not result:  # one of torchrun's processes that is not the first
+        return 0
+    folder = Path(options["out"]) / options["study"] / run.id
+    if options["json"]:
+        print(json.dumps(json.loads((folder / "result.json").read_text())))
+    else:
+        show(result, folder)
+    return 0  # a divergence is a result too
+
+
+def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
+    """Train with a word on the terminal on how far it is."""
     from rich.console import Console
 
-    from rnnbench.ledger import Busy
-    from rnnbench.sweep.launcher import check_root
+    from rnnbench.ledger import Busy, check_root
 
     root = Path(options["out"])
     check_root(root)
@@ -38,17 +61,25 @@ def main(argv: Sequence[str]) -> int:
             status.update(f"{run.label}: {what}, step {done} of {total}")
 
         try:
-            result = train(
-                run, root, options["study"], mode_from_environment(options["wandb"]), progress, options["threads"]
+            return train(
+                run,
+                root,
+                options["study"],
+                mode_from_environment(options["wandb"]),
+                progress,
+                options["threads"],
+                micro_batches=options["micro_batches"],
+                devices=options["devices"],
             )
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None
-    folder = root / options["study"] / run.id
-    if options["json"]:
-        print(json.dumps(json.loads((folder / "result.json").read_text())))
-    else:
-        show(result, folder)
-    return 0  # a divergence is a result too
+        except Exception as error:
+            from rnnbench.throughput.memory import out_of_memory
+
+            if not out_of_memory(error):
+                raise
+            parts = f"--micro_batches {2 * options['micro_batches']}"
+            raise UserError(f"not enough memory ({told(error)}); try {parts}, or a smaller run.") from None
 
 
 def show(result: dict[str, Any], folder: Path) -> None:
@@ -92,10 +123,14 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
 
     flags, cell = split_cell(argv)
     parser = RunParser(prog="rnnbench train", description="Train one run and measure it.", allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE", help="a YAML file with a Run (a run.yaml, say); flags override it")
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with (part of) a Run; flags go first")
     parser.add_argument("--print_config", action="store_true", help="print the Run as YAML and stop")
     parser.add_argument("--study", default="single", help="folder below the runs folder, and W&B group")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs (on a CPU: processes) that share every batch")
+    parser.add_argument(
+        "--micro_batches", type=int, default=1, help="parts of a batch to take in turn, where memory is short"
+    )
     parser.add_argument("--json", action="store_true", help="print result.json instead of a table")
     add_output_options(parser)
     parser.add_argument(
@@ -109,7 +144,8 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
     printing = "--print_config" in flags
     known = parser.parse_args([flag for flag in flags if flag != "--print_config"]).as_dict()
-    options = {key: known.pop(key) for key in ("study", "threads", "json", "out", "wandb")} | {"print_config": printing}
+    own = ("study", "threads", "devices", "micro_batches", "json", "out", "wandb")
+    options = {key: known.pop(key) for key in own} | {"print_config": printing}
     for key in ("config", "cell", "print_config"):
         known.pop(key)
     if known["data"]["seq_len"] is None:
@@ -118,8 +154,9 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     if cell:  # another cell's options are none of this one's
         kept = chosen.options if cell.get("name", chosen.name) == chosen.name else {}
         chosen = CellConfig.parse({"name": chosen.name, **kept, **cell})
-    if options["threads"] < 1:
-        raise UserError(f"--threads must be at least 1, got {options['threads']}.")
+    for count in ("threads", "devices", "micro_batches"):
+        if options[count] < 1:
+            raise UserError(f"--{count} must be at least 1, got {options[count]}.")
     return Run.from_dict({"cell": chosen, **known}), options
 
 
@@ -130,7 +167,10 @@ def _union(found: re.Match[str]) -> str:
 
 
 def _base(flags: Sequence[str]) -> dict[str, Any]:
-    """What the flags are laid over: the values in the file named by ``--config``, which must make a Run."""
+    """What the flags are laid over: the values in the file named by ``--config``, which must make a Run.
+
+    Or written out there, ``--config={"data": {"seq_len": 16}}``, as an agent of W&B's sweeps hands them over.
+    """
     name = next((value.split("=", 1)[1] for value in flags if value.startswith("--config=")), None)
     if "--config" in flags[:-1]:
         name = flags[list(flags).index("--config") + 1]
@@ -138,8 +178,9 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
         return {}
     import yaml
 
+    inline = name.lstrip().startswith("{")
     try:
-        values = read_yaml(Path(name).read_text(encoding="utf-8")) or {}
+        values = read_yaml(name if inline else Path(name).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:

@@ -65,3 +65,17 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
     lengths: Tensor | None = None
     scored: Tensor | None = None
+
+    def rows(self, which: slice) -> Batch:
+        """Some of the sequences, one beside the other: views, not copies."""
+        mask, lengths, scored = (None if one is None else one[which] for one in (self.mask, self.lengths, self.scored))
+        return Batch(self.x[which], self.y[which], self.reset, mask, lengths, scored)
+
+    def share_of(self, whole: Batch) -> float | Tensor:
+        """How much of the targets that count in the whole batch's loss, a mean, count in this part's.
+
+        A plain number where every target counts, else a tensor on the batch's device: it is not waited for.
+        """
+        if self.mask is None or whole.mask is None:
+            return self.y.shape[0] / whole.y.shape[0]
+        return self.mask.sum() / whole.mask.sum()

@@ -26,7 +26,7 @@ from rnnbench.ledger.entry import (
     Recordable,
     Start,
 )
-from rnnbench.ledger.files import StorageError, finite, friendly, write_atomic
+from rnnbench.ledger.files import StorageError, check_root, finite, friendly, write_atomic
 from rnnbench.ledger.lock import Busy, Lock, Watch
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Start",
     "StorageError",
     "Watch",
+    "check_root",
     "finite",
     "friendly",
     "write_atomic",

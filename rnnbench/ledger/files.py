@@ -66,6 +66,20 @@ def friendly(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def check_root(root: Path) -> None:
+    """Refuse a runs folder that cannot be written before any work is done.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written to.
+    """
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root} is a file, not a folder; choose another with --out.")
+    with friendly(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+
+
 def _sync_folder(folder: Path) -> None:
     """The name itself is in the folder, which a power cut may set back; not every file system can be asked to."""
     with suppress(OSError):

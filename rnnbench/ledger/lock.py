@@ -136,9 +136,14 @@ class Lock:
         path = self.folder / _NAME.format(number)
         with friendly(self.folder):
             try:
-                with open(path, "x") as file:
-                    json.dump(_self(), file)
-                os.utime(path, ns=(_SECOND, _SECOND))
+                file = open(path, "x")  # noqa: SIM115 - closed by the with below
+                try:
+                    with file:
+                        json.dump(_self(), file)
+                    os.utime(path, ns=(_SECOND, _SECOND))
+                except OSError:  # a full disk, say: nobody is to wait for what nobody holds
+                    path.unlink(missing_ok=True)
+                    raise
             except FileExistsError:
                 raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).who})") from None
         if max(_numbers(self.folder), default=0) != number:  # what we saw was old: others have come and gone since

@@ -17,8 +17,11 @@ from rnnbench.config import CellConfig, ModelConfig, OptimConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models.build import build
 from rnnbench.models.stack import State
+from rnnbench.modules.division import Division
 from rnnbench.modules.metrics import HEADLINE, loss, metric_for
 from rnnbench.modules.optimizers import make_optimizer, make_schedule
+from rnnbench.modules.parts import in_parts
+from rnnbench.modules.random_state import random_state, restore_random_state
 
 
 class SequenceModule(L.LightningModule):
@@ -62,9 +65,11 @@ class SequenceModule(L.LightningModule):
         self.keep_best = keep_best
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.provenance: dict[str, str] = {}  # goes into every checkpoint, to be compared before it is resumed from
+        self.division: Division | None = None  # of every batch; None: all of it here, and at once
         self._seen = 0
         self._tokens: int | Tensor = 0  # a tensor on the device where sequences have lengths
-        self._carry: State | None = None
+        self._carry: State | None = None  # of this process's rows
+        self._rows = 0  # of the whole batch
         self._eval_carry: State | None = None
         self._loss_sum = torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
@@ -94,24 +99,37 @@ class SequenceModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Forward, backward, and by way of `on_before_optimizer_step` clipping and update."""
-        out, state = self.model.predict(batch, None if batch.reset else self._carry)
+        for weight in self._weights:
+            weight.grad = None
+        carry = None if batch.reset else self._carry
+        if self.division is None:
+            out, state = self.model.predict(batch, carry)
+            value = loss(out, batch, self.task)
+            if self.trainer.scaler is None:
+                value.backward()  # the Trainer's way calls two hooks of every callback: 1 % of a plain RNN's step
+            else:
+                self.manual_backward(value)
+        else:
+            self._rows = batch.x.shape[0]
+            value, state = in_parts(self.model, batch, carry, self.task, self.division, self._backward)
         if self.task.stateful:
             self._carry = [s.detach() for s in state]
-        value = loss(out, batch, self.task)
         self._loss_sum.add_(value.detach())
         self._seen += 1
         steps = batch.x.shape[0] * batch.x.shape[1] if batch.lengths is None else batch.lengths.sum()
         self._tokens = self._tokens + steps
-        for weight in self._weights:
-            weight.grad = None
-        if self.trainer.scaler is None:
-            value.backward()  # the Trainer's way calls two hooks of every callback: 1 % of a plain RNN's step
-        else:
-            self.manual_backward(value)
         self._optimizer().step()
         if (schedule := self.lr_schedulers()) is not None:
             assert isinstance(schedule, LRScheduler)
             schedule.step()
+
+    def _backward(self, value: Tensor, last: bool) -> None:
+        """Of a part; of several processes the last part's is when the Trainer exchanges what all parts have left."""
+        assert self.division is not None
+        if self.trainer.scaler is not None or (last and self.division.devices > 1):
+            self.manual_backward(value)
+        else:
+            value.backward()
 
     # Lightning asks for it at every step, and takes longer to find it out.
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
@@ -144,7 +162,8 @@ class SequenceModule(L.LightningModule):
     def _log_row(self) -> None:
         """The one place that reads training figures off the device."""
         count = (self._seen - 1) % self.log_every + 1
-        mean = float(self._loss_sum) / count
+        total = self._loss_sum if self.division is None else self.division.summed(self._loss_sum.clone())
+        mean = float(total) / count
         self._loss_sum.zero_()
         norms = self._norms[self._seen - count : self._seen]
         row = {"tokens": float(self.tokens), f"train/{'mse' if self.task.predicts == 'values' else 'nll'}": mean}
@@ -192,31 +211,44 @@ class SequenceModule(L.LightningModule):
         self._norms = self._norms.to(self.device)
         if self._carry is not None:
             self._carry = [s.to(self.device) for s in self._carry]
+        if self.division is not None:  # every process scores all of the validation part
+            self.metric.distributed_available_fn = lambda: False
 
     def on_train_start(self) -> None:
         if self._rng is not None:  # a resumed run: dropout goes on where it was
-            torch.set_rng_state(self._rng)
+            restore_random_state(self._rng, self.device)
             self._rng = None
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What all processes have, in every process's checkpoint: any number of them can go on from it."""
+        division, rng = self.division or Division(), random_state(self.device)
         checkpoint["rnnbench"] = {
             "seen": self._seen,
             "tokens": self.tokens,
-            "carry": self._carry,
-            "loss_sum": self._loss_sum,
+            "carry": self._carry and [division.whole(s, self._rows) for s in self._carry],
+            "loss_sum": division.each(self._loss_sum),
             "norms": self._norms,
-            "rng": torch.get_rng_state(),
+            "rng": division.each(rng.to(self.device)).cpu() if division.devices > 1 else rng,
             "best": self.best,
             **self.provenance,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint["rnnbench"]
-        self._seen, self._tokens, self._carry = saved["seen"], saved["tokens"], saved["carry"]
-        self._loss_sum, self._norms, self._rng = saved["loss_sum"], saved["norms"], saved["rng"]
-        self.best = saved["best"]
+        saved, division = checkpoint["rnnbench"], self.division or Division()
+        self._seen, self._tokens, self._norms, self.best = (saved[key] for key in ("seen", "tokens", "norms", "best"))
+        if saved["carry"] is not None:
+            self._rows = len(saved["carry"][0])
+            self._carry = [s[division.own(self._rows)] for s in saved["carry"]]
+        # One of these a process: as many others make of them what they can.
+        sums, rngs = torch.atleast_1d(saved["loss_sum"]), torch.atleast_2d(saved["rng"])
+        if len(sums) == division.devices:
+            self._loss_sum = sums[division.rank]
+        elif division.rank == 0:
+            self._loss_sum = sums.sum()
+        if division.rank < len(rngs):
+            self._rng = rngs[division.rank]
 
     # --- evaluation ---------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
-"""What a sweep looks like while it runs: a bar a run and one for all, or a line a run where there is no terminal."""
+"""What a sweep looks like while it runs: a table of what is at work, or a line a run where there is no terminal."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -10,13 +11,12 @@ from rich.progress import (
     BarColumn,
     Progress,
     TaskID,
-    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-_MARKS = {"done": "[green]done[/]", "diverged": "[yellow]diverged[/]"}
+_MARKS = {"done": "[green]done[/]", "diverged": "[yellow]diverged[/]", "stopped": "[dim]stopped[/]"}
 
 
 class Display:
@@ -24,11 +24,12 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=30), TaskProgressColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True,
+        self._table = Progress(
+            TextColumn("{task.description}"), TextColumn("{task.fields[what]}", style="dim"), BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
-        self._tasks: dict[str, TaskID] = {}
+        self._rows: dict[str, TaskID] = {}
         self._weights: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         self._share: dict[str, float] = {}
@@ -37,11 +38,11 @@ class Display:
         self._total = 0
 
     def __enter__(self) -> Display:
-        self._bars.start()
+        self._table.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._table.stop()
 
     def start(self, total: int, skipped: int, weights: dict[str, float]) -> None:
         """Called once: how many runs there are, how many the ledger has, how heavy the others are."""
@@ -49,44 +50,62 @@ class Display:
         if weights:
             already = f", {skipped} of them finished before" if skipped else ""
             self.console.print(f"{total} runs{already}")
-            self._overall = self._bars.add_task("[bold]all runs", total=sum(weights.values()))
+            self._overall = self._table.add_task("[bold]all runs", total=sum(weights.values()), what=self._done())
 
     def note(self, text: str) -> None:
-        """A line about what happens before the runs."""
-        self.console.print(f"[dim]{text}[/]", highlight=False)
+        """A line about what happens beside the runs."""
+        self.console.print(f"[dim]{text}[/]", highlight=False, soft_wrap=True)
 
     def begin(self, id: str, label: str) -> None:
         """A run has been started."""
         self._begun[id] = time.monotonic()
-        self._tasks[id] = self._bars.add_task(label, total=1.0)
+        self._rows[id] = self._table.add_task(label, total=1.0, what="starting")
 
     def update(self, id: str, done: int, total: int, what: str) -> None:
         """A run has got so far."""
         self._share[id] = done / total if total else 0.0
-        self._bars.update(self._tasks[id], completed=self._share[id])
+        if id in self._rows:
+            self._table.update(self._rows[id], completed=self._share[id], what=f"{what} {done}/{total}")
         self._refresh()
 
-    def end(self, id: str, label: str, status: str, sentence: str, result: dict[str, Any] | None = None) -> None:
-        """A run is over."""
-        if id in self._tasks:
-            self._bars.remove_task(self._tasks.pop(id))
-        self._share[id] = 1.0
+    def again(self, id: str, label: str, why: str) -> None:
+        """A run is to be tried once more."""
+        self._leave(id)
+        self._share[id] = 0.0
         self._refresh()
-        self._count += 1
-        seconds = time.monotonic() - self._begun[id] if id in self._begun else 0.0
+        self.console.print(f"[dim]{'':>7}[/] {label:<28} [yellow]{why}[/]", highlight=False, soft_wrap=True)
+
+    def end(self, id: str, label: str, status: str, sentence: str, result: Mapping[str, Any] | None = None) -> None:
+        """A run is over, here or in another sweep."""
+        self._leave(id)
+        self._share[id] = 1.0
+        self._count += status != "stopped"
+        self._refresh()
+        here = id in self._begun
+        seconds = f"{time.monotonic() - self._begun[id]:6.1f} s" if here else f"{'':>8}"
         mark = _MARKS.get(status, f"[red]{status}[/]")
-        tail = _headline(result) if result and status in _MARKS else sentence
+        tail = _headline(result) if result and status in ("done", "diverged") else sentence
+        elsewhere = "" if here or result is None else "  (by another sweep)"
         self.console.print(
-            f"[dim]{self._count:>3}/{self._total}[/] {label:<28} {mark} {seconds:6.1f} s  {tail}", highlight=False
+            f"[dim]{self._count:>3}/{self._total}[/] {label:<28} {mark} {seconds}  {tail}{elsewhere}",
+            highlight=False,
+            soft_wrap=True,
         )
+
+    def _leave(self, id: str) -> None:
+        if id in self._rows:
+            self._table.remove_task(self._rows.pop(id))
+
+    def _done(self) -> str:
+        return f"{self._count}/{self._total}"
 
     def _refresh(self) -> None:
         if self._overall is not None:
             done = sum(weight * self._share.get(id, 0.0) for id, weight in self._weights.items())
-            self._bars.update(self._overall, completed=done)
+            self._table.update(self._overall, completed=done, what=self._done())
 
 
-def _headline(result: dict[str, Any]) -> str:
+def _headline(result: Mapping[str, Any]) -> str:
     metrics = result["metrics"]
     for name in ("bpc", "error", "mse", "nll"):  # the first that there is: what is predicted has bpc and nll, say
         if isinstance(value := metrics.get(f"test/{name}"), float):

@@ -2,173 +2,293 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import dataclasses
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 
 from rnnbench.config import Run
-from rnnbench.errors import UserError
 from rnnbench.forkserver import forkserver
-from rnnbench.ledger import Entry
+from rnnbench.ledger import STATUSES, Busy, Entry, Start, StorageError
 from rnnbench.sweep.display import Display
+from rnnbench.sweep.outcome import Options, Outcome, pending
+from rnnbench.sweep.places import Place, Places
+from rnnbench.sweep.slots import Slot
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.worker import prepare, work
+from rnnbench.sweep.tasks import DELAYS, Source, Task
+from rnnbench.sweep.worker import Attempt, prepare, settings, work
 
 
-@dataclass
-class Outcome:
-    """How a sweep ended: the ids by what became of them."""
+class Sweep:
+    """Does every job that the ledger has no result for.
 
-    skipped: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
-    #: (id, what happened): failed, which is recorded, or killed, refused or busy, which a later sweep takes up again.
-    trouble: list[tuple[str, str]] = field(default_factory=list)
+    A job that fails is recorded and the others go on. A job whose process is killed goes on from its checkpoint, after
+    a pause, a few times. What another sweep is doing is left to it, and waited for; should that one die, its runs are
+    taken over. A timing has the machine to itself, whatever the number of workers.
 
-
-@dataclass
-class _Slot:
-    job: Job
-    process: BaseProcess
-    pipe: Connection
-    ended: tuple[str, str] | None = None
-
-
-def default_jobs() -> int:
-    """Workers at once: one a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def sweep(
-    jobs: Sequence[Job], root: Path, study: str, workers: int, wandb: str, display: Display, retry_failed: bool = False
-) -> Outcome:
-    """Do every job that the ledger has no result for.
-
-    A job that fails is recorded and the others go on. A job whose process is killed is not recorded: the same command
-    takes it up again from its checkpoint. A timing has the machine to itself, whatever ``workers`` says.
+    Args:
+        jobs: What is to be done.
+        root: The runs folder, which can be written.
+        study: The study's name.
+        options: How.
+        display: What shows it.
     """
-    outcome, waiting = Outcome(), []
-    for job in jobs:
-        entry = Entry(root, study, job.id)
-        result = entry.result()
-        if result is None or (retry_failed and result["status"] == "failed"):
-            entry.path("result.json").unlink(missing_ok=True)
-            waiting.append(job)
-        else:
-            outcome.skipped.append(job.id)
-    display.start(total=len(jobs), skipped=len(outcome.skipped), weights={job.id: _weight(job) for job in waiting})
-    if not waiting:
-        return outcome
-    extra = ["wandb"] if wandb != "disabled" else []
-    context = forkserver(["rnnbench.train", "rnnbench.throughput.measure", *extra])
-    slots: list[_Slot] = []
-    try:
-        waiting = _prepared(context, waiting, outcome, display)
+
+    def __init__(self, jobs: Sequence[Job], root: Path, study: str, options: Options, display: Display) -> None:
+        self.root, self.study, self.options, self.display = root, study, options, display
+        todo = pending(jobs, root, study, options.retry)
+        tasks = [Task(job, Entry(root, study, job.id), Attempt(), withdrawn) for job, withdrawn in todo]
         # Runs before timings; the longest first, so that the last worker is not left alone with a long one.
-        waiting.sort(key=lambda job: (not isinstance(job, Run), -_weight(job)))
-        while waiting or slots:
-            while waiting and len(slots) < (workers if isinstance(waiting[0], Run) else 1):
-                job = waiting.pop(0)
-                slots.append(_launch(context, job, root, study, wandb, workers))
-                display.begin(job.id, job.label)
-            _listen(slots, root, study, outcome, display)
-    finally:
-        for slot in slots:
-            slot.process.kill()
-            slot.process.join()
-    return outcome
+        tasks.sort(key=lambda task: (not isinstance(task.job, Run), -task.weight))
+        first = options.offset % len(tasks) if tasks else 0
+        waiting = {task.job.id for task in tasks}
+        self.outcome = Outcome(skipped=[job.id for job in jobs if job.id not in waiting])
+        self._waiting = tasks[first:] + tasks[:first]
+        self._elsewhere: list[Task] = []
+        self._slots: list[Slot] = []
+        #: What became of the data: "" once they are ready, why they cannot be had, or None as long as that is open.
+        self._sources: dict[Source, str | None] = {None: ""}
+        self._mishaps: Counter[Source] = Counter()
+        self._wandb = options.wandb
+        self._stopping = False
+        display.start(len(jobs), len(self.outcome.skipped), {task.job.id: task.weight for task in tasks})
 
+    def run(self) -> Outcome:
+        """Do it all; returns when every job has ended, or after `stop` when every worker has."""
+        if not self._waiting:
+            return self.outcome
+        self._places = Places(self.options.workers)
+        extra = ["wandb"] if self.options.wandb != "disabled" else []
+        self._context = forkserver(["rnnbench.train", "rnnbench.throughput.measure", *extra])
+        with self._signals():
+            try:
+                while self._slots or (not self._stopping and (self._waiting or self._elsewhere)):
+                    if self._stopping:
+                        for slot in self._slots:
+                            slot.end()
+                    else:
+                        self._look_elsewhere()
+                        self._fill()
+                    self._listen()
+                    for slot in self._slots:
+                        slot.mind_the_time(self.options.timeout)
+            finally:
+                for slot in self._slots:
+                    slot.process.kill()
+                    slot.process.join()
+        self.outcome.stopped = self._stopping
+        return self.outcome
 
-def _weight(job: Job) -> float:
-    """How much work a job is, for the estimate of the remaining time."""
-    return job.steps * job.data.batch_size * job.data.seq_len + 50_000.0 if isinstance(job, Run) else job.weight
+    def stop(self) -> None:
+        """Start nothing more; let the workers write their checkpoints and end."""
+        self._stopping = True
+        self.display.note(f"stopping, {len(self._slots)} at work write their checkpoints; Ctrl-C again: at once")
 
+    # --- what is next ---------------------------------------------------------------------------------------------
 
-def _prepared(context: ForkServerContext, jobs: list[Job], outcome: Outcome, display: Display) -> list[Job]:
-    """Make what the runs share, once a data set; leave out the runs whose data cannot be had."""
-    verdicts: dict[object, str] = {}
-    for job in jobs:
-        if not isinstance(job, Run) or _source(job) in verdicts:
-            continue
-        display.note(f"reading {job.data.label} and its reference lines")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=prepare, args=(job, theirs))
+    def _fill(self) -> None:
+        """Start what there is room for."""
+        for task in list(self._waiting):
+            busy = [(slot.task, slot.place) for slot in self._slots]
+            if self._places.full(busy):
+                return
+            if task.source not in self._sources:
+                self._prepare(task)
+            elif reason := self._sources[task.source]:
+                self._end(task, "refused", reason)
+            elif reason is not None and task.not_before <= time.monotonic():
+                place = self._places.find(task, busy)
+                if place is not None and not self._taken(task):
+                    self._launch(task, place)
+
+    def _prepare(self, task: Task) -> None:
+        assert isinstance(task.job, Run)
+        if not self._mishaps[task.source]:
+            self.display.note(f"reading {task.job.data.label} and its reference lines")
+        self._sources[task.source] = None
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=prepare, args=(task.job, settings(), theirs))
         process.start()
         theirs.close()
-        try:
-            _, status, sentence = ours.recv()
-        except EOFError:
-            status, sentence = "died", "the process that read the data died"
-        process.join()
-        verdicts[_source(job)] = "" if status == "done" else sentence
-    ready = []
-    for job in jobs:
-        reason = verdicts[_source(job)] if isinstance(job, Run) else ""
-        if reason:
-            outcome.trouble.append((job.id, reason))
-            display.end(job.id, job.label, "refused", reason)
+        self._slots.append(Slot(process, ours, task.source, None, Place()))
+
+    def _taken(self, task: Task) -> bool:
+        """Has another sweep done it, or is one at it? A result that is to be tried again is taken back."""
+        result = task.entry.result()
+        if result is not None and result != task.withdrawn:
+            self._end(task, result["status"], "", result)
+            return True
+        if not task.watch.over():
+            self._leave(task)
+            return True
+        if result is not None:
+            try:
+                task.entry.withdraw(result, task.watch.state)
+            except Busy:
+                self._leave(task)
+                return True
+            except StorageError as error:
+                self._after(task, "storage", str(error))
+                return True
+        return False
+
+    def _launch(self, task: Task, place: Place) -> None:
+        self._waiting.remove(task)
+        over = task.watch.state
+        here = {"wandb": self._wandb, "workers": self._places.workers, "gpu": place.gpu, "over": over}
+        attempt = dataclasses.replace(task.attempt, **here)  # type: ignore[arg-type]
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=work, args=(task.job, self.root, self.study, attempt, settings(), theirs), name=task.job.id
+        )
+        process.start()
+        theirs.close()
+        self._slots.append(Slot(process, ours, task.source, task, place))
+        self.display.begin(task.job.id, task.job.label)
+
+    # --- what others do -------------------------------------------------------------------------------------------
+
+    def _leave(self, task: Task) -> None:
+        """To the sweep that is at it."""
+        if task in self._waiting:
+            self._waiting.remove(task)
+        self._elsewhere.append(task)
+        who = task.watch.state.who if task.watch.state is not None else "another process"
+        self.display.note(f"{task.job.label} is left to {who}")
+
+    def _look_elsewhere(self) -> None:
+        for task in list(self._elsewhere):
+            result = task.entry.result()
+            if result is not None and result != task.withdrawn:
+                self._elsewhere.remove(task)
+                self._end(task, result["status"], "", result)
+            elif task.watch.over():
+                self._elsewhere.remove(task)
+                self._waiting.insert(0, task)
+
+    # --- what the workers say -------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Take what the workers say; clear the slots of those that are gone."""
+        by_pipe = {slot.pipe: slot for slot in self._slots}
+        if not by_pipe:
+            time.sleep(0.2)
+        for pipe in wait(list(by_pipe), timeout=0.5):
+            assert isinstance(pipe, Connection)
+            slot = by_pipe[pipe]
+            try:
+                message = pipe.recv()
+            except (EOFError, OSError):
+                self._close(slot)
+                continue
+            if message[0] == "end":
+                slot.ended = (message[1], message[2])
+            elif message[0] == "offline":
+                self._go_offline()
+            elif slot.task is not None:
+                slot.step = message[1:3]
+                self.display.update(slot.task.job.id, *message[1:])
+
+    def _go_offline(self) -> None:
+        """One worker has waited for W&B's server in vain: the next ones need not."""
+        if self._wandb == "online":
+            self._wandb = "offline"
+            self.display.note("W&B is out of reach: the next runs are logged offline, `wandb sync` uploads them later")
+
+    def _close(self, slot: Slot) -> None:
+        slot.process.join()
+        slot.pipe.close()
+        self._slots.remove(slot)
+        status, sentence = slot.ended or slot.death()
+        if slot.task is None:
+            self._close_data(slot.source, status, sentence)
+            return
+        task = slot.task
+        if slot.overdue and status not in STATUSES:
+            sentence = f"took longer than {self.options.timeout:g} s, at step {slot.step[0]} of {slot.step[1]}"
+            status, sentence = self._record(task, "timeout", slot.start, sentence)
+        if status == "busy":
+            task.watch.over()
+            self._leave(task)
         else:
-            ready.append(job)
-    return ready
+            shared = any(other.place.gpu == slot.place.gpu is not None for other in self._slots)
+            self._after(task, status, sentence, shared, slot.start)
 
+    def _close_data(self, source: Source, status: str, sentence: str) -> None:
+        if status in ("died", "starved", "stopped"):
+            self._mishaps[source] += 1
+            if self._mishaps[source] <= len(DELAYS):
+                del self._sources[source]
+                return
+            sentence = f"the data could not be read: {sentence}"
+        self._sources[source] = "" if status == "done" else sentence
 
-def _source(run: Run) -> tuple[str | None, ...]:
-    return run.data.name, run.data.path, run.data.column
+    # --- what an end means ----------------------------------------------------------------------------------------
 
-
-def _launch(context: ForkServerContext, job: Job, root: Path, study: str, wandb: str, workers: int) -> _Slot:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(job, root, study, wandb, workers, theirs), name=job.id)
-    process.start()
-    theirs.close()
-    return _Slot(job, process, ours)
-
-
-def _listen(slots: list[_Slot], root: Path, study: str, outcome: Outcome, display: Display) -> None:
-    """Take what the workers say; clear the slots of those that are gone."""
-    by_pipe = {slot.pipe: slot for slot in slots}
-    for pipe in wait(list(by_pipe), timeout=1.0):
-        assert isinstance(pipe, Connection)
-        slot = by_pipe[pipe]
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            slots.remove(slot)
-            _close(slot, root, study, outcome, display)
-            continue
-        if message[0] == "progress":
-            display.update(slot.job.id, *message[1:])
+    def _after(self, task: Task, status: str, sentence: str, shared: bool = False, start: Start | None = None) -> None:
+        """A result, another attempt, or the end without a result."""
+        result = task.entry.result()
+        if status in STATUSES and result is not None:
+            self._end(task, status, sentence, result)
+        elif self._stopping:
+            self.display.end(task.job.id, task.job.label, "stopped", "the same command goes on from its checkpoint")
+        elif (remedy := task.remedy(status, shared)) is not None:
+            self.display.again(task.job.id, task.job.label, f"{sentence}: {remedy}")
+            if task not in self._waiting:
+                self._waiting.insert(0, task)
         else:
-            slot.ended = (message[1], message[2])
+            if status in ("memory", "starved"):
+                status, sentence = self._record(task, "oom", start or Start(), sentence)
+            self._end(task, status, sentence, task.entry.result())
+            if status == "storage":
+                # The others write to the same disk: each of them would take as long to find that out.
+                for other in list(self._waiting):
+                    self._end(other, "storage", sentence)
 
+    def _record(self, task: Task, status: str, start: Start, sentence: str) -> tuple[str, str]:
+        """Write the result of a run whose worker cannot."""
+        try:
+            with task.entry.opened(task.job.to_dict()) as entry:
+                parts = task.attempt.micro_batches
+                how = {"micro_batches": parts} if parts > 1 else {}
+                known = entry.result() or entry.finish(task.job, status, start, {}, how, error=sentence)
+            return known["status"], sentence
+        except Busy as error:
+            return "busy", str(error)
+        except StorageError as error:
+            return "storage", str(error)
 
-def _close(slot: _Slot, root: Path, study: str, outcome: Outcome, display: Display) -> None:
-    slot.process.join()
-    slot.pipe.close()
-    job = slot.job
-    status, sentence = slot.ended or ("died", f"its process ended with code {slot.process.exitcode}")
-    result = Entry(root, study, job.id).result()
-    if status in ("done", "diverged") and result is None:
-        status, sentence = "died", "no result was left behind"
-    if status in ("done", "diverged"):
-        outcome.finished.append(job.id)
-    else:
-        outcome.trouble.append((job.id, sentence))
-    display.end(job.id, job.label, status, sentence, result)
+    def _end(self, task: Task, status: str, sentence: str, result: dict[str, object] | None = None) -> None:
+        if task in self._waiting:
+            self._waiting.remove(task)
+        if status in ("done", "diverged"):
+            self.outcome.finished.append(task.job.id)
+        else:
+            self.outcome.trouble.append((task.job.id, sentence or str((result or {}).get("error", status))))
+        self.display.end(task.job.id, task.job.label, status, sentence, result)
 
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C (or SIGTERM, or a terminal that is closed) stops with checkpoints, the second at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
-def check_root(root: Path) -> None:
-    """Refuse a runs folder that cannot be written before any work is done."""
-    import tempfile
+        def told(number: int, frame: FrameType | None) -> None:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self.stop()
 
-    from rnnbench.ledger import friendly
-
-    if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is a file, not a folder; choose another with --out.")
-    with friendly(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, told) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

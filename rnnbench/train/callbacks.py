@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: clock, progress report, checkpoint to resume from, history."""
+"""What happens around the steps of a run: clock, progress report, history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -15,8 +14,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 
-from rnnbench.ledger import Entry, Progress, friendly
-from rnnbench.modules.sequence import SequenceModule
+from rnnbench.ledger import Entry, Progress
 from rnnbench.tracking import WandbMirror
 
 
@@ -114,36 +112,6 @@ class Reporter(L.Callback):
         if now - self._last > 0.25:
             self._last = now
             self.progress(trainer.global_step, self.total, "train")
-
-
-class ResumePoint(L.Callback):
-    """Saves where to go on from, every few seconds, never costing more than a fiftieth of the time.
-
-    Not Lightning's ModelCheckpoint: that one counts steps, and a step takes from a millisecond to a minute here. Where
-    a validation or a row of the history is still due after the batch, the next batch is waited for, so that a resumed
-    run neither skips nor repeats it.
-    """
-
-    def __init__(self, path: Path, seconds: float = 5.0) -> None:
-        self.path, self.seconds = path, seconds
-        self._last = time.monotonic()
-        self._cost = 0.0
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        begin = time.monotonic()
-        if begin - self._last < max(self.seconds, 50 * self._cost):
-            return
-        assert isinstance(pl_module, SequenceModule)
-        if pl_module.row_due or validation_due(trainer, batch_idx):
-            return
-        part = self.path.with_name(self.path.name + ".part")
-        with friendly(self.path.parent):
-            trainer.save_checkpoint(part)
-            part.replace(self.path)
-        self._last = time.monotonic()
-        self._cost = self._last - begin
 
 
 def validation_due(trainer: L.Trainer, batch_idx: int) -> bool:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, P
 from rnnbench.errors import UserError
 from rnnbench.ledger import Entry
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import sweep
+from rnnbench.sweep.launcher import Sweep
+from rnnbench.sweep.outcome import Options
 from rnnbench.sweep.study import Study, find_study
 from rnnbench.throughput.timing import Timing
 from rnnbench.train import train
@@ -205,12 +207,12 @@ from pathlib import Path
 from rnnbench.config import Run
 from rnnbench.sweep import worker
 ours, theirs = Pipe()
-def execute(job, root, study, wandb, workers, progress):
+def execute(job, root, study, attempt, progress):
     os.close(ours.fileno())
     progress(1, 2, "train")
 worker._die_with_launcher = lambda pipe: None  # the watcher comes too late
 worker.execute = execute
-worker.work(Run(), Path(sys.argv[1]), "study", "disabled", 1, theirs)
+worker.work(Run(), Path(sys.argv[1]), "study", worker.Attempt(), {}, theirs)
 """
 
 
@@ -290,7 +292,7 @@ class Witness(Display):
         self.under_way.add(id)
         super().begin(id, label)
 
-    def end(self, id: str, label: str, status: str, sentence: str, result: dict[str, Any] | None = None) -> None:
+    def end(self, id: str, label: str, status: str, sentence: str, result: Mapping[str, Any] | None = None) -> None:
         self.under_way.discard(id)
         super().end(id, label, status, sentence, result)
 
@@ -301,7 +303,7 @@ def test_a_timing_has_the_machine_to_itself(tmp_path: Path, text_file: Path) -> 
     runs = [dataclasses.replace(tiny(seed), data=data) for seed in range(2)]
     timings = [Timing(seq_len=n, batch_size=1, hidden_size=4, samples=2, warmup=0) for n in (2, 3)]
     witness = Witness()
-    outcome = sweep([timings[0], *runs, timings[1]], tmp_path, "s", 2, "disabled", witness)
+    outcome = Sweep([timings[0], *runs, timings[1]], tmp_path, "s", Options(2, "disabled"), witness).run()
     assert outcome.trouble == []
     assert witness.beside[runs[1].id] == {runs[0].id}
     assert all(witness.beside[job.id] == set() for job in timings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
+from rnnbench import stopping
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.modules.random_state import random_state, restore_random_state
 from rnnbench.throughput.measure import measure
 from rnnbench.throughput.timing import Timing
 from rnnbench.train import train
@@ -36,6 +39,39 @@ def test_a_run_on_the_gpu_agrees_with_the_cpu(cell: str, text_file: Path, tmp_pa
     assert gpu["init/half_life"] == pytest.approx(cpu["init/half_life"], rel=1e-4)
     assert gpu["test/bpc"] == pytest.approx(cpu["test/bpc"], abs=0.02)
     assert gpu["memory/peak_mib"] > 0
+
+
+def test_parts_and_a_stop_on_the_gpu(text_file: Path, tmp_path: Path) -> None:
+    """Stopped, and resumed with its batches cut: the figures of an undisturbed run, nearly."""
+    run = Run(
+        cell=CellConfig("gru"),
+        model=ModelConfig(hidden_size=32),
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=9),
+        budget=BudgetConfig(steps=200),
+        probes=ProbeConfig(gradient_flow=False),
+        device="cuda",
+    )
+    calm = train(run, tmp_path / "calm", wandb="disabled")
+
+    def progress(done: int, total: int, what: str) -> None:
+        if what == "train":
+            signal.raise_signal(signal.SIGTERM)
+
+    with stopping.armed(signal.SIGTERM), pytest.raises(stopping.Stopped) as caught:
+        train(run, tmp_path / "cut", wandb="disabled", progress=progress)
+    assert caught.value.step
+    cut = train(run, tmp_path / "cut", wandb="disabled", micro_batches=3)
+    assert cut["metrics"]["test/bpc"] == pytest.approx(calm["metrics"]["test/bpc"], abs=0.02)
+
+
+def test_the_gpus_random_numbers_go_on() -> None:
+    device = torch.device("cuda:0")
+    state = random_state(device)
+    drawn = torch.rand(3, device=device), torch.rand(3)
+    restore_random_state(state, device)
+    assert torch.equal(torch.rand(3, device=device), drawn[0])
+    assert torch.equal(torch.rand(3), drawn[1])
+    restore_random_state(state[: torch.get_rng_state().numel()], device)  # of a run on a CPU
 
 
 def test_a_timing_on_the_gpu_is_certified(tmp_path: Path) -> None:

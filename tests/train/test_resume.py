@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -16,11 +15,9 @@ import pytest
 import torch
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.data.datamodule import SequenceDataModule
-from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, CURVES, HISTORY, RESULT, WEIGHTS, Entry
 from rnnbench.train import train
-from rnnbench.train.callbacks import ResumePoint
+from rnnbench.train.checkpoints import ResumePoint
 from rnnbench.weights import load_tensors
 
 SCRIPT = """
@@ -174,57 +171,6 @@ def test_a_finished_run_is_not_touched(text_file: Path, tmp_path: Path) -> None:
     result = train(run, tmp_path, wandb="disabled")
     assert result == json.loads(entry.path(RESULT).read_text())
     assert {path: path.stat().st_mtime_ns for path in entry.folder.iterdir()} == before
-
-
-class Hostile:
-    """A pickle that would write a file when it is loaded."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, (f"open({str(self.target)!r}, 'w').close()",)
-
-
-@pytest.mark.parametrize("kind", ["hostile", "garbage", "cut short", "other tensors"])
-def test_a_bad_checkpoint_is_refused_and_not_executed(text_file: Path, tmp_path: Path, kind: str) -> None:
-    run = make_run(text_file)
-    entry = Entry(tmp_path, "single", run.id)
-    entry.folder.mkdir(parents=True)
-    path, executed = entry.path(CHECKPOINT), tmp_path / "executed"
-    if kind == "hostile":
-        torch.save({"rnnbench": Hostile(executed), "global_step": 1}, path)
-    elif kind == "garbage":
-        path.write_bytes(pickle.dumps(Hostile(executed)))
-    elif kind == "cut short":
-        torch.save({"x": torch.zeros(10_000)}, path)
-        path.write_bytes(path.read_bytes()[:5000])
-    else:
-        torch.save({"x": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="delete it to start"):
-        train(run, tmp_path, wandb="disabled")
-    assert not executed.exists()
-    assert entry.result() is None
-
-
-def test_a_checkpoint_of_other_data_is_refused(text_file: Path, tmp_path: Path) -> None:
-    run = make_run(text_file)
-    entry = Entry(tmp_path, "single", run.id)
-    entry.folder.mkdir(parents=True)
-    torch.save({"rnnbench": {"data_sha256": "0" * 64}, "global_step": 1}, entry.path(CHECKPOINT))
-    with pytest.raises(UserError, match="belongs to other data"):
-        train(run, tmp_path, wandb="disabled")
-
-
-def test_a_checkpoint_of_an_earlier_version_is_refused(text_file: Path, tmp_path: Path) -> None:
-    """It counted its steps where nobody looks any more."""
-    run = make_run(text_file)
-    entry = Entry(tmp_path, "single", run.id)
-    entry.folder.mkdir(parents=True)
-    sha = SequenceDataModule(run.data, run.seed).fingerprint
-    torch.save({"rnnbench": {"data_sha256": sha}, "global_step": 1}, entry.path(CHECKPOINT))
-    with pytest.raises(UserError, match="of another version of rnnbench; delete it"):
-        train(run, tmp_path, wandb="disabled")
 
 
 def test_divergence_is_recorded(text_file: Path, tmp_path: Path) -> None:

@@ -1,0 +1,229 @@
+"""A learning rate for each cell and setting: the same grid and as many trials for all, chosen on validation.
+
+Cells change places with the learning rate, so a comparison at one rate compares cells at their distance from it. Three
+steps: `tuning_study` tries the grid, with seeds that the study itself does not use; `choose` takes for each group of
+runs that differ by seed alone the rate with the best validation; `tuned_study` is the study at those rates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.config import CellConfig, OptimConfig, Run
+from rnnbench.errors import UserError
+from rnnbench.sweep.dotted import flat
+from rnnbench.sweep.factors import varying
+from rnnbench.sweep.study import Results, Study
+
+#: Factors of two from half the default rate upwards. With 0.6 M characters of KJV at T = 64 the best rates of rnn,
+#: lstm, gru and mingru lay at 4e-3 to 8e-3, inside; a factor of two off cost up to 0.13 bits, more than the gated cells
+#: differ by. Long trainings want smaller ones: a choice at an edge is flagged.
+GRID = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+#: Where the seeds of trials begin: what was chosen on a seed is not tested on it.
+FIRST_SEED = 1000
+#: The figures that decide, of the validation part; of all less is better. The first that a run has counts.
+HEADLINES = ("val/bpc", "val/error", "val/mse", "val/nll")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the trials say for the runs that differ by their seed alone.
+
+    Args:
+        group: Names the group; the same for its trials and for its runs.
+        about: What tells it from the other groups, by dotted key: the cell, and of the rest no more than is needed.
+        config: A run of it as nested plain values, without seed and learning rate.
+        metric: The figure that decided.
+        scores: By learning rate, rising: the figure's mean over the trials that were done; None where none was.
+        lost: By learning rate: how many of its trials diverged, failed, or did not fit into memory or time.
+        trials: Trials of each learning rate.
+        lr: The rate chosen: of those with the fewest trials lost, the one with the best score. Where all trials are
+            lost there is nothing to go by, and it is the middle of the grid.
+        at_edge: It is the smallest or the largest, so a better one may lie outside.
+    """
+
+    group: str
+    about: Mapping[str, Any]
+    config: Mapping[str, Any]
+    metric: str
+    scores: Mapping[float, float | None]
+    lost: Mapping[float, int]
+    trials: int
+    lr: float
+    at_edge: bool
+
+    @property
+    def label(self) -> str:
+        """``lstm, data.seq_len 64``: as a line of text has it."""
+        return ", ".join(str(value) if key == "cell" else f"{key} {value}" for key, value in self.about.items())
+
+    @property
+    def found(self) -> bool:
+        """Whether any trial was done; else the learning rate is none that was chosen."""
+        return any(score is not None for score in self.scores.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can write, to be kept beside the results."""
+        rates = [
+            {"lr": lr, "score": score, "lost": self.lost[lr], "trials": self.trials}
+            for lr, score in self.scores.items()
+        ]
+        return {
+            "about": dict(self.about),
+            "lr": self.lr,
+            "at_edge": self.at_edge,
+            "found": self.found,
+            "metric": self.metric,
+            "rates": rates,
+            "config": dict(self.config),
+        }
+
+
+def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds: int = 1) -> Study:
+    """The trials: every distinct run of the preset apart from seed and learning rate, at every rate of the grid.
+
+    Args:
+        study: Its runs must not depend on results.
+        preset: The study's; the trials' study has that one alone.
+        grid: Learning rates, at least two.
+        seeds: Trials of each rate.
+
+    Raises:
+        UserError: The study has timings or a search, or the grid is none.
+    """
+    rates = sorted(set(grid))
+    if len(rates) < 2 or not all(0 < lr < math.inf for lr in rates):
+        raise UserError(f"a grid of learning rates must be two or more positive numbers, got {list(grid)}.")
+    if seeds < 1:
+        raise UserError(f"there must be at least one tuning seed, got {seeds}.")
+    runs = _runs(study, preset)
+    taken = {run.seed for run in runs}
+    free = [seed for seed in range(FIRST_SEED, FIRST_SEED + seeds + len(taken)) if seed not in taken][:seeds]
+    groups: dict[str, Run] = {}
+    for run in runs:
+        groups.setdefault(group(run), run)
+
+    def trials() -> Iterator[Run]:
+        for run in groups.values():
+            for lr in rates:
+                for seed in free:
+                    yield dataclasses.replace(at_rate(run, lr), seed=seed)
+
+    question = f"Which learning rate serves each group of {study.name} ({preset}) best on the validation part?"
+    return Study(f"{study.name}-lr", question, {preset: trials})
+
+
+def choose(tuning: Study, preset: str, results: Results) -> list[Choice]:
+    """The learning rate of each group, in the order of the study.
+
+    Args:
+        tuning: What `tuning_study` made.
+        preset: Its preset.
+        results: What the ledger has of it; ``status`` and ``metrics`` are read.
+
+    Raises:
+        UserError: A trial has no result, or one that was done no validation score: rates would not have had equal
+            chances.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in _runs(tuning, preset):
+        groups.setdefault(group(run), []).append(run)
+    missing = [run.id for runs in groups.values() for run in runs if run.id not in results]
+    if missing:
+        raise UserError(
+            f"{len(missing)} trials of {tuning.name} have no result, {missing[0]} for one; "
+            "sweep again until none is missing."
+        )
+    about = _distinguished([flat(runs[0]) for runs in groups.values()])
+    return [_choice(name, runs, about[i], results) for i, (name, runs) in enumerate(groups.items())]
+
+
+def tuned_study(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
+    """The study's own runs and seeds, each at the learning rate of its group.
+
+    Raises:
+        UserError: A run's group is not among the choices.
+    """
+    rates = {choice.group: choice.lr for choice in choices}
+    runs = _runs(study, preset)
+    for run in runs:
+        if group(run) not in rates:
+            raise UserError(f"no learning rate was chosen for {run.label}; choose from {study.name}'s own trials.")
+    tuned = tuple(at_rate(run, rates[group(run)]) for run in runs)
+    question = f"{study.question.rstrip()} (each at its own learning rate)"
+    return Study(f"{study.name}-tuned", question, {preset: lambda: tuned})
+
+
+def group(run: Run) -> str:
+    """The name of the group of runs that differ by seed and learning rate alone."""
+    return dataclasses.replace(at_rate(run, OptimConfig.lr), seed=0).id
+
+
+def at_rate(run: Run, lr: float) -> Run:
+    """The same run at another learning rate."""
+    return dataclasses.replace(run, optim=dataclasses.replace(run.optim, lr=lr))
+
+
+def _runs(study: Study, preset: str) -> list[Run]:
+    """The preset's runs, where learning rates can be chosen for them."""
+    jobs = study.jobs(preset)
+    runs = [job for job in jobs if isinstance(job, Run)]
+    if len(runs) < len(jobs):
+        raise UserError(f"{study.name} times contestants and trains nothing, so there is no learning rate to choose.")
+    if study.follow_up is not None:
+        raise UserError(
+            f"{study.name} asks for later runs by the results of earlier ones; its learning rate cannot be chosen "
+            "before, sweep it without."
+        )
+    if not runs:
+        raise UserError(f"{study.name} has no runs in its preset {preset}; there is nothing to choose a rate for.")
+    return runs
+
+
+def _distinguished(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each row what tells it from the others: a batch size that follows from the length adds nothing."""
+    about: list[dict[str, Any]] = [{"cell": CellConfig.parse(row["cell"]).label} for row in rows]
+    for key in varying(rows):
+        finer = [{**one, key: row[key]} for one, row in zip(about, rows, strict=True)]
+        if len({tuple(one.values()) for one in finer}) > len({tuple(one.values()) for one in about}):
+            about = finer
+    return about
+
+
+def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results: Results) -> Choice:
+    by_rate: dict[float, list[Run]] = {}
+    for run in sorted(trials, key=lambda run: run.optim.lr):
+        by_rate.setdefault(run.optim.lr, []).append(run)
+    scores: dict[float, float | None] = {}
+    lost: dict[float, int] = {}
+    metric = ""
+    for lr, runs in by_rate.items():
+        found = [_score(run, results[run.id]) for run in runs]
+        values = [one[1] for one in found if one is not None]
+        metric = next((one[0] for one in found if one is not None), metric)
+        scores[lr] = math.fsum(values) / len(values) if values else None
+        lost[lr] = len(runs) - len(values)
+    rates = list(by_rate)
+    best = rates[(len(rates) - 1) // 2]
+    if any(score is not None for score in scores.values()):
+        best = min(rates, key=lambda lr: (lost[lr], math.inf if (score := scores[lr]) is None else score, lr))
+    config = trials[0].to_dict()
+    del config["seed"], config["optim"]["lr"]
+    at_edge = best in (rates[0], rates[-1])
+    return Choice(name, about, config, metric, scores, lost, len(by_rate[best]), best, at_edge)
+
+
+def _score(run: Run, result: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The figure that decides, and its value; None of a trial that is lost."""
+    if result["status"] != "done":
+        return None
+    metrics = result["metrics"]
+    name = next((name for name in HEADLINES if name in metrics), None)
+    if name is None:
+        raise UserError(f"the trial {run.id} has no validation score; give it a budget of at least one step.")
+    value = metrics[name]
+    return (name, float(value)) if isinstance(value, int | float) and math.isfinite(value) else None

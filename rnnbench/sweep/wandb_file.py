@@ -1,0 +1,195 @@
+"""A sweep file of Weights & Biases as a `Study`: the same runs, without a server.
+
+What is understood is W&B's sweep configuration with method grid or random; the parameters are a Run's, dotted
+(``data.seq_len``) or nested. A parameter ``config`` is a part of a Run, as a mapping or as JSON, that the others are
+laid over: `wandb_export` writes what varies together so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.commands.arguments import read_yaml
+from rnnbench.config import Run
+from rnnbench.config.plain import quoted
+from rnnbench.errors import UserError, told, unknown
+from rnnbench.sweep.distributions import Parameter, plainly
+from rnnbench.sweep.dotted import run_of
+from rnnbench.sweep.study import Study
+
+#: Runs that one file may ask for.
+MOST_RUNS = 10_000
+#: Values in a file and how deep they may lie: by YAML's anchors a file may contain itself, or double with every line.
+MOST_VALUES, DEEPEST = 200_000, 12
+#: W&B's rule for a parameter's name.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+READ = ("name", "description", "method", "parameters", "run_cap")
+#: What W&B's files may say beside, and why it changes nothing here.
+UNUSED = {
+    "early_terminate": "every run has its whole budget",
+    "command": "the runs are those of rnnbench train",
+    "program": "the runs are those of rnnbench train",
+    "project": "the projection goes to rnnbench",
+    "entity": "WANDB_ENTITY names it",
+    **dict.fromkeys(("apiVersion", "kind", "controller", "job", "image_uri", "settings", "scheduler", "metrics"), ""),
+}
+
+
+def study_of_file(path: Path, count: int | None = None) -> tuple[Study, list[str]]:
+    """The study that a sweep file describes, under the preset ``quick``, and notes on what of the file is not used.
+
+    A grid's runs are in W&B's order: parameters by name, the last fastest. A random draw is a pure function of the
+    sweep's name, the parameter's name and the draw's number: a sweep that is killed goes on, one that is given a larger
+    count is extended, and another range of one parameter leaves the others' draws what they were.
+
+    Args:
+        path: The YAML file.
+        count: How many runs to take: needed for random unless the file has a run_cap; of a grid, the first ones.
+
+    Raises:
+        UserError: The file is not there, is no sweep, or asks for what is no Run.
+    """
+    import yaml
+
+    try:
+        tree = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the sweep {path}: {getattr(error, 'strerror', None) or error}.") from None
+    except yaml.YAMLError as error:
+        place, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f" in line {place.line + 1}" if place else ""
+        raise UserError(f"the sweep {path} is not YAML{where}: {problem or told(error)}.") from None
+    try:
+        _check_size(tree)
+        return _study(tree, path, count)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _study(tree: Any, path: Path, count: int | None) -> tuple[Study, list[str]]:
+    if not isinstance(tree, Mapping) or "parameters" not in tree:
+        raise UserError("a sweep is a mapping with method and parameters.")
+    for key in tree:
+        if key not in (*READ, "metric", *UNUSED):
+            raise unknown("key of a sweep", plainly(key), [*READ, "metric", *UNUSED])
+    method = tree.get("method")
+    if method == "bayes" or method == "custom":
+        raise UserError(f"method {method} needs W&B's server, which chooses; use grid or random, or --tune_lr.")
+    if method not in ("grid", "random"):
+        raise UserError(f"method must be grid or random, got {quoted(method)}.")
+    name = _slug(tree.get("name")) or _slug(path.stem) or "sweep"
+    parameters = list(_parameters(tree["parameters"]))
+    wanted = _wanted(count, tree.get("run_cap"))
+    if method == "random" and wanted is None:
+        raise UserError("how many runs a random sweep has is not said; give --count N, or run_cap in the file.")
+    drawn = _grid(parameters) if method == "grid" else _random(parameters, name, wanted or 0)
+    runs = tuple(itertools.islice(_distinct(drawn), wanted))
+    varying = [p.name for p in parameters if p.distribution != "constant"]
+    question = " ".join(str(tree.get("description") or "").split())
+    if not question:
+        question = f"What comes of {', '.join(varying) or 'these settings'}?"
+    return Study(name, question, {"quick": lambda: runs}), _notes(tree)
+
+
+def _check_size(tree: Any) -> None:
+    waiting, seen = [(tree, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > MOST_VALUES or depth > DEEPEST:
+            raise UserError(
+                "it is too large or too deep for a sweep, or contains itself; write it out without anchors."
+            )
+        if isinstance(value, Mapping | list | tuple | set):
+            inside = value.values() if isinstance(value, Mapping) else value
+            waiting += [(item, depth + 1) for item in inside]
+
+
+def _wanted(count: int | None, cap: Any) -> int | None:
+    if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
+        raise UserError(f"run_cap must be a positive whole number, got {quoted(cap)}.")
+    if count is not None and count < 1:
+        raise UserError(f"the count must be at least 1, got {count}.")
+    wanted = count if count is not None else cap
+    if wanted is not None and wanted > MOST_RUNS:
+        raise UserError(f"{wanted} runs are too many for one sweep; {MOST_RUNS} is the most.")
+    return wanted
+
+
+def _notes(tree: Mapping[str, Any]) -> list[str]:
+    """What the file says and nothing here does; an export's own command is no news."""
+    own = "rnnbench" in str([tree.get("program"), tree.get("command")])
+    ours = {"project"} if tree.get("project") == "rnnbench" else set()
+    silent = ours | ({"program", "command"} if own else set())
+    found = [key for key in UNUSED if key in tree and key not in silent]
+    return [f"{key} is not used{f': {UNUSED[key]}' if UNUSED[key] else ''}" for key in found]
+
+
+def _slug(name: Any) -> str:
+    """A name as that of a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name or "")).strip("_.-")[:100]
+
+
+def _parameters(tree: Any) -> Iterator[Parameter]:
+    """Every parameter below ``parameters``, in W&B's order, by its dotted name; each once."""
+    seen: set[str] = set()
+    for parameter in _unnest(tree):
+        if parameter.name in seen:
+            raise UserError(f"parameter {parameter.name} is given twice.")
+        seen.add(parameter.name)
+        yield parameter
+
+
+def _unnest(tree: Any, prefix: str = "") -> Iterator[Parameter]:
+    what = f"parameters of {prefix.rstrip('.')}" if prefix else "parameters"
+    if not isinstance(tree, Mapping) or not tree:
+        raise UserError(f"{what} must be a mapping of names, got {quoted(tree)}.")
+    for key in tree:
+        if not isinstance(key, str) or not NAME.fullmatch(key):
+            raise UserError(f"{what} must have names of letters, digits, _, - and dots, got {quoted(key)}.")
+    for key, settings in sorted(tree.items()):
+        if not isinstance(settings, Mapping):
+            raise UserError(
+                f"parameter {prefix}{key} must be a mapping (value: {quoted(settings)}), got {quoted(settings)}."
+            )
+        if set(settings) == {"parameters"}:
+            yield from _unnest(settings["parameters"], f"{prefix}{key}.")
+        else:
+            yield Parameter.parse(f"{prefix}{key}", settings)
+
+
+def _grid(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
+    values = [parameter.grid() for parameter in parameters]
+    size = math.prod(map(len, values))
+    if size > MOST_RUNS:
+        raise UserError(f"the grid has {size} runs, {MOST_RUNS} is the most; take values away or use method random.")
+    names = [parameter.name for parameter in parameters]
+    return (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))
+
+
+def _random(parameters: Sequence[Parameter], sweep: str, count: int) -> Iterator[dict[str, Any]]:
+    for number in range(count):
+        yield {p.name: p.quantile(uniform(sweep, p.name, number)) for p in parameters}
+
+
+def uniform(*of: str | int) -> float:
+    """A number strictly between 0 and 1, a pure function of what it is of."""
+    digest = hashlib.sha256(json.dumps(of).encode()).digest()
+    return (int.from_bytes(digest[:6], "big") + 0.5) / 2**48
+
+
+def _distinct(drawn: Iterable[dict[str, Any]]) -> Iterator[Run]:
+    """The runs, each once: equal values may be listed twice, and a random draw may repeat."""
+    seen: set[str] = set()
+    for values in drawn:
+        run = run_of(values)
+        if run.id not in seen:
+            seen.add(run.id)
+            yield run

@@ -1,0 +1,136 @@
+"""Where an interrupted run goes on from: written whole or not at all, and vetted before it is read."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from rnnbench import stopping
+from rnnbench.errors import UserError
+from rnnbench.ledger import CHECKPOINT, Entry, StorageError, write_atomic
+from rnnbench.modules.sequence import SequenceModule
+from rnnbench.stopping import Stopped
+from rnnbench.throughput.memory import out_of_memory
+from rnnbench.train.callbacks import validation_due
+from rnnbench.weights import load_tensors
+
+#: Of a checkpoint. In the first form Lightning counted the steps elsewhere: a run would go on from 0.
+FORM = "2"
+
+
+class WholeFile(TorchCheckpointIO):
+    """How Lightning writes a checkpoint: in memory first, then in the place of the last one once it is on the disk.
+
+    Args:
+        entry: The run's, to be ours still.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Raises `StorageError` where the disk is full or refuses, and `Busy`; the last checkpoint stands then."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        self.entry.check()
+        write_atomic(Path(path), buffer.getvalue())
+
+
+class ResumePoint(L.Callback):
+    """Saves where to go on from, every few seconds, never costing more than a fiftieth of the time.
+
+    Not Lightning's ModelCheckpoint: that one counts steps, and a step takes from a millisecond to a minute here. Where
+    a validation or a row of the history is still due after the batch, the next batch is waited for, so that a resumed
+    run neither skips nor repeats it. A request to stop (`rnnbench.stopping`) is heeded here, too.
+    """
+
+    def __init__(self, path: Path, seconds: float = 5.0) -> None:
+        self.path, self.seconds = path, seconds
+        self._last = time.monotonic()
+        self._cost = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        stopping.rearm()  # Lightning has put a handler of its own on SIGTERM just now
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        signum = stopping.asked()
+        if signum is None and not self.is_time():
+            return
+        if self.complete(trainer, pl_module, batch_idx):
+            self.save(trainer)
+            if signum is not None:
+                raise Stopped(signum, trainer.global_step)
+        elif signum is not None and never_complete(trainer):
+            raise Stopped(signum)
+
+    def is_time(self) -> bool:
+        """Have the seconds passed, and is it not too dear?"""
+        return time.monotonic() - self._last >= max(self.seconds, 50 * self._cost)
+
+    def complete(self, trainer: L.Trainer, pl_module: L.LightningModule, batch_idx: int) -> bool:
+        """Is nothing due any more after this batch?"""
+        assert isinstance(pl_module, SequenceModule)
+        return not (pl_module.row_due or validation_due(trainer, batch_idx))
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Write the checkpoint; of several processes all have to."""
+        begin = time.monotonic()
+        trainer.save_checkpoint(self.path)
+        self._last = time.monotonic()
+        self._cost = self._last - begin
+
+
+def never_complete(trainer: L.Trainer) -> bool:
+    """Is there a validation after every batch, so that no next one is worth waiting for?"""
+    return int(trainer.val_check_batch or 1) == 1
+
+
+def resume_point(entry: Entry, fingerprint: str) -> tuple[Path | None, int]:
+    """The checkpoint of an interrupted run and its step, vetted: opened as plain tensors, never unpickled.
+
+    What cannot be read so is set aside, and the run begins anew: it comes to the same result.
+
+    Raises:
+        UserError: it belongs to other data or to another version.
+        StorageError: the file system will not hand it out now.
+    """
+    path = entry.path(CHECKPOINT)
+    if not path.exists():
+        return None, 0
+    try:
+        path.open("rb").close()
+        saved = load_tensors(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot read {path}: {error.strerror}; the run goes on from it once that is mended."
+        ) from None
+    except UserError as error:
+        if error.__context__ is not None and out_of_memory(error.__context__):
+            raise error.__context__ from None  # there is nothing wrong with the file
+        saved = None
+    if not isinstance(saved, dict) or not isinstance(saved.get("rnnbench"), dict) or "global_step" not in saved:
+        refused = path.with_name(path.name + ".refused")
+        path.replace(refused)
+        print(
+            f"rnnbench: {path} is damaged or no checkpoint of rnnbench; it was not executed but set aside as "
+            f"{refused.name}, and the run begins anew.",
+            file=sys.stderr,
+        )
+        return None, 0
+    if saved["rnnbench"].get("data_sha256") != fingerprint:
+        raise UserError(f"{path} belongs to other data (the file has changed since); delete it to start the run anew.")
+    if saved["rnnbench"].get("form") != FORM:
+        raise UserError(f"{path} is of another version of rnnbench; delete it to start the run anew.")
+    return path, int(saved["global_step"])

@@ -1,0 +1,79 @@
+"""The figures of a run beside its probes: its sizes and costs, its speed, its scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+
+from rnnbench.config import Run
+from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.source import Batches, Part
+from rnnbench.models.build import matched_parameters, state_size
+from rnnbench.modules.metrics import HEADLINE
+from rnnbench.modules.sequence import SequenceModule
+from rnnbench.probes.flops import cost_per_token
+from rnnbench.train.callbacks import Clock
+from rnnbench.train.fitting import QUIET, Placed
+
+
+def constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dict[str, Any]:
+    """What is known before the first step: sizes, costs, and the figures a fool would get."""
+    references = dict(data.references())
+    # Scored on the validation part, it decides what counts as diverged; the report's lines are the test part's.
+    floor = {"val/unigram_bpc": references.pop("unigram_bpc_val")} if "unigram_bpc_val" in references else {}
+    cost = cost_per_token(module.model, data.task)
+    return floor | {
+        "model/hidden_size": module.model.hidden_size,
+        "model/parameters": sum(p.numel() for p in module.model.parameters()),
+        "model/recurrent_parameters": sum(p.numel() for cell in module.model.cells for p in cell.parameters()),
+        "model/matched_parameters": matched_parameters(module.model),
+        "model/state_size": state_size(module.model),
+        "model/flops_per_token": cost.flops,
+        "model/pointwise_per_token": cost.pointwise,
+        **{f"reference/{name}": value for name, value in references.items()},
+    }
+
+
+def speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
+    """Throughput of the training step and the gradient norms before clipping."""
+    seconds = clock.median()
+    norms = module.gradient_norms()
+    clip = run.optim.clip
+    clipped = float((norms > clip).float().mean()) if clip else 0.0
+    return {
+        "throughput/step_ms": 1e3 * seconds,
+        "throughput/tokens_per_second": module.tokens / run.steps / seconds,
+        "throughput/train_seconds": sum(clock.seconds),
+        "grad_norm/median": float(norms.median()),
+        "grad_norm/max": float(norms.max()),
+        # Cut off weight by weight, a gradient's norm does not tell whether it was.
+        **({} if clip and run.optim.clip_by == "value" else {"grad_norm/clipped_share": clipped}),
+    }
+
+
+def evaluate(module: SequenceModule, data: SequenceDataModule, device: str) -> dict[str, Any]:
+    """Every part by stateful evaluation; beside it the test part's stateless figure, or those of longer sequences."""
+    accelerator = "gpu" if device == "cuda" else "cpu"
+    tester = L.Trainer(accelerator=accelerator, devices=1, logger=False, plugins=[Placed(0)], **QUIET)
+    # The train part only tells over- from underfitting; as much of it as a validation looks at is enough.
+    ways: list[tuple[Part, str, Batches]] = [
+        ("train", "", data.evaluation("train", True, data.val_tokens)),
+        ("val", "", data.evaluation("val")),
+        ("test", "", data.evaluation("test")),
+    ]
+    if data.task.stateful:
+        ways.append(("test", "_stateless", data.evaluation("test", stateful=False)))
+    ways += [("test", suffix, batches) for suffix, batches in data.source.longer().items()]
+    figures = {}
+    for part, suffix, batches in ways:
+        (found,) = tester.test(module, dataloaders=batches, verbose=False)
+        for name, value in found.items():
+            figures[name.replace("test/", f"{part}/", 1) + suffix] = value
+    return figures
+
+
+def worse_than_guessing(metrics: dict[str, Any], module: SequenceModule) -> bool:
+    """Validation that is NaN, or for text worse than the unigram, is a divergence (protocol: failures count)."""
+    value = metrics[f"val/{HEADLINE[module.task.predicts]}"]
+    return not value < metrics.get("val/unigram_bpc", float("inf"))

@@ -1,0 +1,77 @@
+"""A study of short runs as a file, the command that sweeps it, and what it means that two runs came to the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rnnbench.config import Run
+from rnnbench.ledger import CURVES, HISTORY, WEIGHTS, Entry
+from rnnbench.sweep.study import find_study
+
+#: COUNT runs, of cells in turn; STEPS updates each, a millisecond or two a step. Dropout, so that random numbers count.
+STUDY = """
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
+
+def run(seed):
+    return Run(cell=CellConfig(("rnn", "lstm", "gru")[seed % 3]), model=ModelConfig(hidden_size=16, dropout=0.1),
+               data=DataConfig(path={text!r}, seq_len=16, batch_size=8), budget=BudgetConfig(steps={steps}, evals=2),
+               probes=ProbeConfig(seq_len=16, batch_size=2), seed=seed)
+
+STUDY = Study("short", "Is every run there, once?", {{"quick": lambda: map(run, range({count}))}})
+"""
+
+
+def write_study(folder: Path, text: Path, count: int, steps: int) -> Path:
+    """The file of such a study."""
+    path = folder / "short.py"
+    path.write_text(STUDY.format(text=str(text), steps=steps, count=count))
+    return path
+
+
+def command(study: Path, root: Path, *words: str) -> list[str]:
+    """``rnnbench sweep``, in a process of its own."""
+    return [sys.executable, "-m", "rnnbench", "sweep", str(study), "--out", str(root), *words]
+
+
+def swept(study: Path, root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command's end and what it said."""
+    return subprocess.run(
+        command(study, root, *words), capture_output=True, text=True, timeout=240, env={**os.environ, **environment}
+    )
+
+
+def entries(study: Path, root: Path) -> list[Entry]:
+    """The ledger's entries of the study's runs, in its order."""
+    found = find_study(str(study))
+    return [Entry(root, found.name, job.id) for job in found.jobs("quick")]
+
+
+def runs(study: Path) -> list[Run]:
+    """The study's runs."""
+    return [job for job in find_study(str(study)).jobs("quick") if isinstance(job, Run)]
+
+
+def assert_same(ours: Entry, theirs: Entry) -> None:
+    """Bit for bit: weights, history, curves, and every metric that is not a time or a memory."""
+    a, b = (torch.load(entry.path(WEIGHTS), weights_only=True)["model"] for entry in (ours, theirs))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in b), f"the weights of {ours.id} differ"
+    assert ours.path(HISTORY).read_text() == theirs.path(HISTORY).read_text(), f"the histories of {ours.id} differ"
+    with np.load(ours.path(CURVES)) as mine, np.load(theirs.path(CURVES)) as other:
+        assert all(np.array_equal(mine[name], other[name]) for name in other), f"the curves of {ours.id} differ"
+    assert numbers(ours) == numbers(theirs)
+
+
+def numbers(entry: Entry) -> Mapping[str, object]:
+    """The metrics that a killed run has in common with an undisturbed one."""
+    result = entry.result()
+    assert result is not None, f"{entry.id} has no result"
+    clocked = ("throughput/", "memory/", "probes/")
+    return {key: value for key, value in result["metrics"].items() if not key.startswith(clocked)}

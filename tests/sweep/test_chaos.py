@@ -1,0 +1,87 @@
+"""kill -9, again and again, of the sweep and of its workers: in the end every run is there once, to the last bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support.sweeps import assert_same, command, entries, swept, write_study
+
+from rnnbench.ledger import LOG, RESULT
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+
+
+def workers(sweep: int) -> list[int]:
+    """Processes below the sweep's that a kill -9 may hit: whatever it has started."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[0] not in "ZX":
+            parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    servers = parents.get(sweep, [])
+    return [child for server in servers for child in parents.get(server, [])]
+
+
+@pytest.mark.parametrize(
+    ("count", "kills", "steps"),
+    [(6, 5, 300), pytest.param(30, 25, 900, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
+)
+def test_killed_again_and_again(text_file: Path, tmp_path: Path, count: int, kills: int, steps: int) -> None:
+    study = write_study(tmp_path, text_file, count, steps)
+    rng = random.Random(count)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = {"sweep": 0, "worker": 0}
+    written: dict[str, int] = {}  # when each result was first seen: none may be made twice
+
+    def look() -> None:
+        for entry in entries(study, tmp_path / "killed"):
+            if entry.result() is not None:
+                stamp = entry.path(RESULT).stat().st_mtime_ns
+                assert written.setdefault(entry.id, stamp) == stamp, f"{entry.id} was done twice"
+
+    while len(written) < count:
+        process = subprocess.Popen(command(study, tmp_path / "killed", "--jobs", "2"), **quiet)  # type: ignore[call-overload]
+        try:
+            while process.poll() is None:
+                due = time.monotonic() + rng.uniform(0.1, 1.0)
+                while not (found := workers(process.pid)) and process.poll() is None:
+                    time.sleep(0.02)
+                while time.monotonic() < due and process.poll() is None:
+                    time.sleep(0.02)
+                look()
+                if sum(killed.values()) < kills and process.poll() is None and (found := workers(process.pid)):
+                    victim = "sweep" if rng.random() < 0.3 else "worker"
+                    try:
+                        os.kill(process.pid if victim == "sweep" else rng.choice(found), signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+                    killed[victim] += 1
+        finally:
+            process.kill()
+            process.wait()
+        look()
+    assert sum(killed.values()) == kills, f"only {killed} were killed: the runs are too short for the test"
+
+    again = swept(study, tmp_path / "killed")
+    assert again.returncode == 0
+    assert "nothing was trained" in again.stdout
+    look()
+
+    calm = swept(study, tmp_path / "calm", "--jobs", "2")
+    assert calm.returncode == 0, calm.stderr
+    for ours, theirs in zip(entries(study, tmp_path / "killed"), entries(study, tmp_path / "calm"), strict=True):
+        assert_same(ours, theirs)
+        left = {path.name for path in ours.folder.iterdir()} ^ {path.name for path in theirs.folder.iterdir()}
+        assert left <= {LOG}, f"{ours.id} has left {left}"
+    names = {entry.id for entry in entries(study, tmp_path / "killed")}
+    there = {path.name for path in (tmp_path / "killed" / "short").iterdir() if path.is_dir()}
+    assert there - {"report", "wandb"} == names

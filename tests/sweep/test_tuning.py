@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+from rnnbench.errors import UserError
+from rnnbench.report.tables import writers
+from rnnbench.report.tables.learning_rates import choices_table
+from rnnbench.sweep import Study, find_study
+from rnnbench.sweep.study import Job
+from rnnbench.sweep.tuning import GRID, Choice, at_rate, choose, group, tuned_study, tuning_study
+from rnnbench.throughput.timing import Timing
+
+RATES = (1e-3, 2e-3, 4e-3)
+CELLS, LENGTHS, SEEDS = ("rnn", "lstm"), (16, 64), (0, 1, 1000)
+
+
+def jobs(study: Study, preset: str = "quick") -> list[Run]:
+    return [job for job in study.jobs(preset) if isinstance(job, Run)]
+
+
+def study(*runs: Job) -> Study:
+    return Study("mine", "Which?", {"quick": lambda: runs})
+
+
+MINE = study(
+    *(
+        Run(CellConfig(cell), data=DataConfig(seq_len=seq_len, batch_size=2048 // seq_len), seed=seed)
+        for seed in SEEDS
+        for cell in CELLS
+        for seq_len in LENGTHS
+    )
+)
+
+
+def results(tuning: Study, outcome: Callable[[Run], tuple[str, float | str]]) -> dict[str, dict[str, Any]]:
+    """A ledger in which every trial came out as said: its status and its bits per character on validation."""
+    made = {run.id: outcome(run) for run in jobs(tuning)}
+    return {
+        id: {"status": status, "metrics": {"val/nll": 9.0, "val/bpc": value}} for id, (status, value) in made.items()
+    }
+
+
+def test_every_group_has_the_same_trials_on_seeds_of_their_own() -> None:
+    tuning = tuning_study(MINE, "quick", RATES, seeds=2)
+    trials = jobs(tuning)
+    assert tuning.name == "mine-lr"
+    assert len(trials) == len(CELLS) * len(LENGTHS) * len(RATES) * 2
+    tried: dict[str, list[tuple[float, int]]] = {}
+    for run in trials:
+        tried.setdefault(group(run), []).append((run.optim.lr, run.seed))
+    assert list(tried) == [group(run) for run in jobs(MINE)[:4]]
+    assert all(found == [(lr, seed) for lr in RATES for seed in (1001, 1002)] for found in tried.values())
+
+
+def test_only_seed_and_rate_are_changed() -> None:
+    mine, trials = jobs(MINE)[:4], jobs(tuning_study(MINE, "quick", RATES))
+    for trial in trials:
+        again = dataclasses.replace(at_rate(trial, OptimConfig.lr), seed=0)
+        assert again.id in {run.id for run in mine}
+
+
+def test_each_group_takes_the_rate_with_the_best_mean_validation() -> None:
+    best = {("rnn", 16): 1e-3, ("rnn", 64): 2e-3, ("lstm", 16): 4e-3, ("lstm", 64): 2e-3}
+    tuning = tuning_study(MINE, "quick", RATES, seeds=2)
+
+    def outcome(run: Run) -> tuple[str, float]:
+        away = abs(run.optim.lr - best[run.cell.name, run.data.seq_len])
+        luck = 0.1 if run.seed % 2 else -0.1  # cancels in the mean
+        return "done", 2 + 100 * away + luck
+
+    choices = choose(tuning, "quick", results(tuning, outcome))
+    assert {(c.about["cell"], c.about["data.seq_len"]): c.lr for c in choices} == best
+    assert [c.at_edge for c in choices] == [True, False, True, False]
+    assert choices[0].scores == pytest.approx({1e-3: 2.0, 2e-3: 2.1, 4e-3: 2.3})
+    assert choices[0].label == "rnn, data.seq_len 16"
+    tuned = tuned_study(MINE, "quick", choices)
+    assert tuned.name == "mine-tuned"
+    assert [(run.cell, run.data, run.seed) for run in jobs(tuned)] == [(r.cell, r.data, r.seed) for r in jobs(MINE)]
+    assert all(run.optim.lr == best[run.cell.name, run.data.seq_len] for run in jobs(tuned))
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "oom", "timeout"])
+def test_a_rate_at_which_a_trial_was_lost_ranks_last(status: str) -> None:
+    """The better its other trial, the more tempting."""
+    tuning = tuning_study(study(Run()), "quick", RATES, seeds=2)
+
+    def outcome(run: Run) -> tuple[str, float | str]:
+        if run.optim.lr == 4e-3:
+            return ("done", 0.5) if run.seed == 1000 else (status, 0.5)
+        return "done", 3.0 if run.optim.lr == 1e-3 else 4.0
+
+    (choice,) = choose(tuning, "quick", results(tuning, outcome))
+    assert (choice.lr, choice.found) == (1e-3, True)
+    assert choice.lost == {1e-3: 0, 2e-3: 0, 4e-3: 1}
+    assert choice.scores[4e-3] == 0.5
+
+
+def test_where_every_rate_loses_trials_the_fewest_decide() -> None:
+    tuning = tuning_study(study(Run()), "quick", RATES, seeds=3)
+    lost = {1e-3: 3, 2e-3: 2, 4e-3: 1}
+
+    def outcome(run: Run) -> tuple[str, float]:
+        return "diverged" if run.seed - 1000 < lost[run.optim.lr] else "done", 2.0
+
+    (choice,) = choose(tuning, "quick", results(tuning, outcome))
+    assert (choice.lr, choice.lost, choice.scores[1e-3]) == (4e-3, lost, None)
+
+
+@pytest.mark.parametrize("outcome", [("diverged", 2.0), ("done", "nan"), ("done", "inf"), ("failed", 1.0)])
+def test_where_all_are_lost_the_middle_stays_and_is_said(outcome: tuple[str, float | str]) -> None:
+    tuning = tuning_study(study(Run()), "quick", GRID)
+    (choice,) = choose(tuning, "quick", results(tuning, lambda run: outcome))
+    assert (choice.lr, choice.found, choice.at_edge) == (4e-3, False, False)
+    assert "| 0.004 | all lost |" in writers.markdown(choices_table([choice]))
+
+
+def test_a_trial_without_a_result_stops_the_choice() -> None:
+    tuning = tuning_study(MINE, "quick", RATES)
+    found = results(tuning, lambda run: ("done", 2.0))
+    gone = jobs(tuning)[3].id
+    del found[gone]
+    with pytest.raises(UserError, match=f"1 trials of mine-lr have no result, {gone}"):
+        choose(tuning, "quick", found)
+    found[gone] = {"status": "done", "metrics": {"test/bpc": 2.0}}
+    with pytest.raises(UserError, match=f"{gone} has no validation score"):
+        choose(tuning, "quick", found)
+
+
+def test_a_study_that_sweeps_rates_itself_has_one_group_for_them() -> None:
+    clipping = find_study("clipping")
+    groups = {group(run) for run in jobs(clipping)}
+    assert len(groups) == 12  # three cells, four ways to clip; two rates
+    tuning = tuning_study(clipping, "quick", RATES)
+    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", 2.0)))
+    assert len(jobs(tuned_study(clipping, "quick", choices))) == 12 * 5
+    assert choices[4].label == "rnn(gain=1.5), optim.clip None"
+
+
+def test_what_cannot_be_tuned_is_refused() -> None:
+    for grid in ((), (1e-3,), (1e-3, 1e-3), (0.0, 1e-3), (1e-3, float("nan")), (1e-3, float("inf"))):
+        with pytest.raises(UserError, match="two or more positive numbers"):
+            tuning_study(MINE, "quick", grid)
+    with pytest.raises(UserError, match="at least one tuning seed, got 0"):
+        tuning_study(MINE, "quick", RATES, seeds=0)
+    with pytest.raises(UserError, match="trains nothing"):
+        tuning_study(study(Timing()), "quick")
+    with pytest.raises(UserError, match="longest_solvable asks for later runs"):
+        tuning_study(find_study("longest_solvable"), "quick")
+    with pytest.raises(UserError, match="nothing to choose"):
+        tuning_study(study(), "quick")
+    other = tuning_study(study(Run(CellConfig("gru"))), "quick", RATES)
+    choices = choose(other, "quick", results(other, lambda run: ("done", 2.0)))
+    with pytest.raises(UserError, match="no learning rate was chosen for rnn kjv T=16 seed 0"):
+        tuned_study(MINE, "quick", choices)
+
+
+def test_the_table_and_the_json_say_what_was_tried() -> None:
+    tuning = tuning_study(study(Run(), Run(CellConfig("rnn"))), "quick", RATES, seeds=2)
+
+    def outcome(run: Run) -> tuple[str, float]:
+        lost = run.cell.name == "rnn" and run.optim.lr == 4e-3 and run.seed == 1000
+        return "diverged" if lost else "done", 2 + run.optim.lr * (100 if run.cell.name == "rnn" else -100)
+
+    choices = choose(tuning, "quick", results(tuning, outcome))
+    text = writers.markdown(choices_table(choices, "made by hand"))
+    lines = text.splitlines()
+    assert lines[0] == "| cell | 0.001 | 0.002 | 0.004 | chosen |  |"
+    assert lines[2] == "| lstm | 1.900 | 1.800 | **1.600** | 0.004 | edge |"
+    assert lines[3].startswith("| rnn | **2.100** | 2.200 | 2.400 (1 of 2 lost) | 0.001 |")
+    assert "Mean val/bpc of 2 trials a rate." in text
+    kept = json.loads(json.dumps([choice.to_dict() for choice in choices]))
+    assert kept[1]["rates"][2] == {"lr": 4e-3, "score": pytest.approx(2.4), "lost": 1, "trials": 2}
+    assert (kept[1]["lr"], kept[1]["at_edge"], kept[1]["about"]) == (1e-3, True, {"cell": "rnn"})
+    config = kept[1]["config"]
+    assert "seed" not in config
+    rebuilt = Run.from_dict({**config, "seed": 0, "optim": {**config["optim"], "lr": OptimConfig.lr}})
+    assert group(rebuilt) == choices[1].group
+
+
+def score(choice: Choice, lr: float) -> tuple[int, float]:
+    value = choice.scores[lr]
+    return choice.lost[lr], float("inf") if value is None else value
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_rate_is_better_than_the_chosen_one(data: st.DataObject) -> None:
+    tuning = tuning_study(study(Run(budget=BudgetConfig(steps=1))), "quick", RATES, seeds=2)
+    outcomes = st.tuples(st.sampled_from(["done", "done", "diverged"]), st.floats(0, 5))
+    (choice,) = choose(tuning, "quick", results(tuning, lambda run: data.draw(outcomes)))
+    if choice.found:
+        assert score(choice, choice.lr) == min(score(choice, lr) for lr in RATES)
+    assert choice.at_edge == (choice.lr in (RATES[0], RATES[-1]))
