@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
         for job in jobs_of(study, arguments.preset, root):
             print(job.id, "finished" if Entry(root, study.name, job.id).result() else "to do")
         return 0
-    options, launch = _options(arguments), _launcher(arguments)
+    options = _options(arguments)
+    launch = _launcher(arguments, options)
     check_root(root)
     outcome = None
     if arguments.tune_lr is not None:
@@ -74,7 +75,11 @@ def _parser() -> Parser:
         metavar="STATUS,…",
         help="try runs that ended so once more: failed, oom, timeout",
     )
-    parser.add_argument("--launcher", default="local", choices=["local"], help="where the workers are")
+    parser.add_argument("--launcher", default="local", choices=["local", "slurm"], help="where the workers are")
+    parser.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE,…",
+        help="sbatch's own options, partition=gpu,time=240 say; --jobs is then the number of tasks (default: 8)",
+    )  # fmt: skip
     parser.add_argument("--count", type=int, metavar="N", help="runs of a W&B sweep that draws at random")
     parser.add_argument(
         "--tune_lr", nargs="?", const="", metavar="LR,…",
@@ -108,7 +113,14 @@ def _options(arguments: Any) -> Options:
     return Options(workers, mode_from_environment(arguments.wandb), arguments.timeout, retry)
 
 
-def _launcher(arguments: Any) -> Launcher:
+def _launcher(arguments: Any, options: Options) -> Launcher:
+    if arguments.launcher == "slurm":
+        from rnnbench.sweep.slurm import slurm_launcher
+        from rnnbench.sweep.slurm_queue import parse_parameters
+
+        return slurm_launcher(options.workers, parse_parameters(arguments.slurm))
+    if arguments.slurm:
+        raise UserError("--slurm goes with --launcher slurm.")
     from rnnbench.sweep.conduct import locally
 
     return locally
@@ -122,7 +134,7 @@ def _study(arguments: Any, console: Console) -> Study:
         if arguments.count is not None:
             raise UserError(f"--count is for the files of W&B sweeps, and {arguments.study} is none.")
         return find_study(arguments.study)
-    from rnnbench.sweep.wandb_file import study_of_file
+    from rnnbench.sweep.wandb_files.sweep_file import study_of_file
 
     study, notes = study_of_file(Path(arguments.study), arguments.count)
     for note in notes:
@@ -133,7 +145,7 @@ def _study(arguments: Any, console: Console) -> Study:
 def _export(study: Study, arguments: Any) -> int:
     """The study as a file for ``wandb sweep``; - is the standard output."""
     from rnnbench.ledger import friendly
-    from rnnbench.sweep.wandb_export import to_wandb
+    from rnnbench.sweep.wandb_files.export import to_wandb
 
     text = to_wandb(study, arguments.preset, arguments.study)
     if arguments.export_wandb == "-":

@@ -14,8 +14,8 @@ from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, O
 from rnnbench.errors import UserError
 from rnnbench.sweep import Study, find_study
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.wandb_export import to_wandb
-from rnnbench.sweep.wandb_file import study_of_file
+from rnnbench.sweep.wandb_files.export import to_wandb
+from rnnbench.sweep.wandb_files.sweep_file import study_of_file
 from rnnbench.throughput.timing import Timing
 
 SHIPPED = (

@@ -14,9 +14,9 @@ from scipy import stats
 
 from rnnbench.config import CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.errors import UserError
-from rnnbench.sweep.distributions import LISTS, NUMBERS, Parameter
 from rnnbench.sweep.study import Study
-from rnnbench.sweep.wandb_file import study_of_file, uniform
+from rnnbench.sweep.wandb_files.distributions import LISTS, NUMBERS, Parameter
+from rnnbench.sweep.wandb_files.sweep_file import study_of_file, uniform
 
 
 def study(path: Path, content: str | dict[str, Any], count: int | None = None) -> tuple[Study, list[str]]:

@@ -130,7 +130,7 @@ def _yaml(tree: Mapping[str, Any]) -> str:
 
 def _check(text: str, runs: Sequence[Run]) -> None:
     """What was written, read again, is the same runs."""
-    from rnnbench.sweep.wandb_file import study_of_file
+    from rnnbench.sweep.wandb_files.sweep_file import study_of_file
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sweep.yaml"

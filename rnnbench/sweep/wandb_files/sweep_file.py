@@ -20,9 +20,9 @@ from rnnbench.commands.arguments import read_yaml
 from rnnbench.config import Run
 from rnnbench.config.plain import quoted
 from rnnbench.errors import UserError, told, unknown
-from rnnbench.sweep.distributions import Parameter, plainly
 from rnnbench.sweep.dotted import run_of
 from rnnbench.sweep.study import Study
+from rnnbench.sweep.wandb_files.distributions import Parameter, plainly
 
 #: Runs that one file may ask for.
 MOST_RUNS = 10_000
