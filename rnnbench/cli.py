@@ -15,6 +15,7 @@ VERBS = {
     "sweep": "do all runs of a study, those that are not done yet",
     "gradients": "how far gradients reach, and whether they vanish",
     "throughput": "how fast cells run, on which implementation, and how far from the device's ceilings",
+    "runs": "what the ledger holds: list, show, rm, verify",
     "report": "tables and figures of finished runs",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"rnnbench: error: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())  # and nothing in it that would steer a terminal
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        print(f"rnnbench: error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)

@@ -141,6 +141,15 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def memory(device: str) -> int:
+    """Bytes of memory that a device has; a CPU's is the machine's."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory so far: of our control group, else of the machine."""
     for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):

@@ -170,7 +170,7 @@ def _open(folder: Path, run_id: str, config: dict[str, Any], mode: str, project:
     if mode == "disabled":
         return None
     os.environ.setdefault("WANDB_SILENT", "true")  # Settings(silent=True) comes too late for the log-in's words
-    _remove_earlier(folder, run_id)
+    remove_earlier(folder, run_id)
     if mode == "online" and not _out_of_reach:
         try:
             if _has_key():
@@ -179,7 +179,7 @@ def _open(folder: Path, run_id: str, config: dict[str, Any], mode: str, project:
         except Exception as error:
             reason = f"is out of reach, {_one_line(error)}"
             _forget_failed_start()
-            _remove_earlier(folder, run_id)
+            remove_earlier(folder, run_id)
         _out_of_reach = True
         _say(f"wandb {reason}; going on offline, later `wandb sync {folder / 'wandb'}/offline-run-*` uploads it.")
     return _init(folder, run_id, config, "offline", project, about)
@@ -190,8 +190,8 @@ def _safe(run_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[-64:]
 
 
-def _remove_earlier(folder: Path, run_id: str) -> None:
-    """What an unfinished attempt at the same run left behind."""
+def remove_earlier(folder: Path, run_id: str) -> None:
+    """Delete what an unfinished attempt at the same run, or the run itself, has left in its study's folder."""
     for earlier in (folder / "wandb").glob(f"*run-*-{_safe(run_id)}"):
         shutil.rmtree(earlier, ignore_errors=True)
 

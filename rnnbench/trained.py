@@ -53,7 +53,7 @@ def finished(folder: Path) -> Finished:
     result = entry.result()
     if result is None or result.get("kind") != "train":
         raise UserError(f"{folder} is not the folder of a finished training run: it has no {RESULT}.")
-    if result["status"] == "failed":
+    if result["status"] not in ("done", "diverged"):
         raise UserError(f"the run in {folder} failed: {result.get('error', '')}; it left no weights.")
     saved = load_tensors(entry.path(WEIGHTS))
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):

@@ -17,7 +17,7 @@ from rnnbench.files import load_file
 from rnnbench.ledger import Entry
 from rnnbench.report.kinds import KINDS
 from rnnbench.sweep.study import Study, find_study
-from rnnbench.sweep.worker import execute
+from rnnbench.sweep.worker import Attempt, execute
 from rnnbench.throughput.timing import Timing
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
@@ -96,14 +96,14 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
             budget=BudgetConfig(steps=4, evals=1, val_tokens=1000),
             probes=dataclasses.replace(job.probes, seq_len=12, batch_size=2),
         )
-        result = execute(small, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
+        result = execute(small, tmp_path, "tried", Attempt(), lambda done, total, what: None)
         metric = KINDS[entry(str(job.data.name)).kind].headline.metric
         assert {f"test/{metric}", f"val/{metric}"} <= set(result["metrics"])
         flows = job.probes.gradient_flow and job.data.seq_len > 1
         assert any(key.startswith("init/") for key in result["metrics"]) == flows
     else:
         small_timing = dataclasses.replace(job, batch_size=2, seq_len=8, hidden_size=8, samples=3, warmup=1)
-        result = execute(small_timing, tmp_path, "tried", "disabled", 1, lambda done, total, what: None)
+        result = execute(small_timing, tmp_path, "tried", Attempt(), lambda done, total, what: None)
         assert any(key.endswith(("/step_ms", "/decode_ms")) for key in result["metrics"])
     assert result["status"] in ("done", "diverged")
     assert Entry(tmp_path, "tried", result["id"]).result() is not None

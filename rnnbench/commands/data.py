@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from rnnbench.commands.arguments import Parser, read_yaml
+from rnnbench.commands.arguments import Parser, read_scalar
 from rnnbench.commands.listing import print_rows
 from rnnbench.errors import UserError, unknown
 
@@ -53,7 +53,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         def read(text: str, hint: Any = hints[name], name: str = f"data.{name}") -> Any:
             with suppress(UserError):
                 return check_value(text, hint, name)
-            return check_value(read_yaml(text), hint, name)
+            return check_value(read_scalar(name, text), hint, name)
 
         said = (told.description or "").replace("\n", " ")
         option: dict[str, Any] = {"dest": name, "type": read, "default": argparse.SUPPRESS, "help": said}

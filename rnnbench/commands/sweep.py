@@ -115,8 +115,8 @@ def _options(arguments: Any) -> Options:
 
 def _launcher(arguments: Any, options: Options) -> Launcher:
     if arguments.launcher == "slurm":
-        from rnnbench.sweep.slurm import slurm_launcher
-        from rnnbench.sweep.slurm_queue import parse_parameters
+        from rnnbench.sweep.slurm.launcher import slurm_launcher
+        from rnnbench.sweep.slurm.queue import parse_parameters
 
         return slurm_launcher(options.workers, parse_parameters(arguments.slurm))
     if arguments.slurm:
@@ -159,7 +159,9 @@ def _export(study: Study, arguments: Any) -> int:
 
 
 def _announce(study: Study, preset: str, console: Console) -> None:
-    console.print(f"[bold]{study.name}[/] ({preset}): {study.question}", highlight=False)
+    from rich.markup import escape
+
+    console.print(f"[bold]{study.name}[/] ({preset}): {escape(study.question)}", highlight=False)
 
 
 def _tuned(

@@ -35,6 +35,7 @@ def show(
         console.print(f"all {len(outcome.skipped)} runs were finished before; nothing was trained", highlight=False)
         return {}
     from rich.console import Console as Page
+    from rich.markup import escape
 
     from rnnbench.ledger import StorageError, write_atomic
     from rnnbench.report import report
@@ -45,7 +46,7 @@ def show(
         said = page.file.getvalue()  # type: ignore[attr-defined]
         write_atomic(marker, json.dumps({"results": made_from, "said": said}).encode())
     except StorageError as error:
-        console.print(f"[red]no report[/]: {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]no report[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         return {}
     if tables:
         console.print(Text.from_ansi(said.rstrip()), soft_wrap=True)
@@ -74,12 +75,16 @@ def _fingerprint(folder: Path) -> str:
 
 def verdict(outcome: Outcome, console: Console) -> int:
     """Say what is missing, runs with the same reason together; the exit status."""
+    from rich.markup import escape
+
     by_reason: dict[str, list[str]] = defaultdict(list)
     for id, reason in outcome.trouble:
         by_reason[reason].append(id)
     for reason, ids in by_reason.items():
         more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-        console.print(f"[red]missing[/] {', '.join(ids[:3])}{more}: {reason}", highlight=False, soft_wrap=True)
+        console.print(
+            f"[red]missing[/] {escape(', '.join(ids[:3]))}{more}: {escape(reason)}", highlight=False, soft_wrap=True
+        )
     if outcome.stopped:
         console.print("stopped; the same command goes on from here.", highlight=False)
         return 130

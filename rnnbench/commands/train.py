@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from rnnbench.commands.arguments import add_output_options, read_yaml, readable, split_cell
 from rnnbench.config import CellConfig, Run
+from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
 
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     """Train with a word on the terminal on how far it is."""
     from rich.console import Console
+    from rich.markup import escape
 
     from rnnbench.ledger import Busy, check_root
 
@@ -55,10 +57,11 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     from rnnbench.train import train
 
     console = Console(stderr=True)
-    with console.status(f"{run.label}: starting", spinner="dots") as status:
+    label = escape(run.label)  # a file's name may look like rich's markup
+    with console.status(f"{label}: starting", spinner="dots") as status:
 
         def progress(done: int, total: int, what: str) -> None:
-            status.update(f"{run.label}: {what}, step {done} of {total}")
+            status.update(f"{label}: {what}, step {done} of {total}")
 
         try:
             return train(
@@ -85,12 +88,13 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 def show(result: dict[str, Any], folder: Path) -> None:
     """The result of one run, for a person."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     environment = result["environment"]
     console.print(
-        f"[bold]{result['id']}[/]  {result['status']}  in {result['seconds']:.1f} s  "
+        f"[bold]{escape(result['id'])}[/]  {result['status']}  in {result['seconds']:.1f} s  "
         f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)",
         highlight=False,
     )
@@ -100,7 +104,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
     console.print(table)
     if result["status"] == "diverged":
         console.print("diverged: the loss is no number, or validation is worse than the unigram", highlight=False)
-    console.print(f"in {folder}", highlight=False)
+    console.print(f"in {folder}", highlight=False, markup=False)
 
 
 def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
@@ -143,7 +147,16 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     parser.set_defaults(unset | _flat({key: value for key, value in base.items() if key != "cell"}))
     # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
     printing = "--print_config" in flags
-    known = parser.parse_args([flag for flag in flags if flag != "--print_config"]).as_dict()
+    try:
+        known = parser.parse_args([flag for flag in flags if flag != "--print_config"]).as_dict()
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        # What PyYAML raises of "!!int ''", and jsonargparse lets through.
+        raise UserError(f"a flag's value cannot be read: {told(error)}.") from None
+    given = {flag.partition("=")[0] for flag in flags}
+    for key, value in _flat({key: value for key, value in base.items() if key != "cell"}).items():
+        room, _, name = key.rpartition(".")
+        if not {f"--{key}", f"--{room}"} & given:  # jsonargparse reads a text of a file, "null" say, once more
+            (known[room] if room else known)[name] = value
     own = ("study", "threads", "devices", "micro_batches", "json", "out", "wandb")
     options = {key: known.pop(key) for key in own} | {"print_config": printing}
     for key in ("config", "cell", "print_config"):
@@ -157,6 +170,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     for count in ("threads", "devices", "micro_batches"):
         if options[count] < 1:
             raise UserError(f"--{count} must be at least 1, got {options[count]}.")
+    folder_name(options["study"], "--study")
     return Run.from_dict({"cell": chosen, **known}), options
 
 
@@ -180,13 +194,15 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
 
     inline = name.lstrip().startswith("{")
     try:
-        values = read_yaml(name if inline else Path(name).read_text(encoding="utf-8")) or {}
+        values = read_yaml(name if inline else Path(name).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f" (line {place.line + 1})" if place is not None else ""
-        raise UserError(f"the config {name} is not YAML{where}.") from None
+        why = getattr(error, "problem", None) or str(error)
+        raise UserError(f"the config {name} is not YAML{where}: {why}.") from None
+    values = {} if values is None else values
     Run.from_dict(values)
     return dict(values)
 

@@ -7,7 +7,7 @@ it.
 from rnnbench.config.cell import CellConfig, Scalar
 from rnnbench.config.parts import BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
 from rnnbench.config.run import Run
-from rnnbench.config.values import PROTOCOL, check_value, from_dict, identity, to_dict
+from rnnbench.config.values import PROTOCOL, check_fields, check_value, difference, from_dict, identity, to_dict
 
 __all__ = [
     "PROTOCOL",
@@ -19,7 +19,9 @@ __all__ = [
     "ProbeConfig",
     "Run",
     "Scalar",
+    "check_fields",
     "check_value",
+    "difference",
     "from_dict",
     "identity",
     "to_dict",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from rnnbench.config.plain import checked, quoted
 from rnnbench.errors import UserError
 
 Scalar = str | int | float | bool | None
@@ -19,6 +20,21 @@ class CellConfig:
 
     name: str = "lstm"
     options: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        if not isinstance(self.name, str) or not isinstance(options, Mapping):
+            given = {"name": self.name, **options} if isinstance(options, Mapping) else options
+            raise UserError(f"cell must be a name or a mapping with a name, got {quoted(given)}.")
+        checked(self.name, "cell")
+        plain: dict[str, Scalar] = {}
+        for key, item in options.items():
+            if not isinstance(key, str) or not key.isidentifier():
+                raise UserError(f"a cell option must be a name, got {quoted(key)}.")
+            plain[key] = checked(item, f"cell.{key}")
+            if not isinstance(plain[key], str | int | float | bool | None):
+                raise UserError(f"cell option {key} must be a plain value, got {quoted(item)}.")
+        object.__setattr__(self, "options", plain)
 
     @property
     def label(self) -> str:
@@ -35,15 +51,11 @@ class CellConfig:
             text = value.strip()
             if not text.startswith("{"):
                 return cls(text)
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 value = json.loads(text)
-        if not isinstance(value, Mapping) or not isinstance(value.get("name", "lstm"), str):
-            raise UserError(f"cell must be a name or a mapping with a name, got {value!r}.")
-        options = {str(key): item for key, item in value.items() if key != "name"}
-        for key, item in options.items():
-            if not isinstance(item, str | int | float | bool | None):
-                raise UserError(f"cell option {key} must be a plain value, got {item!r}.")
-        return cls(value.get("name", "lstm"), options)
+        if not isinstance(value, Mapping):
+            raise UserError(f"cell must be a name or a mapping with a name, got {quoted(value)}.")
+        return cls(value.get("name", "lstm"), {key: item for key, item in value.items() if key != "name"})
 
     def plain(self) -> str | dict[str, Scalar]:
         """The inverse of `parse`."""

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rnnbench.config.values import check_fields
 from rnnbench.data.catalog import DATASETS
 from rnnbench.errors import UserError
+
+#: Slips of the keyboard, far beyond what any machine has room or time for: of a layer or a batch, of layers, of a
+#: sequence, and of weights, tokens and steps. What a machine lacks below that is said where it is known.
+WIDEST, DEEPEST, LONGEST, MOST = 2**20, 1000, 2**26, 10**15
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,11 @@ class ModelConfig:
     parameters: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, "model")
         _positive("model", self, "hidden_size", "num_layers", "embedding_size", "parameters")
+        _at_most("model", self, WIDEST, "hidden_size", "embedding_size")
+        _at_most("model", self, DEEPEST, "num_layers")
+        _at_most("model", self, MOST, "parameters")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}.")
         if self.parameters is not None and self.hidden_size != type(self).hidden_size:
@@ -100,7 +109,10 @@ class DataConfig:
     items: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, "data")
         _positive("data", self, "batch_size", "horizon", "period", "items")
+        _at_most("data", self, WIDEST, "batch_size", "items")
+        _at_most("data", self, LONGEST, "seq_len", "horizon", "period")
         if self.name is None:
             own = "csv" if str(self.path).lower().endswith(".csv") else "text"
             object.__setattr__(self, "name", own if self.path else "kjv")
@@ -144,6 +156,7 @@ class OptimConfig:
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
+        check_fields(self, "optim")
         _positive("optim", self, "lr", "clip")
         if not self.weight_decay >= 0:
             raise UserError(f"optim.weight_decay must be ≥ 0, got {self.weight_decay}.")
@@ -172,7 +185,9 @@ class BudgetConfig:
     keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
+        check_fields(self, "budget")
         _positive("budget", self, "tokens", "evals", "val_tokens")
+        _at_most("budget", self, MOST, "tokens", "steps", "val_tokens", "evals")
         if self.steps is not None and self.steps < 0:
             raise UserError(f"budget.steps must be ≥ 0 (0 measures at initialisation only), got {self.steps}.")
         if self.tokens is not None and self.steps is not None:
@@ -205,7 +220,11 @@ class ProbeConfig:
     detail: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, "probes")
         _positive("probes", self, "seq_len", "batch_size", "every")
+        _at_most("probes", self, LONGEST, "seq_len")
+        _at_most("probes", self, WIDEST, "batch_size", "lyapunov")
+        _at_most("probes", self, MOST, "every")
         if self.seq_len < 2:
             raise UserError(f"probes.seq_len must be at least 2, got {self.seq_len}.")
         if self.lyapunov < 0:
@@ -213,6 +232,15 @@ class ProbeConfig:
         wanted = [name for name in ("every", "lyapunov", "detail") if getattr(self, name)]
         if wanted and not self.gradient_flow:
             raise UserError(f"probes.{wanted[0]} goes with probes.gradient_flow, which is off; leave one of them out.")
+
+
+def _at_most(room: str, config: Any, most: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise UserError(
+                f"{room}.{name} must be at most {most}, got {value}: nothing holds so much, or waits for it."
+            )
 
 
 def _positive(room: str, config: Any, *names: str) -> None:

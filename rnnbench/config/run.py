@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rnnbench.config.cell import CellConfig
 from rnnbench.config.parts import BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
-from rnnbench.config.values import from_dict, identity, to_dict
+from rnnbench.config.values import check_fields, from_dict, identity, to_dict
 from rnnbench.errors import UserError
 
 
@@ -43,6 +43,7 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell", CellConfig.parse(self.cell))
+        check_fields(self)
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed must be in 0 … 2³¹ − 1, got {self.seed}.")
 
@@ -57,8 +58,12 @@ class Run:
     @cached_property
     def id(self) -> str:
         """``lstm-kjv-T64-s0-1f2e3d4c``: readable, and unique by the hash of everything that decides the numbers."""
-        name = f"{self.cell.name}-{self.data.label}-T{self.data.seq_len}-s{self.seed}-{identity(self)}"
-        return name.replace("/", "_").replace(":", "_")  # it names a folder: torchrecurrent:MGU has a colon
+        data, rest = self.data.label, f"T{self.data.seq_len}-s{self.seed}-{identity(self)}"
+        while data and len(f"{self.cell.name}-{data}-{rest}".encode()) > 255:
+            data = data[:-1]
+        # It names a folder: torchrecurrent:MGU has a colon, and a file may have a line end in its name.
+        name = "".join(c if c.isprintable() else "_" for c in f"{self.cell.name}-{data}-{rest}")
+        return name.replace("/", "_").replace(":", "_")
 
     @property
     def label(self) -> str:

@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rnnbench.config.cell import CellConfig
+from rnnbench.config.plain import checked, quoted
 from rnnbench.errors import UserError, unknown
 
 #: Part of every identity. Raise it when a default or a definition changes what a Run's numbers mean.
@@ -23,10 +25,14 @@ def identity(job: Any) -> str:
 
     Only what differs, so that a field added later, with a default, leaves older results valid.
     """
-    values, defaults = to_dict(job), to_dict(type(job)())
-    what = _canonical({"protocol": PROTOCOL, **_difference(values, defaults)})
+    what = _canonical({"protocol": PROTOCOL, **difference(job)})
     text = json.dumps(what, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def difference(job: Any) -> dict[str, Any]:
+    """What of a job's plain nested values is not the default."""
+    return _difference(to_dict(job), to_dict(type(job)()))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -47,13 +53,18 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """A dataclass tree from nested values, with every unknown key refused by its dotted name."""
     if not isinstance(values, Mapping):
-        raise UserError(f"{prefix.rstrip('.') or cls.__name__} must be a mapping of keys to values, got {values!r}.")
-    hints = get_type_hints(cls)
+        raise UserError(
+            f"{prefix.rstrip('.') or cls.__name__} must be a mapping of keys to values, got {quoted(values)}."
+        )
+    hints = _hints(cls)  # type: ignore[arg-type]
     names = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
     for key, value in values.items():
+        if not isinstance(key, str):
+            raise UserError(f"a key of {prefix.rstrip('.') or cls.__name__} must be a name, got {quoted(key)}.")
         if key not in names:
-            raise unknown("key", f"{prefix}{key}", [f"{prefix}{name}" for name in names])
+            known = [f"{prefix}{name}" for name in names]
+            raise unknown("key", f"{prefix}{key if key.isidentifier() else quoted(key)}", known)
         hint = hints[key]
         if hint is CellConfig:
             arguments[key] = CellConfig.parse(value)
@@ -67,10 +78,11 @@ def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
 def check_value(value: Any, hint: Any, name: str) -> Any:
     """The value, if it is what the annotation says (an int may stand for a float, a list for a tuple)."""
     origin, options = get_origin(hint), get_args(hint)
+    value = checked(value, name)
     if origin is Literal:
-        if value in options:
+        if isinstance(value, str | int) and value in options:
             return value
-        raise UserError(f"{name} must be one of {', '.join(map(str, options))}, got {value!r}.")
+        raise UserError(f"{name} must be one of {', '.join(map(str, options))}, got {quoted(value)}.")
     if origin in (UnionType, Union):
         if value is None and type(None) in options:
             return None
@@ -84,7 +96,36 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
         return float(value)
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
-    raise UserError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r}.")
+    raise UserError(f"{name} must be {getattr(hint, '__name__', hint)}, got {quoted(value)}.")
+
+
+def check_fields(config: Any, room: str = "") -> None:
+    """A dataclass made in Python, whose values nobody has looked at, held against its annotations; None is a default.
+
+    Raises:
+        UserError: a value of the wrong type.
+    """
+    prefix = f"{room}." if room else ""
+    defaults = {item.name: item.default for item in dataclasses.fields(config)}
+    for name, hint in _hints(type(config)).items():  # type: ignore[arg-type]
+        value = getattr(config, name)
+        if value is None and defaults[name] is None:
+            continue
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            if not isinstance(value, hint):
+                raise UserError(f"{prefix}{name} must be a {hint.__name__}, got {quoted(value)}.")
+            continue
+        found = check_value(value, hint, f"{prefix}{name}")
+        if not isinstance(value, int | float) or isinstance(value, bool):  # 3 stays 3 where 3.0 is meant
+            object.__setattr__(config, name, found)
+        elif type(value) not in (int, float):
+            object.__setattr__(config, name, checked(value, name))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    names = {item.name for item in dataclasses.fields(cls)}
+    return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
 
 
 def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

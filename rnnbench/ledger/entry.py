@@ -191,8 +191,8 @@ class Entry:
         }
         self.check()
         files = {name: self.path(name) for name in SEALED if self.path(name).exists()}
-        result = sealed(finite(result), files)
-        write_atomic(self.path(RESULT), json.dumps(result, indent=1, ensure_ascii=False).encode())
+        written = sealed(finite(result), files)
+        write_atomic(self.path(RESULT), json.dumps(written, indent=1, ensure_ascii=False).encode())
         if status != "timeout":  # given more time it goes on from there
             self.path(CHECKPOINT).unlink(missing_ok=True)
-        return result
+        return {**written, **result}  # infinities and NaN as numbers

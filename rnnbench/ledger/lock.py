@@ -136,16 +136,13 @@ class Lock:
         path = self.folder / _NAME.format(number)
         with friendly(self.folder):
             try:
-                file = open(path, "x")  # noqa: SIM115 - closed by the with below
-                try:
-                    with file:
-                        json.dump(_self(), file)
-                    os.utime(path, ns=(_SECOND, _SECOND))
-                except OSError:  # a full disk, say: nobody is to wait for what nobody holds
-                    path.unlink(missing_ok=True)
-                    raise
+                self._make(path)
             except FileExistsError:
                 raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).who})") from None
+            except FileNotFoundError:
+                if not self.folder.is_dir():
+                    raise
+                # Swept away at once by who came long after what we saw: the next lines tell.
         if max(_numbers(self.folder), default=0) != number:  # what we saw was old: others have come and gone since
             path.unlink(missing_ok=True)
             raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).who})")
@@ -186,6 +183,17 @@ class Lock:
         for number in _numbers(self.folder):
             if number < below:
                 (self.folder / _NAME.format(number)).unlink(missing_ok=True)
+
+    @staticmethod
+    def _make(path: Path) -> None:
+        with open(path, "x") as file:
+            try:
+                json.dump(_self(), file)
+                file.flush()
+                os.utime(path, ns=(_SECOND, _SECOND))
+            except OSError:  # a full disk, say: nobody is to wait for what nobody holds
+                path.unlink(missing_ok=True)
+                raise
 
     @staticmethod
     def _is_local(state: State | None) -> bool:

@@ -24,6 +24,7 @@ def sealed(facts: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any
 def facts_sha256(facts: Mapping[str, Any]) -> str:
     """SHA-256 of facts as canonical JSON, the seal itself left out."""
     body = {key: value for key, value in facts.items() if key != "seal"}
+    body = json.loads(json.dumps(body))  # as it is read again: a key that was a number is a text then, sorted elsewhere
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

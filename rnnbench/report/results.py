@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Metric = float | int | str | None
+#: What became of the runs that are not done, in a table's words.
+LOST = {"diverged": "diverged", "failed": "failed", "oom": "ran out of memory", "timeout": "took too long"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Result:
     seconds: float
     error: str | None
     curves: str | None
+
+    @property
+    def broken(self) -> bool:
+        """Was it ended by an error, by too little memory or time, and not by what its numbers say?"""
+        return self.status not in ("done", "diverged")
 
     @property
     def study(self) -> str:

@@ -70,10 +70,10 @@ class Group:
     def counting(self, name: str) -> tuple[Result, ...]:
         """The runs whose metric or curve of that name counts.
 
-        What was measured at initialisation (``init/…``) a later divergence takes nothing from; all else counts of the
-        runs that are done.
+        What was measured at initialisation (``init/…``) a later divergence, or a lack of memory or time, takes nothing
+        from; all else counts of the runs that are done.
         """
-        return tuple(r for r in self.results if r.done or (name.startswith("init/") and r.status == "diverged"))
+        return tuple(r for r in self.results if r.done or (name.startswith("init/") and r.status != "failed"))
 
     def values(self, metric: str) -> list[float]:
         """The metric of each run that counts and has it."""

@@ -118,7 +118,8 @@ def timings(results: Sequence[Result]) -> list[Timed]:
             for (cell, backend), numbers in found.items()
         ]
         seen = {cell for cell, _ in found}
-        reason = None if result.done else f"the job failed: {result.error or 'no word why'}"
+        words = {"oom": "out of memory", "timeout": "took too long"}.get(result.status, "the job failed")
+        reason = None if result.done else f"{words}: {result.error or 'no word why'}"
         labels = [CellConfig.parse(cell).label for cell in result.run["cells"]]
         out += [Timed(label, None, result, {}, reason) for label in labels if label not in seen]
     return sorted(out, key=_order)

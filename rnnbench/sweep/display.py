@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -54,12 +55,12 @@ class Display:
 
     def note(self, text: str) -> None:
         """A line about what happens beside the runs."""
-        self.console.print(f"[dim]{text}[/]", highlight=False, soft_wrap=True)
+        self.console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def begin(self, id: str, label: str) -> None:
         """A run has been started."""
         self._begun[id] = time.monotonic()
-        self._rows[id] = self._table.add_task(label, total=1.0, what="starting")
+        self._rows[id] = self._table.add_task(escape(label), total=1.0, what="starting")
 
     def update(self, id: str, done: int, total: int, what: str) -> None:
         """A run has got so far."""
@@ -73,7 +74,9 @@ class Display:
         self._leave(id)
         self._share[id] = 0.0
         self._refresh()
-        self.console.print(f"[dim]{'':>7}[/] {label:<28} [yellow]{why}[/]", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"[dim]{'':>7}[/] {escape(label):<28} [yellow]{escape(why)}[/]", highlight=False, soft_wrap=True
+        )
 
     def end(self, id: str, label: str, status: str, sentence: str, result: Mapping[str, Any] | None = None) -> None:
         """A run is over, here or in another sweep."""
@@ -82,12 +85,13 @@ class Display:
         self._count += status != "stopped"
         self._refresh()
         here = id in self._begun
-        seconds = f"{time.monotonic() - self._begun[id]:6.1f} s" if here else f"{'':>8}"
+        took = result["seconds"] if result else time.monotonic() - self._begun.get(id, time.monotonic())
+        seconds = f"{took:6.1f} s" if here else f"{'':>8}"
         mark = _MARKS.get(status, f"[red]{status}[/]")
         tail = _headline(result) if result and status in ("done", "diverged") else sentence
         elsewhere = "" if here or result is None else "  (by another sweep)"
         self.console.print(
-            f"[dim]{self._count:>3}/{self._total}[/] {label:<28} {mark} {seconds}  {tail}{elsewhere}",
+            f"[dim]{self._count:>3}/{self._total}[/] {escape(label):<28} {mark} {seconds}  {escape(tail)}{elsewhere}",
             highlight=False,
             soft_wrap=True,
         )

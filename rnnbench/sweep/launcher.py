@@ -68,7 +68,7 @@ class Sweep:
         self._context = forkserver(["rnnbench.train", "rnnbench.throughput.measure", *extra])
         with self._signals():
             try:
-                while self._slots or (not self._stopping and (self._waiting or self._elsewhere)):
+                while self._slots or (not self._stopping and self._left()):
                     if self._stopping:
                         for slot in self._slots:
                             slot.end()
@@ -89,6 +89,10 @@ class Sweep:
         """Start nothing more; let the workers write their checkpoints and end."""
         self._stopping = True
         self.display.note(f"stopping, {len(self._slots)} at work write their checkpoints; Ctrl-C again: at once")
+
+    def _left(self) -> bool:
+        """Is there anything to do, or to wait for?"""
+        return bool(self._waiting) or any(self.options.wait or not task.watch.lives for task in self._elsewhere)
 
     # --- what is next ---------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ class Options:
         wandb: offline, online or disabled.
         timeout: Seconds that a job may take before it is stopped and recorded as such; None: as long as it likes.
         retry: Statuses whose results are withdrawn and tried once more.
+        wait: Stay, with nothing left to do, until others have done what they are at, to take over should they die;
+            else only until each of them was seen to live.
         offset: Begin that many jobs further on: sweeps side by side then meet less often.
     """
 
@@ -28,6 +30,7 @@ class Options:
     timeout: float | None = None
     retry: frozenset[str] = frozenset()
     offset: int = 0
+    wait: bool = True
 
 
 @dataclass

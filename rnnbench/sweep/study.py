@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.config import Run
-from rnnbench.errors import UserError, unknown
+from rnnbench.config.plain import folder_name, quoted
+from rnnbench.errors import UserError, told, unknown
 from rnnbench.files import load_file, name_file
 from rnnbench.throughput.timing import Timing
 
@@ -37,6 +38,13 @@ class Study:
     presets: Mapping[str, Callable[[], Iterable[Job]]]
     follow_up: Callable[[str, Results], Iterable[Job]] | None = None
 
+    def __post_init__(self) -> None:
+        folder_name(self.name, "a Study's name")
+        if not isinstance(self.question, str):
+            raise UserError(f"the question of the study {self.name} must be a text, got {quoted(self.question)}.")
+        if not isinstance(self.presets, Mapping) or not all(map(callable, self.presets.values())):
+            raise UserError(f"the presets of the study {self.name} must map names to functions that yield jobs.")
+
     def jobs(self, preset: str, results: Results | None = None) -> list[Job]:
         """The jobs of a preset, each once, in order; the first round of a study with a `follow_up`.
 
@@ -45,13 +53,21 @@ class Study:
             results: What the ledger has; the jobs of the rounds that follow from it come too.
 
         Raises:
-            UserError: no such preset.
+            UserError: no such preset, or one that fails or yields what is no job.
         """
         if preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
-        jobs = list(self.presets[preset]())
-        if self.follow_up is not None and results:
-            jobs += self.follow_up(preset, results)
+        try:
+            jobs = list(self.presets[preset]())
+            if self.follow_up is not None and results:
+                jobs += self.follow_up(preset, results)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"the preset {preset} of {self.name} fails: {told(error)}.") from error
+        for job in jobs:
+            if not isinstance(job, Run | Timing):
+                raise UserError(f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}.")
         return list({job.id: job for job in jobs}.values())
 
     def main(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from rnnbench.config import CellConfig, from_dict, identity, to_dict
+from rnnbench.config import CellConfig, check_fields, from_dict, identity, to_dict
 from rnnbench.errors import UserError
 
 #: Number formats.
@@ -57,7 +57,7 @@ class Timing:
     kind = "timing"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cells", tuple(CellConfig.parse(cell) for cell in self.cells))
+        check_fields(self)
         for name in ("seq_len", "batch_size", "hidden_size", "input_size", "num_layers", "samples"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -15,8 +15,9 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
-from rnnbench import stopping
+from rnnbench import machine, stopping
 from rnnbench.config import Run
+from rnnbench.config.size import check_size
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.ledger import Entry
 from rnnbench.modules.by_cell import module_for
@@ -67,6 +68,7 @@ def built(run: Run, division: Division, device: str) -> tuple[SequenceDataModule
         UserError: data, a cell or a backend that are not there, or a batch that cannot be divided so.
     """
     division.check(run.data.batch_size)
+    check_size(run, machine.memory(device))
     data = SequenceDataModule(run.data, run.seed, run.steps, run.budget.val_tokens)
     data.setup()
     torch.manual_seed(run.seed)

@@ -66,7 +66,7 @@ def test_each_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> No
     assert caught.value.code == 0
     said = capsys.readouterr()
     assert f"rnnbench {verb}" in said.out
-    assert "--json" in said.out or verb == "data"  # whose list and info have it
+    assert "--json" in said.out or verb in ("data", "runs")  # whose list and others have it
     assert said.err == ""
 
 

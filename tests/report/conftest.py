@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "threads": 1,
     "backend": "torch",
 }
+ERRORS = {"failed": "OutOfMemoryError", "oom": "out of memory", "timeout": "too slow"}
 BASE = {"rnn": 2.45, "lstm": 2.18, "gru": 2.22}
 RATE = {"rnn": -0.4, "lstm": -0.05, "gru": -0.02}
 
@@ -71,6 +72,7 @@ def write_text_run(
     metrics: Mapping[str, Any] | None = None,
     full: bool = True,
     lr: float = 2e-3,
+    environment: Mapping[str, Any] | None = None,
     laboratory: bool = False,
 ) -> Path:
     """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's.
@@ -84,7 +86,7 @@ def write_text_run(
         budget=BudgetConfig(tokens=1_500_000),
         seed=seed,
     )
-    values = {"failed": {}, "done": text_metrics(run), "diverged": text_metrics(run) | {"test/bpc": 6.5}}[status]
+    values = {"done": text_metrics(run), "diverged": text_metrics(run) | {"test/bpc": 6.5}}.get(status, {})
     values = values | dict(metrics or {})
     folder = write(
         study / run.id,
@@ -95,13 +97,13 @@ def write_text_run(
             "run": run.to_dict(),
             "metrics": values,
             "curves": "curves.npz",
-            "environment": ENVIRONMENT if status != "failed" else {},
+            "environment": {**(ENVIRONMENT if values else {}), **(environment or {})},
             "started": "2026-11-23T22:00:00",
             "seconds": 12.5,
         }
-        | ({"error": "OutOfMemoryError: 3 GiB"} if status == "failed" else {}),
+        | ({} if status in ("done", "diverged") else {"error": f"{ERRORS[status]}: 3 of 2"}),
     )
-    if full and status != "failed":
+    if full and status in ("done", "diverged"):
         rng = np.random.default_rng([seed, length])
         lags, name = np.arange(257), run.cell.name
         noise = 0.02 * rng.standard_normal(257).cumsum() - 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnnbench.probes.curve import WORTH
 from rnnbench.report.kinds import Kind
 from rnnbench.report.statistics import INTERVAL_SEEDS, Group
+from rnnbench.report.tables.lost import circumstances, lost_notes
 from rnnbench.report.tables.table import Table, count
 
 
@@ -17,8 +18,8 @@ def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str
         out.append((primary, "± is the 95 % Student-t interval over seeds; bold: best of its T, intervals apart."))
     if any(1 < size < INTERVAL_SEEDS for size in sizes):
         out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
-    if lost := lost_note(groups):
-        out.append(("seeds", lost))
+    results = [result for g in groups for result in g.results]
+    out += [("seeds", sentence) for sentence in (*lost_notes(results), *circumstances(results))]
     out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
     out += [
         ("half_life", "Half-life: states back over which the gradient of the last loss halves; median over seeds."),
@@ -38,13 +39,3 @@ def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str
         )
     keys = {column.key for column in table.columns}
     return tuple((key, sentence) for key, sentence in out if key in keys)
-
-
-def lost_note(groups: list[Group]) -> str | None:
-    """How many runs diverged or failed, and what became of them; None where none did."""
-    everything = sum(len(g.results) for g in groups)
-    lost = everything - sum(len(g.done) for g in groups)
-    if not lost:
-        return None
-    rate = f"{lost} of {everything} runs ({100 * lost / everything:.0f} %) diverged or failed"
-    return f"{rate}: they count in the denominator of the seeds, not in a mean."

@@ -13,8 +13,9 @@ from typing import Any
 from rnnbench.probes.solvable import METRIC, PASS, SHARE, Bracket, bracket, passed
 from rnnbench.report.caption import caption
 from rnnbench.report.correlation import Correlation, spearman
-from rnnbench.report.results import Result
+from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import cell_rank, group
+from rnnbench.report.tables.lost import broken_notes, circumstances
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
 
 
@@ -40,9 +41,9 @@ class Solvable:
 
     @property
     def broken(self) -> bool:
-        """Whether errors (a crash, no memory), and not runs that did not learn, are what ended the search."""
+        """Whether errors (a crash, no memory, no time), and not runs that did not learn, are what ended the search."""
         at_end = [result for result in self.results if result.seq_len == self.found.failed]
-        good = sum(passed(self.data, result.status, result.metrics) or result.status == "failed" for result in at_end)
+        good = sum(passed(self.data, result.status, result.metrics) or result.broken for result in at_end)
         return bool(at_end) and good >= SHARE * len(at_end)
 
     @property
@@ -129,8 +130,10 @@ def solvable_table(found: Sequence[Solvable]) -> Table:
     runs = [result for one in found for result in one.results]
     rows = tuple(_row(one, correlations[one.data]) for one in found)
     notes = [("solved", _criterion()), ("init/half_life", _measured(shortest))]
-    if failed := [result for result in runs if result.status == "failed"]:
-        notes.append(("solved", _errors(failed, sum(one.broken for one in found))))
+    if broken := [result for result in runs if result.broken]:
+        notes.append(("solved", _errors(broken, sum(one.broken for one in found))))
+        notes += [("solved", sentence) for sentence in broken_notes(runs)]
+    notes += [("solved", sentence) for sentence in circumstances(runs)]
     for data, correlation in correlations.items():
         sentence = f"{data}: Spearman's rank correlation of half-life at init and longest T: {correlation.text()}"
         left_out = f"; {correlation.undefined:.1%} of resamples had none" if correlation.undefined >= 0.0005 else ""
@@ -146,11 +149,15 @@ def _criterion() -> str:
     )
 
 
-def _errors(failed: Sequence[Result], broken: int) -> str:
-    kinds = sorted({str(result.error or "unknown").split(":")[0] for result in failed})
+def _errors(broken: Sequence[Result], searches: int) -> str:
+    named = {str(result.error or "unknown").split(":")[0] for result in broken if result.status == "failed"}
+    kinds = [
+        *sorted(named),
+        *(LOST[status] for status in ("oom", "timeout") if any(r.status == status for r in broken)),
+    ]
     return (
-        f"Runs that ended in an error, and count as not passed: {len(failed)} ({', '.join(kinds)}). †: errors ended "
-        f"the search, {broken} in all; these are left out of the correlation. `rnnbench sweep --retry_failed` does "
+        f"Runs that ended in an error, and count as not passed: {len(broken)} ({', '.join(kinds)}). †: errors ended "
+        f"the search, {searches} in all; these are left out of the correlation. `rnnbench sweep --retry_failed` does "
         "them anew."
     )
 

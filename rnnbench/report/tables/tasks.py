@@ -12,7 +12,7 @@ from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, cell_rank, group, rank
-from rnnbench.report.tables.notes import lost_note
+from rnnbench.report.tables.lost import circumstances, lost_notes
 from rnnbench.report.tables.reference_lines import data_settings, reference_values
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count
 
@@ -119,14 +119,13 @@ def tasks_table(train: Sequence[Result]) -> Table:
         Column("parameters", "params", 7),
         Column("seeds", "seeds done", 8),
     )
-    groups = [g for task in tasks for g in task.groups]
     metrics = dict.fromkeys(f"{task.kind.headline.metric}: {task.kind.unit}" for task in tasks)
     notes = [
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
         ("fool", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its mean's 95 % interval)."),
         ("cell", "Best cell: of the lowest validation score, the mean over seeds." if len(cells) > 1 else ""),
-        ("seeds", lost_note(groups) or ""),
+        *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
     ]
     kept = tuple((key, sentence) for key, sentence in notes if sentence)
     table = Table("tasks", columns, tuple(_row(task) for task in tasks), notes=kept, caption=caption(train))

@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
+from rnnbench.report.tables.lost import outcomes
 from rnnbench.report.tables.scaling import scaling_table
 from rnnbench.report.tables.speedup import speedup_table, with_ends
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
@@ -137,8 +138,9 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         ("peak_mib", f"Peak: the most memory in use during {what}, beyond weights and inputs."),
         ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
     ]  # fmt: skip
-    if failed := sum(not job.done for job in jobs):
-        notes.append(("cell", f"{failed} of {len(jobs)} timing jobs failed; what they did not measure is left open."))
+    if lost := [job for job in jobs if not job.done]:
+        what = f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}"
+        notes.append(("cell", f"{what}; what they did not measure is left open."))
     return tuple(notes)
 
 

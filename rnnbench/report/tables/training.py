@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.results import Result
+from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import Group, crowded, group, rank
 from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.notes import notes
@@ -76,7 +76,7 @@ def training_table(name: str, results: Sequence[Result]) -> Table:
 def _row(g: Group, kind: Kind) -> Row:
     """A group's line. Its raw numbers: for each score the mean, the interval's ends and the points."""
     raw, text = first_entries(g)
-    raw |= {status: sum(r.status == status for r in g.results) for status in ("diverged", "failed")}
+    raw |= {status: sum(r.status == status for r in g.results) for status in LOST}
     for score in kind.scores:
         key, found = score.key, g.estimate(score.key)
         raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}

@@ -1,0 +1,1 @@
+"""Sweeps on a Slurm cluster: an array of ordinary sweeps on one ledger."""

@@ -1,0 +1,82 @@
+"""Runs that are not done are counted apart by what became of them, told with their errors, and never averaged away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.timings import BACKENDS, job, write_job
+
+from rnnbench.data.catalog import DATASETS
+from rnnbench.report.results import read
+from rnnbench.report.tables.lost import TOLD, broken_notes, circumstances, lost_notes
+from rnnbench.report.tables.timing import timing_tables
+from rnnbench.report.tables.training import tables
+from rnnbench.report.tables.writers import markdown
+
+Write = Callable[..., Path]
+
+
+def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
+    for seed, status in enumerate(["done", "done", "diverged", "oom", "timeout", "timeout", "failed"]):
+        text_run(tmp_path / "s", "gru", 64, seed, status)
+    (table,) = tables(read([tmp_path]))
+    (row,) = table.rows
+    assert row.text["seeds"] == "2/7"
+    assert [row.raw[status] for status in ("diverged", "failed", "oom", "timeout")] == [1, 1, 1, 2]
+    said = markdown(table)
+    assert "5 of 7 runs (71 %): 1 diverged, 1 failed, 1 ran out of memory, 2 took too long" in said
+    for status, words in (("oom", "ran out of memory"), ("timeout", "took too long"), ("failed", "failed")):
+        (run,) = [result for result in read([tmp_path]) if result.status == status][:1]
+        assert f"- {run.id} {words}: {run.error}.\n" in said
+
+
+def test_the_errors_are_told_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
+    for seed in range(TOLD + 3):
+        text_run(tmp_path / "s", "gru", 64, seed, "oom")
+    said = broken_notes(read([tmp_path]))
+    assert len(said) == TOLD + 1
+    assert said[-1].startswith("And 3 more: `rnnbench runs list")
+    text_run(tmp_path / "t", "gru", 64, 0)
+    assert lost_notes(read([tmp_path / "t"])) == []
+
+
+@pytest.mark.parametrize("status", ["failed", "oom", "timeout"])
+def test_a_search_that_lack_of_memory_or_time_has_ended(tmp_path: Path, task_run: Write, status: str) -> None:
+    """How far the cell would have come is not known: marked, and left out of the correlation."""
+    from rnnbench.config import DataConfig
+
+    assert "adding" in DATASETS
+    for length, ended in ((10, "done"), (20, status)):
+        for seed in range(2):
+            data = DataConfig("adding", seq_len=length, batch_size=4)
+            task_run(tmp_path / "s", data, {"test/mse": 0.001} if ended == "done" else {}, "gru", seed, ended)
+    task_run(tmp_path / "s", DataConfig("adding", seq_len=10, batch_size=4), {"test/mse": 0.2}, "rnn", 0)
+    (table,) = tables(read([tmp_path]))
+    (row,) = [row for row in table.rows if row.raw["cell"] == "gru"]
+    assert row.raw["broken"] is True
+    assert row.text["longest"] == "10–20 †"
+    assert "Runs that ended in an error, and count as not passed: 2" in markdown(table)
+
+
+def test_timing_jobs(tmp_path: Path) -> None:
+    write_job(tmp_path / "s", job(), BACKENDS)
+    write_job(tmp_path / "s", job(seq_len=32), BACKENDS, status="oom")
+    write_job(tmp_path / "s", job(seq_len=16), BACKENDS, status="timeout")
+    said = " ".join(note for _, note in timing_tables(read([tmp_path]))[0].notes)
+    assert "2 of 3 timing jobs ended early: 1 ran out of memory, 1 took too long; what they did not" in said
+
+
+def test_what_was_special_is_said(tmp_path: Path, text_run: Write) -> None:
+    """A run that fitted only in parts, or on two devices, is not as fast as one that did not."""
+    for seed in range(3):
+        text_run(tmp_path / "s", "gru", 64, seed, environment={"micro_batches": 4} if seed else {"micro_batches": 1})
+    text_run(tmp_path / "s", "lstm", 64, 0, environment={"devices": 2})
+    assert circumstances(read([tmp_path])) == [
+        "In parts, for a whole batch did not fit into memory: gru T=64 in 4 (2 runs).",
+        "On several devices, which share a batch: lstm T=64 on 2.",
+    ]
+    said = markdown(tables(read([tmp_path]))[0])
+    assert "- In parts," in said
+    assert "- On several devices" in said
