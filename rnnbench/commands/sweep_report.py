@@ -83,7 +83,7 @@ def verdict(outcome: Outcome, console: Console) -> int:
     for reason, ids in by_reason.items():
         more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
         console.print(
-            f"[red]missing[/] {escape(', '.join(ids[:3]))}{more}: {escape(reason)}", highlight=False, soft_wrap=True
+            f"[red]not done[/] {escape(', '.join(ids[:3]))}{more}: {escape(reason)}", highlight=False, soft_wrap=True
         )
     if outcome.stopped:
         console.print("stopped; the same command goes on from here.", highlight=False)

@@ -25,4 +25,10 @@ def first_entries(g: Group) -> tuple[dict[str, Any], dict[str, str]]:
     raw: dict[str, Any] = {"cell": g.cell, "data": g.data, "seq_len": g.seq_len, **dict(g.extras)}
     raw |= {"done": len(g.done), "all": len(g.results)}
     text = {"cell": g.cell, "data": g.data, "T": str(g.seq_len), "seeds": f"{len(g.done)}/{len(g.results)}"}
-    return raw, text | {name: MISSING if value is None else str(value) for name, value in g.extras}
+    return raw, text | {name: MISSING if value is None else _short(value) for name, value in g.extras}
+
+
+def _short(value: object) -> str:
+    """As it was given, but for a number that was drawn at random, of which nobody reads twelve digits."""
+    text = str(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > 7 else text
