@@ -15,7 +15,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -213,6 +213,8 @@ def _init(
 ) -> Any:
     import wandb
 
+    if mode == "offline":
+        _no_telemetry()
     settings = wandb.Settings(
         silent=True,
         console="off",
@@ -238,6 +240,14 @@ def _init(
     )
     run.define_metric("*", step_metric="step")
     return run
+
+
+def _no_telemetry() -> None:
+    """What wandb reports of its own use is sent, and waited for, where WANDB_MODE says online and we do not."""
+    with suppress(Exception):  # not in every version of wandb, and not in the same place
+        from wandb.analytics.opentelemetry import opentelemetry_proxy
+
+        opentelemetry_proxy.disable()
 
 
 def _has_key() -> bool:

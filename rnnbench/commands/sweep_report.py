@@ -51,7 +51,7 @@ def show(
     if tables:
         console.print(Text.from_ansi(said.rstrip()), soft_wrap=True)
     if outcome.finished:
-        _mirror_summary(folder, study.name, shown, wandb)
+        _mirror_summary(folder, study.name, shown, "offline" if outcome.offline else wandb)
     return shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def conduct(study: Study, preset: str, root: Path, options: Options, launch: Lau
     while waiting and not outcome.stopped:
         with Display(console) as display:
             outcome += launch(waiting, root, study.name, options, display)
+        if outcome.offline:  # once was enough to wait for W&B's server
+            options = dataclasses.replace(options, wandb="offline")
         known = {job.id for job in jobs}
         waiting = [job for job in jobs_of(study, preset, root) if job.id not in known]
         jobs = [*jobs, *waiting]

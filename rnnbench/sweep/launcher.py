@@ -202,7 +202,7 @@ class Sweep:
     def _go_offline(self) -> None:
         """One worker has waited for W&B's server in vain: the next ones need not."""
         if self._wandb == "online":
-            self._wandb = "offline"
+            self._wandb, self.outcome.offline = "offline", True
             self.display.note("W&B is out of reach: the next runs are logged offline, `wandb sync` uploads them later")
 
     def _close(self, slot: Slot) -> None:

@@ -45,12 +45,15 @@ class Outcome:
     trouble: list[tuple[str, str]] = field(default_factory=list)
     #: Was the sweep told to stop before all was done?
     stopped: bool = False
+    #: Was W&B's server out of reach?
+    offline: bool = False
 
     def __iadd__(self, other: Outcome) -> Outcome:
         self.skipped += other.skipped
         self.finished += other.finished
         self.trouble += other.trouble
         self.stopped |= other.stopped
+        self.offline |= other.offline
         return self
 
 

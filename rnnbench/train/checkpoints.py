@@ -43,6 +43,7 @@ class WholeFile(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         self.entry.check()
+        self.entry.sync()
         write_atomic(Path(path), buffer.getvalue())
 
 

@@ -58,7 +58,6 @@ def train(
             the same training up to rounding (and dropout's drawing), so that it is no part of the Run.
         devices: GPUs (on a CPU processes) that share each batch; likewise. torchrun's processes are used where it
             has started some: all of them call this, and those that are not the first return nothing.
-
         over: A lock of the run whose holder, on another machine, is known to be dead.
 
     Returns:

@@ -146,5 +146,5 @@ def test_a_server_that_does_not_answer(calm: Path, tmp_path: Path) -> None:
     longest, shortest = sorted((result["seconds"] for result in results if result), reverse=True)
     assert longest < 20, "that was to be ten seconds of waiting"
     assert shortest < 6, "the second run has waited too"
-    assert seconds < 60
+    assert seconds < 45
     assert len(list((tmp_path / "runs" / "short" / "wandb").glob("offline-run-*"))) >= 2
