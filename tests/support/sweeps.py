@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from rnnbench.config import Run
 from rnnbench.ledger import CURVES, HISTORY, WEIGHTS, Entry
-from rnnbench.sweep.study import find_study
+from rnnbench.sweep.display import Display
+from rnnbench.sweep.launcher import Sweep
+from rnnbench.sweep.outcome import Options, Outcome
+from rnnbench.sweep.study import Study, find_study
 
 #: COUNT runs, of cells in turn; STEPS updates each, a millisecond or two a step. Dropout, so that random numbers count.
 STUDY = """
@@ -47,15 +51,33 @@ def swept(study: Path, root: Path, *words: str, **environment: str) -> subproces
     )
 
 
+def load(study: Path) -> Study:
+    """The study; that its file might hold cells for workers to come is forgotten at once."""
+    before = os.environ.get("RNNBENCH_CELLS", "")
+    try:
+        return find_study(str(study))
+    finally:
+        os.environ["RNNBENCH_CELLS"] = before
+
+
+def sweep_here(study: Path, root: Path, workers: int = 2) -> Outcome:
+    """The same, quicker: from this process, whose server of workers has the imports done; every run must get done."""
+    found = load(study)
+    display = Display(Console(quiet=True))
+    outcome = Sweep(found.jobs("quick"), root, found.name, Options(workers, "disabled"), display).run()
+    assert not outcome.trouble, outcome.trouble
+    return outcome
+
+
 def entries(study: Path, root: Path) -> list[Entry]:
     """The ledger's entries of the study's runs, in its order."""
-    found = find_study(str(study))
+    found = load(study)
     return [Entry(root, found.name, job.id) for job in found.jobs("quick")]
 
 
 def runs(study: Path) -> list[Run]:
     """The study's runs."""
-    return [job for job in find_study(str(study)).jobs("quick") if isinstance(job, Run)]
+    return [job for job in load(study).jobs("quick") if isinstance(job, Run)]
 
 
 def assert_same(ours: Entry, theirs: Entry) -> None:

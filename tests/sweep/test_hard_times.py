@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.sweeps import assert_same, command, entries, swept, write_study
+from support.sweeps import assert_same, command, entries, sweep_here, swept, write_study
 
 from rnnbench.ledger import CHECKPOINT, RESULT
 
@@ -51,8 +51,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory, small_text: str) -> Path:
     folder = tmp_path_factory.mktemp("calm")
     (folder / "small.txt").write_text(small_text)
     study = write_study(folder, folder / "small.txt", count=2, steps=150)
-    done = swept(study, folder / "runs", "--jobs", "2")
-    assert done.returncode == 0, done.stderr
+    sweep_here(study, folder / "runs")
     return study
 
 

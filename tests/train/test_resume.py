@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.sweeps import assert_same
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.ledger import CHECKPOINT, CURVES, HISTORY, RESULT, WEIGHTS, Entry
+from rnnbench.forkserver import forkserver
+from rnnbench.ledger import CHECKPOINT, HISTORY, RESULT, WEIGHTS, Entry
 from rnnbench.train import train
 from rnnbench.train.checkpoints import ResumePoint
 from rnnbench.weights import load_tensors
-
-SCRIPT = """
-import sys, yaml
-from pathlib import Path
-from rnnbench.config import Run
-from rnnbench.train import train
-run = Run.from_dict(yaml.safe_load(sys.argv[1]))
-train(run, Path(sys.argv[2]), wandb="disabled", checkpoint_seconds=0.2)
-"""
 
 
 def make_run(text_file: Path, cell: str = "lstm") -> Run:
@@ -48,39 +39,30 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
     run = make_run(text_file, cell)
     train(run, tmp_path / "calm", wandb="disabled")
     calm, killed = Entry(tmp_path / "calm", "single", run.id), Entry(tmp_path / "killed", "single", run.id)
+    context, kills = forkserver(["rnnbench.train"]), 0
 
-    import yaml
+    def saved() -> int:
+        return killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
 
-    command = [sys.executable, "-c", SCRIPT, yaml.safe_dump(run.to_dict()), str(tmp_path / "killed")]
-    kills = 0
-    for _ in range(3):
-        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        before = killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
-        while process.poll() is None:
-            now = killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
-            if now != before:
-                time.sleep(0.1)
-                process.send_signal(signal.SIGKILL)
-            time.sleep(0.01)
-        kills += process.returncode == -signal.SIGKILL
-        assert process.returncode in (0, -signal.SIGKILL)
+    for patience in (0.1, 0.1, 0.1, math.inf):  # seconds from a checkpoint to a kill -9
+        process = context.Process(target=trained, args=(run, tmp_path / "killed"))
+        process.start()
+        before = saved()
+        while process.is_alive():
+            if saved() != before and patience < math.inf:
+                time.sleep(patience)
+                process.kill()
+            process.join(0.01)
+        kills += process.exitcode == -signal.SIGKILL
+        assert process.exitcode in (0, -signal.SIGKILL)
     assert kills >= 1, "no run was killed after a checkpoint: the test showed nothing"
-    if killed.result() is None:
-        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-    ours = torch.load(killed.path(WEIGHTS), weights_only=True)["model"]
-    theirs = torch.load(calm.path(WEIGHTS), weights_only=True)["model"]
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    assert killed.path(HISTORY).read_text() == calm.path(HISTORY).read_text()
-    for name, curve in np.load(calm.path(CURVES)).items():
-        assert np.array_equal(np.load(killed.path(CURVES))[name], curve), name
-    a, b = calm.result(), killed.result()
-    assert a is not None
-    assert b is not None
-    for key, value in a["metrics"].items():
-        if not key.startswith(("throughput/", "memory/", "probes/")):
-            assert b["metrics"][key] == value, key
+    assert_same(killed, calm)
     assert not killed.path(CHECKPOINT).exists()
+
+
+def trained(run: Run, root: Path) -> None:
+    """In a process of its own."""
+    train(run, root, wandb="disabled", checkpoint_seconds=0.2)
 
 
 class PowerCut(Exception):
