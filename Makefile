@@ -57,6 +57,8 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/independent.py
 	@echo "== a step of rnnbench train against a bare loop's, in turn"
 	$(BIN)/python benchmarks/overhead.py
+	@echo "== what a sweep adds to its runs"
+	$(BIN)/python benchmarks/sweeping.py
 	@echo "== what the probes cost, against forward and backward"
 	$(BIN)/python benchmarks/probes.py
 
