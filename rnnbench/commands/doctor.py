@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.commands.arguments import Parser
+from rnnbench.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,8 +62,20 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     if not any(map(writable, folders())):
         problems.append("there is no data folder that can be written; let RNNBENCH_DATA name one.")
     facts["data sets"] = ", ".join(row["name"] for row in listing() if row["here"])
+    facts["Slurm"] = _slurm()
     facts["W&B"] = mode_from_environment(None)
     return facts, problems
+
+
+def _slurm() -> str:
+    """Can ``rnnbench sweep --launcher slurm`` be used here?"""
+    from rnnbench.sweep.slurm.queue import check_slurm
+
+    try:
+        check_slurm()
+    except UserError as error:
+        return f"no: {error}"
+    return "yes"
 
 
 def _peers() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,9 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.sweeps import assert_same, command, entries, sweep_here, swept, write_study
+from rich.console import Console
+from support.sweeps import assert_same, command, entries, load, sweep_here, swept, write_study
 
-from rnnbench.ledger import CHECKPOINT
+from rnnbench.ledger import CHECKPOINT, lock
+from rnnbench.sweep.display import Display
+from rnnbench.sweep.launcher import Sweep
+from rnnbench.sweep.outcome import Options
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -70,3 +75,22 @@ def test_two_sweeps_at_once(tmp_path: Path, text_file: Path) -> None:
         steps = [row["step"] for row in entry.history() if "lr" in row]
         assert steps == [50, 100, 150, 200, 250], "two have written into one history"
     assert sum("is left to process" in end.stderr or "by another sweep" in end.stderr for end in ends) >= 1
+
+
+def test_a_dead_machines_run_is_taken_over(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock shows no life: the sweep waits, sees that, and its worker need not wait a minute of its own."""
+    monkeypatch.setattr(lock, "STALE", 1.0)
+    study = write_study(tmp_path, text_file, count=2, steps=20)
+    first, second = entries(study, tmp_path / "runs")
+    first.folder.mkdir(parents=True)
+    path = first.path(".lock-000007")
+    path.write_text(json.dumps({"host": "quark", "pid": 1, "born": "1", "machine": "other", "id": "x"}))
+    os.utime(path, ns=(10**9, 10**9))
+    seen = io.StringIO()
+    begin = time.monotonic()
+    display = Display(Console(file=seen, width=200))
+    outcome = Sweep(load(study).jobs("quick"), tmp_path / "runs", "short", Options(1, "disabled"), display).run()
+    assert sorted(outcome.finished) == sorted([first.id, second.id])
+    assert "seed 0 is left to process 1 on quark" in seen.getvalue()
+    assert time.monotonic() - begin < 40
+    assert not list(first.folder.glob(".lock-*"))
