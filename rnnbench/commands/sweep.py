@@ -83,7 +83,7 @@ def _parser() -> Parser:
     parser.add_argument("--count", type=int, metavar="N", help="runs of a W&B sweep that draws at random")
     parser.add_argument(
         "--tune_lr", nargs="?", const="", metavar="LR,…",
-        help="first choose a learning rate for each cell and setting on validation (default: 1e-3 … 1.6e-2 by twos)",
+        help="first choose a learning rate for each cell and setting on validation (default: 1e-3 … 3.2e-2 by twos)",
     )  # fmt: skip
     parser.add_argument("--tune_seeds", type=int, default=1, metavar="N", help="trials of each rate (default: 1)")
     parser.add_argument(
