@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.errors import UserError
@@ -183,6 +185,16 @@ def test_the_table_and_the_json_say_what_was_tried() -> None:
     assert "seed" not in config
     rebuilt = Run.from_dict({**config, "seed": 0, "optim": {**config["optim"], "lr": OptimConfig.lr}})
     assert group(rebuilt) == choices[1].group
+
+
+def test_a_choice_inside_the_grid_needs_no_remark() -> None:
+    """No column for remarks where there is none, and the table can be shown on any terminal."""
+    tuning = tuning_study(study(Run()), "quick", RATES)
+    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", abs(run.optim.lr - RATES[1]))))
+    table = choices_table(choices)
+    assert [column.title for column in table.columns] == ["cell", "0.001", "0.002", "0.004", "chosen"]
+    for width in (20, 80, 200):
+        Console(file=io.StringIO(), width=width).print(writers.rich_table(table, width))
 
 
 def score(choice: Choice, lr: float) -> tuple[int, float]:

@@ -21,7 +21,10 @@ def choices_table(choices: Sequence[Choice], caption: str = "") -> Table:
     if several:
         columns.append(Column("metric", "figure", left=True))
     columns += [Column(_key(lr), f"{lr:g}") for lr in rates]
-    columns += [Column("lr", "chosen"), Column("remark", "", left=True)]
+    columns.append(Column("lr", "chosen"))
+    rows = tuple(map(_row, choices))
+    if any(row.text["remark"] for row in rows):
+        columns.append(Column("remark", "", left=True))
     trials = choices[0].trials
     metric = next((choice.metric for choice in choices if choice.metric), "validation figure")
     note = f"Mean {'validation figure' if several else metric} of {trials} trial{'s' if trials > 1 else ''} a rate."
@@ -30,7 +33,7 @@ def choices_table(choices: Sequence[Choice], caption: str = "") -> Table:
         notes.append(("remark", "edge: the best of the grid is its smallest or largest; a better one may lie outside."))
     if not all(choice.found for choice in choices):
         notes.append(("remark", "all lost: no trial was done, so the middle of the grid stays; nothing chose it."))
-    return Table("learning_rates", tuple(columns), tuple(map(_row, choices)), notes=tuple(notes), caption=caption)
+    return Table("learning_rates", tuple(columns), rows, notes=tuple(notes), caption=caption)
 
 
 def _row(choice: Choice) -> Row:

@@ -97,7 +97,7 @@ def _rich(table: Table, columns: list[Column]) -> RichTable:
     out = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     lines = (*table.rows, *table.references)
     for column in columns:
-        room = max([len(_text(row, column)) for row in lines] + [len(word) for word in column.title.split()])
+        room = max([1] + [len(_text(row, column)) for row in lines] + [len(word) for word in column.title.split()])
         title = textwrap.fill(column.title, room, break_long_words=False)
         out.add_column(Text(title), justify="left" if column.left else "right", no_wrap=True)
     for row in table.rows:
