@@ -256,6 +256,6 @@ def test_of_an_unsealed_result_what_can_be_told(folder: Path) -> None:
 
 def test_the_committed_results_have_no_fault() -> None:
     results = Path(__file__).resolve().parents[2] / "experiments" / "results" / "quick"
-    said = found(results)
+    said = found(results, weights=False)
     assert len(said) > 100
     assert not [one for one in said if one.fault]
