@@ -42,6 +42,7 @@ class Places:
         self.gpus = list(found if found is not None else gpus() if cuda_build() else [])
         most = cores() if not self.gpus else min(cores(), PER_GPU * len(self.gpus))
         self.workers = most if workers is None else workers
+        self.per_gpu = PER_GPU if workers is None else -(-workers // max(len(self.gpus), 1))
 
     def full(self, busy: Busy) -> bool:
         """Is there room for nothing more?"""
@@ -65,7 +66,7 @@ class Places:
             alone = task.alone or any(other is not None and other.alone for other, _ in others)
             room = SHARE * gpu.mib - sum(place.mib for _, place in others)
             # Alone it may try even if it is not expected to fit: the estimate is a guess, and the GPU decides.
-            if not others or (not alone and len(others) < PER_GPU and need <= room):
+            if not others or (not alone and len(others) < self.per_gpu and need <= room):
                 return Place(gpu.name, need)
         return None
 

@@ -54,8 +54,9 @@ def test_a_timing_has_the_machine_to_itself() -> None:
 
 
 def test_small_runs_share_the_gpus_evenly() -> None:
-    places = Places(64, [Gpu("0", 80_000), Gpu("1", 80_000)])
-    assert placed(places, seeds(SMALL, 99)) == ["0", "1"] * PER_GPU
+    two = [Gpu("0", 80_000), Gpu("1", 80_000)]
+    assert placed(Places(6, two), seeds(SMALL, 99)) == ["0", "1"] * 3
+    assert placed(Places(None, two), seeds(SMALL, 99)) == (["0", "1"] * PER_GPU)[: cores()]
 
 
 def test_large_runs_are_as_many_as_fit() -> None:
