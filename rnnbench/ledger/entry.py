@@ -53,6 +53,15 @@ class Start:
     clock: float = field(default_factory=time.monotonic)
 
 
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """A finished run's facts; None where there are none, or none that can be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads((folder / RESULT).read_bytes())
+        if isinstance(found, dict) and "status" in found:
+            return found
+    return None
+
+
 class Entry:
     """One job's folder.
 
@@ -122,11 +131,7 @@ class Entry:
 
     def result(self) -> dict[str, Any] | None:
         """The finished run's facts, or None where it is not finished (or its result cannot be read)."""
-        try:
-            found = json.loads(self.path(RESULT).read_text())
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and "status" in found else None
+        return read_result(self.folder)
 
     def history(self) -> list[dict[str, Any]]:
         """The rows so far; a last line cut short by a crash is left out."""

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rnnbench.ledger.files import friendly
 
@@ -50,21 +51,26 @@ class State:
         return self.stamp == 0
 
     @property
+    def said(self) -> dict[str, Any]:
+        """What the holder says of itself; nothing where it was killed before it could."""
+        with suppress(ValueError):
+            if isinstance(said := json.loads(self.holder), dict):
+                return said
+        return {}
+
+    @property
     def who(self) -> str:
         """``process 4711 on quark``; ``another process`` where the file does not say."""
-        try:
-            said = json.loads(self.holder)
-            return f"process {said['pid']} on {said['host']}"
-        except (ValueError, TypeError, KeyError):
-            return "another process"
+        return f"process {self.said['pid']} on {self.said['host']}" if self.said else "another process"
+
+    @property
+    def local(self) -> bool:
+        """Is the holder a process of this machine, so that it can be looked up?"""
+        return self.said.get("machine") == this_machine()
 
     def dead(self) -> bool:
         """Is it held by a process of this machine that is no more? Of another machine's nothing is known at once."""
-        try:
-            said = json.loads(self.holder)
-            return bool(said["machine"] == this_machine() and _born(int(said["pid"])) != said["born"])
-        except (ValueError, TypeError, KeyError):
-            return False
+        return self.local and _born(int(self.said["pid"])) != self.said["born"]
 
 
 def look(folder: Path) -> State:
@@ -127,8 +133,8 @@ class Lock:
         """
         watch = Watch(self.folder)
         while not watch.over() and watch.state != over:
-            if watch.lives or self._is_local(watch.state):
-                assert watch.state is not None
+            assert watch.state is not None
+            if watch.lives or watch.state.local:
                 raise Busy(f"{self.folder.name} is being run by another process ({watch.state.who})")
             time.sleep(min(0.25, watch.stale / 10))
         assert watch.state is not None
@@ -194,13 +200,6 @@ class Lock:
             except OSError:  # a full disk, say: nobody is to wait for what nobody holds
                 path.unlink(missing_ok=True)
                 raise
-
-    @staticmethod
-    def _is_local(state: State | None) -> bool:
-        try:
-            return state is not None and json.loads(state.holder)["machine"] == this_machine()
-        except (ValueError, TypeError, KeyError):
-            return False
 
 
 def _numbers(folder: Path) -> list[int]:

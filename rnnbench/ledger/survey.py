@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.ledger.entry import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS
+from rnnbench.ledger.entry import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS, read_result
 from rnnbench.ledger.lock import State, look
 
 #: Any of these makes a folder a run's.
@@ -92,15 +92,6 @@ def is_run(names: Iterable[str], below: Iterable[str] = ()) -> bool:
     known = set(names)
     leftover = any(name.startswith(".lock-") or name.endswith(".part") for name in known)
     return bool(known & MARKS) or leftover or (LOG in known and not list(below))
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """A run's facts; None where there are none, or none that can be read."""
-    with suppress(OSError, ValueError, RecursionError):
-        found = json.loads((folder / RESULT).read_bytes())
-        if isinstance(found, dict) and "status" in found:
-            return found
-    return None
 
 
 def read_config(folder: Path) -> Any:

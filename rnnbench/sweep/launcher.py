@@ -70,8 +70,7 @@ class Sweep:
             try:
                 while self._slots or (not self._stopping and self._left()):
                     if self._stopping:
-                        for slot in self._slots:
-                            slot.end()
+                        self._end_slots()
                     else:
                         self._look_elsewhere()
                         self._fill()
@@ -86,9 +85,17 @@ class Sweep:
         return self.outcome
 
     def stop(self) -> None:
-        """Start nothing more; let the workers write their checkpoints and end."""
+        """Start nothing more; let the workers write their checkpoints and end.
+
+        It only says so to the loop: a signal's handler may have come in the middle of a line that is being printed.
+        """
         self._stopping = True
-        self.display.note(f"stopping, {len(self._slots)} at work write their checkpoints; Ctrl-C again: at once")
+
+    def _end_slots(self) -> None:
+        if any(slot.told_to_stop is None for slot in self._slots):
+            self.display.note(f"stopping, {len(self._slots)} at work write their checkpoints; Ctrl-C again: at once")
+        for slot in self._slots:
+            slot.end()
 
     def _left(self) -> bool:
         """Is there anything to do, or to wait for?"""

@@ -30,6 +30,7 @@ from rnnbench.ledger import (
     finite,
     write_atomic,
 )
+from rnnbench.ledger.survey import last_step
 
 HOLDER = """
 import sys, time
@@ -158,6 +159,15 @@ def test_a_torn_last_line_is_left_out(entry: Entry) -> None:
     for cut in range(2, last + 1):  # without its line end alone, the row is whole
         entry.path(HISTORY).write_bytes(whole[:-cut])
         assert entry.history() == rows[:2]
+
+
+def test_the_last_step_is_found_at_a_historys_end(entry: Entry) -> None:
+    path = entry.path(HISTORY)
+    assert last_step(entry.folder) is None
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert last_step(entry.folder) == 2
+    path.write_text("\n".join(f'{{"step": {step}}}' for step in range(50_000)) + "\n")
+    assert last_step(entry.folder) == 49_999
 
 
 def test_rewind_drops_what_came_after(entry: Entry) -> None:

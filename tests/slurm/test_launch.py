@@ -22,7 +22,6 @@ from rnnbench.sweep.slurm import watch as slurm_watch
 from rnnbench.sweep.slurm.launcher import slurm_launcher
 from rnnbench.sweep.slurm.queue import Waiting, check_slurm, parse_parameters, queue, submit
 from rnnbench.sweep.slurm.task import ArrayTask
-from rnnbench.sweep.slurm.watch import last_row
 from rnnbench.throughput.timing import Timing
 
 JOBS = [Run(seed=seed) for seed in range(5)]
@@ -281,12 +280,3 @@ def test_a_task_is_pickled_without_what_it_is_doing(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(task))
     assert again == task == dataclasses.replace(again)
     assert not again._stopping
-
-
-def test_the_last_row_of_a_history(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    assert last_row(path) is None
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert last_row(path) == {"step": 2}
-    path.write_text("\n".join(f'{{"step": {step}}}' for step in range(5000)) + "\n")
-    assert last_row(path) == {"step": 4999}

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.processes import children
 from support.sweeps import assert_same, command, entries, sweep_here, swept, write_study
 
 from rnnbench.ledger import LOG, RESULT
@@ -19,16 +20,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="pr
 
 def workers(sweep: int) -> list[int]:
     """Processes below the sweep's that a kill -9 may hit: whatever it has started."""
-    parents: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX":
-            parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    servers = parents.get(sweep, [])
-    return [child for server in servers for child in parents.get(server, [])]
+    below, _ = children()
+    return [child for server in below.get(sweep, []) for child in below.get(server, [])]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from support.processes import alive, descendants
 
 from rnnbench.cells import registry
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
@@ -125,38 +126,6 @@ def test_what_fails_is_named_and_the_others_go_on(study: Path) -> None:
     (dry,) = [swept(study, "--preset", "failing", "--dry_run").stdout.splitlines()]
     assert [line.split(maxsplit=1)[0] for line in dry] == [entry.id for entry in entries(study, "failing")]
     assert sum("to do" in line for line in dry) >= 2
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Process ids below one, each with its start time, which tells it from a later process of the same id."""
-    parents: dict[int, list[int]] = {}
-    starts: dict[int, str] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX":
-            parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
-            starts[int(path.parent.name)] = fields[19]
-    found, waiting = {}, [pid]
-    while waiting:
-        for child in parents.get(waiting.pop(), []):
-            found[child] = starts[child]
-            waiting.append(child)
-    return found
-
-
-def alive(processes: dict[int, str]) -> list[int]:
-    found = []
-    for pid, start in processes.items():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX" and fields[19] == start:
-            found.append(pid)
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")

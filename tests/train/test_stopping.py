@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from support.sweeps import assert_same
 
 from rnnbench import stopping
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
 from rnnbench.data.task import Batch
 from rnnbench.data.text.streams import TextData
-from rnnbench.ledger import CHECKPOINT, HISTORY, WEIGHTS, Entry
+from rnnbench.ledger import CHECKPOINT, HISTORY, Entry
 from rnnbench.train import train
 from rnnbench.train.checkpoints import ResumePoint
 from rnnbench.weights import load_tensors
@@ -52,12 +52,6 @@ def sends(when: Callable[[int, str], bool], times: int = 1) -> Callable[[int, in
             signal.raise_signal(signal.SIGTERM)
 
     return progress
-
-
-def assert_same(one: Entry, other: Entry) -> None:
-    ours, theirs = (torch.load(entry.path(WEIGHTS), weights_only=True)["model"] for entry in (one, other))
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    assert one.path(HISTORY).read_text() == other.path(HISTORY).read_text()
 
 
 def test_stopped_and_resumed_equals_undisturbed(

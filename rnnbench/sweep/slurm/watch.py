@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rnnbench.config import Run
-from rnnbench.ledger import HISTORY, Entry
+from rnnbench.ledger import Entry
+from rnnbench.ledger.survey import last_step
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Outcome
 from rnnbench.sweep.slurm.queue import Waiting, queue
@@ -55,10 +55,10 @@ class Watcher:
             if (result := entry.result()) is not None:
                 del self.missing[id]
                 self._over(job, result)
-            elif (row := last_row(entry.path(HISTORY))) is not None:
+            elif (step := last_step(entry.folder)) is not None:
                 self._begin(job)
                 if isinstance(job, Run):
-                    self.display.update(id, int(row.get("step", 0)), job.steps, "train")
+                    self.display.update(id, step, job.steps, "train")
         return bool(self.missing)
 
     def _begin(self, job: Job) -> None:
@@ -106,18 +106,3 @@ def refusals(arrays: Sequence[str], folder: Path) -> dict[str, str]:
         with suppress(OSError, ValueError):
             said |= json.loads(path.read_text())
     return said
-
-
-def last_row(path: Path) -> Mapping[str, Any] | None:
-    """The last whole row of a history, without reading all of it."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
-            lines = file.read().split(b"\n")[:-1]
-    except OSError:
-        return None
-    for text in reversed(lines):
-        with suppress(ValueError):
-            row = json.loads(text)
-            return row if isinstance(row, dict) else None
-    return None
