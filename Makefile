@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: bench install test test-slow test-slurm test-gpu check format benchmark gpu-results clean
+.PHONY: bench install test test-slow test-slurm test-browser test-gpu check format benchmark gpu-results clean
 
 bench: $(STAMP)
 	@echo "== the quick study: rnn, lstm and gru at three lengths on real text, 18 runs of a few seconds each"
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: $(STAMP)
 	@echo "== the tests, on two workers"
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm and not browser"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -32,6 +32,11 @@ test-slurm: $(STAMP)
 	@echo "== a real Slurm of two simulated nodes on this machine; its packages come from Debian"
 	command -v slurmctld >/dev/null && command -v munged >/dev/null || apt-get install -y -qq slurm-wlm munge
 	$(BIN)/python -m pytest -m slurm
+
+test-browser: $(STAMP)
+	@echo "== the pages in headless Chromium, which comes from Debian"
+	command -v chromium >/dev/null || apt-get install -y -qq chromium
+	$(BIN)/python -m pytest -m browser
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu
