@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rnnbench.ledger import friendly
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
+from rnnbench.report.tables.comparisons import COMPARISONS
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -21,7 +23,12 @@ from rnnbench.report.timings import Timed, timings
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS = ("md", "csv", "tex", "png", "svg")
+FORMATS = ("md", "csv", "tex", "html", "svg", "png", "pdf")
+FIGURES = {"svg", "png", "pdf"}
+#: The page's file, in the report's folder.
+PAGE = "report.html"
+#: A table of more comparisons than these is not printed, only written.
+LINES = 24
 WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
 
 
@@ -37,7 +44,8 @@ def report(
         console: Where the tables are printed; None prints nothing.
 
     Returns:
-        {study: {"table": raw rows, "files": paths of what was written}}; an infinity is "inf", as in the ledger.
+        {study: {"table": raw rows, "comparisons": those of pairs of cells, "files": paths of what was written}}; an
+        infinity is "inf", as in the ledger.
 
     Raises:
         UserError: An unknown format, no result at all, or two studies of the same name.
@@ -56,16 +64,40 @@ def report(
         made = tables(results)
         if console is not None:
             for table in made:
-                console.print(writers.rich_table(table, console.width))
-                console.print()
+                if len(table.rows) <= LINES or not table.name.endswith(COMPARISONS):
+                    console.print(writers.rich_table(table, console.width))
+                    console.print()
         target = folder / "report" if out is None else out / folder.name
         with friendly(target):
             files = _write(folder.name, results, timed, made, formats, target)
         if console is not None and files:
-            console.print(f"tables and figures: {target}", highlight=False)
-        rows = [{name: _plain(value) for name, value in row.raw.items()} for table in made for row in table.rows]
-        answer[folder.name] = {"table": rows, "files": [str(path) for path in files]}
+            console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
+            if "html" in formats:
+                console.print(f"to open in a browser: {target / PAGE}", highlight=False, soft_wrap=True)
+        pairs = [table for table in made if table.name.endswith(COMPARISONS)]
+        answer[folder.name] = {
+            "table": _rows([table for table in made if table not in pairs]),
+            "comparisons": _rows(pairs),
+            "files": [str(path) for path in files],
+        }
     return answer
+
+
+def writable() -> set[str]:
+    """All formats; the page only where what draws its figures is installed."""
+    return {name for name in FORMATS if name != "html" or find_spec("plotly") is not None}
+
+
+def file_stem(table: Table, made: Sequence[Table]) -> str:
+    """The name of a table's files, without their suffix; made: all tables of its study."""
+    alone = sum(not other.name.endswith(COMPARISONS) for other in made) == 1
+    if table.name.endswith(COMPARISONS):
+        return f"table{COMPARISONS}" if alone else f"table-{table.name}"
+    return "table" if alone else f"table-{table.name}"
+
+
+def _rows(made: Sequence[Table]) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in row.raw.items()} for table in made for row in table.rows]
 
 
 def _write(
@@ -81,14 +113,18 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for table in made:
-        stem = "table" if len(made) == 1 else f"table-{table.name}"
+        stem = file_stem(table, made)
         for name in [name for name in FORMATS if name in formats and name in WRITERS]:
             files.append(out / f"{stem}.{name}")
             files[-1].write_text(WRITERS[name](table), encoding="utf-8")
-    drawn = _figures(results, timed, out, formats) if formats & {"png", "svg"} else []
+    drawn = _figures(results, timed, out, formats) if formats & FIGURES else []
     if "md" in formats:
         files.append(out / "report.md")
-        files[-1].write_text(_page(study, made, drawn), encoding="utf-8")
+        files[-1].write_text(_markdown_page(study, made, drawn), encoding="utf-8")
+    if "html" in formats:
+        from rnnbench.report.page import write_page
+
+        files.append(write_page(study, results, timed, made, out))
     return files + drawn
 
 
@@ -123,9 +159,9 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
     return drawn + timing_figures([result for result in results if result.kind == "timing"], out, formats)
 
 
-def _page(study: str, made: Sequence[Table], drawn: Sequence[Path]) -> str:
+def _markdown_page(study: str, made: Sequence[Table], drawn: Sequence[Path]) -> str:
     """Markdown with the tables and each figure once (SVG where there is one)."""
-    chosen = {path.stem: path.name for path in sorted(drawn)}  # .png sorts before .svg, which replaces it
+    chosen = {path.stem: path.name for path in sorted(drawn) if path.suffix != ".pdf"}  # .svg comes after .png
     parts = [f"# {study}", *map(writers.markdown, made)]
     parts += [f"![{stem.replace('_', ' ')}]({name})" for stem, name in chosen.items()]
     return "\n\n".join(part.strip() for part in parts) + "\n"

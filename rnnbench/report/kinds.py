@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rnnbench.report.statistics import Estimate
-from rnnbench.report.tables.table import MISSING, number, with_interval, with_points
+from rnnbench.report.estimates import Estimate
+from rnnbench.report.tables.table import MISSING, number, with_points, with_range
 
 #: The figures of merit that a reference's name may end in: ``seasonal_naive_mse``.
 METRICS = ("bpc", "mse", "mae", "mase", "error", "nll", "accuracy", "chrf")
@@ -39,12 +39,12 @@ class Score:
         return f"{value:.3f}" if self.share and value is not None and 0.0005 <= value <= 1 else number(value)
 
     def text(self, found: Estimate | None, points: bool) -> str:
-        """A mean over seeds with its interval; below five seeds alone, or with each seed's value."""
+        """The interquartile mean with its interval; below five seeds alone, or with each seed's value."""
         if found is None:
             return MISSING
-        if found.half_width is not None:
-            return with_interval(found.mean, found.half_width)
-        return with_points(found.mean, found.values, self.show) if points else self.show(found.mean)
+        if found.interval is not None:
+            return with_range(found.iqm, *found.interval)
+        return with_points(found.iqm, found.values, self.show) if points else self.show(found.iqm)
 
 
 @dataclass(frozen=True)

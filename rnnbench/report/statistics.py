@@ -1,4 +1,4 @@
-"""What several seeds say together: groups of runs, means with their intervals."""
+"""Runs that differ only by their seed, together: their scores, curves and verdicts."""
 
 from __future__ import annotations
 
@@ -7,35 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.intervals import student_interval
 from rnnbench.probes.verdict import Judgement, Verdict, judge
+from rnnbench.report.estimates import Estimate, estimate
 from rnnbench.report.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Below this many seeds no interval is shown: the points are instead.
-INTERVAL_SEEDS = 5
 #: From so many lines on, a figure over length is a tangle.
 CROWD = 9
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
 CELL_ORDER = ("rnn", "lstm", "gru")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds. values: one a seed. low, high: the 95 % Student-t interval, None below five seeds."""
-
-    values: tuple[float, ...]
-    mean: float
-    low: float | None
-    high: float | None
-
-    @property
-    def half_width(self) -> float | None:
-        """Half of the interval's width."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,7 @@ class Group:
         return [curve for result in self.counting(name) if (curve := result.curve(name)) is not None]
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Mean and interval of a metric over the runs that count; None where none has it."""
+        """Interquartile mean and interval of a metric over the runs that count; None where none has it."""
         return estimate(self.values(metric))
 
     def median(self, metric: str) -> float | None:
@@ -128,6 +111,11 @@ def group(results: Iterable[Result]) -> list[Group]:
     return sorted(groups, key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), [_sortable(v) for _, v in g.extras]))
 
 
+def data_settings(g: Group) -> tuple[tuple[str, Any], ...]:
+    """What else than name and T tells its data from others in the study (data.horizon), the batch size aside."""
+    return tuple((key, value) for key, value in g.extras if key.startswith("data.") and key != "data.batch_size")
+
+
 def crowded(groups: Sequence[Group]) -> bool:
     """Are there too many cells for lines in one figure? They are ranked then, in the figure and in the table."""
     return len({g.series for g in groups}) >= CROWD
@@ -136,7 +124,7 @@ def crowded(groups: Sequence[Group]) -> bool:
 def rank(g: Group, metric: str) -> tuple[bool, float]:
     """Sorts the best first, lower being better; those that lost runs come last, whatever the survivors scored."""
     found = g.estimate(metric)
-    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.mean) else found.mean
+    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.iqm) else found.iqm
 
 
 def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:
@@ -169,17 +157,6 @@ def cell_rank(label: str) -> tuple[int, str]:
     """Sorts the plain cells first, a cell's variants behind it."""
     name = cell_name(label)
     return CELL_ORDER.index(name) if name in CELL_ORDER else len(CELL_ORDER), label
-
-
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean and, from five values up, the 95 % Student-t interval of the mean; None of no values."""
-    if not values:
-        return None
-    mean = math.fsum(values) / len(values)
-    low = high = None
-    if len(values) >= INTERVAL_SEEDS and math.isfinite(mean):
-        low, high = student_interval(values)
-    return Estimate(tuple(values), mean, low, high)
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

@@ -94,7 +94,7 @@ WORDS: list[tuple[str, str]] = [
     ("report", "required: runs"),
     ("report empty", "empty"),
     ("report missing", "missing"),
-    ("report empty --format pdf", "invalid choice: 'pdf'"),
+    ("report empty --format md,doc", 'unknown format "doc"'),
     ("generate", "required: run"),
     ("generate folder", "is not the folder of a finished training run"),
     ("generate missing", "is not the folder of a finished training run"),

@@ -55,7 +55,7 @@ def test_the_table(study: Path) -> None:
 
 
 def test_it_comes_where_exponents_were_measured(study: Path, tmp_path: Path, text_run: Write) -> None:
-    assert [table.name for table in tables(read([study]))] == ["gradients", "text"]
+    assert [table.name for table in tables(read([study]))] == ["gradients", "text", "text-comparisons"]
     plain = tmp_path / "other"
     text_run(plain / "s", "rnn", 64, 0)
     assert [table.name for table in tables(read([plain]))] == ["text"]

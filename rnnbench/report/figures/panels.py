@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.intervals import student_interval
+from rnnbench.report.estimates import INTERVAL_SEEDS, iqm_band, iqm_curve
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import INTERVAL_SEEDS, Group
+from rnnbench.report.statistics import Group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,13 +24,13 @@ SHOWN_DECADES = 12
 def over_length(
     axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str
 ) -> bool:
-    """The mean of a metric against T, a point a seed, and a band from five seeds; False where nothing has it."""
+    """The IQM of a metric against T, a point a seed, and a band from five seeds; False where nothing has it."""
     drawn = False
     for label, look in looks.items():
         members = [g for g in groups if g.series == label]
-        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
+        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.iqm)]
         drawn = drawn or bool(found)
-        axes.plot([length for length, _ in found], [e.mean for _, e in found], **look.line(), label=label)
+        axes.plot([length for length, _ in found], [e.iqm for _, e in found], **look.line(), label=label)
         for length, e in found:
             axes.plot([length] * len(e.values), e.values, ".", color=look.color, alpha=0.45, markersize=5)
         band = [(length, e.low, e.high) for length, e in found if e.low is not None and e.high is not None]
@@ -109,7 +109,7 @@ def longest(groups: Sequence[Group]) -> dict[str, Group]:
 
 
 def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], when: When, title: str) -> bool:
-    """log₁₀ G(k)/G(0) against lag k, the mean over seeds, at each line's longest T; False where there is no curve."""
+    """log₁₀ G(k)/G(0) against lag k, the IQM over seeds, at each line's longest T; False where there is no curve."""
     import numpy as np
 
     drawn = False
@@ -124,7 +124,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
         lags = np.arange(stacked.shape[1])
         look = looks[label]
         lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
-        axes.plot(lags, stacked.mean(0), color=look.color, linestyle=look.linestyle, label=label)
+        axes.plot(lags, iqm_curve(stacked), color=look.color, linestyle=look.linestyle, label=label)
         spread(axes, lags.astype(float), stacked, look)
     axes.set_title(title)
     axes.set_xlabel("lag k (states back from the loss)")
@@ -134,7 +134,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
 
 
 def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str) -> bool:
-    """A validation score against the tokens seen, the mean over seeds; False where no history has it."""
+    """A validation score against the tokens seen, the interquartile mean over seeds; False where no history has it."""
     import numpy as np
 
     drawn = False
@@ -147,7 +147,7 @@ def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric
         shared = min(map(len, histories))
         tokens = np.array([x for x, _ in histories[0][:shared]]) / 1e6
         scores = np.array([[y for _, y in points[:shared]] for points in histories])
-        axes.plot(tokens, scores.mean(0), **look.line(), markevery=max(shared // 8, 1), label=g.series)
+        axes.plot(tokens, iqm_curve(scores), **look.line(), markevery=max(shared // 8, 1), label=g.series)
         spread(axes, tokens, scores, look)
     axes.set_title(title)
     axes.set_xlabel("tokens seen (million)")
@@ -165,7 +165,7 @@ def _validations(result: Result, metric: str) -> list[tuple[float, float]]:
 def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
     """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
     if len(y) >= INTERVAL_SEEDS:
-        low, high = zip(*(student_interval(column) for column in y.T.tolist()), strict=True)
+        low, high = iqm_band(y)
         axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
     elif len(y) > 1:
         axes.plot(x, y.T, color=look.color, linestyle=look.linestyle, linewidth=0.7, alpha=0.5)

@@ -52,12 +52,12 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
     shown = []
     for row, g in enumerate(ranked):
         found = g.estimate(metric)
-        if found is None or not math.isfinite(found.mean):
+        if found is None or not math.isfinite(found.iqm):
             axes.annotate("lost", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
             continue
-        shown.append(found.mean)
+        shown.append(found.iqm)
         axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
-        axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
+        axes.plot(found.iqm, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
     far, near = [], []
     for name, label in kind.drawn.items():
@@ -119,7 +119,7 @@ def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
     for index, backend in enumerate(backends):
         rows = [row for row, g in enumerate(ranked) if _backend(g) == backend and g.values(speed)]
         color, marker = OTHERS[index % len(OTHERS)]
-        values = [found.mean / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
+        values = [found.iqm / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
         axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
     axes.set_xscale("log")
     plain_number(axes.xaxis)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rnnbench.probes.curve import WORTH
+from rnnbench.report.estimates import INTERVAL_SEEDS
 from rnnbench.report.kinds import Kind
-from rnnbench.report.statistics import INTERVAL_SEEDS, Group
+from rnnbench.report.statistics import Group
 from rnnbench.report.tables.lost import circumstances, lost_notes
 from rnnbench.report.tables.table import Table, count
 
@@ -15,13 +16,21 @@ def notes(table: Table, groups: list[Group], kind: Kind) -> tuple[tuple[str, str
     sizes = [len(g.done) for g in groups]
     out = []
     if max(sizes) >= INTERVAL_SEEDS:
-        out.append((primary, "± is the 95 % Student-t interval over seeds; bold: best of its T, intervals apart."))
+        sentence = (
+            "Interquartile mean over seeds with its 95 % bootstrap interval; bold: best of its T, intervals apart."
+        )
+        out.append((primary, sentence))
     if any(1 < size < INTERVAL_SEEDS for size in sizes):
         out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
     results = [result for g in groups for result in g.results]
     out += [("seeds", sentence) for sentence in (*lost_notes(results), *circumstances(results))]
     out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
     out += [
+        (
+            "by_text",
+            "± by text: half of the 95 % interval over blocks of 1000 characters of the test text: what another "
+            "text of the kind might change, seeds aside.",
+        ),
         ("half_life", "Half-life: states back over which the gradient of the last loss halves; median over seeds."),
         (
             "final/context_horizon",

@@ -8,10 +8,11 @@ from typing import Literal
 
 from rnnbench.intervals import student_interval
 from rnnbench.report.caption import caption
+from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import INTERVAL_SEEDS, Estimate, Group, cell_rank, group
+from rnnbench.report.statistics import Group, cell_rank, group
 from rnnbench.report.tables.groups import first_columns, first_entries
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_interval
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_interval, with_range
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
 #: An exponent below this is one for a direction that is lost for good; where only some of the trajectories that a run
@@ -73,7 +74,7 @@ def _row(g: Group) -> Row:
         slope = MISSING if judgement is None else with_interval(judgement.slope, judgement.half_width)
         text[f"{when}/slope"] = slope.replace("-", "−")
         found = g.estimate(f"{when}/lyapunov_1")
-        raw[f"{when}/lyapunov_1"] = found and found.mean
+        raw[f"{when}/lyapunov_1"] = found and found.iqm
         text[f"{when}/lyapunov_1"] = MISSING if found is None else _exponent(found)
     for name, key in (("last", "init/log10_gain_at_last_lag"), ("averaged", "init/averaged_log10_gain_at_last_lag")):
         raw[name] = g.median(key)
@@ -86,7 +87,7 @@ def _exponent(found: Estimate) -> str:
         return "−∞"
     if min(found.values) < LOST / SAMPLES:
         return "−∞ for some"
-    text = number(found.mean, 3) if found.half_width is None else with_interval(found.mean, found.half_width)
+    text = number(found.iqm, 3) if found.interval is None else with_range(found.iqm, *found.interval)
     return text.replace("-", "−")
 
 

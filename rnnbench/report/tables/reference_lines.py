@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnbench.report.kinds import Kind, split_reference
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group
+from rnnbench.report.statistics import Group, data_settings
 from rnnbench.report.tables.table import Row, number
 
 #: What a reference may depend on: the data's settings that vary, and T.
@@ -50,11 +50,6 @@ def reference_rows(kind: Kind, groups: Sequence[Group]) -> list[Row]:
     return sorted(
         rows, key=lambda row: (row.raw["data"], row.raw["seq_len"] or 0, order.get(row.raw["cell"], len(order)))
     )
-
-
-def data_settings(g: Group) -> tuple[tuple[str, Any], ...]:
-    """What else than name and T tells its data from others in the study (data.horizon), the batch size aside."""
-    return tuple((key, value) for key, value in g.extras if key.startswith("data.") and key != "data.batch_size")
 
 
 def _fewest(by_place: dict[Place, dict[str, float]]) -> dict[Place, dict[str, float]]:

@@ -95,6 +95,15 @@ def with_interval(mean: float, half_width: float) -> str:
     return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
 
 
+def with_range(middle: float, low: float, high: float) -> str:
+    """``2.213 (2.201 – 2.225)``: to so many decimals that half of the interval has two digits."""
+    half = (high - low) / 2
+    if half <= 0 or not math.isfinite(half):
+        return number(middle)
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    return f"{middle:.{decimals}f} ({low:.{decimals}f} – {high:.{decimals}f})".replace("-", "−")
+
+
 def with_points(mean: float, values: tuple[float, ...], show: Callable[[float], str] = number) -> str:
     """``2.213 (2.201 2.225)``: the mean, and each seed's value where there are at least two."""
     if len(values) < 2:

@@ -11,9 +11,9 @@ from rnnbench.data.entry import Entry
 from rnnbench.report.caption import caption
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, cell_rank, group, rank
+from rnnbench.report.statistics import Group, cell_rank, data_settings, group, rank
 from rnnbench.report.tables.lost import circumstances, lost_notes
-from rnnbench.report.tables.reference_lines import data_settings, reference_values
+from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count
 
 #: From so many data sets of at least two kinds on, tasks are shown side by side.
@@ -48,7 +48,7 @@ class TaskResult:
 
     @property
     def best(self) -> Group:
-        """The cell with the lowest validation score (the mean over seeds); those that lost runs come last."""
+        """The cell with the lowest validation score (the IQM over seeds); those that lost runs come last."""
         return min(self.groups, key=lambda g: rank(g, f"val/{self.kind.headline.metric}"))
 
     @property
@@ -123,8 +123,11 @@ def tasks_table(train: Sequence[Result]) -> Table:
     notes = [
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
         ("fool", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
-        ("beats", "Beats: the lines above each seed's score (from five seeds on: above its mean's 95 % interval)."),
-        ("cell", "Best cell: of the lowest validation score, the mean over seeds." if len(cells) > 1 else ""),
+        ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
+        (
+            "cell",
+            "Best cell: of the lowest validation score, the interquartile mean over seeds." if len(cells) > 1 else "",
+        ),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
     ]
     kept = tuple((key, sentence) for key, sentence in notes if sentence)
@@ -137,7 +140,7 @@ def _row(task: TaskResult) -> Row:
     found, beaten = best.estimate(headline.key), task.beaten(best)
     raw: dict[str, Any] = {"task": task.label, "kind": task.entry.kind, "shape": task.entry.shape}
     raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": headline.metric}
-    raw |= {"score": found and found.mean, "score_low": found and found.low, "score_high": found and found.high}
+    raw |= {"score": found and found.iqm, "score_low": found and found.low, "score_high": found and found.high}
     for name, line in (("fool", task.fool), ("strongest", task.strongest)):
         raw |= {name: line and line[0], f"{name}_score": line and line[1]}
     raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
@@ -151,7 +154,7 @@ def _row(task: TaskResult) -> Row:
     text |= {"parameters": count(raw["parameters"]), "seeds": f"{raw['done']}/{raw['all']}"}
     for g in task.groups:
         score = g.estimate(headline.key)
-        raw[f"score/{g.series}"] = score and score.mean
+        raw[f"score/{g.series}"] = score and score.iqm
         text[f"score/{g.series}"] = headline.text(score, points=False)
     return Row(raw, text)
 

@@ -1,0 +1,64 @@
+"""The bootstrap over blocks of the test text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnbench.report.comparisons import compare
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.results import read
+from rnnbench.report.statistics import group
+from rnnbench.report.tables.training import tables
+from rnnbench.report.text_blocks import NLL, SIZES, score_by_text
+
+Write = Callable[..., Path]
+BLOCKS = 200
+
+
+def study(folder: Path, write: Write, hard: np.ndarray, extra: float, whole: bool = True) -> None:
+    """Two cells that find the same blocks hard; gru takes some bits more on each."""
+    rng = np.random.default_rng(0)
+    sizes = np.append(np.full(BLOCKS - 1, 1000.0), 300.0)
+    for cell, more in (("lstm", 0.0), ("gru", extra)):
+        for seed in range(5):
+            bits = hard + more + rng.normal(0, 0.002, BLOCKS)
+            bpc = float((bits * sizes).sum() / sizes.sum())
+            run = write(folder, cell, 16, seed, metrics={"test/bpc": bpc}, full=False)
+            if whole or seed:
+                np.savez(run / "curves.npz", **{NLL: bits * math.log(2), SIZES: sizes})
+
+
+def test_the_interval_is_the_texts_and_not_the_seeds(tmp_path: Path, text_run: Write) -> None:
+    hard = np.random.default_rng(1).normal(2.0, 0.3, BLOCKS)
+    study(tmp_path / "s", text_run, hard, 0.01)
+    groups = group(read([tmp_path]))
+    found = score_by_text(groups[0])
+    assert found is not None
+    low, high = found
+    score = groups[0].estimate("test/bpc")
+    assert score is not None
+    assert score.interval is not None
+    assert low < score.iqm < high
+    assert (high - low) / 2 == pytest.approx(1.96 * 0.3 / math.sqrt(BLOCKS), rel=0.2)  # the central limit theorem
+    assert high - low > 50 * (score.interval[1] - score.interval[0])
+    (one,) = compare(groups, KINDS["text"].headline)
+    assert one.text is not None
+    assert one.text[0] < 0.01 < one.text[1]
+    assert one.text[1] - one.text[0] < 0.002, "what makes a block hard for both cancels in their difference"
+    table, pairs = tables(read([tmp_path]))
+    assert "± by text" in {column.title for column in table.columns}
+    assert "text" in {column.key for column in pairs.columns}
+
+
+def test_none_where_a_run_has_no_blocks(tmp_path: Path, text_run: Write) -> None:
+    study(tmp_path / "s", text_run, np.full(BLOCKS, 2.0), 0.1, whole=False)
+    groups = group(read([tmp_path]))
+    assert [score_by_text(g) for g in groups] == [None, None]
+    assert {one.text for one in compare(groups, KINDS["text"].headline)} == {None}
+    table, _ = tables(read([tmp_path]))
+    assert "± by text" not in {column.title for column in table.columns}
