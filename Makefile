@@ -1,5 +1,6 @@
 # make bench   the quick study: train, table, draw          make test    the tests
-# make check   what CI runs: ruff, types, tests             make clean   everything made here but the runs
+# make check   what CI runs: ruff, types, tests             make tables  the README's tables and figures, from the ledgers
+# make clean   everything made here but the runs
 # make gpu-results   on a machine with a GPU: its tests and studies, in steps; STEPS="lengths sizes" for some of them
 PYTHON ?= python3
 VENV   := .venv
@@ -7,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS = 1
 
-.PHONY: bench install test test-slow test-slurm test-browser test-gpu check format benchmark gpu-results clean
+.PHONY: bench install test test-slow test-slurm test-browser test-gpu check format benchmark tables notebooks gpu-results clean
 
 bench: $(STAMP)
 	@echo "== the quick study: rnn, lstm and gru at three lengths on real text, 18 runs of a few seconds each"
@@ -66,6 +67,10 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/sweeping.py
 	@echo "== what the probes cost, against forward and backward"
 	$(BIN)/python benchmarks/probes.py
+
+tables: $(STAMP)
+	@echo "== the tables and figures of experiments/results and of the README, from the ledgers there"
+	$(BIN)/python experiments/results/tables.py
 
 gpu-results: $(STAMP)
 	$(BIN)/python benchmarks/gpu_results.py $(STEPS)

@@ -5,7 +5,7 @@ clip 1) as processes of one thread, in turn. Printed: the bpc of each on the tes
 (medians and their ratio) and of the whole process, which for rnnbench has the imports, probes, evaluations and
 the W&B record in it.
 
-    python benchmarks/against_plain_loop.py --repeats 3
+    python benchmarks/against_plain_loop.py --repeats 3 --json against_plain_loop.json
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from rnnbench import machine
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,7 +57,10 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", default=["rnn", "lstm", "gru"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=1_500_000)
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     args = parser.parse_args()
+    figures: dict[str, Any] = {"command": f"python benchmarks/against_plain_loop.py --repeats {args.repeats}"}
+    figures |= {"environment": machine.environment("cpu"), "cells": {}}
     print(f"{'cell':<6}{'bpc plain':>11}{'rnnbench':>10}{'Δ':>8}{'loop s':>9}{'rnnbench':>10}{'ratio':>7}", end="")
     print(f"{'process s':>11}{'rnnbench':>10}")
     for cell in args.cells:
@@ -68,6 +73,9 @@ def main() -> None:
         print(f"{cell:<6}{a['bpc']:>11.3f}{b['bpc']:>10.3f}{b['bpc'] - a['bpc']:>+8.3f}", end="")
         print(f"{a['train_seconds']:>9.1f}{b['train_seconds']:>10.1f}{ratio:>7.2f}", end="")
         print(f"{a['process_seconds']:>11.1f}{b['process_seconds']:>10.1f}", flush=True)
+        figures["cells"][cell] = {"plain": a, "rnnbench": b, "ratio": ratio}
+    if args.json is not None:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@ The contestants take turns on the same tensors, one thread, float32; medians, th
 interval, and the worst relative error of a gradient against the float64 loop. ``native`` is the C kernel, ``portable``
 what runs without a compiler. The last lines time whole cells, their matrix products included.
 
-    python benchmarks/scan.py --rounds 9
+    python benchmarks/scan.py --rounds 9 --json scan.json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +56,11 @@ def compare(
     cotangent: Tensor,
     rounds: int,
     truth: tuple[Tensor, ...] | None = None,
-) -> None:
-    """Print a line: the loop's time, and each other contestant's ratio to it; ``truth``: the float64 gradients."""
+) -> dict[str, dict[str, float]]:
+    """Print a line: the loop's time, and each other contestant's ratio to it; ``truth``: the float64 gradients.
+
+    Returns the same by contestant: speed_up with its interval's ends low and high, and the worst error.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     errors: dict[str, float] = {}
     for turn in range(rounds + 1):
@@ -70,18 +76,26 @@ def compare(
             del found
     base = np.array(seconds.pop("loop"))
     line = f"{label:<26} loop {1e3 * np.median(base):8.1f} ms"
+    ratios: dict[str, dict[str, float]] = {}
     for name, values in seconds.items():
         middle, low, high = speed_up(base, np.array(values))
+        ratios[name] = {"speed_up": middle, "low": low, "high": high}
         line += f"   {name} {middle:6.2f}x ({low:.2f} – {high:.2f})"
         if name in errors:
             line += f" error {errors[name]:.0e}"
+            ratios[name]["error"] = errors[name]
     print(line, flush=True)
+    return ratios
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    args = parser.parse_args()
+    rounds = args.rounds
+    figures: dict[str, Any] = {"command": f"python benchmarks/scan.py --rounds {rounds}"}
+    figures |= {"environment": machine.environment("cpu"), "recurrence": {}, "cells": {}}
     machine.prepare()
     kernels = ["native", "portable"] if native.library() is not None else ["portable"]
     print("the recurrence alone")
@@ -94,13 +108,17 @@ def main() -> None:
             contestants[kernel] = lambda a, b, s, kernel=kernel: recurrence(a, b, s, kernel)[0]
         cotangent = torch.randn(shape)
         truth = gradients(loop, [t.detach().double().requires_grad_() for t in inputs], cotangent.double())
-        compare(f"B {batch} T {time_} H {width}", contestants, inputs, cotangent, rounds, truth)
+        found = compare(f"B {batch} T {time_} H {width}", contestants, inputs, cotangent, rounds, truth)
+        figures["recurrence"][f"{batch}x{time_}x{width}"] = found
     print("whole cells, B 16 T 1024 H 128, every gradient")
     for name in CELLS:
         torch.manual_seed(0)
         cell, x = make_cell(name, 128, 128), torch.randn(16, 1024, 128).requires_grad_()
         work: dict[str, Work] = {backend: partial(on_backend, cell, backend) for backend in ("loop", "scan")}
-        compare(name, work, [x, *cell.parameters()], torch.randn(16, 1024, 128), max(3, rounds // 3))
+        weights = [x, *cell.parameters()]
+        figures["cells"][name] = compare(name, work, weights, torch.randn(16, 1024, 128), max(3, rounds // 3))
+    if args.json is not None:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

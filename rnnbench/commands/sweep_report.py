@@ -38,11 +38,11 @@ def show(
     from rich.markup import escape
 
     from rnnbench.ledger import StorageError, write_atomic
-    from rnnbench.report import report
+    from rnnbench.report import report, writable
 
     page = Page(file=io.StringIO(), width=console.width, force_terminal=console.is_terminal)
     try:
-        shown = report([folder], {"md", "csv", "png", "svg"}, None, page)
+        shown = report([folder], writable() - {"tex", "pdf"}, None, page)
         said = page.file.getvalue()  # type: ignore[attr-defined]
         write_atomic(marker, json.dumps({"results": made_from, "said": said}).encode())
     except StorageError as error:
@@ -92,12 +92,14 @@ def verdict(outcome: Outcome, console: Console) -> int:
 
 
 def _mirror_summary(folder: Path, study: str, shown: dict[str, dict[str, Any]], mode: str) -> None:
-    """The study's summary run in Weights & Biases: its table and its figures."""
+    """The study's summary run in Weights & Biases: its tables and its figures."""
     from rnnbench.tracking import log_summary
 
     if mode == "disabled" or study not in shown:
         return
-    rows, files = shown[study]["table"], shown[study]["files"]
-    columns = list(rows[0]) if rows else []
-    table = (f"{study}", columns, [[row.get(column) for column in columns] for row in rows])
-    log_summary(folder, study, [table], [Path(file) for file in files if str(file).endswith(".png")], mode)
+    made = []
+    for name, key in ((study, "table"), (f"{study}-comparisons", "comparisons")):
+        if rows := shown[study][key]:
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            made.append((name, columns, [[row.get(column) for column in columns] for row in rows]))
+    log_summary(folder, study, made, [Path(file) for file in shown[study]["files"] if file.endswith(".png")], mode)

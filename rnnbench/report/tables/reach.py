@@ -62,10 +62,8 @@ def _row(g: Group) -> Row:
     for when in WHEN:
         key = f"{when}/half_life"
         raw[key] = g.median(key)
-        low, high = _half_life_interval(g.values(key))
-        raw |= {f"{key}_low": low, f"{key}_high": high}
-        between = "" if low is None else f" ({number(low, 3)} – {number(high, 3)})"
-        text[key] = number(raw[key], 3) + between
+        raw[f"{key}_low"], raw[f"{key}_high"] = _half_life_interval(g.values(key))
+        text[key] = half_life_text(g, when, 3)
         judgement = g.judgement(when)
         raw |= {
             f"{when}/{name}": judgement and getattr(judgement, name) for name in ("slope", "low", "high", "verdict")
@@ -80,6 +78,14 @@ def _row(g: Group) -> Row:
         raw[name] = g.median(key)
         text[name] = MISSING if raw[name] is None else power_of_ten(raw[name])
     return Row(raw, text)
+
+
+def half_life_text(g: Group, when: Literal["init", "final"], digits: int) -> str:
+    """The median half-life over seeds, from five on with its interval."""
+    key = f"{when}/half_life"
+    low, high = _half_life_interval(g.values(key))
+    between = "" if low is None else f" ({number(low, digits)} – {number(high, digits)})"
+    return number(g.median(key), digits) + between
 
 
 def _exponent(found: Estimate) -> str:

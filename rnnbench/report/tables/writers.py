@@ -26,6 +26,25 @@ LATEX = {
     "−": "$-$",
     "–": "--",
     "\u202f": r"\,",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "…": r"\ldots{}",
+    "†": r"\dag{}",
+    "·": r"$\cdot$",
+    "½": r"$\frac12$",
+    "∝": r"$\propto$",
+    "√": r"$\surd$",
+    **{
+        letter: rf"${name}$"
+        for letter, name in zip(
+            "αβγδλµμρτ",
+            (r"\alpha", r"\beta", r"\gamma", r"\delta", r"\lambda", r"\mu", r"\mu", r"\rho", r"\tau"),
+            strict=True,
+        )
+    },
+    **{digit: f"$_{value}$" for value, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    **{digit: f"$^{value}$" for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 
 
@@ -118,4 +137,5 @@ def _pipe(text: str) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(LATEX.get(mark, mark) for mark in text)
+    """In what every LaTeX can set; a letter that it may lack (a cell may be called anything) is named by its code."""
+    return "".join(LATEX.get(mark, mark if ord(mark) < 0x100 else f"[U+{ord(mark):04X}]") for mark in text)

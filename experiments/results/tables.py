@@ -1,0 +1,197 @@
+"""Make again what is committed beside this file and what the README quotes of it: `make tables`.
+
+Of every study here the tables (Markdown) and the figures (SVG), from its ledger; in the README each table between
+``<!-- table NAME -->`` and ``<!-- end -->``. Says which files have changed: on the machine and with the versions that
+made them, none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.report import report
+from rnnbench.report.results import Result, read
+from rnnbench.report.statistics import Group, group
+from rnnbench.report.tables.reach import half_life_text, power_of_ten
+from rnnbench.report.tables.table import MISSING, number
+from rnnbench.report.tables.training import tables
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parents[1] / "README.md"
+FORMATS = {"md", "svg"}
+PLAIN = ("rnn", "lstm", "gru")
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """A Markdown table; left: the columns of words."""
+    rule = "|".join("---" if index in left else "---:" for index in range(len(header)))
+    return "\n".join(["| " + " | ".join(header) + " |", f"|{rule}|", *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def memory() -> str:
+    """Two classics of memory."""
+    results = read([HERE / "quick" / "memory"])
+
+    def score(data: str, key: str) -> list[str]:
+        runs = [next(r for r in results if (r.data, r.cell) == (data, cell)) for cell in PLAIN]
+        values = [_guess(runs[0], key), *(run.number(key) for run in runs)]
+        show = _percent if data == "copy" else _small
+        return [MISSING if value is None else show(value) for value in values]
+
+    header = ("trained at", "score", "blind guess", *PLAIN)
+    return grid(
+        header,
+        [
+            ["adding, T = 100", "mean squared error (solved: < 0.01)", *score("adding", "test/mse")],
+            ["… tested at 16 T", "", *score("adding", "test/mse_x16")],
+            ["copy, T = 50", "symbols wrong (solved: < 1 %)", *score("copy", "test/error")],
+            ["… tested at 2 T", "", *score("copy", "test/error_x2")],
+        ],
+        left=(0, 1),
+    )
+
+
+def _guess(result: Result, key: str) -> float | None:
+    """The blind guess's score; where none is known for longer sequences, that at the length trained on: it has no T."""
+    name = f"reference/guess_{key.removeprefix('test/')}"
+    return result.number(name) if name in result.metrics else result.number(name.split("_x")[0])
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _small(value: float) -> str:
+    return f"{value:.4f}" if value > 1e-3 else f"{value:.1e}"
+
+
+def starts() -> str:
+    """What the start does to gradients, on five seeds."""
+    named = {"rnn": "rnn", "gru": "gru", "lstm": "lstm"}
+    named |= {f"lstm(forget_bias={bias}.0)": f"lstm, forget bias {bias}" for bias in (1, 3, 5)}
+    named |= {f"rnn(gain={gain})": f"rnn, gain {gain:g}" for gain in (1.5, 2.0)}
+    groups = {
+        g.cell: g
+        for g in group(read([HERE / "quick" / "initialisation"]))
+        if dict(g.extras).get("model.init") == "default"
+    }
+    header = ("start", "half-life (95 %)", "trained", "gradients at first", "left at lag 255",
+              "… of a loss averaged over time")  # fmt: skip
+    rows = [[name, *_start(groups[cell])] for cell, name in named.items()]
+    return grid(header, rows, left=(0, 3))
+
+
+def _start(g: Group) -> list[str]:
+    def left(key: str) -> str:
+        value = g.median(key)
+        return MISSING if value is None else power_of_ten(value)
+
+    return [
+        half_life_text(g, "init", 3),
+        number(g.median("final/half_life"), 3),
+        str(g.verdict("init")),
+        left("init/log10_gain_at_last_lag"),
+        left("init/averaged_log10_gain_at_last_lag"),
+    ]
+
+
+def steps() -> str:
+    """A training step on the H200, in ms."""
+    made = {table.name: table for table in tables(read([HERE / "h200" / "seqlen_throughput"]))}
+    ms = {(row.raw["seq_len"], row.raw["cell"], row.raw["backend"]): row.raw for row in made["timing"].rows}
+
+    def shown(*key: Any) -> str:
+        row = ms[key]
+        return "refused" if row["step_ms"] is None else number(row["step_ms"], 3 if row["step_ms"] >= 10 else 2)
+
+    lengths = sorted({T for T, _, _ in ms})
+    return grid(
+        ("cell", "T", "loop", "the loop as a CUDA graph", "cuDNN"),
+        [
+            [cell, str(T), *(shown(T, cell, name) for name in ("loop", "graph", "torch"))]
+            for T in lengths
+            for cell in PLAIN
+        ],
+    )
+
+
+def scan() -> str:
+    """The scan against autograd's loop."""
+    found = _benchmark("scan")
+    rows = []
+    for size, kernels in found["recurrence"].items():
+        batch, length, width = size.split("x")
+        rows.append([f"{batch}, {width}", length, *(_ratio(kernels[k]["speed_up"]) for k in ("native", "portable"))])
+    return grid(("batch, width", "T", "speed-up", "without a compiler"), rows)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def plain_loop() -> str:
+    """Against the plain PyTorch loop."""
+    found = _benchmark("against_plain_loop")
+    return grid(
+        ("cell", "test bpc, plain loop", "rnnbench", "training time, rnnbench / plain loop"),
+        [
+            [cell, f"{f['plain']['bpc']:.3f}", f"{f['rnnbench']['bpc']:.3f}", f"{f['ratio']:.2f}"]
+            for cell, f in found["cells"].items()
+        ],
+    )
+
+
+def _benchmark(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+#: What stands in the README, by the name of its place.
+TABLES: dict[str, Callable[[], str]] = {
+    "memory": memory,
+    "starts": starts,
+    "steps": steps,
+    "scan": scan,
+    "plain_loop": plain_loop,
+}
+PLACE = re.compile(r"(<!-- table (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+
+
+def filled(readme: str) -> str:
+    """The README with each of its tables made anew.
+
+    Raises:
+        KeyError: It has a place for a table that is not in `TABLES`.
+    """
+    return PLACE.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], readme)
+
+
+def studies() -> list[Path]:
+    """The folders of all studies whose results are kept here."""
+    return sorted({path.parent.parent for path in HERE.glob("*/*/report/report.md")})
+
+
+def main() -> int:
+    """Make all, and say what is not as it was."""
+    before = {path: path.read_bytes() for folder in studies() for path in (folder / "report").iterdir()}
+    before[README] = README.read_bytes()
+    for room in dict.fromkeys(folder.parent for folder in studies()):
+        names: list[Path] = [folder for folder in studies() if folder.parent == room]
+        made = report(names, FORMATS, None, None)
+        for file in [Path(name) for study in made.values() for name in study["files"]]:
+            before.setdefault(file, b"")
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    changed = [path for path, old in before.items() if path.read_bytes() != old]
+    for path in changed:
+        print(f"changed: {path.relative_to(README.parent)}")
+    print(f"{len(before)} files made from {len(studies())} ledgers, {len(changed)} of them changed.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
