@@ -17,6 +17,7 @@ VERBS = {
     "throughput": "how fast cells run, on which implementation, and how far from the device's ceilings",
     "runs": "what the ledger holds: list, show, rm, verify",
     "report": "tables and figures of finished runs",
+    "dashboard": "a study's W&B workspace and report: build, push",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
     "check-cell": "hold a cell, yours say, against the laws that bind all",

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.wandb_runs import REFUSED, inspected, own_environment
 
-from rnnbench import tracking
 from rnnbench.errors import UserError
-from rnnbench.tracking import WandbMirror, log_summary, mode_from_environment
+from rnnbench.tracking import WandbMirror, has_key, log_summary, mode_from_environment, server, session
+from rnnbench.tracking.mirror import flat_keys
 
 CONFIG: dict[str, Any] = {
     "cell": {"name": "lstm", "forget_bias": 3.0},
@@ -22,20 +23,14 @@ CONFIG: dict[str, Any] = {
 }
 RUN_ID = "lstm-kjv-T64-s0-1f2e3d4c"
 CURVES = {"init/gradient_flow": -0.5 * np.arange(65.0), "final/gradient_flow": -0.1 * np.arange(65.0)}
-REFUSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No key, no server, no home folder of the developer's, and no leftovers of another test."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_BASE_URL", REFUSED)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_SILENT"):
-        monkeypatch.setenv(name, "")  # so that what the mirror sets is undone
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(tracking, "_out_of_reach", False)
+    monkeypatch.setattr(session, "_out_of_reach", False)
+    with own_environment(tmp_path / "home"):
+        yield
 
 
 def rows(steps: int) -> list[dict[str, Any]]:
@@ -43,13 +38,9 @@ def rows(steps: int) -> list[dict[str, Any]]:
 
 
 def inspect(folder: Path) -> list[dict[str, Any]]:
-    """The records of the one offline run below a folder, read by wandb's own reader."""
+    """The records of the one offline run below a folder."""
     (run,) = (folder / "wandb").glob("offline-run-*")
-    out = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
-        capture_output=True, text=True, timeout=60, check=True,
-    ).stdout  # fmt: skip
-    return [json.loads(line) for line in out.splitlines()]
+    return inspected(run)
 
 
 def history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,6 +70,8 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     assert about["job_type"] == "lstm(forget_bias=3.0)"
     assert about["project"] == "rnnbench"
     assert about["config"]["update"]["data"] == {"name": "kjv", "seq_len": 64}
+    flat = {"study": "seqlen", "cell_label": "lstm(forget_bias=3.0)", "dataset": "kjv", "seq_len": 64}
+    assert {key: about["config"]["update"][key] for key in flat} == flat
     assert [item["step"] for item in history(records)] == [0, 50, 100, 150]
     assert history(records)[3]["val/bpc"] == 2.5
     assert any(r["type"] == "metric" and r["metric"].get("step_metric") == "step" for r in records)
@@ -158,7 +151,7 @@ def test_online_without_a_server_goes_on_offline_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr(tracking, "INIT_SECONDS", 2.0)
+    monkeypatch.setattr(session, "INIT_SECONDS", 2.0)
     start = time.monotonic()
     mirror = WandbMirror()
     mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "online")
@@ -178,7 +171,7 @@ def test_a_failure_inside_wandb_says_one_line_and_falls_silent(
         raise RuntimeError("no space\nleft on device")
 
     mirror = WandbMirror()
-    monkeypatch.setattr(tracking, "_init", broken)
+    monkeypatch.setattr(session, "_init", broken)
     mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
     mirror.rows(rows(3))
     mirror.finish({}, CURVES)
@@ -220,3 +213,30 @@ def test_the_flag_wins_over_the_environment(
 def test_an_unknown_mode_is_a_users_error() -> None:
     with pytest.raises(UserError, match='offline, online, disabled, got "on"'):
         mode_from_environment("on")
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ({"cell": "gru", "data": {"name": "kjv", "path": None, "seq_len": 16}},
+         {"cell_label": "gru", "dataset": "kjv", "seq_len": 16}),
+        ({"cell": {"name": "lstm", "forget_bias": 3.0}, "data": {"name": "text", "path": "/a/b.txt", "seq_len": 8}},
+         {"cell_label": "lstm(forget_bias=3.0)", "dataset": "b", "seq_len": 8}),
+        ({"cells": ["gru", "lstm"], "seq_len": 64}, {}),
+    ],
+)  # fmt: skip
+def test_what_dashboards_group_by_has_keys_of_one_word(config: dict[str, Any], keys: dict[str, Any]) -> None:
+    assert flat_keys("s", config) == {"study": "s", **keys}
+
+
+def test_a_key_for_the_server_that_is_asked_for_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert (server(), has_key()) == (REFUSED, False)
+    netrc = tmp_path / "home" / ".netrc"
+    netrc.parent.mkdir(exist_ok=True)
+    netrc.write_text(f"machine 127.0.0.1:9 login user password {'0123456789' * 4}\n")
+    netrc.chmod(0o600)
+    assert has_key()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:10")
+    assert not has_key()
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    assert has_key()

@@ -1,0 +1,119 @@
+"""One live run of wandb: begun within bounds, offline where the server is out of reach, never prompting."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import textwrap
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnbench.tracking.mode import has_key
+
+#: Seconds that wandb may take to reach its server, and to hand over what is left at the end.
+INIT_SECONDS, FINISH_SECONDS = 10.0, 30.0
+
+#: Set by the first attempt that fails: the process's later runs do not wait for the server again.
+_out_of_reach = False
+
+
+def out_of_reach() -> bool:
+    """Has this process found the server out of reach?"""
+    return _out_of_reach
+
+
+def open_run(folder: Path, run_id: str, config: dict[str, Any], mode: str, project: str, about: dict[str, Any]) -> Any:
+    """A live W&B run, or None when disabled."""
+    global _out_of_reach
+    if mode == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")  # Settings(silent=True) comes too late for the log-in's words
+    remove_earlier(folder, run_id)
+    if mode == "online" and not _out_of_reach:
+        try:
+            if has_key():
+                return _init(folder, run_id, config, "online", project, about)
+            reason = "finds no API key, see `wandb login`"
+        except Exception as error:
+            reason = f"is out of reach, {one_line(error)}"
+            _forget_failed_start()
+            remove_earlier(folder, run_id)
+        _out_of_reach = True
+        say(f"wandb {reason}; going on offline, later `wandb sync {folder / 'wandb'}/offline-run-*` uploads it.")
+    return _init(folder, run_id, config, "offline", project, about)
+
+
+def _safe(run_id: str) -> str:
+    """The id in W&B's alphabet and length; the hash that makes it unique stands at the end."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[-64:]
+
+
+def remove_earlier(folder: Path, run_id: str) -> None:
+    """Delete what an unfinished attempt at the same run, or the run itself, has left in its study's folder."""
+    for earlier in (folder / "wandb").glob(f"*run-*-{_safe(run_id)}"):
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _forget_failed_start() -> None:
+    """End wandb's service: it goes on trying, and holds the run's id, which the offline run needs."""
+    import wandb
+
+    wandb.teardown(exit_code=1)
+
+
+def _init(
+    folder: Path,
+    run_id: str,
+    config: dict[str, Any],
+    mode: Literal["online", "offline"],
+    project: str,
+    about: dict[str, Any],
+) -> Any:
+    import wandb
+
+    if mode == "offline":
+        _no_telemetry()
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        disable_git=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_save_requirements=False,
+        x_transaction_log_flush_interval=0.2,  # a killed run loses a fifth of a second, not 15 s
+        init_timeout=INIT_SECONDS,
+        login_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+    )
+    os.environ.update({name: str(folder / "wandb" / name.lower()) for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")})
+    run = wandb.init(
+        dir=folder,
+        id=_safe(run_id),
+        config=config,
+        mode=mode,
+        project=project,
+        reinit="create_new",
+        settings=settings,
+        **about,
+    )
+    run.define_metric("*", step_metric="step")
+    return run
+
+
+def _no_telemetry() -> None:
+    """What wandb reports of its own use is sent, and waited for, where WANDB_MODE says online and we do not."""
+    with suppress(Exception):  # not in every version of wandb, and not in the same place
+        from wandb.analytics.opentelemetry import opentelemetry_proxy
+
+        opentelemetry_proxy.disable()
+
+
+def one_line(error: Exception) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 140, placeholder=" …")
+
+
+def say(text: str) -> None:
+    print(f"rnnbench: {text}", file=sys.stderr)
