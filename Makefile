@@ -72,6 +72,10 @@ tables: $(STAMP)
 	@echo "== the tables and figures of experiments/results and of the README, from the ledgers there"
 	$(BIN)/python experiments/results/tables.py
 
+notebooks: $(STAMP)
+	@echo "== the notebooks, run again from top to bottom, with their outputs"
+	$(BIN)/python tests/support/notebooks.py notebooks/*.ipynb
+
 gpu-results: $(STAMP)
 	$(BIN)/python benchmarks/gpu_results.py $(STEPS)
 

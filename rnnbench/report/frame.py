@@ -1,0 +1,94 @@
+"""A ledger as a pandas DataFrame, a row a run: for questions that no table here asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import cell_rank, flat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The columns that every row has, in this order, before its settings and metrics.
+ABOUT = ("study", "id", "kind", "status", "cell", "data", "seq_len", "seed", "device", "backend", "seconds", "error")
+
+
+def frame(results: Iterable[Result]) -> pd.DataFrame:
+    """Finished jobs as a table: what each is, every setting under its dotted name, every metric under its own.
+
+    >>> runs = frame(read([Path("experiments/results/quick/seqlen_perplexity")]))
+    >>> runs.pivot_table(index="seq_len", columns="cell", values="test/bpc", sort=False)
+
+    Rows stand in the order of the house's tables: by study, data and T, the plain cells first. ``study`` and ``id``
+    name a run's folder; ``cell`` is the cell's label, and its options stand under ``cell.NAME`` as well; a timing has
+    neither cell nor data. Then come the settings (``data.batch_size``, ``optim.lr``, …) and the metrics (``test/bpc``,
+    ``init/half_life``, …) that some row has.
+
+    A column is float64 (NaN where a number is missing, ±inf where the ledger says so), int64 (Int64 where some rows
+    lack it), bool (boolean), str, or object where it holds nothing, or values of several kinds.
+
+    Args:
+        results: As `rnnbench.report.results.read` gives them: runs that were lost too, ``status`` says which.
+    """
+    import pandas as pd
+
+    rows = [_row(result) for result in results]
+    rows.sort(
+        key=lambda row: (row["study"], row["data"] or "", row["seq_len"], cell_rank(row["cell"] or ""), row["id"])
+    )
+    names = [*ABOUT, *sorted({name for row in rows for name in row} - set(ABOUT), key=_order)]
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    return pd.DataFrame(columns, columns=names)
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """Flat, with None for what is missing."""
+    run, training = dict(result.run), result.kind == "train"
+    cell = run.pop("cell", None)
+    options = (
+        {f"cell.{key}": value for key, value in cell.items() if key != "name"} if isinstance(cell, Mapping) else {}
+    )
+    settings = {name: value for name, value in flat(run).items() if name not in ABOUT}
+    about = {
+        "study": result.study,
+        "id": result.id,
+        "kind": result.kind,
+        "status": result.status,
+        "cell": result.cell if training else None,
+        "data": result.data if training else None,
+        "seq_len": result.seq_len,
+        "seed": run.get("seed"),
+        "device": result.environment.get("device", run.get("device")),
+        "backend": result.environment.get("backend"),
+        "seconds": result.seconds,
+        "error": result.error,
+    }
+    return {**settings, **options, **{name: _metric(result, name) for name in result.metrics}, **about}
+
+
+def _metric(result: Result, name: str) -> Any:
+    """A number as it is, a word as it is; `Result.number` leaves words and NaN out."""
+    value = result.metrics[name]
+    return value if isinstance(value, str | int) else result.number(name)
+
+
+def _order(name: str) -> tuple[bool, str]:
+    """Settings before metrics, each by name."""
+    return "/" in name, name
+
+
+def _column(values: list[Any]) -> pd.Series:
+    """One column, of the dtype that `frame` promises."""
+    import pandas as pd
+
+    kinds = {type(value) for value in values if value is not None}
+    whole = None not in values
+    if kinds == {bool}:
+        return pd.Series(values, dtype="bool" if whole else "boolean")
+    if kinds == {int}:
+        return pd.Series(values, dtype="int64" if whole else "Int64")
+    if kinds and kinds <= {int, float}:
+        return pd.Series(values, dtype="float64")
+    return pd.Series(values, dtype="str" if kinds == {str} else "object")
