@@ -39,10 +39,12 @@ def cut_down(command: str) -> str:
         return f"{re.sub(r'--(seq_len|hidden_size) [0-9,]+', '', command)} {small}"
     if verb == "rnnbench sweep" or command.startswith("python experiments/"):
         return f"{command} --dry_run"
-    if verb == "wandb leet":  # needs a terminal; that it reads our runs is tested in test_tracking.py
+    if verb == "wandb leet":  # needs a terminal; that it reads our runs is tested in tests/tracking
         return "wandb leet --help"
     if verb == "wandb sync":  # needs a server
         return "wandb sync --help"
+    if verb == "rnnbench dashboard" and " push " in command:  # needs a server, too; see tests/dashboard
+        return "rnnbench dashboard push --help"
     return command
 
 

@@ -40,7 +40,7 @@ def readable(message: str, options: Iterable[str]) -> str:
     text = re.sub(r"\S{200,}", lambda long: f"{long[0][:80]}… ({len(long[0])} characters)", " ".join(message.split()))
     found = re.search(r"unrecognized arguments: (.*)", text, re.IGNORECASE)
     if not found:
-        return text.rstrip(".") + "."
+        return text if text.endswith("?") else text.rstrip(".") + "."
     wrong = next((word for word in found[1].split() if word.startswith("-")), found[1]).split("=")[0]
     hint = did_you_mean(wrong, [option for option in options if option.startswith("--")])
     return f'unknown option "{wrong}".' + (hint if "mean" in hint else " --help lists the options.")

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("md", "csv", "tex", "html", "svg", "png", "pdf")
 FIGURES = {"svg", "png", "pdf"}
-#: The page's file, in the report's folder.
-PAGE = "report.html"
 #: A table of more comparisons than these is not printed, only written.
 LINES = 24
 WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
@@ -72,8 +70,8 @@ def report(
             files = _write(folder.name, results, timed, made, formats, target)
         if console is not None and files:
             console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
-            if "html" in formats:
-                console.print(f"to open in a browser: {target / PAGE}", highlight=False, soft_wrap=True)
+            for page in [path for path in files if path.suffix == ".html"]:
+                console.print(f"to open in a browser: {page}", highlight=False, soft_wrap=True)
         pairs = [table for table in made if table.name.endswith(COMPARISONS)]
         answer[folder.name] = {
             "table": _rows([table for table in made if table not in pairs]),

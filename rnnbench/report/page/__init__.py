@@ -1,0 +1,111 @@
+"""A study as one HTML file: words, tables, interactive figures, and a page a run; it opens without a network."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.page.document import Section, figures_html, html_document, plotly
+from rnnbench.report.page.html_table import html_table
+from rnnbench.report.page.plots.plot import Plot
+from rnnbench.report.page.plots.tasks import solvable_plots, tasks_plot
+from rnnbench.report.page.plots.timing import timing_plots
+from rnnbench.report.page.plots.training import training_plots
+from rnnbench.report.page.runs import routes, run_data, runs_table
+from rnnbench.report.page.source import source_html
+from rnnbench.report.page.summary import summary
+from rnnbench.report.results import Result
+from rnnbench.report.tables.comparisons import COMPARISONS
+from rnnbench.report.tables.solvable import searched
+from rnnbench.report.tables.table import Table
+from rnnbench.report.tables.tasks import many_tasks, task_results
+from rnnbench.report.timings import Timed
+
+NAME = "report.html"
+
+
+def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table], out: Path) -> Path:
+    """Write ``out/report.html``, whole or not at all.
+
+    Args:
+        study: Its name.
+        results: All of its runs.
+        timed: Timings of all studies that are reported together: quality is drawn against their speed.
+        made: The study's tables.
+        out: An existing folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: plotly is not installed.
+    """
+    plotly()  # before any work is done
+    folders = {result.folder for result in results}
+    own = [one for one in timed if one.result.folder in folders]
+    blocks = _plots(results, timed, own)
+    plots = [plot for _, members in blocks for plot in members]
+    figures, first = "", 0
+    for heading, members in blocks:
+        figures += (f'<h3 class="block">{html.escape(heading)}</h3>' if heading else "") + figures_html(members, first)
+        first += len(members)
+    links = [f"#run/{route}" for route in routes(results)]
+    quiet = '<p class="scriptless">The figures and the runs\' own pages need JavaScript; the tables do not.</p>'
+    sections = [
+        Section("summary", "Summary", _words(summary(results, own, made))),
+        Section("tables", "Tables", "".join(html_table(table, f"table-{table.name}", _title(table)) for table in made)),
+        Section("figures", "Figures", quiet + figures if figures else ""),
+        Section("runs", "Runs", html_table(runs_table(results), "table-runs", "Every run", links)),
+        Section("source", "What produced this", source_html(results, made)),
+    ]
+    target = out / NAME
+    passing = target.with_suffix(f".{os.getpid()}.tmp")
+    passing.write_text(html_document(study, sections, plots, run_data(results)), encoding="utf-8")
+    passing.replace(target)
+    return target
+
+
+def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
+    """Figures in blocks, each with its heading: searches, tasks or data sets, timings."""
+    found, train = searched([result for result in results if result.kind == "train"])
+    blocks = [("", solvable_plots(found))] if found else []
+    if many_tasks(train):
+        blocks.append(("", tasks_plot(task_results(train))))
+    else:
+        order = list(KINDS)
+        names = sorted({(r.entry.kind, r.data) for r in train}, key=lambda pair: (order.index(pair[0]), pair[1]))
+        for kind, data in names:
+            members = [result for result in train if (result.entry.kind, result.data) == (kind, data)]
+            blocks.append((data if len(names) > 1 else "", training_plots(kind, members, timed)))
+    blocks.append(("", timing_plots(own)))
+    return [(heading, plots) for heading, plots in blocks if plots]
+
+
+def _words(parts: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A paragraph, then what is said of each data set as a list below its name."""
+    out: list[str] = []
+    for heading, points in parts:
+        if not out:
+            out.append(f"<p>{html.escape(' '.join(points))}</p>")
+            continue
+        out.append(f"<h3>{html.escape(heading)}</h3>" if heading else "")
+        out.append("<ul>" + "".join(f"<li>{html.escape(point)}</li>" for point in points) + "</ul>")
+    return f'<div class="prose">{"".join(out)}</div>'
+
+
+def _title(table: Table) -> str:
+    """What a table is called here, by its name."""
+    titles = {
+        "solvable": "The longest T that can be learnt", "tasks": "All tasks", "gradients": "How far gradients reach",
+        "timing": "Timings of training", "decoding": "Timings of decoding", "speedup": "Speed-ups along the sweep",
+        "decoding_speedup": "Speed-ups of decoding", "scaling": "How the time grows",
+        "decoding_scaling": "How a token's time grows",
+        "text": "Text", "series": "Time series", "labels": "Labels", "adding": "Adding", "memory": "Memory",
+        "music": "Music", "sequences": "Sequence to sequence",
+    }  # fmt: skip
+    name = table.name.removesuffix(COMPARISONS)
+    title = titles.get(name, name.replace("_", " ").capitalize())
+    return title if name == table.name else f"{title}: who is better than whom"

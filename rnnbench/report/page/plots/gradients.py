@@ -1,0 +1,217 @@
+"""How far gradients reach: along the lag, along T, along the training; and what a longer context is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from rnnbench.probes.curve import WORTH
+from rnnbench.report.estimates import iqm_curve
+from rnnbench.report.figures.panels import SHOWN_DECADES, longest
+from rnnbench.report.figures.style import looks
+from rnnbench.report.page.numbers import kept, shorts
+from rnnbench.report.page.plots.plot import (
+    Plot,
+    Trace,
+    axis,
+    heat,
+    reference,
+    rows_axis,
+    rows_height,
+    safe,
+    span,
+    ticks,
+    trace,
+)  # fmt: skip
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import Group, crowded
+from rnnbench.report.tables.table import number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "after training"}
+#: Bits a symbol that are as good as none.
+FLOOR = 1e-4
+#: Heat maps over the training, at most.
+ALONG = 6
+LEFT = "log₁₀ G(k)/G(0)"
+
+
+def gradient_plots(groups: Sequence[Group]) -> list[Plot | None]:
+    """Everything about gradients that some groups of one data set have measured."""
+    flows = [_flow_map(groups, when) if crowded(groups) else _flow(groups, when) for when in WHEN]
+    lengths = len({g.seq_len for g in groups})
+    if lengths == 1:
+        halves: list[Plot | None] = []
+    elif crowded(groups):
+        halves = [_half_life_map(groups, when) for when in WHEN]
+    else:
+        halves = [_half_life(groups)]
+    return [*flows, *halves, *_along(groups), None if crowded(groups) else _context(groups)]
+
+
+def decades(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ln G(k) as log₁₀ G(k)/G(0)."""
+    return (curve - curve[0]) / math.log(10)
+
+
+def _flows(g: Group, when: Literal["init", "final"]) -> NDArray[np.float64] | None:
+    """(seeds, lags), as far as all seeds' curves go."""
+    import numpy as np
+
+    curves = [decades(curve) for curve in g.curves(f"{when}/gradient_flow") if np.isfinite(curve[0])]
+    return np.stack([curve[: min(map(len, curves))] for curve in curves]) if curves else None
+
+
+def _title(groups: Sequence[Group], when: Literal["init", "final"]) -> str:
+    lengths = sorted({g.seq_len for g in longest(groups).values()})
+    at = f"T = {lengths[-1]}" if len(lengths) == 1 else "each one's longest T"
+    return f"How far do gradients reach {WHEN[when]}? ({at})"
+
+
+def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+    looking = looks([g.series for g in groups])
+    data: list[Trace] = []
+    lowest, highest = -1.0, 0.0
+    for label, g in longest(groups).items():
+        curves = _flows(g, when)
+        if curves is None:
+            continue
+        few = kept(curves.shape[1])
+        curves = curves[:, few]
+        lowest, highest = min(lowest, float(curves.min())), max(highest, float(curves.max()))
+        data.append(trace(label, few.tolist(), iqm_curve(curves), looking[label], "lines"))
+        if len(curves) > 1:
+            color = looking[label].color
+            data.append(span(label, few.tolist(), curves.min(0).tolist(), curves.max(0).tolist(), color))
+    shown = [max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES)]
+    note = "G(k): the norm of the last loss's gradient k states back. Shaded: from the lowest to the highest seed."
+    plot = Plot(_title(groups, when), tuple(data), axis("lag k (states back)"), axis(LEFT, range=shown), note)
+    return plot if data else None
+
+
+def _flow_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+    """Of many cells: a row each, a colour for how much is left."""
+    import numpy as np
+
+    found = [(label, curves) for label, g in longest(groups).items() if (curves := _flows(g, when)) is not None]
+    if not found:
+        return None
+    few = kept(max(curves.shape[1] for _, curves in found))
+    means = [(label, iqm_curve(curves)) for label, curves in found]
+    means.sort(key=lambda pair: -float(np.clip(pair[1], -SHOWN_DECADES, 2).mean()))
+    rows = [[mean[lag] if lag < len(mean) else math.nan for lag in few] for _, mean in means]
+    names = [label for label, _ in means]
+    drawn = heat(few.tolist(), list(range(len(rows))), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
+    drawn |= {"text": [safe(name) for name in names], "hovertemplate": "lag %{x}: %{z}<extra></extra>"}
+    return Plot(_title(groups, when), (drawn,), axis("lag k (states back)"), rows_axis(names), "Those that reach "
+                "farthest come first.", height=rows_height(names))  # fmt: skip
+
+
+def _half_life(groups: Sequence[Group]) -> Plot | None:
+    """Against T: hollow at initialisation, full after training; ∞ beyond all others."""
+    values = {(g.series, g.seq_len, when): g.median(f"{when}/half_life") for g in groups for when in WHEN}
+    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
+    if not finite:
+        return None
+    endless = 2 * max(finite)
+    data: list[Trace] = []
+    for label, look in looks([g.series for g in groups]).items():
+        for when in WHEN:
+            points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
+            one = trace(label, [T for T, _ in points], [min(v, endless) for _, v in points], look)
+            one |= {"customdata": ["∞" if math.isinf(v) else f"{v:.3g}" for _, v in points]}
+            one |= {"hovertemplate": f"%{{customdata}} states {WHEN[when]}, T = %{{x}}"}
+            if when == "init":
+                hollow = {"symbol": one["marker"]["symbol"] + "-open"}
+                one |= {"mode": "markers", "marker": one["marker"] | hollow, "showlegend": False}
+            data += [one] if points else []
+    lengths = sorted({g.seq_len for g in groups})
+    data.append(reference("half-life = T", lengths, lengths))
+    never = any(value is not None and math.isinf(value) for value in values.values())
+    note = "Medians over seeds; hollow: at initialisation." + (f" At {endless:.3g} stands ∞: no decay." * never)
+    title = "Does the memory of gradients grow with the length trained on?"
+    return Plot(title, tuple(data), ticks("sequence length T", lengths), axis("half-life (states)", type="log"), note)
+
+
+def _half_life_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+    """Of many cells: a row each, a column for each T."""
+    names, lengths = list(longest(groups)), sorted({g.seq_len for g in groups})
+    values = {(g.series, g.seq_len): g.median(f"{when}/half_life") for g in groups}
+    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
+    if not finite:
+        return None
+    names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
+    table = [[values.get((name, length)) for length in lengths] for name in names]
+    rows = [[math.log10(min(v, 2 * max(finite))) if v else math.nan for v in row] for row in table]
+    drawn = heat([f"T = {length}" for length in lengths], list(range(len(names))), rows, "log₁₀ of states")
+    texts = [["" if v is None else "∞" if math.isinf(v) else number(v, 2) for v in row] for row in table]
+    drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "half-life %{text} states, %{x}"}
+    title = f"Half-life of gradients {WHEN[when]} (states)"
+    return Plot(title, (drawn,), axis("", type="category"), rows_axis(names), "Medians over seeds.",
+                rows_height(names))  # fmt: skip
+
+
+def _along(groups: Sequence[Group]) -> list[Plot | None]:
+    """Lag × training step, for the first few series that were probed on their way."""
+    out: list[Plot | None] = []
+    for g in longest(groups).values():
+        found = _pictures(g.done)
+        if found is None or len(out) == ALONG:
+            continue
+        steps, flow = found
+        lags, times = kept(flow.shape[1], 64), kept(len(steps), 48)
+        rows = flow[times][:, lags].T.tolist()
+        drawn = heat(steps[times].tolist(), lags.tolist(), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
+        drawn["hovertemplate"] = "step %{x}, lag %{y}: %{z}<extra></extra>"
+        title = f"How does training change its reach? {g.series}, T = {g.seq_len}"
+        out.append(Plot(title, (drawn,), axis("training step"), axis("lag k (states back)"), "The mean over seeds."))
+    return out
+
+
+def _pictures(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way."""
+    total: NDArray[np.float64] | None = None
+    first: NDArray[np.float64] | None = None
+    count = 0
+    for result in results:
+        steps, flow = result.curve("along/step"), result.curve("along/gradient_flow")
+        if steps is None or flow is None or len(steps) < 2:
+            continue
+        picture = (flow - flow[:, :1]) / math.log(10)
+        if total is None or first is None:
+            first, total, count = steps, picture, 1
+        elif steps.tolist() == first.tolist() and picture.shape == total.shape:
+            total, count = total + picture, count + 1
+    return None if total is None or first is None else (first, total / count)
+
+
+def _context(groups: Sequence[Group]) -> Plot | None:
+    """What a longer context still saves, in bits a symbol."""
+    import numpy as np
+
+    looking = looks([g.series for g in groups])
+    data: list[Trace] = []
+    least, most = math.inf, 1.0
+    for label, g in longest(groups).items():
+        found = [(r.curve("final/context_lengths"), r.curve("final/context_gain")) for r in g.done]
+        pairs = [(lengths, gain) for lengths, gain in found if lengths is not None and gain is not None]
+        if not pairs:
+            continue
+        lengths = pairs[0][0]
+        stacked = np.stack([gain for other, gain in pairs if np.array_equal(other, lengths)])
+        few = kept(len(lengths))
+        x = lengths[few].tolist()
+        least, most = min(least, *x), max(most, *x)
+        data.append(trace(label, shorts(x), np.maximum(iqm_curve(stacked[:, few]), FLOOR), looking[label], "lines"))
+    if not data:
+        return None
+    data.append(reference(f"{WORTH} bits", [least, most], [WORTH, WORTH]))
+    powers = [2.0**k for k in range(int(math.log2(max(most, 1))) + 1)]
+    x_axis = axis("context m (symbols since the state was zeroed)", type="log", tickvals=powers)
+    x_axis["ticktext"] = [f"{power:g}" for power in powers]
+    note = f"bpc(m) − bpc(longest context), position by position; what is below {FLOOR:g} is drawn there."
+    return Plot("What is a longer context worth?", tuple(data), x_axis, axis("bits a symbol", type="log"), note)

@@ -1,0 +1,58 @@
+"""Quality against speed, with the cells that none beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnbench.report.figures.pareto import LEAST, choices, frontier
+from rnnbench.report.figures.style import GREY, Look, looks
+from rnnbench.report.kinds import Kind
+from rnnbench.report.page.plots.plot import Plot, Trace, axis, safe, trace
+from rnnbench.report.statistics import CROWD, Group
+from rnnbench.report.timings import Timed
+
+#: Scores that span so many times the best one need a logarithmic axis.
+WIDE = 20
+
+
+def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot | None:
+    """The score against tokens a second; one cell's lengths are joined. None where more than cells and T is compared.
+
+    timed: timings at hand, which are better than what the runs measured of themselves.
+    """
+    found = [] if groups[0].extras else choices(groups, timed, kind.headline.key)
+    if len(found) < LEAST:
+        return None
+    best = frontier([(one.speed, one.score.iqm) for one in found])
+    front = trace(
+        "beaten by none in both", [found[i].speed for i in best], [found[i].score.iqm for i in best],
+        Look(GREY, "o", "-"), "lines",
+    )  # fmt: skip
+    front["line"] = {"color": GREY, "width": 7, "shape": "hv"}
+    front["opacity"] = 0.35
+    data: list[Trace] = [front]
+    named = len({one.group.cell for one in found}) >= CROWD
+    for cell, look in looks([one.group.cell for one in found]).items():
+        own = [one for one in found if one.group.cell == cell]
+        line = trace(cell, [round(one.speed) for one in own], [one.score.iqm for one in own], look)
+        line["line"] = line["line"] | {"width": 1}
+        line["customdata"] = [f"T = {one.group.seq_len}" for one in own]
+        line["hovertemplate"] = "%{customdata}: %{y}, %{x} tokens/s"
+        if named:  # colours come back
+            line |= {"mode": "lines+markers+text", "text": [safe(cell), *[""] * (len(own) - 1)], "showlegend": False}
+            line |= {"textposition": "top center", "textfont": {"size": 10}, "cliponaxis": False}
+        data.append(line)
+    note = "Speed: as the runs themselves measured it."
+    if (source := found[0].timed) is not None:
+        settings = source.settings
+        note = (
+            f"Speed: a training step by the fastest certified backend in {source.result.study}, "
+            f"H {settings['hidden_size']}, {settings['dtype']}, on {settings['device']}."
+        )
+    if missing := len(groups) - len(found):
+        note += f" {missing} of {len(groups)} are left out: they lost runs, or have no such time."
+    x = axis("tokens per second: faster to the right", type="log")
+    scores = [one.score.iqm for one in found]
+    wide = {"type": "log"} if 0 < WIDE * min(scores) < max(scores) else {}
+    y = axis(f"{kind.unit}, less is better", **wide)
+    return Plot("Which cell, for the time it takes?", tuple(data), x, y, note)

@@ -1,0 +1,101 @@
+"""Many tasks beside what a fool would get; and the longest T that each cell can learn over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rnnbench.report.figures.style import GREY, Look, looks
+from rnnbench.report.page.numbers import short
+from rnnbench.report.page.plots.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
+from rnnbench.report.tables.solvable import Solvable, predicts
+from rnnbench.report.tables.tasks import TaskResult
+from rnnbench.report.tables.tasks import short as in_short
+
+#: Ratios to the fool's line beyond this stand at the edge; where the axis is ticked.
+EDGE, TICKS = 1.3, (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+#: Where the names of neighbouring points stand, in turn.
+SIDES = ("top center", "bottom center", "middle right", "top left", "bottom right")
+
+
+def tasks_plot(tasks: Sequence[TaskResult]) -> list[Plot]:
+    """A row a task: each cell's score and the stronger lines, as ratios to the fool's line on a root scale."""
+    measured = [task for task in tasks if task.fool and task.fool[1] > 0]
+    if not measured:
+        return []
+    data: list[Trace] = []
+    for label, look in looks([g.series for task in measured for g in task.groups]).items():
+        points = [(row, task, e.iqm) for row, task in enumerate(measured) for g in task.groups
+                  if g.series == label and (e := g.estimate(task.kind.headline.key)) is not None]  # fmt: skip
+        data.append(_ratios(label, look, [(row, task, value, "") for row, task, value in points]))
+    lines = [(row, task, value, f"{in_short(name)} ") for row, task in enumerate(measured)
+             for name, value in task.lines.items() if task.fool and name != task.fool[0]]  # fmt: skip
+    stronger = _ratios("other reference lines", Look(GREY, "x", "-"), lines)
+    stronger["marker"] = {"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2}}
+    data += [stronger, reference("fool's line", [1, 1], [-0.5, len(measured) - 0.5])]
+    names = [task.label for task in measured]
+    x = axis("test score over the fool's, root scale (0: perfect)", range=[-0.03, math.sqrt(EDGE) + 0.02])
+    x |= {"tickvals": [math.sqrt(tick) for tick in TICKS], "ticktext": [f"{tick:g}" for tick in TICKS]}
+    note = f"The fool's line: the best of those that know nothing of the inputs. Beyond {EDGE} all stand at the edge."
+    title = "What has been learnt beyond a fool's answer?"
+    return [Plot(title, tuple(data), x, rows_axis(names), note, rows_height(names), wide=True)]
+
+
+def _ratios(name: str, look: Look, points: Sequence[tuple[int, TaskResult, float, str]]) -> Trace:
+    known = [(row, task, value, who) for row, task, value, who in points if task.fool and math.isfinite(value)]
+    ratios = [math.sqrt(min(max(value / task.fool[1], 0.0), EDGE)) for _, task, value, _ in known if task.fool]
+    out = trace(name, [short(ratio, 4) for ratio in ratios], [row for row, *_ in known], look, "markers")
+    words = [f"{task.label}: {who}{value:.4g} {task.kind.headline.metric}" for _, task, value, who in known]
+    out["customdata"] = list(map(safe, words))
+    return out | {"hovertemplate": "%{customdata}"}
+
+
+def solvable_plots(found: Sequence[Solvable]) -> list[Plot]:
+    """Of each task: the longest T solved, a row a cell; and whether the half-life before training predicts it."""
+    plots = []
+    for data, correlation in predicts(found).items():
+        own = [one for one in found if one.data == data]
+        plots.append(_longest(data, own))
+        known = [one for one in own if one.half_life and not one.broken]
+        if len(known) > 1:
+            plots.append(_predicted(data, known, correlation.text()))
+    return plots
+
+
+def _longest(data: str, own: Sequence[Solvable]) -> Plot:
+    """From the last T solved to the first failed; a triangle where nothing failed, or nothing was solved."""
+    names = [one.cell for one in own]
+    drawn: list[Trace] = []
+    for row, one in enumerate(own):
+        look = looks(names)[one.cell]
+        ends = [float(end) for end in (one.found.solved, one.found.failed) if end is not None]
+        line = trace(one.cell, ends, [row] * len(ends), look)
+        open_end = "triangle-right" if one.found.failed is None else "triangle-left"
+        symbols = ["circle", "circle-open"] if len(ends) == 2 else [open_end]
+        line |= {"marker": {"color": look.color, "size": 9, "symbol": symbols}, "showlegend": False}
+        line |= {"hovertemplate": f"{safe(one.cell)}: {safe(one.longest)}<extra></extra>"}
+        drawn.append(line)
+    note = "Full: the longest T solved; hollow: the shortest failed; ▶: all tried were solved; ◀: none was."
+    title = f"Over how many steps can it learn {safe(data.replace('_', ' '))}?"
+    return Plot(title, tuple(drawn), axis("T", type="log"), rows_axis(names), note, rows_height(names))
+
+
+def _predicted(data: str, known: Sequence[Solvable], words: str) -> Plot:
+    edge = 3 * max((one.half_life for one in known if one.half_life and math.isfinite(one.half_life)), default=1.0)
+    drawn: list[Trace] = []
+    order = sorted(known, key=lambda one: (one.found.middle, one.half_life or 0.0))
+    sides = {one.cell: SIDES[at % len(SIDES)] for at, one in enumerate(order)}
+    for cell, look in looks([one.cell for one in known]).items():
+        own = [one for one in known if one.cell == cell]
+        point = trace(cell, [short(min(one.half_life or edge, edge), 4) for one in own],
+                      [one.found.middle for one in own], look, "markers+text")  # fmt: skip
+        point |= {"text": [safe(cell)] * len(own), "textposition": sides[cell], "showlegend": False}
+        point |= {"textfont": {"size": 10}, "cliponaxis": False}
+        point["marker"] = {"color": look.color, "size": 9, "symbol": SYMBOLS.get(look.marker, "circle")}
+        point["hovertemplate"] = [f"{safe(cell)}: {safe(one.longest)}, half-life %{{x}}<extra></extra>" for one in own]
+        drawn.append(point)
+    title = f"Does the half-life before training predict it? {safe(data.replace('_', ' '))}"
+    endless = any(math.isinf(one.half_life or 0.0) for one in known)
+    note = f"{words}." + (f" An infinite half-life stands at {edge:.3g}." if endless else "")
+    x = axis("half-life at initialisation (states)", type="log")
+    return Plot(title, tuple(drawn), x, axis("longest solvable T", type="log"), note)

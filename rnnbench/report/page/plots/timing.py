@@ -1,0 +1,99 @@
+"""Timings: a training step, its throughput and memory, or a token's latency, along what a study sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnbench.report.figures.contestants import Marks
+from rnnbench.report.figures.style import FIXED, OTHERS, Look
+from rnnbench.report.figures.timing_lines import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Panel
+from rnnbench.report.page.plots.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
+from rnnbench.report.statistics import CROWD, cell_rank
+from rnnbench.report.timings import SETTINGS, Sweep, Timed, differing, in_words, sweep
+
+STEP: Panel = (lambda one: one.ms, "How long does a training step take?", "milliseconds a step")
+#: Where a row says the cell, a colour is a backend's.
+COLORS = (*(color for color, _ in FIXED.values()), *(color for color, _ in OTHERS))
+#: More lines than this need the page's whole width.
+TANGLE = 12
+#: A study's contestants of one kind: decoding or training, number format, device.
+KindOfTiming = tuple[bool, str, str]
+
+
+def by_kind(found: Sequence[Timed]) -> dict[KindOfTiming, list[Timed]]:
+    """What may stand in one figure, or be compared in a sentence: one job, one number format, one device."""
+    out: dict[KindOfTiming, list[Timed]] = {}
+    for one in found:
+        if one.backend is not None:
+            key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
+            out.setdefault(key, []).append(one)
+    return {key: own for key, own in sorted(out.items()) if any(one.ms is not None for one in own)}
+
+
+def timing_plots(found: Sequence[Timed]) -> list[Plot]:
+    """A set for each device and number format, along what is swept, or row by row where there are many cells."""
+    kinds = by_kind(found)
+    several = len({key[1:] for key in kinds}) > 1
+    plots: list[Plot] = []
+    for (decoding, dtype, device), own in kinds.items():
+        swept = sweep(own)
+        end = f" ({dtype}, {device})" if several else ""
+        for panel in (LATENCY, REPLAYED) if decoding else (STEP, SPEED, MEMORY):
+            known = [one for one in own if one.ms is not None and panel[0](one)]
+            if not known:
+                continue
+            if swept is not None and len({one.cell for one in known}) < CROWD:
+                plots.append(_lines(known, own, swept, panel, end))
+            else:
+                plots.append(_rows(known, swept, panel, end))
+    return plots
+
+
+def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: Sweep, panel: Panel, end: str) -> Plot:
+    """A line a cell and contestant: the cell's colour, the contestant's marker and line style."""
+    number, question, unit = panel
+    lines = swept.lines(known)
+    marks = Marks.of(lines)
+    data: list[Trace] = []
+    for (cell, contestant), line in lines.items():
+        marker, style = marks.styles[contestant]
+        values = [number(one) or 0.0 for one in line]
+        look = Look(marks.colors[cell], marker, style)
+        data.append(trace(f"{cell} · {contestant}", [swept.of(one) for one in line], values, look))
+    out = [f"{one.cell} · {swept.contestant(one)} at {swept.of(one)}" for one in own if one.out_of_memory]
+    note = f"Out of memory: {', '.join(out)}." if out and panel is not SPEED else ""
+    title = AXES[swept.name] + (", B·T constant" if swept.constant_tokens else "")
+    x = ticks(title, [float(value) for value in swept.values])
+    return Plot(f"{question}{end}", tuple(data), x, axis(unit, type="log"), note, wide=len(lines) > TANGLE)
+
+
+def _rows(known: Sequence[Timed], swept: Sweep | None, panel: Panel, end: str) -> Plot:
+    """A row a cell (at the largest size of a sweep) or a cell and shape, a mark a contestant."""
+    number, question, unit = panel
+    settings = [] if swept is not None else differing(known)
+    at = ""
+    if swept is not None:
+        largest = max(swept.of(one) for one in known)
+        known = [one for one in known if swept.of(one) == largest]
+        at = f" {SETTINGS[swept.name]} = {largest}"
+    labels = {id(one): _label(one, settings) for one in known}
+    names = list(dict.fromkeys(labels[id(one)] for one in sorted(known, key=lambda one: cell_rank(one.cell))))
+    contestants = {id(one): str(one.backend) if swept is None else swept.contestant(one) for one in known}
+    marks = Marks.of((one.cell, contestants[id(one)]) for one in known)
+    data: list[Trace] = []
+    for index, (contestant, (marker, _)) in enumerate(marks.styles.items()):
+        own = [one for one in known if contestants[id(one)] == contestant]
+        rows = [names.index(labels[id(one)]) for one in own]
+        look = Look(COLORS[index % len(COLORS)], marker, "-")
+        one = trace(contestant, [], rows, look, "markers")
+        one["x"] = [float(f"{number(member) or 0.0:.4g}") for member in own]
+        one["customdata"] = [safe(labels[id(member)]) for member in own]
+        one["hovertemplate"] = "%{customdata}: %{x}"
+        data.append(one)
+    title = f"{question}{at}{end}"
+    return Plot(title, tuple(data), axis(unit, type="log"), rows_axis(names), "", rows_height(names))
+
+
+def _label(one: Timed, settings: Sequence[str]) -> str:
+    values = ((name, one.settings[name]) for name in settings)
+    return ", ".join([one.cell, *(f"{SETTINGS[name]} {in_words(name, value)}" for name, value in values)])

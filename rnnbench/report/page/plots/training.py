@@ -1,0 +1,158 @@
+"""Training runs along T: the score, the speed, the memory, and how the score came about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rnnbench.report.estimates import Estimate
+from rnnbench.report.figures.style import Look, looks
+from rnnbench.report.kinds import KINDS, Kind
+from rnnbench.report.page.numbers import kept, short, shorts
+from rnnbench.report.page.plots.gradients import gradient_plots
+from rnnbench.report.page.plots.pareto import pareto
+from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, span, ticks, trace
+from rnnbench.report.page.plots.ranking import ranking_plots
+from rnnbench.report.results import Result
+from rnnbench.report.statistics import Group, crowded, group
+from rnnbench.report.timings import Timed
+
+SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
+#: Learning curves are drawn at so many lengths at the most.
+LEARNT = 4
+
+
+def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed]) -> list[Plot]:
+    """All figures of one kind of task on one data set: lines over T, or, of many cells or one T, a row each.
+
+    timed: all timings at hand, for quality against speed.
+    """
+    groups = group(results)
+    headline = KINDS[kind]
+    if crowded(groups) or len({g.seq_len for g in groups}) == 1:
+        plots = ranking_plots(headline, groups)
+    else:
+        plots = [
+            _score(headline, groups),
+            _over_length(groups, SPEED, "How fast does it train?", "tokens per second"),
+            _over_length(groups, MEMORY, "How much memory does it take?", "peak memory (MiB)"),
+        ]
+    plots += gradient_plots(groups)
+    plots += [pareto(headline, groups, timed)]
+    plots += [] if crowded(groups) else _learning(headline, groups)
+    return [plot for plot in plots if plot is not None and plot.data]
+
+
+def _score(kind: Kind, groups: Sequence[Group]) -> Plot | None:
+    """The headline against T, with its reference lines where they are not far off."""
+    plot = _over_length(groups, kind.headline.key, "Which cell, at which length?", kind.unit)
+    if plot is None:
+        return None
+    lines, far = references(kind, groups)
+    notes = [plot.note, f"Off the scale: {', '.join(far)}." if far else "", lost_note(groups)]
+    return Plot(plot.title, (*plot.data, *lines), plot.x, plot.y, " ".join(filter(None, notes)))
+
+
+def references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[str]]:
+    """A dashed line over T for each reference near the scores; the names and values of those that are far from them."""
+    metric = kind.headline.key
+    scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
+    low, high = min(scores), max(scores)
+    reach = 1.5 * max(high - low, 0.05 * abs(high))
+    lines: list[Trace] = []
+    far: list[str] = []
+    for name, label in kind.drawn.items():
+        key = f"reference/{name}_{kind.headline.metric}"
+        found = {g.seq_len: v for g in groups for r in g.results if (v := r.number(key)) is not None}
+        if not found:
+            continue
+        lengths = sorted(found)
+        if max(found.values()) > high + reach or min(found.values()) < low - reach:
+            far.append(f"{label} ({found[lengths[-1]]:.3g})")
+        else:
+            lines.append(reference(label, lengths, [found[length] for length in lengths], len(lines)))
+    return lines, far
+
+
+def _over_length(groups: Sequence[Group], metric: str, title: str, unit: str) -> Plot | None:
+    """A metric against T: interquartile means with 95 % intervals, or each seed's point."""
+    data: list[Trace] = []
+    lengths: set[int] = set()
+    looking = looks([g.series for g in groups])
+    for label, look in looking.items():
+        members = [g for g in groups if g.series == label]
+        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.iqm)]
+        if found:
+            lengths |= {length for length, _ in found}
+            data += estimates(label, look, found)
+    if not data:
+        return None
+    return Plot(title, tuple(data), ticks("sequence length T", list(lengths)), axis(unit), _bars(groups, metric))
+
+
+def estimates(label: str, look: Look, found: Sequence[tuple[float, Estimate]]) -> list[Trace]:
+    """A line through interquartile means, with error bars where there are intervals, and a faint point a seed."""
+    line = trace(label, [x for x, _ in found], [e.iqm for _, e in found], look)
+    intervals = [e.interval or (e.iqm, e.iqm) for _, e in found]
+    if any(e.interval for _, e in found):
+        line["error_y"] = {
+            "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": look.color,
+            "array": shorts(high - e.iqm for (_, e), (_, high) in zip(found, intervals, strict=True)),
+            "arrayminus": shorts(e.iqm - low for (_, e), (low, _) in zip(found, intervals, strict=True)),
+        }  # fmt: skip
+    points = [(x, value) for x, e in found if len(e.values) > 1 for value in e.values]
+    seeds = trace(label, [x for x, _ in points], [y for _, y in points], look, "markers")
+    seeds |= {"showlegend": False, "opacity": 0.45, "hovertemplate": "one seed: %{y}<extra></extra>"}
+    seeds["marker"] = {"color": look.color, "size": 5}
+    return [line, seeds] if points else [line]
+
+
+def _bars(groups: Sequence[Group], metric: str) -> str:
+    found = [e for g in groups if (e := g.estimate(metric)) is not None]
+    if any(e.interval for e in found):
+        return "Interquartile mean over seeds with its 95 % bootstrap interval; small dots: each seed."
+    return "Mean over seeds; small dots: each seed." if any(len(e.values) > 1 for e in found) else ""
+
+
+def _learning(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
+    """Validation scores against tokens, a figure for each of some lengths."""
+    lengths = sorted({g.seq_len for g in groups})
+    count = min(len(lengths), LEARNT)
+    chosen = [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
+    looking = looks([g.series for g in groups])
+    return [_learning_at(kind, [g for g in groups if g.seq_len == length], looking, length) for length in chosen]
+
+
+def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look], length: int) -> Plot | None:
+    import numpy as np
+
+    from rnnbench.report.estimates import iqm_curve
+
+    data: list[Trace] = []
+    seeds = 0
+    for g in groups:
+        histories = [points for result in g.done if (points := validations(result, f"val/{kind.headline.metric}"))]
+        if not histories:
+            continue
+        shared = min(map(len, histories))
+        few = kept(shared)
+        tokens = [short(histories[0][index][0] / 1e6, 4) for index in few]
+        scores = np.array([[points[index][1] for index in few] for points in histories])
+        seeds = max(seeds, len(scores))
+        data.append(trace(g.series, tokens, iqm_curve(scores), looking[g.series]))
+        data[-1]["marker"]["size"] = 6
+        if len(scores) > 1:
+            color = looking[g.series].color
+            data.append(span(g.series, tokens, scores.min(0).tolist(), scores.max(0).tolist(), color))
+    title = f"How does it learn at T = {length}?"
+    note = "Shaded: from the lowest to the highest seed." if seeds > 1 else ""
+    unit = kind.unit.replace("test", "validation")
+    return Plot(title, tuple(data), axis("tokens seen (million)"), axis(unit), note) if data else None
+
+
+def validations(result: Result, metric: str) -> list[tuple[float, float]]:
+    """(tokens seen, score) along a run's history; without a count of tokens it follows from the step."""
+    data = result.run["data"]
+    per_step = data["seq_len"] * data.get("batch_size", 1)
+    rows = [row for row in result.history() if isinstance(row.get(metric), int | float) and math.isfinite(row[metric])]
+    return [(float(row.get("tokens", row.get("step", 0) * per_step)), float(row[metric])) for row in rows]

@@ -1,0 +1,191 @@
+"""Every run of a study: the table that leads to them, and what the page's script draws each one's page from."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.ledger import SAMPLE, SAMPLES
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.page.numbers import kept, short, shorts
+from rnnbench.report.page.plots.gradients import decades
+from rnnbench.report.page.plots.training import SPEED
+from rnnbench.report.results import LOST, Result
+from rnnbench.report.statistics import group
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Points of a curve on a run's page; letters of a generated sample, and how many examples of pairs.
+POINTS, LETTERS, PAIRS = 64, 4000, 6
+#: In a text run's sample it stands between the prompt and what was written; as in `train.sample`, which needs torch.
+MARK = "▌"
+
+
+def runs_table(results: Sequence[Result]) -> Table:
+    """A line a run, with what tells it from the others, what became of it and its headline score."""
+    train = [result for result in results if result.kind == "train"]
+    extras = {result.folder: dict(g.extras) for g in group(train) for result in g.results}
+    names = list(next(iter(extras.values()), {}))
+    scored = sorted({result.entry.kind for result in train})
+    score = KINDS[scored[0]].headline.title if len(scored) == 1 else "test score"
+    columns = (
+        Column("run", "run", left=True),
+        Column("status", "status", left=True),
+        Column("cell", "cell", left=True),
+        *([Column("data", "data", left=True)] if len({result.data for result in train}) > 1 else []),
+        Column("T", "T"),
+        *(Column(name, name.rsplit(".", 1)[-1], left=True) for name in names),
+        Column("seed", "seed"),
+        Column("score", score),
+        *([Column("metric", "score is", left=True)] if len(scored) > 1 else []),
+        Column("final/half_life", "half-life end (states)"),
+        Column(SPEED, "tokens/s"),
+        Column("took", "took (s)"),
+    )
+    rows = tuple(_row(result, extras.get(result.folder, {})) for result in results)
+    return Table("runs", columns, rows).without_empty_columns()
+
+
+def _row(result: Result, extras: Mapping[str, Any]) -> Row:
+    raw: dict[str, Any] = {"run": result.id, "status": result.status, "seq_len": result.seq_len, **extras}
+    raw["took"] = result.seconds
+    text = {"run": result.id, "status": LOST.get(result.status, result.status), "T": str(result.seq_len)}
+    text |= {name: MISSING if value is None else str(value) for name, value in extras.items()}
+    if result.kind == "train":
+        headline = KINDS[result.entry.kind].headline
+        raw |= {"seed": int(result.run.get("seed", 0)), "score": result.number(headline.key)}
+        raw |= {name: result.number(name) for name in ("final/half_life", SPEED)}
+        text |= {"cell": result.cell, "data": result.data, "seed": str(raw["seed"]), "metric": headline.metric}
+        text |= {"score": headline.show(raw["score"])}
+        text |= {name: number(raw[name], 3) for name in ("final/half_life", SPEED)}
+    else:
+        text["cell"] = ", ".join(map(_label, result.run["cells"]))
+    return Row(raw, text | {"took": number(result.seconds, 3)})
+
+
+def _label(cell: Any) -> str:
+    return str(cell["name"]) if isinstance(cell, Mapping) and "name" in cell else str(cell)
+
+
+def routes(results: Sequence[Result]) -> list[str]:
+    """What a run's page is called in the address: its id, without what an address cannot hold; none twice."""
+    out: dict[str, None] = {}
+    for result in results:
+        name = re.sub(r"[^A-Za-z0-9_.=-]+", "_", result.id)
+        while name in out:
+            name += "_"
+        out[name] = None
+    return list(out)
+
+
+def run_data(results: Sequence[Result]) -> dict[str, Any]:
+    """{"environments": the distinct ones, "runs": a record a run, which refers to its environment by its place}."""
+    environments: list[Mapping[str, Any]] = []
+    places: dict[str, int] = {}
+    runs = []
+    for route, result in zip(routes(results), results, strict=True):
+        key = json.dumps(result.environment, sort_keys=True, default=str)
+        if key not in places:
+            places[key] = len(environments)
+            environments.append(_finite(result.environment))
+        runs.append({"route": route, "environment": places[key], **_record(result)})
+    return {"environments": environments, "runs": runs}
+
+
+def _record(result: Result) -> dict[str, Any]:
+    metrics = {key: _metric(value) for key, value in result.metrics.items()}
+    out: dict[str, Any] = {"id": result.id, "status": result.status, "seconds": short(result.seconds, 4)}
+    out |= {"config": _finite(result.run), "metrics": metrics, "curves": _curves(result)}
+    if result.error:
+        out["error"] = str(result.error)
+    if result.kind == "train":
+        out["learning"] = _learning(result)
+        out["unit"] = KINDS[result.entry.kind].unit.replace("test ", "")
+    return out | _samples(result.folder)
+
+
+def _metric(value: Any) -> Any:
+    if isinstance(value, float):
+        return short(value, 6) if math.isfinite(value) else str(value)
+    return value
+
+
+def _curves(result: Result) -> dict[str, Any]:
+    """By name (x, y): the gradient's flow over the lag, its norm over the steps; of timings none."""
+    out: dict[str, Any] = {}
+    if result.kind != "train":
+        return out
+    for name in ("init/gradient_flow", "final/gradient_flow"):
+        curve = result.curve(name)
+        if curve is not None and math.isfinite(curve[0]):
+            few = kept(len(curve), POINTS)
+            out[name] = [few.tolist(), shorts(decades(curve)[few])]
+    norms = result.curve("grad_norm")
+    if norms is not None and len(norms):
+        out["grad_norm"] = _peaks(norms)
+    return out
+
+
+def _peaks(norms: NDArray[np.float64]) -> list[list[Any]]:
+    """(steps, norms): the largest of each stretch, for an explosion lasts one step."""
+    import numpy as np
+
+    parts = np.array_split(norms, min(POINTS, len(norms)))
+    steps = np.cumsum([len(part) for part in parts])
+    return [steps.tolist(), shorts(part.max() for part in parts)]
+
+
+def _learning(result: Result) -> dict[str, Any]:
+    """By part, train and val: (tokens, headline score) along the history, thinned."""
+    data = result.run["data"]
+    per_step = data["seq_len"] * data.get("batch_size", 1)
+    metric = KINDS[result.entry.kind].headline.metric
+    points: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
+    for row in result.history():
+        for part, found in points.items():
+            value = row.get(f"{part}/{metric}")
+            if isinstance(value, int | float) and math.isfinite(value):
+                found.append((float(row.get("tokens", row.get("step", 0) * per_step)), float(value)))
+    return {part: _thinned(found) for part, found in points.items() if found}
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[list[float | None]]:
+    few = kept(len(points), POINTS)
+    return [shorts(points[index][0] for index in few), shorts(points[index][1] for index in few)]
+
+
+def _samples(folder: Path) -> dict[str, Any]:
+    """What it generated: a text, or pairs of source, target and what was decoded; what cannot be read is left out."""
+    out: dict[str, Any] = {}
+    try:
+        text = (folder / SAMPLE).read_text(encoding="utf-8", errors="replace")
+        prompt, mark, written = text[:LETTERS].partition(MARK)
+        out["sample"] = [prompt, written] if mark else ["", prompt]
+    except OSError:
+        pass
+    try:
+        found = json.loads((folder / SAMPLES).read_text(encoding="utf-8"))
+        names = ("source", "target", "decoded")
+        pairs = [[str(one.get(name, "")) for name in names] for one in found if isinstance(one, dict)]
+        out |= {"pairs": pairs[:PAIRS]} if pairs else {}
+    except (OSError, ValueError, TypeError):
+        pass
+    return out
+
+
+def _finite(value: Any) -> Any:
+    """Nested settings as JSON can hold them."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,145 @@
+"""A study in a few sentences, each made from its numbers and none claiming more than they do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rnnbench.report.correlation import Correlation
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.page.sentences import counted, distinct, listed
+from rnnbench.report.page.summary_timing import timing_sentences
+from rnnbench.report.page.summary_training import training_sentences
+from rnnbench.report.results import LOST, Result
+from rnnbench.report.statistics import group
+from rnnbench.report.tables.comparisons import COMPARISONS
+from rnnbench.report.tables.solvable import Solvable, predicts, searched
+from rnnbench.report.tables.table import Table
+from rnnbench.report.tables.tasks import TaskResult, many_tasks, short, task_results
+from rnnbench.report.timings import Timed
+
+
+def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table]) -> list[tuple[str, list[str]]]:
+    """What there is to say, as (heading, points of a sentence or two each).
+
+    Args:
+        results: Of one study.
+        timed: Its own timings.
+        made: Its tables, which know the verdicts.
+    """
+    found, train = searched([result for result in results if result.kind == "train"])
+    out = [("", [_extent(results), *_lost(results)])]
+    if found:
+        out.append(("The longest that can be learnt", solvable_sentences(found)))
+    if many_tasks(train):
+        out.append(("All tasks", task_sentences(task_results(train))))
+    else:
+        order = list(KINDS)
+        names = sorted({(r.entry.kind, r.data) for r in train}, key=lambda pair: (order.index(pair[0]), pair[1]))
+        for kind, data in names:
+            groups = group([result for result in train if (result.entry.kind, result.data) == (kind, data)])
+            verdicts = [str(row.raw.get("final/verdict") or "") for table in made if table.name == kind
+                        for row in table.rows if row.raw.get("data") == data]  # fmt: skip
+            tests = [row.raw for table in made if table.name == f"{kind}{COMPARISONS}" for row in table.rows
+                     if str(row.raw.get("data")).split(", ")[0] == data]  # fmt: skip
+            out.append((data if len(names) > 1 else "", training_sentences(KINDS[kind], groups, verdicts, tests)))
+    out.append(("", timing_sentences(timed)))
+    return [(heading, sentences) for heading, sentences in out if sentences]
+
+
+def _extent(results: Sequence[Result]) -> str:
+    """How much was done, and on what."""
+    train = [result for result in results if result.kind == "train"]
+    jobs = len(results) - len(train)
+    parts = [counted(len(train), "training run")] * bool(train) + [counted(jobs, "timing job")] * bool(jobs)
+    cells = distinct(result.cell for result in train)
+    if jobs and not train:
+        cells = distinct(str(c if isinstance(c, str) else c.get("name", c)) for r in results for c in r.run["cells"])
+    data = distinct(result.data for result in train)
+    lengths = sorted({result.seq_len for result in results})
+    what = [f"of {counted(len(cells), 'cell')}" + (f" ({listed(cells)})" if len(cells) <= 6 else "")]
+    what += [f"on {data[0] if len(data) == 1 else f'{len(data)} data sets'}"] if data else []
+    what += [f"at T = {listed([str(length) for length in lengths])}" if len(lengths) <= 6
+             else f"at {len(lengths)} lengths from {lengths[0]} to {lengths[-1]}"]  # fmt: skip
+    seeds = {int(result.run.get("seed", 0)) for result in train}
+    if train:
+        what.append(f"by {counted(len(seeds), 'seed')}")
+    devices = distinct(r.environment.get("device_name") or r.environment.get("device") for r in results)
+    what += [f"on {listed(devices, 3)}"] if devices else []
+    seconds = sum(result.seconds for result in results)
+    took = f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes"
+    if seconds < 180:
+        took = f"{seconds:.0f} seconds"
+    sentence = f"{listed(parts)} {', '.join(what)}: {took} of work."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _lost(results: Sequence[Result]) -> list[str]:
+    """How many runs were lost, where, and why."""
+    lost = [result for result in results if not result.done]
+    if not lost:
+        return ["None was lost."]
+    out = []
+    for status, words in LOST.items():
+        own = [result for result in lost if result.status == status]
+        if own:
+            where = Counter(f"{r.cell} at T = {r.seq_len}" if r.kind == "train" else r.id for r in own)
+            places = [f"{n} × {at}" if n > 1 else at for at, n in where.most_common()]
+            out.append(f"{len(own)} {words} ({listed(places, 4)})")
+    one = out[0].removeprefix(f"{len(lost)} ")
+    what = f"{len(lost)} of {len(results)} {one}" if len(out) == 1 else f"{len(lost)} of {len(results)} were lost: "
+    sentence = what + ("; ".join(out) if len(out) > 1 else "") + "."
+    sentence += " They count in the denominator, not in a score."
+    errors = Counter(str(result.error).splitlines()[0] for result in lost if result.error)
+    told = [f"{error.rstrip('.')}{f' ({count} times)' if count > 1 else ''}" for error, count in errors.most_common(2)]
+    return [sentence, *([f"What they said: {'; '.join(told)}."] if told else [])]
+
+
+def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
+    """How many tasks were learnt at all, and where a simple line is still ahead."""
+    known = [task for task in tasks if task.fool is not None]
+    beaten = [task for task in known if task.fool and task.fool[0] in task.beaten(task.best)]
+    missed = [task.label for task in known if task not in beaten]
+    out = []
+    if known:
+        rest = f"; not so on {listed(missed)}" if missed else ""
+        out.append(f"On {len(beaten)} of {counted(len(known), 'task')} the best cell beats the fool's line{rest}.")
+    held = []
+    for task in beaten:
+        ahead = [name for name in task.lines if name not in task.beaten(task.best)]
+        if ahead:
+            held.append(f"{task.label} ({listed([short(name) for name in ahead], 3)})")
+    if held:
+        out.append(f"A stronger line is not beaten on {len(held)}: {listed(held, 10)}.")
+    seeds = {len(task.best.results) for task in tasks}
+    if max(seeds) < 5:
+        out.append(f"With {counted(max(seeds), 'seed')} a task this says what was reached, not what a cell is worth.")
+    return out
+
+
+def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
+    """Task by task who came farthest, and whether the half-life before training had told."""
+    out = []
+    for data, correlation in predicts(found).items():
+        own = [one for one in found if one.data == data]
+        far = max(one.found.solved or 0 for one in own)
+        best = [one.cell for one in own if (one.found.solved or 0) == far and far]
+        none = [one.cell for one in own if one.found.solved is None]
+        name = data.replace("_", " ")
+        said = []
+        if best:
+            more = ", the longest tried" if any(one.found.failed is None for one in own if one.cell in best) else ""
+            verb = "learns" if len(best) == 1 else "learn"
+            said.append(f"{name.capitalize()}: {listed(best, 8)} {verb} it over T = {far}{more}.")
+        if none:
+            said.append(f"Not even over the shortest T tried: {listed(none, 12)}.")
+        said.append(f"The half-life before training says {_telling(correlation)}: {correlation.text()}.")
+        out.append(" ".join(said))
+    return out
+
+
+def _telling(found: Correlation) -> str:
+    """What a rank correlation comes to, judged by its interval alone."""
+    if found.low is None or found.high is None or found.low <= 0 <= found.high:
+        return "nothing sure about how far a cell comes"
+    return "something about how far a cell comes" + (", the wrong way round" if found.high < 0 else "")

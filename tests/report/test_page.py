@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnbench.errors import UserError
+from rnnbench.report.page import write_page
+from rnnbench.report.page.document import plotly
+from rnnbench.report.page.numbers import kept, script
+from rnnbench.report.page.plots.plot import DARK
+from rnnbench.report.page.runs import MARK
+from rnnbench.report.page.summary import summary
+from rnnbench.report.results import read
+from rnnbench.report.statistics import group
+from rnnbench.report.tables.training import tables
+from rnnbench.report.timings import timings
+from rnnbench.train import sample
+
+SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
+HOSTILE = '</script><script>window.hacked = 1</script><img src="http://evil.example/x" onerror="window.hacked = 1">'
+VOID = {"meta", "img", "br", "input", "link", "hr"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a browser without scripts sees: elements, texts of table cells, contents of scripts."""
+
+    text: str
+    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    tables: list[list[list[str]]] = field(default_factory=list)
+    values: list[list[list[str | None]]] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+    bold: list[str] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, found))
+        if tag not in VOID:
+            self.stack.append(tag)
+        if tag == "table":
+            self.tables.append([])
+            self.values.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+            self.values[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.values[-1][-1].append(found.get("data-value"))
+        elif tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"{tag} is not nested"
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self.stack:
+            self.scripts[-1] += data
+        elif "td" in self.stack or ("th" in self.stack and "table" in self.stack):
+            self.tables[-1][-1][-1] += data
+            if "strong" in self.stack:
+                self.bold.append(data)
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.scripts[0])
+
+
+def page_of(study: Path, out: Path) -> Page:
+    results = read([study])
+    out.mkdir(parents=True, exist_ok=True)
+    timed = timings([result for result in results if result.kind == "timing"])
+    written = write_page(study.name, results, timed, tables(results), out)
+    assert written == out / "report.html"
+    assert [path.name for path in out.iterdir()] == ["report.html"]
+    return Page(written.read_text(encoding="utf-8"))
+
+
+def page_groups(study: Path) -> list[Any]:
+    return group(read([study]))
+
+
+def said(study: Path) -> str:
+    """The summary's words."""
+    results = read([study])
+    timed = timings([result for result in results if result.kind == "timing"])
+    return " ".join(" ".join([head, *points]) for head, points in summary(results, timed, tables(results)))
+
+
+def test_the_page_asks_nothing_of_anyone(text_study: Path, tmp_path: Path) -> None:
+    page = page_of(text_study, tmp_path / "out")
+    links = {value for _, found in page.elements for name, value in found.items() if name in ("src", "href", "action")}
+    assert links
+    assert all(link is not None and link.startswith("#") for link in links)
+    assert not {"link", "iframe", "img", "object", "embed"} & {tag for tag, _ in page.elements}
+    (policy,) = [str(found["content"]) for _, found in page.elements if "http-equiv" in found]
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert page.stack == []
+
+
+def test_its_tables_are_the_reports(text_study: Path, tmp_path: Path) -> None:
+    page = page_of(text_study, tmp_path / "out")
+    made = tables(read([text_study]))
+    assert len(page.tables) == len(made) + 1
+    for table, shown in zip(made, page.tables[: len(made)], strict=True):
+        assert shown[0] == [column.title for column in table.columns]
+        lines = [[row.text.get(column.key, "") for column in table.columns] for row in (*table.rows, *table.references)]
+        assert shown[1:] == lines
+    bold = [row.text[c.key] for table in made for row in table.rows for c in table.columns if c.key in row.bold]
+    assert page.bold == bold
+    assert all(table.caption.split("`")[0] in page.text.replace("&#x27;", "'") for table in made)
+
+
+def test_what_is_sorted_by_are_the_raw_numbers(text_study: Path, tmp_path: Path) -> None:
+    page = page_of(text_study, tmp_path / "out")
+    (table, *_) = tables(read([text_study]))
+    keys = [column.key for column in table.columns]
+    for key, behind in (
+        ("test/bpc", "test/bpc"),
+        ("T", "seq_len"),
+        ("half_life", "final/half_life"),
+        ("seeds", "done"),
+    ):
+        shown = [line[keys.index(key)] for line in page.values[0][1 : 1 + len(table.rows)]]
+        assert [float(str(value)) for value in shown] == pytest.approx([row.raw[behind] for row in table.rows])
+    assert "Infinity" in [value for line in page.values[0] for value in line]
+
+
+def test_every_run_has_its_page_and_its_curves_are_thin(text_study: Path, tmp_path: Path) -> None:
+    page = page_of(text_study, tmp_path / "out")
+    results = read([text_study])
+    runs = page.data["runs"]
+    assert [run["id"] for run in runs] == [result.id for result in results]
+    routes = [run["route"] for run in runs]
+    assert len(set(routes)) == len(routes)
+    assert [f"#run/{route}" for route in routes] == [
+        str(found["href"]) for _, found in page.elements if str(found.get("href")).startswith("#run/")
+    ]
+    for run, result in zip(runs, results, strict=True):
+        assert run["config"] == json.loads(json.dumps(result.run))
+        for name, (x, y) in run["curves"].items():
+            assert len(x) == len(y) <= 64
+            assert x == sorted(set(x)), name
+        curve = result.curve("final/gradient_flow")
+        if curve is not None:
+            lags, flow = run["curves"]["final/gradient_flow"]
+            assert lags[-1] == len(curve) - 1
+            assert flow[-1] == pytest.approx((curve[-1] - curve[0]) / math.log(10), rel=1e-3)
+    (failed,) = [run for run in runs if run["status"] == "failed"]
+    assert failed["error"].startswith("OutOfMemoryError")
+    assert failed["curves"] == {}
+
+
+def test_no_text_of_a_run_becomes_markup(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    study = tmp_path / "runs" / 'a <b>&"study'
+    clean = tmp_path / "runs" / "clean"
+    for folder in (study, clean):
+        for seed in range(2):
+            text_run(folder, "gru", 16, seed)
+    broken = text_run(study, "rnn", 16, 0, "failed", full=False)
+    values = json.loads((broken / "result.json").read_text())
+    values |= {"error": HOSTILE, "environment": {"commit": HOSTILE, "device": HOSTILE}}
+    values["metrics"] = {"note": HOSTILE}
+    values["run"]["data"]["path"] = f"/tmp/{HOSTILE.replace('/', '')}.txt"
+    (broken / "result.json").write_text(json.dumps(values))
+    (broken / "sample.txt").write_text(f"{HOSTILE}{MARK}{HOSTILE}")
+    (broken / "samples.json").write_text(json.dumps([{"source": HOSTILE, "target": 1, "decoded": None}, 3]))
+    page, other = page_of(study, tmp_path / "one"), page_of(clean, tmp_path / "two")
+    assert len(page.scripts) == len(other.scripts) == 5
+    assert "<" not in page.scripts[0]
+    assert {tag for tag, _ in page.elements} == {tag for tag, _ in other.elements}
+    assert not any(name.startswith("on") for _, found in page.elements for name in found)
+    (run,) = [run for run in page.data["runs"] if run["status"] == "failed"]
+    assert run["error"] == HOSTILE
+    assert run["sample"] == [HOSTILE, HOSTILE]
+    assert run["pairs"] == [[HOSTILE, "1", "None"]]
+    drawn = json.dumps(page.data["plots"])
+    assert "<img" not in drawn
+    assert "<script" not in drawn
+
+
+def test_figures_have_the_houses_colours_and_their_traces(text_study: Path, tmp_path: Path) -> None:
+    page = page_of(text_study, tmp_path / "out")
+    titles = [
+        found.get("id") for tag, found in page.elements if tag == "h3" and str(found.get("id")).startswith("plot-")
+    ]
+    plots = page.data["plots"]
+    assert len(titles) == len(plots) >= 8
+    score = plots[0]["data"]
+    lines = {one["name"]: one for one in score if one["mode"] == "lines+markers"}
+    assert list(lines) == ["rnn", "lstm", "gru"]
+    assert lines["lstm"]["x"] == [16, 32, 64]
+    assert lines["lstm"]["line"]["color"] == "#0072B2"
+    assert len(lines["lstm"]["error_y"]["array"]) == 3
+    estimates = {g.seq_len: g.estimate("test/bpc") for g in page_groups(text_study) if g.cell == "lstm"}
+    assert lines["lstm"]["y"] == pytest.approx([estimates[T].iqm for T in (16, 32, 64)], rel=1e-4)  # type: ignore[union-attr]
+    colors = set(json.dumps(plots).split('"#')[1:])
+    assert {f"#{text[:6]}" for text in colors} <= set(DARK)
+    assert max(len(one["x"]) for plot in plots for one in plot["data"]) <= 2 * 128
+
+
+def test_the_same_ledger_gives_the_same_bytes(text_study: Path, tmp_path: Path) -> None:
+    pages = [page_of(text_study, tmp_path / name).text for name in ("one", "two")]
+    assert pages[0] == pages[1]
+
+
+def test_words_claim_no_more_than_seeds_can_bear(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for seeds, study in ((2, tmp_path / "few"), (5, tmp_path / "five")):
+        for cell in ("rnn", "lstm"):
+            for seed in range(seeds):
+                text_run(study, cell, 16, seed)
+    few, five = said(tmp_path / "few"), said(tmp_path / "five")
+    (lstm,) = [g.estimate("test/bpc").iqm for g in page_groups(tmp_path / "few") if g.cell == "lstm"]
+    assert f"The lowest test bits per character: lstm, {lstm:.3f} at T = 16." in few
+    assert "With 2 seeds each these are points, not a verdict" in few
+    assert "more than chance" not in few
+    assert "more than chance at T = 16: over rnn by 0.27" in five
+    assert "points" not in five
+    assert "all beat unigram (4.21); none beats xz, conditional (1.93)" in five
+
+
+def test_a_lead_within_the_noise_is_not_called_one(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for cell, scores in (("rnn", (2.0, 2.1, 2.2, 2.3, 2.4)), ("gru", (2.3, 2.0, 2.41, 2.1, 2.2))):
+        for seed, score in enumerate(scores):
+            text_run(tmp_path / "s", cell, 16, seed, metrics={"test/bpc": score})
+    words = said(tmp_path / "s")
+    assert "The lead over the next one is not sure at T = 16" in words
+    assert "more than chance" not in words
+
+
+def test_words_tell_of_lost_runs(text_study: Path, tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    words = said(text_study)
+    assert "2 of 45 were lost: 1 diverged (rnn at T = 64); 1 failed (rnn at T = 64)" in words
+    assert "OutOfMemoryError: 3 of 2" in words
+    text_run(tmp_path / "all" / "s", "gru", 16, 0, "failed", full=False)
+    words = said(tmp_path / "all" / "s")
+    assert "No run came to a score." in words
+
+
+def test_words_of_timings(timing_study: Path) -> None:
+    words = said(timing_study)
+    assert words.startswith(" 3 timing jobs of 2 cells (lstm and gru), at T = 32, 128 and 512")
+    assert "At T = 32 the fastest training step is gru on torch" in words
+    assert "lstm on loop is the slowest" in words
+
+
+def test_a_timing_study_has_a_page(timing_study: Path, tmp_path: Path) -> None:
+    page = page_of(timing_study, tmp_path / "out")
+    first = page.data["plots"][0]
+    assert [one["name"] for one in first["data"]] == ["lstm · loop", "lstm · torch", "gru · loop", "gru · torch"]
+    assert first["data"][0]["x"] == [32, 128, 512]
+
+
+@pytest.mark.parametrize(
+    "study", ["quick/all_tasks", "quick/depth", "quick/longest_solvable", "quick/decode_latency", "quick/memory"]
+)
+def test_shipped_ledgers_have_pages(study: str, tmp_path: Path) -> None:
+    page = page_of(SHIPPED / study, tmp_path / "out")
+    assert page.data["plots"]
+    words = said(SHIPPED / study)
+    assert "nan" not in words.lower().split()
+    assert "None" not in words.replace("None was lost", "")
+    assert words.count("(") == words.count(")")
+
+
+def test_without_plotly_it_says_what_to_install(
+    text_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plotly.cache_clear()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(UserError, match=r"pip install 'rnnbench\[dashboards\]'"):
+        page_of(text_study, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    plotly.cache_clear()
+
+
+@pytest.mark.parametrize("count", [1, 16, 64, 65, 256, 1000])
+@pytest.mark.parametrize("most", [48, 64, 128])
+def test_thinning_keeps_both_ends_and_the_beginning(count: int, most: int) -> None:
+    few = kept(count, most).tolist()
+    assert len(few) == min(count, most)
+    assert few == sorted(set(few))
+    assert few[:16] == list(range(min(16, count)))
+    assert few[-1] == count - 1
+
+
+def test_what_json_cannot_say_is_refused() -> None:
+    assert script({"a": "</script>&"}) == '{"a":"\\u003c/script>&"}'
+    with pytest.raises(ValueError):
+        script([math.inf])
+
+
+def test_the_mark_between_prompt_and_text_is_the_writers() -> None:
+    assert MARK == sample.MARK
+
+
+@pytest.mark.slow
+def test_a_thousand_runs(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    cells = ("rnn", "lstm", "gru", "mgu", "janet", "mingru", "lru", "sru", "qrnn", "hgrn")
+    for cell in cells:
+        for length in (16, 32, 64, 128, 256):
+            for seed in range(20):
+                text_run(tmp_path / "big", cell, length, seed)
+    results = read([tmp_path / "big"])
+    made = tables(results)
+    begin = time.perf_counter()
+    path = write_page("big", results, (), made, tmp_path)
+    assert time.perf_counter() - begin < 8
+    assert path.stat().st_size < 15e6
