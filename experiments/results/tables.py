@@ -178,18 +178,20 @@ def studies() -> list[Path]:
 
 def main() -> int:
     """Make all, and say what is not as it was."""
-    before = {path: path.read_bytes() for folder in studies() for path in (folder / "report").iterdir()}
-    before[README] = README.read_bytes()
-    for room in dict.fromkeys(folder.parent for folder in studies()):
-        names: list[Path] = [folder for folder in studies() if folder.parent == room]
-        made = report(names, FORMATS, None, None)
-        for file in [Path(name) for study in made.values() for name in study["files"]]:
-            before.setdefault(file, b"")
+    found = [path for folder in studies() for path in (folder / "report").iterdir() if path.suffix[1:] in FORMATS]
+    before = {path: path.read_bytes() for path in [*found, README]}
+    made = {README}
+    for room in dict.fromkeys(folder.parent for folder in studies()):  # a figure may need another study's timings
+        answer = report([folder for folder in studies() if folder.parent == room], FORMATS, None, None)
+        made |= {Path(name) for study in answer.values() for name in study["files"]}
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
-    changed = [path for path, old in before.items() if path.read_bytes() != old]
-    for path in changed:
-        print(f"changed: {path.relative_to(README.parent)}")
-    print(f"{len(before)} files made from {len(studies())} ledgers, {len(changed)} of them changed.")
+    for path in sorted(made | {*before}):
+        if path not in made:
+            path.unlink()
+            print(f"removed: {path.relative_to(README.parent)}, the ledger gives no such thing")
+        elif path.read_bytes() != before.get(path):
+            print(f"{'changed' if path in before else 'new'}: {path.relative_to(README.parent)}")
+    print(f"{len(made)} files made from {len(studies())} ledgers.")
     return 0
 
 

@@ -5,7 +5,9 @@ runs/<study>/<run id>/
     history.jsonl   a row every so many steps
     last.ckpt       where an interrupted run goes on from; gone once it is finished
     model.pt        the final weights and the vocabulary
-    curves.npz      gradient flow, gradient norms
+    curves.npz      gradient flow, gradient norms, of a text its loss by blocks and by positions
+    sample.txt      what a text's model writes
+    samples.json    what a decoder writes of some test examples
     log.txt         what the run printed, in a sweep
     .lock-000001    who is at work on it; gone once it is finished
     result.json     present means finished; it knows the checksums of all above
@@ -18,6 +20,7 @@ from rnnbench.ledger.entry import (
     HISTORY,
     LOG,
     RESULT,
+    SAMPLE,
     SAMPLES,
     STATUSES,
     WEIGHTS,
@@ -36,6 +39,7 @@ __all__ = [
     "HISTORY",
     "LOG",
     "RESULT",
+    "SAMPLE",
     "SAMPLES",
     "STATUSES",
     "WEIGHTS",

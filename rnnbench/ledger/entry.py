@@ -17,14 +17,15 @@ from rnnbench.ledger.files import finite, friendly, line, write_atomic
 from rnnbench.ledger.lock import Lock, State
 from rnnbench.ledger.seal import sealed
 
-RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, LOG = (
-    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "log.txt",
+RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, SAMPLE, LOG = (
+    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "sample.txt",
+    "log.txt",
 )  # fmt: skip
 #: How a job may end. done, diverged: it ran to its end, and its numbers say that it learned, or that it did not.
 #: failed: the code raised an error. oom: it does not fit into memory. timeout: it took longer than a run may.
 STATUSES = ("done", "diverged", "failed", "oom", "timeout")
 #: What is finished may rest on: these are sealed, the log is not.
-SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES)
+SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES, SAMPLE)
 
 #: How a job says how far it is: (steps done, steps in all, what is being done).
 Progress = Callable[[int, int, str], None]

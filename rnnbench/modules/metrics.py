@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -54,14 +55,21 @@ class LikelihoodMetric(_Sums):
 
     sums = ("nll_sum",)
     nll_sum: Tensor
+    #: Is shown every batch with its nats (B, T), 0 where a target does not count: see `rnnbench.modules.text_losses`.
+    watcher: Callable[[Tensor, Batch], None] | None = None
 
     def update(self, out: Tensor, batch: Batch) -> None:
         """out (B, T, V) logits, batch.y (B, T) classes; positions outside batch.mask do not count."""
         y = batch.y
         if batch.mask is not None:
             out, y = out[batch.mask], y[batch.mask]
-        self.nll_sum += F.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="none").double().sum()
+        nll = F.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="none")
+        self.nll_sum += nll.double().sum()
         self.count += y.numel()
+        if self.watcher is not None:
+            if batch.mask is not None:
+                nll = nll.new_zeros(batch.y.shape).masked_scatter(batch.mask, nll)
+            self.watcher(nll.view(batch.y.shape), batch)
 
     def compute(self) -> dict[str, Tensor]:
         nll = self.nll_sum / self.count

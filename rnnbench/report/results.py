@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +15,7 @@ from rnnbench.data.catalog import entry
 from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
 from rnnbench.ledger import STATUSES
+from rnnbench.report.curves import arrays, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,29 +97,20 @@ class Result:
         return float(value)
 
     def curve(self, name: str) -> NDArray[np.float64] | None:
-        """An array of ``curves.npz`` (nothing is unpickled), such as init/gradient_flow: (K+1,); None if absent."""
-        if self.curves is None:
+        """An array of ``curves.npz`` (nothing is unpickled), such as init/gradient_flow: (K+1,); None if absent.
+
+        Read-only: who asks again gets the same.
+        """
+        if self.curves is None or (found := arrays(self.folder / self.curves).get(name)) is None:
             return None
         import numpy as np
 
-        try:
-            with np.load(self.folder / self.curves, allow_pickle=False) as arrays:
-                return np.asarray(arrays[name], dtype=np.float64) if name in arrays else None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            _warn(self.folder / self.curves, error)
-            return None
+        return np.asarray(found, dtype=np.float64)
 
-    @cached_property
+    @property
     def curve_names(self) -> frozenset[str]:
         """What `curve` can be asked for; empty where there is no file, or none that can be read."""
-        if self.curves is None:
-            return frozenset()
-        try:
-            with zipfile.ZipFile(self.folder / self.curves) as arrays:
-                return frozenset(name.removesuffix(".npy") for name in arrays.namelist())
-        except (OSError, zipfile.BadZipFile) as error:
-            _warn(self.folder / self.curves, error)
-            return frozenset()
+        return frozenset() if self.curves is None else frozenset(arrays(self.folder / self.curves))
 
     def history(self) -> Iterator[dict[str, Any]]:
         """The rows of ``history.jsonl`` in order; a line cut off by a crash is left out."""
@@ -157,7 +146,7 @@ def read(paths: list[Path]) -> list[Result]:
             try:
                 results[folder] = _parse(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError, KeyError, AttributeError, UserError) as error:
-                _warn(folder / "result.json", error)
+                warn(folder / "result.json", error)
     if not results:
         where = ", ".join(map(str, paths))
         raise UserError(f"no finished run below {where}; expected <study>/<run>/result.json: train something first.")
@@ -200,8 +189,3 @@ def _parse(folder: Path, values: Any) -> Result:
 def _number(value: Any) -> Any:
     """The floats that JSON has no way to write."""
     return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
-
-
-def _warn(path: Path, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}".replace("\n", " ")
-    print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
+from numpy.typing import NDArray
 
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.source import Batches, Part
+from rnnbench.data.text.streams import TextData
 from rnnbench.models.build import matched_parameters, state_size
-from rnnbench.modules.metrics import HEADLINE
+from rnnbench.modules.metrics import HEADLINE, LikelihoodMetric
 from rnnbench.modules.sequence import SequenceModule
+from rnnbench.modules.text_losses import PositionLosses, StreamLosses
 from rnnbench.probes.flops import cost_per_token
 from rnnbench.train.callbacks import Clock
 from rnnbench.train.fitting import QUIET, Placed
@@ -52,8 +55,15 @@ def speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
     }
 
 
-def evaluate(module: SequenceModule, data: SequenceDataModule, device: str) -> dict[str, Any]:
-    """Every part by stateful evaluation; beside it the test part's stateless figure, or those of longer sequences."""
+def evaluate(
+    module: SequenceModule, data: SequenceDataModule, device: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Every part by stateful evaluation; beside it the test part's stateless figure, or those of longer sequences.
+
+    Returns:
+        Figures, and of a text the curves of its test part: its loss by blocks and by positions, see
+        `rnnbench.modules.text_losses`.
+    """
     accelerator = "gpu" if device == "cuda" else "cpu"
     tester = L.Trainer(accelerator=accelerator, devices=1, logger=False, plugins=[Placed(0)], **QUIET)
     # The train part only tells over- from underfitting; as much of it as a validation looks at is enough.
@@ -65,12 +75,20 @@ def evaluate(module: SequenceModule, data: SequenceDataModule, device: str) -> d
     if data.task.stateful:
         ways.append(("test", "_stateless", data.evaluation("test", stateful=False)))
     ways += [("test", suffix, batches) for suffix, batches in data.source.longer().items()]
-    figures = {}
+    watchers: dict[str, StreamLosses | PositionLosses] = {}
+    if isinstance(data.source, TextData):
+        watchers = {"": StreamLosses(), "_stateless": PositionLosses()}
+    figures: dict[str, Any] = {}
     for part, suffix, batches in ways:
+        if isinstance(module.metric, LikelihoodMetric):
+            module.metric.watcher = watchers.get(suffix) if part == "test" else None
         (found,) = tester.test(module, dataloaders=batches, verbose=False)
         for name, value in found.items():
             figures[name.replace("test/", f"{part}/", 1) + suffix] = value
-    return figures
+    if isinstance(module.metric, LikelihoodMetric):
+        module.metric.watcher = None
+    curves = {f"test/{name}": curve for one in watchers.values() for name, curve in one.curves().items()}
+    return figures, curves
 
 
 def worse_than_guessing(metrics: dict[str, Any], module: SequenceModule) -> bool:

@@ -13,6 +13,7 @@ from rnnbench.backends.recurrence import kernel_name
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.sequences.pairs import PairData
+from rnnbench.data.text.streams import TextData
 from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.ledger.lock import State
 from rnnbench.models.translation import EncoderDecoder
@@ -26,6 +27,7 @@ from rnnbench.train.decoded import decoded
 from rnnbench.train.figures import constants, evaluate, speed, worse_than_guessing
 from rnnbench.train.fitting import built, fit, quieten
 from rnnbench.train.probing import Probing
+from rnnbench.train.sample import write_sample
 from rnnbench.train.shared_resume import SharedResumePoint
 from rnnbench.weights import save_weights
 
@@ -140,13 +142,17 @@ def _recorded(
     else:
         progress(run.steps, run.steps, "evaluate")
         module.restore_best()
-        metrics |= evaluate(module, data, device)
+        scores, losses = evaluate(module, data, device)
+        metrics |= scores
+        curves |= losses
         entry.check()
         if isinstance(data.source, PairData) and isinstance(module.model, EncoderDecoder):
             metrics |= decoded(module.model, data.source, entry.folder)
         if run.steps:
             _probe("final", probing, metrics, curves)
         status = "diverged" if worse_than_guessing(metrics, module) and run.steps else "done"
+        if status == "done" and run.steps and isinstance(data.source, TextData):
+            write_sample(module.model, data.source, run.seed, entry.folder)
     curves |= probing.along(curves)
     metrics |= probing.cost(metrics.get("throughput/train_seconds", 0.0))
     entry.check()

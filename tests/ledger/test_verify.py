@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.config import CellConfig, DataConfig, ModelConfig, Run
-from rnnbench.ledger import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS, Entry, Start
+from rnnbench.ledger import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLE, SAMPLES, WEIGHTS, Entry, Start
 from rnnbench.ledger.survey import survey
 from rnnbench.ledger.verify import Finding, verify
 from rnnbench.throughput.timing import Timing
 
 METRICS = {"test/bpc": 2.25, "init/half_life": float("inf"), "model/parameters": 123_456, "tiny": 1e-300, "no": -0.0}
-SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES)
+SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES, SAMPLE)
 
 
 def make(root: Path, run: Run | Timing, status: str = "done", **more: Any) -> Path:
@@ -32,6 +32,7 @@ def make(root: Path, run: Run | Timing, status: str = "done", **more: Any) -> Pa
         entry.write_curves({"init/gradient_flow": [0.0, -0.5, -1.0]})
         entry.path(WEIGHTS).write_bytes(bytes(range(256)) * 8)
         entry.path(SAMPLES).write_text("[]")
+        entry.path(SAMPLE).write_text("a▌b\n")
         entry.path(LOG).write_text("some words\n")
         entry.finish(run, status, Start(), {**METRICS, "by_number": {10: 1, 9: 2}}, {"commit": "ä"}, **more)
     return entry.folder

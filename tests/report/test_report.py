@@ -18,7 +18,8 @@ TEXT_FIGURES = {
     "bpc_against_length",
     "gradient_flow",
     "half_life_against_length",
-    "throughput_against_length",
+    "cost_against_length",
+    "improvement",
     "learning_curves",
     "overview",
     "pareto",
@@ -68,7 +69,7 @@ def test_lone_runs_without_curves_or_history_make_what_they_can(tmp_path: Path, 
     text_run(tmp_path / "s", "gru", 16, 0, full=False)
     text_run(tmp_path / "s", "rnn", 16, 0, "failed", full=False)
     files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    assert files == {"bpc_against_length.svg", "half_life_against_length.svg", "throughput_against_length.svg"}
+    assert files == {"bpc_against_length.svg", "half_life_against_length.svg", "cost_against_length.svg"}
 
 
 def test_a_study_in_which_all_failed_has_a_table_and_no_figure(tmp_path: Path, text_run: Callable[..., Path]) -> None:

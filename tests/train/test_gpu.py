@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rnnbench import stopping
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.ledger import CURVES, SAMPLE, Entry
 from rnnbench.modules.random_state import random_state, restore_random_state
 from rnnbench.throughput.measure import measure
 from rnnbench.throughput.timing import Timing
@@ -39,6 +41,11 @@ def test_a_run_on_the_gpu_agrees_with_the_cpu(cell: str, text_file: Path, tmp_pa
     assert gpu["init/half_life"] == pytest.approx(cpu["init/half_life"], rel=1e-4)
     assert gpu["test/bpc"] == pytest.approx(cpu["test/bpc"], abs=0.02)
     assert gpu["memory/peak_mib"] > 0
+    entry = Entry(tmp_path, "single", results["cuda"]["id"])
+    with np.load(entry.path(CURVES)) as curves:
+        blocks, sizes = curves["test/nll_blocks"], curves["test/nll_block_sizes"]
+    assert (blocks * sizes).sum() / sizes.sum() == pytest.approx(gpu["test/nll"], rel=1e-12)
+    assert entry.path(SAMPLE).exists()
 
 
 def test_parts_and_a_stop_on_the_gpu(text_file: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from support.sweeps import assert_same
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.forkserver import forkserver
-from rnnbench.ledger import CHECKPOINT, HISTORY, RESULT, WEIGHTS, Entry
+from rnnbench.ledger import CHECKPOINT, HISTORY, RESULT, SAMPLE, WEIGHTS, Entry
 from rnnbench.train import train
 from rnnbench.train.checkpoints import ResumePoint
 from rnnbench.weights import load_tensors
@@ -57,6 +57,7 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
         assert process.exitcode in (0, -signal.SIGKILL)
     assert kills >= 1, "no run was killed after a checkpoint: the test showed nothing"
     assert_same(killed, calm)
+    assert killed.path(SAMPLE).read_bytes() == calm.path(SAMPLE).read_bytes()
     assert not killed.path(CHECKPOINT).exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ FIXED: dict[str, tuple[str, Any]] = {
     "mamba_ssm": (">", (0, (5, 1))),
     "accelerated_scan": ("h", (0, (1, 2))),
 }
+#: Where a colour is a backend's, as a row says which cell: the same everywhere, too.
+COLORS = {
+    "plain": "#000000", "loop": "#CC79A7", "torch": "#0072B2", "nn": "#56B4E9", "scan": "#E69F00", "window": "#7F7F7F",
+    "graph": "#009E73", "compile": "#D55E00", "torchrecurrent": "#CC79A7", "flashrnn": "#D55E00", "fla": "#009E73",
+    "mamba_ssm": "#56B4E9", "accelerated_scan": "#7F7F7F",
+}  # fmt: skip
 REST: tuple[tuple[str, Any], ...] = (("8", "-."), ("H", "--"), ("x", ":"))
 
 #: Left, bottom, right, top, in pixels.
@@ -37,6 +44,12 @@ Box = tuple[float, float, float, float]
 AROUND = (
     (0, 1), (1, 0), (1, 1), (-1, 1), (1, -1), (0, -1), (-1, 0), (-1, -1), (0, 2.6), (2, 2), (-2, 2), (2, -2), (-2, -2)
 )  # fmt: skip
+
+
+def backend_color(contestant: str) -> str:
+    """The colour of a backend, or of another's code, with what else its name says: ``torch, float16``."""
+    name = contestant.split(",", 1)[0].split(" ", 1)[0]
+    return COLORS.get(name) or list(COLORS.values())[zlib.crc32(name.encode()) % 8]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.heatmap import lag_axis
-from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look, canvas, file_name, save
+from rnnbench.report.figures.style import GREY, OTHERS, Look, canvas, file_name, looks, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_name
 
@@ -36,14 +36,14 @@ def laboratory(result: Result, path: Path, formats: set[str]) -> list[Path]:
     if not there:
         return []
     name = cell_name(result.cell)
-    color, marker = FIXED.get(name, OTHERS[0])
+    own = looks([name])[name]
     rows = math.ceil(len(there) / COLUMNS)
     with canvas(len(there), width=max(4.3 * min(len(there), COLUMNS), 5.0), height=3.7 * rows + 0.4, rows=rows) as (
         figure,
         panels,
     ):
         for axes, panel in zip(panels, there, strict=True):
-            panel(axes, result, Look(color, marker, "-"))
+            panel(axes, result, Look(own.color, own.marker, "-"))
         seed = result.run.get("seed", 0)
         title = f"{result.cell} on {result.data}, T = {result.seq_len}, seed {seed}"
         figure.suptitle(f"{title}   (dashed: at initialisation)", fontsize=11, color=GREY)
@@ -104,6 +104,8 @@ def _share(axes: Axes, result: Result, look: Look) -> None:
 
 
 def _lyapunov(axes: Axes, result: Result, look: Look) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for when, style in WHEN.items():
         if (exponents := result.curve(f"{when}/lyapunov")) is not None:
             shown = np.where(exponents < -700, np.nan, exponents)  # lost for good: no place on an axis
@@ -111,8 +113,9 @@ def _lyapunov(axes: Axes, result: Result, look: Look) -> None:
             index = np.arange(1, len(shown) + 1)
             axes.plot(index, shown, style, color=look.color, marker=look.marker, markerfacecolor=fill, markersize=5)
     axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("Does its state forget?")
-    axes.set_xlabel("i")
+    axes.set_xlabel("i, from the largest exponent on")
     axes.set_ylabel(r"Lyapunov exponent $\lambda_i$ (nats a step)")
 
 
@@ -140,7 +143,7 @@ def _singular(axes: Axes, result: Result, look: Look) -> None:
 def _gates(axes: Axes, result: Result, look: Look) -> None:
     """Shares of a gate's values between 0 and 1, a line a gate."""
     names = sorted({name.split(GATES, 1)[1] for name in result.curve_names if f"/{GATES}" in name})
-    colors = [look.color, *(color for color, _ in OTHERS)]
+    colors = [look.color, *(color for color, _ in OTHERS if color != look.color)]
     for index, name in enumerate(names):
         for when, style in WHEN.items():
             if (counts := result.curve(f"{when}/{GATES}{name}")) is not None:

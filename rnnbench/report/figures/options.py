@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.config import CellConfig
-from rnnbench.report.figures.style import (
-    FIXED,
-    GREY,
-    OTHERS,
-    Look,
-    canvas,
-    file_name,
-    legend_below,
-    plain_log_axis,
-    save,
-)
-from rnnbench.report.statistics import Group, cell_name
+from rnnbench.report.figures.style import GREY, Look, canvas, file_name, legend_below, looks, plain_log_axis, save
+from rnnbench.report.statistics import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +42,8 @@ def _sweeps(groups: Sequence[Group]) -> dict[tuple[str, str], Sweep]:
 
 
 def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -> list[Path]:
-    color, marker = FIXED.get(cell_name(name), OTHERS[0])
-    look = Look(color, marker, "-")
+    own = looks([name])[name]
+    look = Look(own.color, own.marker, "-")
     words = option.replace("_", " ")
     with canvas(2) as (figure, (left, right)):
         if not _metric(left, sweep, "half_life", look):

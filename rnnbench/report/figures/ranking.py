@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.report.estimates import iqm_curve
+from rnnbench.report.figures.contestants import FIXED as BACKENDS
+from rnnbench.report.figures.contestants import REST, backend_color
 from rnnbench.report.figures.panels import SHOWN_DECADES
 from rnnbench.report.figures.style import GREY, OTHERS, canvas, plain_number, save
 from rnnbench.report.kinds import Kind
@@ -33,7 +36,8 @@ def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats
     ranked = sorted(groups, key=lambda g: rank(g, metric))
     if not any(g.values(metric) for g in ranked):
         return []
-    with canvas(3, width=13.0, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
+    width = 11.6 + 0.085 * max(len(g.series) for g in ranked)  # names never take room from the panels
+    with canvas(3, width=width, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
         _scores(left, ranked, kind)
         _flows(figure, middle, ranked)
         _speeds(right, ranked, speed)
@@ -57,6 +61,8 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
             continue
         shown.append(found.iqm)
         axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
+        if found.interval is not None:
+            axes.plot(found.interval, [row, row], color="#0072B2", linewidth=1.4, alpha=0.7)
         axes.plot(found.iqm, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
     far, near = [], []
@@ -74,7 +80,8 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
         axes.set_xscale("log")
     for index, (value, label) in enumerate(sorted(near)):  # two rows in turn: neighbours do not overprint each other
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "fontsize": 9, "color": GREY, "va": "bottom"}
-        axes.annotate(f" {label}", (value, 1.0 + 0.2 * (index % 2) / (1 + 0.24 * len(ranked))), **place)
+        place["ha"] = "right" if value > high else "left"  # not into the next panel
+        axes.annotate(f" {label} ", (value, 1.0 + 0.2 * (index % 2) / (1 + 0.24 * len(ranked))), **place)
     plain_number(axes.xaxis)
     axes.set_title("Which cell?", pad=30)
     axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
@@ -102,15 +109,14 @@ def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
 
 
 def _flow(g: Group) -> NDArray[np.float64] | None:
-    """log₁₀ G(k)/G(0) after training, the mean over seeds."""
+    """log₁₀ G(k)/G(0) after training, the interquartile mean over seeds."""
     import numpy as np
 
     curves = [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])]
     if not curves:
         return None
     shared = min(map(len, curves))
-    mean: NDArray[np.float64] = np.mean([(c[:shared] - c[0]) / math.log(10) for c in curves], axis=0)
-    return mean
+    return iqm_curve(np.stack([(c[:shared] - c[0]) / math.log(10) for c in curves]))
 
 
 def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
@@ -118,7 +124,7 @@ def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
     backends = sorted({_backend(g) for g in ranked})
     for index, backend in enumerate(backends):
         rows = [row for row, g in enumerate(ranked) if _backend(g) == backend and g.values(speed)]
-        color, marker = OTHERS[index % len(OTHERS)]
+        color, (marker, _) = backend_color(backend), BACKENDS.get(backend, REST[index % len(REST)])
         values = [found.iqm / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
         axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
     axes.set_xscale("log")

@@ -1,28 +1,30 @@
-"""How every figure looks: colours that a colour-blind reader can tell apart, the same for a cell everywhere."""
+"""How every figure looks: its settings, axes, legend and files; `looks` says how a cell does."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.report.statistics import cell_name, cell_rank
+from rnnbench.report.figures.looks import FIXED, LINES, OTHERS, Look, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-#: Okabe & Ito (2008); rnn, lstm and gru have theirs for good.
-FIXED = {"rnn": ("#D55E00", "s"), "lstm": ("#0072B2", "o"), "gru": ("#009E73", "^")}
-OTHERS = (("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#7F7F7F", "X"), ("#000000", "*"))
-LINES = ("-", "--", ":", "-.")
+__all__ = [
+    "FIXED", "GREY", "LINES", "OTHERS", "Look", "canvas", "file_name", "legend_below", "length_axis", "looks",
+    "plain_log_axis", "plain_number", "save",
+]  # fmt: skip
 GREY = "#6B6B6B"
+#: What a figure can be saved as, and what would differ from one time to the next in such a file.
+DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "rnnbench",
+    "pdf.fonttype": 42,  # TrueType: some publishers refuse the other kind
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
@@ -40,37 +42,6 @@ SETTINGS: dict[Any, Any] = {
     "legend.handlelength": 2.8,
     "xtick.minor.visible": False,
 }
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a line is drawn."""
-
-    color: str
-    marker: str
-    linestyle: str
-
-    def line(self) -> dict[str, Any]:
-        """Keyword arguments of ``Axes.plot``."""
-        return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle}
-
-
-def looks(series: Sequence[str]) -> dict[str, Look]:
-    """A look for each line: colour and marker by the cell's name, line style among the variants of a cell.
-
-    Args:
-        series: Labels that begin with the cell's name: lstm, ``lstm(forget_bias=3.0)``, ``lstm, lr=0.01``.
-    """
-    ordered = sorted(set(series), key=cell_rank)
-    others = sorted({cell_name(label) for label in ordered} - set(FIXED))
-    seen: dict[str, int] = {}
-    out = {}
-    for label in ordered:
-        name = cell_name(label)
-        color, marker = FIXED.get(name) or OTHERS[others.index(name) % len(OTHERS)]
-        out[label] = Look(color, marker, LINES[seen.setdefault(name, 0) % len(LINES)])
-        seen[name] += 1
-    return out
 
 
 @contextmanager
@@ -106,12 +77,14 @@ def file_name(label: str) -> str:
 
 
 def save(figure: Figure, path: Path, formats: set[str]) -> list[Path]:
-    """The figure as path.svg and/or path.png; the same figure gives the same bytes."""
+    """The figure as path.svg, path.png and path.pdf, those that are asked for; the same figure gives the same bytes."""
     written = []
-    for suffix in ("svg", "png"):
+    figure.draw_without_rendering()  # settles the layout, once for all formats and whichever they are
+    figure.set_layout_engine("none")
+    for suffix, dates in DATES.items():
         if suffix in formats:
             target = path.with_suffix(f".{suffix}")
-            figure.savefig(target, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+            figure.savefig(target, format=suffix, dpi=150, metadata=dates)
             written.append(target)
     return written
 
@@ -133,24 +106,45 @@ def plain_log_axis(axes: Axes) -> None:
 
 def plain_number(axis: Axis) -> None:
     """Plain numbers on an axis; where it is logarithmic at 1, 2, 5, 10, …, or at powers of ten over several decades."""
-    from matplotlib.ticker import LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     if axis.get_scale() == "log":
-        low, high = axis.get_view_interval()
+        low, high = sorted(axis.get_view_interval())
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if high < 200 * low else (1.0,)))
+        if len(_within(low, high, (1, 2, 5))) < 3:
+            axis.set_major_locator(FixedLocator(_few(low, high)))
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _few(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis too narrow for 1, 2, 5: matplotlib's own locator would tick one number, or all."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = _within(low, high, (1, 1.5, 2, 3, 5, 7))
+    if len(found) < 3:
+        found = list(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    return [tick for tick in found if low <= tick <= high]
+
+
+def _within(low: float, high: float, subs: Sequence[float]) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [tick for decade in decades for sub in subs if low <= (tick := sub * 10.0**decade) <= high]
 
 
 def legend_below(figure: Figure, *panels: Axes) -> None:
     """One legend for these panels, each label once, below them, in as many lines as the width asks for."""
     named = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    handles, labels = list(named.values()), list(named)
-    widths = [0.8 + 0.085 * len(label) for label in labels]
+    labels = list(named)
+    if not labels:
+        return
+    widths = {label: 0.8 + 0.078 * len(label) for label in labels}
 
     def width(columns: int) -> float:
-        rows = math.ceil(len(widths) / columns)  # matplotlib fills column by column
-        return sum(max(widths[first : first + rows]) for first in range(0, len(widths), rows))
+        return sum(max(widths[label] for label in labels[column::columns]) for column in range(columns))
 
     fitting = (columns for columns in range(len(labels), 1, -1) if width(columns) <= figure.get_figwidth())
-    figure.legend(handles, labels, loc="outside lower center", ncols=next(fitting, 1))
+    columns = next(fitting, 1)
+    # matplotlib fills column by column; a reader goes line by line.
+    ordered = [label for column in range(columns) for label in labels[column::columns]]
+    figure.legend([named[label] for label in ordered], ordered, loc="outside lower center", ncols=columns)

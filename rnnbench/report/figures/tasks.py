@@ -40,7 +40,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     if not lines:
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
-    with canvas(2, width=9.6, height=1.4 + 0.26 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
+    with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(_root, _square))
         axes.set_xlim(0, EDGE)
         axes.axvline(1, **FOOL, label="fool's line")
@@ -116,7 +116,7 @@ def _lines(axes: Axes, row: int, task: TaskResult) -> None:
     for index, (ratio, name) in enumerate(stronger):
         side = "center" if len(stronger) == 1 else "left" if index else "right"
         axes.plot(ratio, row, "|", color=GREY, markersize=9, markeredgewidth=1.4, zorder=2)
-        axes.annotate(short(name), (ratio, row), (0, 4), textcoords="offset points", ha=side, fontsize=6.5, color=GREY)
+        axes.annotate(short(name), (ratio, row), (0, 4), textcoords="offset points", ha=side, fontsize=8, color=GREY)
 
 
 def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.report.figures.contestants import Marks
-from rnnbench.report.figures.style import FIXED, OTHERS, canvas, legend_below, plain_number, save
+from rnnbench.report.figures.contestants import Marks, backend_color
+from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
 from rnnbench.report.figures.timing_lines import LATENCY, MEMORY, REPLAYED, SPEED, Panel
 from rnnbench.report.statistics import cell_rank
 from rnnbench.report.timings import DEFAULTS, SETTINGS, Sweep, Timed, differing
@@ -15,8 +15,6 @@ from rnnbench.report.timings import DEFAULTS, SETTINGS, Sweep, Timed, differing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Here a colour is a backend's: its cell is what the row says.
-COLORS = (*(color for color, _ in FIXED.values()), *(color for color, _ in OTHERS))
 Column = tuple[Panel, list[Timed], str]
 
 
@@ -39,14 +37,14 @@ def rows_figure(found: Sequence[Timed], swept: Sweep | None, path: Path, formats
     labels = list(dict.fromkeys(_label(one, settings) for one in by_cell)) if settings else _ranked(timed, last)
     contestants = {id(one): str(one.backend) if swept is None else swept.contestant(one) for one in timed}
     marks = Marks.of((one.cell, contestants[id(one)]) for one in timed)
-    colors = dict(zip(marks.styles, COLORS * len(marks.styles), strict=False))
     width = 4.2 * len(columns) + 0.085 * max(map(len, labels))
     with canvas(len(columns), width=width, height=1.7 + 0.24 * len(labels)) as (figure, panels):
         for axes, (panel, members, where) in zip(panels, columns, strict=True):
             for contestant, (marker, _) in marks.styles.items():
                 own = [one for one in members if contestants[id(one)] == contestant and panel[0](one)]
                 x, y = [panel[0](one) for one in own], [labels.index(_label(one, settings)) for one in own]
-                axes.plot(x, y, marker, color=colors[contestant], label=contestant, markersize=5)  # type: ignore[arg-type]
+                color = backend_color(contestant)
+                axes.plot(x, y, marker, color=color, label=contestant, markersize=5)  # type: ignore[arg-type]
             _rows(axes, labels if axes is panels[0] else [""] * len(labels))
             axes.set_xscale("log")
             plain_number(axes.xaxis)

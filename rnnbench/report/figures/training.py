@@ -1,6 +1,7 @@
 """The figures of a study, each with its question as its title.
 
-Every function writes path.svg and/or path.png and returns the files; where the runs lack what it shows, none.
+Every function writes path.svg, path.png or path.pdf, those that are asked for, and returns the files; where the runs
+lack what it shows, none.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnbench.report.comparisons import compare
 from rnnbench.report.figures.gradients import context_gain, flow_along, half_life_along
 from rnnbench.report.figures.half_life_map import half_life_map
+from rnnbench.report.figures.improvement import improvement
 from rnnbench.report.figures.laboratory import laboratories
 from rnnbench.report.figures.options import option_figures
 from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
 from rnnbench.report.figures.panels import gradient_flow as flow_panel
+from rnnbench.report.figures.positions import position_perplexity
 from rnnbench.report.figures.ranking import ranking
 from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 from rnnbench.report.kinds import KINDS, Kind
@@ -25,13 +29,16 @@ from rnnbench.report.statistics import CELL_ORDER, Group, crowded, group
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SPEED = "throughput/tokens_per_second"
+#: Lengths of which each has a panel of learning curves, and of which each has a ranking of its own.
+PANELS, RANKED = 4, 5
+SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
 
 
 def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
     """All figures of one kind of task on one data set. suffix: ends the files' names, to tell data sets apart."""
     groups = group(results)
     options = option_figures(groups, folder, suffix, formats)
+    options += improvement(compare(groups, KINDS[kind].headline), folder / f"improvement{suffix}", formats)
     if crowded(groups):
         return options + _crowd(KINDS[kind], groups, results, folder, suffix, formats)
     written = options + score_against_length(
@@ -40,10 +47,11 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
+    written += position_perplexity(groups, folder / f"position_perplexity{suffix}", formats)
     written += flow_along(groups, folder / f"gradient_flow_along{suffix}", formats)
     written += half_life_along(groups, folder / f"half_life_along{suffix}", formats)
     written += laboratories(results, folder, suffix, formats)
-    written += throughput_against_length(groups, folder / f"throughput_against_length{suffix}", formats)
+    written += cost_against_length(groups, folder / f"cost_against_length{suffix}", formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
     return written + overview(kind, groups, folder / f"overview{suffix}", formats)
 
@@ -51,10 +59,10 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
 def _crowd(
     kind: Kind, groups: Sequence[Group], results: Sequence[Result], folder: Path, suffix: str, formats: set[str]
 ) -> list[Path]:
-    """Many cells: half-lives as squares, a ranking for each T, and the plain cells looked into."""
+    """Many cells: half-lives as squares, a ranking for each T (of many T a few), and the plain cells looked into."""
     lengths = sorted({g.seq_len for g in groups})
     written = half_life_map(groups, folder / f"half_life_map{suffix}", formats) if len(lengths) > 1 else []
-    for T in lengths:
+    for T in _some(lengths, RANKED):
         members = [g for g in groups if g.seq_len == T]
         end = f"{suffix}-T{T}" if len(lengths) > 1 else suffix
         written += ranking(kind, members, SPEED, folder / f"overview{end}", formats)
@@ -114,20 +122,25 @@ def half_life_against_length(groups: Sequence[Group], path: Path, formats: set[s
         return save(figure, path, formats)
 
 
-def throughput_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
-    """Training tokens per second over T."""
-    with canvas() as (figure, (axes,)):
-        if not _speed(axes, groups, _looks(groups)):
+def cost_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """Training tokens per second over T, and beside it the peak memory, where it was measured."""
+    colors = _looks(groups)
+    measured = any(g.values(MEMORY) for g in groups)
+    with canvas(1 + measured, width=10.4 if measured else None) as (figure, panels):
+        if not _speed(panels[0], groups, colors):
             return []
-        legend_below(figure, axes)
+        if measured:
+            over_length(panels[1], groups, colors, MEMORY, "How much memory does it take?", "peak memory (MiB)")
+            panels[1].set_ylim(0, 1.08 * max(value for g in groups for value in g.values(MEMORY)))
+        legend_below(figure, panels[0])
         return save(figure, path, formats)
 
 
 def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
-    """Validation score against tokens, a panel for each T (four at most, from the shortest to the longest)."""
+    """Validation score against tokens, a panel for each T (of many T a few)."""
     lengths = sorted({g.seq_len for g in groups})
-    count = min(len(lengths), 4)
-    chosen = [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
+    chosen = _some(lengths, PANELS)
+    count = len(chosen)
     name = KINDS[kind].headline.metric
     unit = KINDS[kind].unit.replace("test", "validation")
     with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
@@ -159,6 +172,12 @@ def overview(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) 
             return []
         legend_below(figure, left)
         return save(figure, path, formats)
+
+
+def _some(lengths: Sequence[int], most: int) -> list[int]:
+    """Of sorted lengths so many at most, evenly from the shortest to the longest."""
+    count = min(len(lengths), most)
+    return [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 def _plain(result: Result) -> bool:

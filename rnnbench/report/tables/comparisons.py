@@ -9,7 +9,7 @@ from rnnbench.report.comparisons import EVERY_PAIR, Comparison, compare
 from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import group
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, with_range
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_range
 
 #: Ends such a table's name.
 COMPARISONS = "-comparisons"
@@ -59,5 +59,7 @@ def _row(one: Comparison) -> Row:
     text |= {"other": one.other, "difference": with_range(one.difference, one.low, one.high), "pairs": str(one.pairs)}
     text |= {"p": "< 0.0001" if one.p < 1e-4 else f"{one.p:.2g}"}
     text["probability"] = f"{one.probability:.2f} ({one.probability_low:.2f} – {one.probability_high:.2f})"
-    text["text"] = MISSING if low is None or high is None else with_range((low + high) / 2, low, high).split(" ", 1)[1]
+    text["text"] = MISSING
+    if low is not None and high is not None:
+        text["text"] = with_range((low + high) / 2, low, high).partition(" ")[2] or number(low)
     return Row(raw, text, frozenset({"difference"}) if one.sure else frozenset())

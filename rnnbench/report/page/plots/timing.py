@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnbench.report.figures.contestants import Marks
-from rnnbench.report.figures.style import FIXED, OTHERS, Look
+from rnnbench.report.figures.contestants import Marks, backend_color
+from rnnbench.report.figures.style import Look
 from rnnbench.report.figures.timing_lines import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Panel
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
 from rnnbench.report.statistics import CROWD, cell_rank
 from rnnbench.report.timings import SETTINGS, Sweep, Timed, differing, in_words, sweep
 
 STEP: Panel = (lambda one: one.ms, "How long does a training step take?", "milliseconds a step")
-#: Where a row says the cell, a colour is a backend's.
-COLORS = (*(color for color, _ in FIXED.values()), *(color for color, _ in OTHERS))
 #: More lines than this need the page's whole width.
 TANGLE = 12
 #: A study's contestants of one kind: decoding or training, number format, device.
@@ -81,10 +79,10 @@ def _rows(known: Sequence[Timed], swept: Sweep | None, panel: Panel, end: str) -
     contestants = {id(one): str(one.backend) if swept is None else swept.contestant(one) for one in known}
     marks = Marks.of((one.cell, contestants[id(one)]) for one in known)
     data: list[Trace] = []
-    for index, (contestant, (marker, _)) in enumerate(marks.styles.items()):
+    for contestant, (marker, _) in marks.styles.items():
         own = [one for one in known if contestants[id(one)] == contestant]
         rows = [names.index(labels[id(one)]) for one in own]
-        look = Look(COLORS[index % len(COLORS)], marker, "-")
+        look = Look(backend_color(contestant), marker, "-")
         one = trace(contestant, [], rows, look, "markers")
         one["x"] = [float(f"{number(member) or 0.0:.4g}") for member in own]
         one["customdata"] = [safe(labels[id(member)]) for member in own]

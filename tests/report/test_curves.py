@@ -1,0 +1,123 @@
+"""A run's arrays: each file is opened once, read anew where it was replaced, and no more is kept than there is room."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnbench.report import curves
+from rnnbench.report.curves import arrays
+from rnnbench.report.results import read
+
+FLOW = "init/gradient_flow"
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "_kept", type(curves._kept)())
+    monkeypatch.setattr(curves, "_bytes", 0)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that is read from disk."""
+    found: list[Path] = []
+    load = np.load
+
+    def telling(path: Path, **options: Any) -> Any:
+        found.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(np, "load", telling)
+    return found
+
+
+def test_a_file_is_opened_once(tmp_path: Path, text_run: Callable[..., Path], opened: list[Path]) -> None:
+    text_run(tmp_path / "s", "gru", 16, 0)
+    (result,) = read([tmp_path])
+    first, again = result.curve(FLOW), result.curve(FLOW)
+    assert first is not None
+    assert again is first
+    assert first.dtype == np.float64
+    assert result.curve("nothing") is None
+    assert FLOW in result.curve_names
+    assert len(opened) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1.0  # it is everybody's
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    folder = text_run(tmp_path / "s", "gru", 16, 0)
+    (result,) = read([tmp_path])
+    before = result.curve(FLOW)
+    np.savez(folder / "other.npz", **{FLOW: np.arange(3)})  # type: ignore[arg-type]
+    os.replace(folder / "other.npz", folder / "curves.npz")
+    after = result.curve(FLOW)
+    assert before is not None
+    assert after is not None
+    assert (len(before), after.tolist()) == (257, [0, 1, 2])
+
+
+def test_what_was_read_longest_ago_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Path]
+) -> None:
+    paths = [tmp_path / f"{index}.npz" for index in range(4)]
+    for path in paths:
+        np.savez(path, x=np.zeros(1000))
+    monkeypatch.setattr(curves, "LIMIT", 3 * 8000)
+    for index in (0, 1, 2, 0, 3, 0, 1):  # 3 takes the place of 1, and 1 then that of 2
+        assert len(arrays(paths[index])["x"]) == 1000
+    assert opened == [paths[index] for index in (0, 1, 2, 3, 1)]
+    assert curves._bytes == 3 * 8000
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "no archive", "pickle"])
+def test_a_damaged_file_is_told_of_once(
+    tmp_path: Path, text_run: Callable[..., Path], capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    path = text_run(tmp_path / "s", "gru", 16, 0) / "curves.npz"
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "pickle":
+        np.savez(path, x=np.array([{}], dtype=object))
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"no archive")
+    (result,) = read([tmp_path])
+    assert result.curve(FLOW) is None
+    assert result.curve_names == frozenset()
+    assert result.curve(FLOW) is None
+    assert capsys.readouterr().err.count("skipped") == 1
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_with_curves_in_bounds(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """10 cells × 10 T × 10 seeds: tables and figures within 20 s of the processor's time (15 measured) and 1 GB."""
+    cells = ("rnn", "lstm", "gru", "mingru", "mamba", "lru", "mgu", "gla", "slstm", "transformer")
+    for cell in cells:
+        for length in (8, 12, 16, 24, 32, 48, 64, 96, 128, 256):
+            for seed in range(10):
+                folder = text_run(tmp_path / "thousand", cell, length, seed, laboratory=True)
+                with np.load(folder / "curves.npz") as found:
+                    more = dict(found)
+                more |= {
+                    "test/nll_blocks": 1.6 + 0.1 * np.sin(np.arange(207) * (1 + seed + len(cell))),
+                    "test/nll_block_sizes": np.full(207, 1000),
+                    "test/nll_by_position": 1.5 + 1.0 / np.arange(1, length + 1),
+                    "test/nll_position_sizes": np.full(length, 207_000 // length),
+                }
+                np.savez_compressed(folder / "curves.npz", **more)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "rnnbench", "report", str(tmp_path), "--format", "md,csv,tex,figures"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
+    assert after.ru_maxrss < 1_000_000  # KiB

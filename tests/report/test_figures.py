@@ -1,0 +1,234 @@
+"""Figures: a cell looks the same everywhere, files are the same bytes, and the new pictures show their numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from rnnbench.cells import cell_names
+from rnnbench.report.comparisons import Comparison
+from rnnbench.report.figures.contestants import COLORS, backend_color
+from rnnbench.report.figures.improvement import ROWS, improvement
+from rnnbench.report.figures.looks import FIXED, TABLE, looks
+from rnnbench.report.figures.positions import pooled, position_perplexity
+from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
+from rnnbench.report.figures.training import cost_against_length, training_figures
+from rnnbench.report.results import read
+from rnnbench.report.statistics import group
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
+    """Every figure that is written to disk."""
+    found: list[matplotlib.figure.Figure] = []
+    write = matplotlib.figure.Figure.savefig
+
+    def keep(figure: matplotlib.figure.Figure, *args: object, **options: object) -> None:
+        found.append(figure)
+        write(figure, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return found
+
+
+def with_positions(folder: Path, nll: np.ndarray) -> None:
+    """A run's folder is given the curves of a stateless evaluation."""
+    curves: dict[str, Any] = {"test/nll_by_position": nll, "test/nll_position_sizes": np.full(len(nll), 10)}
+    np.savez(folder / "curves.npz", **curves)
+
+
+# --- looks ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_cell_of_ours_has_a_look_of_its_own() -> None:
+    """By colour and marker (points), and by colour and line style (lines without markers)."""
+    ours = [name for name in cell_names() if name in TABLE]
+    assert len(ours) >= 32
+    assert set(TABLE) == set(ours)
+    for attributes in (("color", "marker"), ("color", "linestyle")):
+        assert len({tuple(getattr(TABLE[name], a) for a in attributes) for name in ours}) == len(ours)
+    plain = {color for color, _ in FIXED.values()}
+    assert not plain & {look.color for name, look in TABLE.items() if name not in FIXED}
+
+
+def test_company_changes_no_look() -> None:
+    """Of cells of ours, alone or among all others; of a stranger, where no other stranger is in the figure."""
+    every = looks([*TABLE, "leaky"])
+    for name in (*TABLE, "leaky"):
+        assert looks([name])[name] == looks([name, "rnn", "mgu"])[name] == every[name]
+
+
+def test_strangers_differ_from_one_another_and_from_ours() -> None:
+    names = ["leaky", "mine", "torchrecurrent:MGU", "torch:LSTM", "x"]
+    found = looks(names)
+    assert len({look.color for look in found.values()}) == len(names)
+    many = looks([f"cell{i}" for i in range(25)])
+    assert len({(look.color, look.marker) for look in many.values()}) == 25
+    ours = {look.marker for look in TABLE.values()}
+    assert not ours & {look.marker for look in many.values()}
+    assert len(looks([f"cell{i}" for i in range(40)])) == 40  # more than there are looks
+
+
+def test_variants_keep_colour_and_marker() -> None:
+    found = looks(["mgu", "mgu(a=1)", "mgu, lr=0.01", "lstm, clip=1"])
+    three = [look for label, look in found.items() if label.startswith("mgu")]
+    assert len({(look.color, look.marker) for look in three}) == 1
+    assert len({look.linestyle for look in three}) == 3
+    assert found["lstm, clip=1"] == looks(["lstm"])["lstm"]
+
+
+def test_a_backend_has_one_colour() -> None:
+    assert backend_color("torch, dtype=bfloat16") == backend_color("torch") == COLORS["torch"]
+    assert backend_color("stranger") in COLORS.values()
+    assert backend_color("stranger") == backend_color("stranger, dtype=float16")
+
+
+# --- style ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_the_same_figure_is_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    for name in ("one", "two"):
+        with canvas() as (figure, (axes,)):
+            axes.plot([1, 2], [3, 4], label="a")
+            legend_below(figure, axes)
+            (file,) = save(figure, tmp_path / name, {suffix})
+            assert file.suffix == f".{suffix}"
+    one, two = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert one.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+
+
+def test_a_legend_is_read_line_by_line() -> None:
+    with canvas(width=4.0) as (figure, (axes,)):
+        for index in range(7):
+            axes.plot([0], [index], label=f"label {index}")
+        legend_below(figure, axes)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        places = [(text.get_window_extent(), text.get_text()) for text in legend.get_texts()]
+    rows = sorted(places, key=lambda place: (-round(place[0].y0), place[0].x0))
+    assert [text for _, text in rows] == [f"label {index}" for index in range(7)]
+    assert len({round(box.y0) for box, _ in places}) > 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(30, 95), (2.2, 2.6), (1, 1000), (0.01, 1e4), (90, 130), (5.1, 17)])
+def test_a_logarithmic_axis_has_a_few_ticks_that_do_not_touch(low: float, high: float) -> None:
+    with canvas(width=4.0) as (figure, (axes,)):
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        plain_number(axes.xaxis)
+        figure.draw_without_rendering()
+        shown = [
+            label.get_window_extent()
+            for label, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+            if low <= at <= high and label.get_text()
+        ]
+    assert 2 <= len(shown) <= 10
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(sorted(shown, key=lambda box: box.x0)))
+
+
+# --- position-wise perplexity -----------------------------------------------------------------------------------------
+
+
+def test_pools_are_half_octaves_and_keep_the_sum() -> None:
+    rng = np.random.default_rng(0)
+    nll, sizes = rng.random(13), rng.integers(1, 50, 13).astype(float)
+    at, means = pooled(nll, sizes)
+    assert at[:3].tolist() == [1, 2, 3]
+    assert len(at) == 7  # [1] [2] [3] [4 5] [6 7] [8 … 11] [12 13]
+    assert means[3] == pytest.approx((nll[3] * sizes[3] + nll[4] * sizes[4]) / (sizes[3] + sizes[4]))
+    weights = [sizes[a:b].sum() for a, b in itertools.pairwise((0, 1, 2, 3, 5, 7, 11, 13))]
+    assert (means * weights).sum() / sizes.sum() == pytest.approx((nll * sizes).sum() / sizes.sum())
+
+
+@pytest.mark.parametrize(("length", "pools"), [(1, 1), (2, 2), (4, 4), (8, 6), (64, 11), (256, 15)])
+def test_a_short_last_pool_joins_the_one_before(length: int, pools: int) -> None:
+    at, _ = pooled(np.ones(length), np.ones(length))
+    assert len(at) == pools
+    assert np.all(np.diff(at) > 0)
+
+
+def test_perplexity_by_position_is_drawn_at_the_longest_length(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    for length, seed in itertools.product((16, 64), range(2)):
+        with_positions(text_run(tmp_path / "s", "gru", length, seed), 3.0 / np.arange(1, length + 1) + 0.1 * seed)
+    text_run(tmp_path / "s", "rnn", 64, 0)  # has none of it
+    (file,) = position_perplexity(group(read([tmp_path])), tmp_path / "p", {"svg"})
+    assert file.name == "p.svg"
+    lines = {str(line.get_label()): line for line in saved[0].axes[0].get_lines()}
+    assert "gru, T = 64" in lines
+    assert not any("rnn" in label or "16" in label for label in lines)
+    x, y = (np.asarray(values) for values in lines["gru, T = 64"].get_data())
+    assert x[0] == 1
+    assert x[-1] == pytest.approx((48 + 64) / 2)
+    assert y[0] == pytest.approx((math.exp(3.0) + math.exp(3.1)) / 2)
+    assert "state carried on" in lines
+
+
+def test_no_positions_no_picture(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "gru", 16, 0)
+    assert position_perplexity(group(read([tmp_path])), tmp_path / "p", {"svg"}) == []
+    assert not list(tmp_path.glob("p.*"))
+
+
+# --- costs and comparisons --------------------------------------------------------------------------------------------
+
+
+def test_costs_are_speed_and_memory(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    for length in (16, 64):
+        text_run(tmp_path / "s", "gru", length, 0, metrics={"memory/peak_mib": 100.0 + length})
+    groups = group(read([tmp_path]))
+    cost_against_length(groups, tmp_path / "c", {"png"})
+    speed, memory = saved[0].axes
+    assert memory.get_title("left") == "How much memory does it take?"
+    assert list(np.asarray(memory.get_lines()[0].get_ydata())) == [116.0, 164.0]
+    assert speed.get_ylabel().startswith("tokens per second")
+
+
+def comparison(better: str = "gru", length: int | None = 64, p: float = 0.01, probability: float = 0.8) -> Comparison:
+    values = {
+        "data": "kjv", "seq_len": length, "better": better, "other": "rnn", "pairs": 5, "difference": 0.1,
+        "low": 0.05, "high": 0.15, "p": p, "probability": probability, "probability_low": 0.6, "probability_high": 1.0,
+        "text": None,
+    }  # fmt: skip
+    return Comparison(**values)  # type: ignore[arg-type]
+
+
+def test_a_row_a_pair_filled_where_it_is_sure(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
+    assert improvement([comparison(), comparison("lstm", None, p=0.5)], tmp_path / "i", {"svg"})
+    (axes,) = saved[0].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gru > rnn, T = 64", "lstm > rnn, all T"]
+    first, second = (line for line in axes.get_lines() if np.asarray(line.get_xdata()).tolist() == [0.8])
+    assert to_hex(first.get_markerfacecolor()) == to_hex(FIXED["gru"][0])
+    assert to_hex(second.get_markerfacecolor()) == "#ffffff"
+    assert np.asarray(first.get_ydata()).tolist() == [0]
+
+
+def test_too_many_pairs_make_room_for_those_over_all(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
+    many = [comparison(f"c{i}", length) for i in range(25) for length in (16, 64)]
+    improvement([*many, comparison("gru", None)], tmp_path / "a", {"svg"})
+    improvement(many, tmp_path / "b", {"svg"})
+    assert [len(figure.axes[0].get_yticks()) for figure in saved] == [1, 25]
+    assert len(many) > ROWS
+    assert improvement([], tmp_path / "c", {"svg"}) == []
+
+
+def test_a_study_has_them(text_study: Path, tmp_path: Path) -> None:
+    for folder in text_study.iterdir():
+        length = read([folder])[0].seq_len
+        if (folder / "curves.npz").exists():
+            with_positions(folder, 2.0 + 1.0 / np.arange(1, length + 1))
+    names = {path.name for path in training_figures("text", read([text_study]), tmp_path, "", {"pdf"})}
+    assert {"position_perplexity.pdf", "cost_against_length.pdf", "improvement.pdf"} <= names
