@@ -28,6 +28,7 @@ STUDY = Study(
     question="Which cell predicts text best, and at which length of backpropagation through time?",
     presets={
         "quick": lambda: runs((16, 64, 256), seeds=2, tokens=600_000),
+        "seeds": lambda: runs((16, 64, 256), seeds=5, tokens=600_000),  # enough for intervals and a comparison
         "full": lambda: runs((8, 16, 32, 64, 128, 256, 512), seeds=5, tokens=20_000_000),
     },
 )

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
     "seqlen_throughput", "batch_throughput", "width_throughput", "decode_latency", "published_shapes",
@@ -21,6 +23,7 @@ def gpu_results(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, env=environment)
 
 
+@pytest.mark.slow
 def test_every_step_is_gone_through(tmp_path: Path) -> None:
     out = tmp_path / "results"
     steps = ("lengths", "sizes", "published", "gradients")

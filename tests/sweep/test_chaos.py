@@ -26,8 +26,9 @@ def workers(sweep: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("count", "kills", "steps"),
-    [(4, 3, 200), pytest.param(30, 25, 900, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
+    [(4, 3, 200), pytest.param(30, 25, 900, marks=pytest.mark.timeout(1500))],
 )
+@pytest.mark.slow  # that one killed sweep goes on is in test_sweep.py
 def test_killed_again_and_again(text_file: Path, tmp_path: Path, count: int, kills: int, steps: int) -> None:
     study = write_study(tmp_path, text_file, count, steps)
     rng = random.Random(count)

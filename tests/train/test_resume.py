@@ -34,7 +34,7 @@ def make_run(text_file: Path, cell: str = "lstm") -> Run:
     )
 
 
-@pytest.mark.parametrize("cell", ["lstm", "s4d", "deltanet"])  # a loop, a scan, a matrix state
+@pytest.mark.parametrize("cell", ["lstm", "s4d", pytest.param("deltanet", marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, cell: str) -> None:
     run = make_run(text_file, cell)
     train(run, tmp_path / "calm", wandb="disabled")
