@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]
         return []
     looking = looks([name for one in shown for name in (one.better, one.other)])
     several = len({one.seq_len for one in shown}) > 1
-    labels = [_label(one, several) for one in shown]
+    leaders = {one.better for one in shown}
+    labels = [_label(one, several, len(leaders) == 1) for one in shown]
     width = 5.6 + 0.085 * max(map(len, labels))
     with canvas(width=width, height=1.9 + 0.27 * len(shown)) as (figure, (axes,)):
         axes.axvline(0.5, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="a coin's toss")
@@ -40,8 +42,9 @@ def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]
         axes.grid(visible=False, axis="y")
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(min(0.45, *(one.probability_low - 0.02 for one in shown)), 1.0)
-        where = "" if several else f" {_where(shown[0])}"
-        axes.set_title(f"How likely is the one to beat the other?{where}", x=0, ha="left")
+        where = "" if several else f" ({_where(shown[0])})"
+        who = f"{shown[0].better} to beat …" if len(leaders) == 1 else "the one to beat the other?"
+        axes.set_title(textwrap.fill(f"How likely is {who}{where}", 52), x=0, ha="left")
         axes.set_xlabel("probability of improvement, 95 % interval over seeds")
         legend_below(figure, axes)
         return save(figure, path, formats)
@@ -56,8 +59,9 @@ def _shown(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return (over_all or [one for one in comparisons if one.seq_len == last])[:ROWS]
 
 
-def _label(one: Comparison, several: bool) -> str:
-    return f"{one.better} > {one.other}{f', {_where(one)}' if several else ''}"
+def _label(one: Comparison, several: bool, lone: bool) -> str:
+    """Who beats whom; lone: it is the same one everywhere, and the title says so."""
+    return f"{'' if lone else f'{one.better} > '}{one.other}{f', {_where(one)}' if several else ''}"
 
 
 def _where(one: Comparison) -> str:

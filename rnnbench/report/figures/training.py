@@ -41,19 +41,20 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     options += improvement(compare(groups, KINDS[kind].headline), folder / f"improvement{suffix}", formats)
     if crowded(groups):
         return options + _crowd(KINDS[kind], groups, results, folder, suffix, formats)
-    written = options + score_against_length(
-        kind, groups, folder / f"{KINDS[kind].headline.metric}_against_length{suffix}", formats
-    )
+    written = options + overview(kind, groups, folder / f"overview{suffix}", formats)
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
-    written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
     written += position_perplexity(groups, folder / f"position_perplexity{suffix}", formats)
     written += flow_along(groups, folder / f"gradient_flow_along{suffix}", formats)
     written += half_life_along(groups, folder / f"half_life_along{suffix}", formats)
     written += laboratories(results, folder, suffix, formats)
-    written += cost_against_length(groups, folder / f"cost_against_length{suffix}", formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
-    return written + overview(kind, groups, folder / f"overview{suffix}", formats)
+    if len({g.seq_len for g in groups}) > 1 or not written:  # over one length there is nothing to see
+        metric = KINDS[kind].headline.metric
+        written += score_against_length(kind, groups, folder / f"{metric}_against_length{suffix}", formats)
+        written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
+        written += cost_against_length(groups, folder / f"cost_against_length{suffix}", formats)
+    return written
 
 
 def _crowd(
