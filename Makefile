@@ -65,6 +65,8 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/overhead.py
 	@echo "== what a sweep adds to its runs"
 	$(BIN)/python benchmarks/sweeping.py
+	@echo "== a report over a thousand runs"
+	$(BIN)/python benchmarks/reporting.py
 	@echo "== what the probes cost, against forward and backward"
 	$(BIN)/python benchmarks/probes.py
 

@@ -21,8 +21,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--format",
         type=_formats,
-        help="what to write: some of md,csv,tex,html,svg,png,pdf,figures,all (default: all; html, the page, only if "
-        "plotly is installed)",
+        help="what to write: some of md,csv,tex,html,svg,png,pdf,figures,all (default: all but pdf; html, the page, "
+        "only if plotly is installed)",
     )
     parser.add_argument("--out", type=Path, help="where to write (default: a folder report/ beside each study's runs)")
     parser.add_argument("--check", action="store_true", help="write nothing: do the tables there say what the runs do?")
@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console
 
     from rnnbench.ledger import finite
-    from rnnbench.report import report, writable
+    from rnnbench.report import report, usual
 
-    formats = writable() if arguments.format is None else arguments.format
+    formats = usual() if arguments.format is None else arguments.format
     shown = report(arguments.runs, formats, arguments.out, None if arguments.json else Console())
     if arguments.json:
         print(json.dumps(finite(shown)))

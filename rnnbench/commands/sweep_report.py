@@ -38,11 +38,11 @@ def show(
     from rich.markup import escape
 
     from rnnbench.ledger import StorageError, write_atomic
-    from rnnbench.report import report, writable
+    from rnnbench.report import report, usual
 
     page = Page(file=io.StringIO(), width=console.width, force_terminal=console.is_terminal)
     try:
-        shown = report([folder], writable() - {"tex", "pdf"}, None, page)
+        shown = report([folder], usual() - {"tex"}, None, page)
         said = page.file.getvalue()  # type: ignore[attr-defined]
         write_atomic(marker, json.dumps({"results": made_from, "said": said}).encode())
     except StorageError as error:

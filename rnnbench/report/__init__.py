@@ -1,5 +1,5 @@
 """From the ledger to tables, figures and pages; it reads the ledger and never trains."""
 
-from rnnbench.report.compose import report, writable
+from rnnbench.report.compose import report, usual
 
-__all__ = ["report", "writable"]
+__all__ = ["report", "usual"]

@@ -81,9 +81,10 @@ def report(
     return answer
 
 
-def writable() -> set[str]:
-    """All formats; the page only where what draws its figures is installed."""
-    return {name for name in FORMATS if name != "html" or find_spec("plotly") is not None}
+def usual() -> set[str]:
+    """What is written unless asked otherwise: all but PDF; the page only where its figures can be drawn."""
+    missing = {"pdf"} if find_spec("plotly") is not None else {"pdf", "html"}
+    return {*FORMATS} - missing
 
 
 def file_stem(table: Table, made: Sequence[Table]) -> str:
