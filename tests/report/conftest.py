@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pytest
 from support.timings import write_job
@@ -216,3 +217,17 @@ def text_run() -> Callable[..., Path]:
 def task_run() -> Callable[..., Path]:
     """`write_task_run`, for tests with a ledger of their own."""
     return write_task_run
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
+    """Every figure that is written to disk."""
+    found: list[matplotlib.figure.Figure] = []
+    write = matplotlib.figure.Figure.savefig
+
+    def keep(figure: matplotlib.figure.Figure, *args: object, **options: object) -> None:
+        found.append(figure)
+        write(figure, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return found

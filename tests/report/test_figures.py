@@ -25,20 +25,6 @@ from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
-    """Every figure that is written to disk."""
-    found: list[matplotlib.figure.Figure] = []
-    write = matplotlib.figure.Figure.savefig
-
-    def keep(figure: matplotlib.figure.Figure, *args: object, **options: object) -> None:
-        found.append(figure)
-        write(figure, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    return found
-
-
 def with_positions(folder: Path, nll: np.ndarray) -> None:
     """A run's folder is given the curves of a stateless evaluation."""
     curves: dict[str, Any] = {"test/nll_by_position": nll, "test/nll_position_sizes": np.full(len(nll), 10)}

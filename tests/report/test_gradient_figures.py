@@ -21,20 +21,6 @@ from rnnbench.report.tables.gradients import gradient_table
 LAGS = np.arange(64.0)
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
-    """Every figure that is written to disk."""
-    found: list[matplotlib.figure.Figure] = []
-    write = matplotlib.figure.Figure.savefig
-
-    def keep(figure: matplotlib.figure.Figure, *args: object, **options: object) -> None:
-        found.append(figure)
-        write(figure, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    return found
-
-
 def measured(cell: str = "lstm", rate: float = -0.3, seeds: int = 3, condition: str = "default") -> Measured:
     scalars = {
         "half_life": -math.log(2) / rate, "half_life_r2": 1.0, "half_life_empirical": 3.0, "horizon": 15,
