@@ -11,7 +11,7 @@ from rnnbench.dashboard.logged import Key, Logged, Place
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.tracking.charts import FLOW_CHART, HEAT_MAP
 
-#: The x axis of what is logged at a step; validation's rows say the step alone.
+#: The x axes; what probes log says the step alone.
 STEP, TOKENS = "step", "tokens"
 SPEED = "throughput/tokens_per_second"
 
@@ -110,8 +110,8 @@ def sections(kinds: Sequence[str], lengths: Sequence[int], logged: Logged) -> li
     speed_and_scores = [KINDS[kind].headline for kind in kinds]
     found = {
         "quality": (
-            "Validation is drawn against the step, training against the symbols seen. A group's line is the mean of "
-            "its seeds, the band from the worst to the best of them.",
+            "Scores are drawn against the symbols seen. A group's line is the mean of its seeds, the band from the "
+            "worst to the best of them.",
             [panel for kind in kinds for panel in _quality(KINDS[kind], logged, several)],
         ),
         "gradients": (
@@ -163,7 +163,7 @@ def _quality(kind: Kind, logged: Logged, several: bool) -> list[Panel]:
     losses = [key for key in (f"train/{name}", "train/bpc", "train/nll", "train/mse") if logged.has("history", key)]
     longer = tuple(f"{score.key}_x{k}" for k in (2, 4, 16) if logged.has("summary", f"{score.key}_x{k}"))
     panels: list[Panel] = [
-        Line(f"validation {name}", (f"val/{name}",)),
+        Line(f"validation {name}", (f"val/{name}",), TOKENS),
         *(Line(f"training {key.removeprefix('train/')}", (key,), TOKENS) for key in losses[:1]),
         Bars(score.title, (score.key,)),
         *_against_length(score.title, score.key, several),

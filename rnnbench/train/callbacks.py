@@ -15,15 +15,19 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 
 from rnnbench.ledger import Entry, Progress
+from rnnbench.modules import SequenceModule
 from rnnbench.tracking import WandbMirror
 
 
 class LedgerLogger(Logger):
-    """Lightning's logger interface onto the ledger's history, and through it onto Weights & Biases."""
+    """Lightning's logger interface onto the ledger's history, and through it onto Weights & Biases.
 
-    def __init__(self, entry: Entry, mirror: WandbMirror) -> None:
+    Every row says how many tokens the module has read by then, a validation's too: what runs are compared at.
+    """
+
+    def __init__(self, entry: Entry, mirror: WandbMirror, module: SequenceModule) -> None:
         super().__init__()
-        self.entry, self.mirror = entry, mirror
+        self.entry, self.mirror, self.module = entry, mirror, module
 
     @property
     def name(self) -> str:
@@ -37,7 +41,8 @@ class LedgerLogger(Logger):
         """Nothing to do: `run.yaml` has them."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        row = {"step": step, **{key: value for key, value in metrics.items() if key != "epoch"}}
+        row = {"step": step, "tokens": float(self.module.tokens)}
+        row |= {key: value for key, value in metrics.items() if key != "epoch"}
         self.entry.append(row)
         self.mirror.row(row)
 

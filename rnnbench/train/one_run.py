@@ -131,7 +131,7 @@ def _recorded(
                      resuming(entry.path(CHECKPOINT), checkpoint_seconds)]  # fmt: skip
         peak = machine.PeakMemory(device)
         with others.met(resume is not None):
-            fit(run, data, module, entry, LedgerLogger(entry, mirror), callbacks, resume)
+            fit(run, data, module, entry, LedgerLogger(entry, mirror, module), callbacks, resume)
         metrics["memory/peak_mib"] = peak.mib()
         metrics |= speed(run, clock, module)
         curves["grad_norm"] = module.gradient_norms().numpy()

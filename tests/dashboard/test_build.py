@@ -42,7 +42,7 @@ def test_sections_axes_groups_and_filter(tmp_path: Path, capsys: pytest.CaptureF
     bank = made["spec"]["section"]["panelBankConfig"]["sections"]
     assert [section["name"] for section in bank] == ["quality", "gradients", "throughput", "system"]
     config = by_title(made["spec"])
-    assert (config["validation bpc"]["xAxis"], config["validation bpc"]["metrics"]) == ("step", ["val/bpc"])
+    assert (config["validation bpc"]["xAxis"], config["validation bpc"]["metrics"]) == ("tokens", ["val/bpc"])
     assert (config["training bpc"]["xAxis"], config["training bpc"]["metrics"]) == ("tokens", ["train/bpc"])
     against = config["half-life after training, steps, against T"]
     assert (against["xAxis"], against["yAxis"]) == ("config:seq_len.value", "summary:final/half_life")
