@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnnbench.ledger import write_atomic
 from rnnbench.report.kinds import KINDS
 from rnnbench.report.page.document import Section, figures_html, html_document, plotly
 from rnnbench.report.page.html_table import html_table
@@ -42,6 +42,7 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
 
     Raises:
         UserError: plotly is not installed.
+        StorageError: The disk is full, or refuses.
     """
     plotly()  # before any work is done
     folders = {result.folder for result in results}
@@ -62,9 +63,7 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
         Section("source", "What produced this", source_html(results, made)),
     ]
     target = out / NAME
-    passing = target.with_suffix(f".{os.getpid()}.tmp")
-    passing.write_text(html_document(study, sections, plots, run_data(results)), encoding="utf-8")
-    passing.replace(target)
+    write_atomic(target, html_document(study, sections, plots, run_data(results)).encode("utf-8"))
     return target
 
 
