@@ -21,6 +21,8 @@ RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, SAMPLE, LOG = (
     "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "sample.txt",
     "log.txt",
 )  # fmt: skip
+#: In `SAMPLE`, between the prompt and what was written: the first one in the file.
+SAMPLE_MARK = "▌"
 #: How a job may end. done, diverged: it ran to its end, and its numbers say that it learned, or that it did not.
 #: failed: the code raised an error. oom: it does not fit into memory. timeout: it took longer than a run may.
 STATUSES = ("done", "diverged", "failed", "oom", "timeout")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import UserError, unknown
 from rnnbench.ledger import friendly
+from rnnbench.report.kinds import data_sets
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
@@ -147,10 +148,9 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
         drawn += task_figures(tasks, out, formats)
         decoded = [result for task in tasks if task.entry.kind == "sequences" for result in task.best.results]
     else:
-        names = sorted({(result.data, result.entry.kind) for result in train})
-        for data, kind in names:
-            members = [result for result in train if (result.data, result.entry.kind) == (data, kind)]
-            suffix = f"-{data}" if len(names) > 1 else ""
+        sets = data_sets(train)
+        for kind, data, members in sets:
+            suffix = f"-{data}" if len(sets) > 1 else ""
             drawn += training_figures(kind, members, out, suffix, formats)
             if kind == "text":
                 drawn += pareto_figure(kind, group(members), timed, out / f"pareto{suffix}", formats)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rnnbench.report.estimates import Estimate
+from rnnbench.report.results import Result
 from rnnbench.report.tables.table import MISSING, number, with_points, with_range
 
 #: The figures of merit that a reference's name may end in: ``seasonal_naive_mse``.
@@ -189,6 +191,15 @@ KINDS: dict[str, Kind] = {
         },
     ),
 }
+
+
+def data_sets(train: Iterable[Result]) -> list[tuple[str, str, list[Result]]]:
+    """Training runs by kind of task and data set, in the order of `KINDS`: (kind, label of the data, its runs)."""
+    found: dict[tuple[str, str], list[Result]] = {}
+    for result in train:
+        found.setdefault((result.entry.kind, result.data), []).append(result)
+    order = list(KINDS)
+    return [(*key, found[key]) for key in sorted(found, key=lambda key: (order.index(key[0]), key[1]))]
 
 
 def split_reference(key: str) -> tuple[str, str] | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from support.wandb_runs import own_environment
+from support.wandb_spec import panels
 
 from rnnbench import cli
-from rnnbench.dashboard.references import panels
 from rnnbench.dashboard.view import view
 from rnnbench.report.figures.style import FIXED
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from support.wandb_runs import inspected, own_environment, small_run
+from support.wandb_spec import panels, references
 
 from rnnbench.dashboard import document, workspace
 from rnnbench.dashboard.logged import BUILT_IN, Key, logged
-from rnnbench.dashboard.references import panels, references
 from rnnbench.dashboard.sections import Bars, Line, sections
 from rnnbench.dashboard.view import view
 from rnnbench.report.results import read

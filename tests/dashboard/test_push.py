@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from support.wandb_runs import REFUSED, own_environment, small_run
 from support.wandb_server import ENTITY, KEY, WandbServer, environment, wandb_server
+from support.wandb_spec import panels
 
 from rnnbench import cli
 from rnnbench.dashboard import document, workspace
-from rnnbench.dashboard.references import panels
 from rnnbench.dashboard.view import view
 from rnnbench.train.one_run import train
 

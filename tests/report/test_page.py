@@ -13,17 +13,16 @@ from typing import Any
 import pytest
 
 from rnnbench.errors import UserError
+from rnnbench.ledger import SAMPLE_MARK
 from rnnbench.report.page import write_page
 from rnnbench.report.page.document import plotly
 from rnnbench.report.page.numbers import kept, script
 from rnnbench.report.page.plots.plot import DARK
-from rnnbench.report.page.runs import MARK
 from rnnbench.report.page.summary import summary
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
-from rnnbench.train import sample
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
 HOSTILE = '</script><script>window.hacked = 1</script><img src="http://evil.example/x" onerror="window.hacked = 1">'
@@ -177,7 +176,7 @@ def test_no_text_of_a_run_becomes_markup(tmp_path: Path, text_run: Callable[...,
     values["metrics"] = {"note": HOSTILE}
     values["run"]["data"]["path"] = f"/tmp/{HOSTILE.replace('/', '')}.txt"
     (broken / "result.json").write_text(json.dumps(values))
-    (broken / "sample.txt").write_text(f"{HOSTILE}{MARK}{HOSTILE}")
+    (broken / "sample.txt").write_text(f"{HOSTILE}{SAMPLE_MARK}{HOSTILE}")
     (broken / "samples.json").write_text(json.dumps([{"source": HOSTILE, "target": 1, "decoded": None}, 3]))
     page, other = page_of(study, tmp_path / "one"), page_of(clean, tmp_path / "two")
     assert len(page.scripts) == len(other.scripts) == 5
@@ -302,10 +301,6 @@ def test_what_json_cannot_say_is_refused() -> None:
     assert script({"a": "</script>&"}) == '{"a":"\\u003c/script>&"}'
     with pytest.raises(ValueError):
         script([math.inf])
-
-
-def test_the_mark_between_prompt_and_text_is_the_writers() -> None:
-    assert MARK == sample.MARK
 
 
 @pytest.mark.slow

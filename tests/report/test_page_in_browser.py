@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from rnnbench.ledger import SAMPLE_MARK
 from rnnbench.report.page import write_page
 from rnnbench.report.page.plots.plot import DARK
-from rnnbench.report.page.runs import MARK
 from rnnbench.report.results import Result, read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
@@ -78,7 +78,7 @@ def written(study: Path) -> tuple[Path, list[Result]]:
 def page_file(text_study: Path) -> tuple[Path, list[Result]]:
     """Of the text study, with a sample in one run and a hostile error in another."""
     for folder in text_study.glob("gru-*-T16-s0-*"):
-        (folder / "sample.txt").write_text(f"In the beginning{MARK} was the word\n<b>not bold</b>")
+        (folder / "sample.txt").write_text(f"In the beginning{SAMPLE_MARK} was the word\n<b>not bold</b>")
     (failed,) = [result.folder for result in read([text_study]) if result.status == "failed"]
     values = json.loads((failed / "result.json").read_text())
     (failed / "result.json").write_text(json.dumps(values | {"error": HOSTILE}))

@@ -13,12 +13,12 @@ import torch
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.data.text.streams import TextData
 from rnnbench.generate import load, write
-from rnnbench.ledger import CURVES, SAMPLE, Entry
+from rnnbench.ledger import CURVES, SAMPLE, SAMPLE_MARK, Entry
 from rnnbench.ledger.survey import survey
 from rnnbench.ledger.verify import Finding, verify
 from rnnbench.models import SequenceModel, build
 from rnnbench.train import train
-from rnnbench.train.sample import LENGTH, MARK, PROMPT, TEMPERATURE, prompt, write_sample
+from rnnbench.train.sample import LENGTH, PROMPT, TEMPERATURE, prompt, write_sample
 
 
 def text_run(path: Path) -> Run:
@@ -37,8 +37,8 @@ def test_a_run_leaves_a_sample_and_the_losses_of_its_test_text(text_file: Path, 
     run = text_run(text_file)
     result = train(run, tmp_path / "runs", wandb="disabled")
     entry = Entry(tmp_path / "runs", "single", run.id)
-    before, mark, after = entry.path(SAMPLE).read_text(encoding="utf-8").partition(MARK)
-    assert mark == MARK
+    before, mark, after = entry.path(SAMPLE).read_text(encoding="utf-8").partition(SAMPLE_MARK)
+    assert mark == SAMPLE_MARK
     assert (len(before), len(after)) == (PROMPT, LENGTH + 1)
     assert before in text_file.read_text()[19_000:]
 
@@ -96,7 +96,7 @@ def test_bytes_make_valid_text(tmp_path: Path) -> None:
     source = TextData(text.encode(), DataConfig(path="x", seq_len=16, batch_size=4, symbols="bytes"))
     model = build(source.task, CellConfig("gru"), ModelConfig(hidden_size=8))
     write_sample(model, source, 0, tmp_path)
-    before, _, after = (tmp_path / SAMPLE).read_bytes().decode("utf-8").partition(MARK)
+    before, _, after = (tmp_path / SAMPLE).read_bytes().decode("utf-8").partition(SAMPLE_MARK)
     assert before == text[:PROMPT]
     assert "\ufffd" in after
 
@@ -106,14 +106,14 @@ def test_bytes_make_valid_text(tmp_path: Path) -> None:
     [
         ("word " * 8_000, "word"),  # no line end at all
         ("a\n" * 20_000, "a\na\n"),  # short lines: several of them
-        (f"x{MARK}y z" * 8_000, "xy z"),  # the mark itself is no part of a prompt
+        (f"x{SAMPLE_MARK}y z" * 8_000, "xy z"),  # the mark itself is no part of a prompt
     ],
 )
 def test_a_prompt_is_the_test_parts_beginning(text: str, begins: str) -> None:
     said = prompt(TextData(text, DataConfig(path="x", seq_len=16, batch_size=4)))
     assert begins in said
     assert 0 < len(said) <= PROMPT
-    assert MARK not in said
+    assert SAMPLE_MARK not in said
 
 
 def test_a_state_that_leaves_the_finite_numbers_costs_no_run(small_text: str, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_state_that_leaves_the_finite_numbers_costs_no_run(small_text: str, tm
     with torch.no_grad():
         model.readout.bias.fill_(math.nan)
     write_sample(model, source, 0, tmp_path)
-    assert (tmp_path / SAMPLE).read_text(encoding="utf-8") == f"{prompt(source)}{MARK}\n"
+    assert (tmp_path / SAMPLE).read_text(encoding="utf-8") == f"{prompt(source)}{SAMPLE_MARK}\n"
 
 
 def test_who_did_not_learn_writes_nothing(text_file: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def context_gain(groups: Sequence[Group], path: Path, formats: set[str]) -> list
 
 def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
     """Heat maps lag × training step of log₁₀ G(k)/G(0), the mean over seeds: a panel a line, at its longest T."""
-    found = [(g, picture) for g in longest(groups).values() if (picture := _along(g.done)) is not None][:PANELS]
+    found = [(g, picture) for g in longest(groups).values() if (picture := mean_along(g.done)) is not None][:PANELS]
     if not found:
         return []
     rows = math.ceil(len(found) / COLUMNS)
@@ -168,7 +168,7 @@ def _median(
     return (seeds[0][0], np.median(alike, axis=0)) if alike else None
 
 
-def _along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def mean_along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way."""
     pictures: list[NDArray[np.float64]] = []
     first: NDArray[np.float64] | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.heatmap import lag_axis
+from rnnbench.probes.measured import decades
 from rnnbench.report.figures.style import GREY, OTHERS, Look, canvas, file_name, looks, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_name
@@ -67,7 +68,7 @@ def _averaged(axes: Axes, result: Result, look: Look) -> None:
         for when, style in WHEN.items():
             if (curve := result.curve(f"{when}/{name}")) is not None:
                 label_once = label if when == "final" else None
-                axes.plot((curve - curve[0]) / math.log(10), linestyle=style, color=color, label=label_once)
+                axes.plot(decades(curve), linestyle=style, color=color, label=label_once)
                 longest = max(longest, len(curve))
     axes.set_ylim(bottom=max(axes.get_ylim()[0], -12))
     lag_axis(axes, longest, label="lag k (states back)")
@@ -81,7 +82,7 @@ def _saliency(axes: Axes, result: Result, look: Look) -> None:
     longest = 2
     for when, style in WHEN.items():
         if (curve := result.curve(f"{when}/saliency")) is not None:
-            axes.plot((curve - curve[0]) / math.log(10), linestyle=style, color=look.color)
+            axes.plot(decades(curve), linestyle=style, color=look.color)
             longest = max(longest, len(curve))
     axes.set_ylim(bottom=max(axes.get_ylim()[0], -12))
     lag_axis(axes, longest, label="lag k (inputs back)")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from rnnbench.probes.measured import decades
 from rnnbench.report.estimates import INTERVAL_SEEDS, iqm_band, iqm_curve
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
@@ -116,7 +117,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
     lowest, highest = -1.0, 0.0
     for label, g in longest(groups).items():
         found = g.curves(f"{when}/gradient_flow")
-        curves = [(curve - curve[0]) / math.log(10) for curve in found if np.isfinite(curve[0])]
+        curves = [decades(curve) for curve in found if np.isfinite(curve[0])]
         if not curves:
             continue
         drawn = True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.probes.measured import decades
 from rnnbench.report.estimates import iqm_curve
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
@@ -116,7 +117,7 @@ def _flow(g: Group) -> NDArray[np.float64] | None:
     if not curves:
         return None
     shared = min(map(len, curves))
-    return iqm_curve(np.stack([(c[:shared] - c[0]) / math.log(10) for c in curves]))
+    return iqm_curve(np.stack([decades(c[:shared]) for c in curves]))
 
 
 def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:

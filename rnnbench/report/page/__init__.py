@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.ledger import write_atomic
-from rnnbench.report.kinds import KINDS
+from rnnbench.report.kinds import data_sets
 from rnnbench.report.page.document import Section, figures_html, html_document, plotly
 from rnnbench.report.page.html_table import html_table
 from rnnbench.report.page.plots.plot import Plot
@@ -74,11 +74,8 @@ def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Time
     if many_tasks(train):
         blocks.append(("", tasks_plot(task_results(train))))
     else:
-        order = list(KINDS)
-        names = sorted({(r.entry.kind, r.data) for r in train}, key=lambda pair: (order.index(pair[0]), pair[1]))
-        for kind, data in names:
-            members = [result for result in train if (result.entry.kind, result.data) == (kind, data)]
-            blocks.append((data if len(names) > 1 else "", training_plots(kind, members, timed)))
+        sets = data_sets(train)
+        blocks += [(data if len(sets) > 1 else "", training_plots(kind, own, timed)) for kind, data, own in sets]
     blocks.append(("", timing_plots(own)))
     return [(heading, plots) for heading, plots in blocks if plots]
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.ledger import SAMPLE, SAMPLES
+from rnnbench.ledger import SAMPLE, SAMPLE_MARK, SAMPLES
+from rnnbench.probes.measured import decades
 from rnnbench.report.kinds import KINDS
 from rnnbench.report.page.numbers import kept, short, shorts
-from rnnbench.report.page.plots.gradients import decades
 from rnnbench.report.page.plots.training import SPEED
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import group
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Points of a curve on a run's page; letters of a generated sample, and how many examples of pairs.
 POINTS, LETTERS, PAIRS = 64, 4000, 6
-#: In a text run's sample it stands between the prompt and what was written; as in `train.sample`, which needs torch.
-MARK = "▌"
 
 
 def runs_table(results: Sequence[Result]) -> Table:
@@ -166,7 +164,7 @@ def _samples(folder: Path) -> dict[str, Any]:
     out: dict[str, Any] = {}
     try:
         text = (folder / SAMPLE).read_text(encoding="utf-8", errors="replace")
-        prompt, mark, written = text[:LETTERS].partition(MARK)
+        prompt, mark, written = text[:LETTERS].partition(SAMPLE_MARK)
         out["sample"] = [prompt, written] if mark else ["", prompt]
     except OSError:
         pass

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rnnbench.report.correlation import Correlation
-from rnnbench.report.kinds import KINDS
+from rnnbench.report.kinds import KINDS, data_sets
 from rnnbench.report.page.sentences import counted, distinct, listed
 from rnnbench.report.page.summary_timing import timing_sentences
 from rnnbench.report.page.summary_training import training_sentences
@@ -34,15 +34,14 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Ta
     if many_tasks(train):
         out.append(("All tasks", task_sentences(task_results(train))))
     else:
-        order = list(KINDS)
-        names = sorted({(r.entry.kind, r.data) for r in train}, key=lambda pair: (order.index(pair[0]), pair[1]))
-        for kind, data in names:
-            groups = group([result for result in train if (result.entry.kind, result.data) == (kind, data)])
+        sets = data_sets(train)
+        for kind, data, own in sets:
             verdicts = [str(row.raw.get("final/verdict") or "") for table in made if table.name == kind
                         for row in table.rows if row.raw.get("data") == data]  # fmt: skip
             tests = [row.raw for table in made if table.name == f"{kind}{COMPARISONS}" for row in table.rows
                      if str(row.raw.get("data")).split(", ")[0] == data]  # fmt: skip
-            out.append((data if len(names) > 1 else "", training_sentences(KINDS[kind], groups, verdicts, tests)))
+            said = training_sentences(KINDS[kind], group(own), verdicts, tests)
+            out.append((data if len(sets) > 1 else "", said))
     out.append(("", timing_sentences(timed)))
     return [(heading, sentences) for heading, sentences in out if sentences]
 

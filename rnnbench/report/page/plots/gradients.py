@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from rnnbench.probes.curve import WORTH
+from rnnbench.probes.measured import decades
 from rnnbench.report.estimates import iqm_curve
+from rnnbench.report.figures.gradients import mean_along
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest
 from rnnbench.report.figures.style import looks
 from rnnbench.report.page.numbers import kept, shorts
@@ -24,7 +26,6 @@ from rnnbench.report.page.plots.plot import (
     ticks,
     trace,
 )  # fmt: skip
-from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, crowded
 from rnnbench.report.tables.table import number
 
@@ -51,11 +52,6 @@ def gradient_plots(groups: Sequence[Group]) -> list[Plot | None]:
     else:
         halves = [_half_life(groups)]
     return [*flows, *halves, *_along(groups), None if crowded(groups) else _context(groups)]
-
-
-def decades(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln G(k) as log₁₀ G(k)/G(0)."""
-    return (curve - curve[0]) / math.log(10)
 
 
 def _flows(g: Group, when: Literal["init", "final"]) -> NDArray[np.float64] | None:
@@ -159,7 +155,7 @@ def _along(groups: Sequence[Group]) -> list[Plot | None]:
     """Lag × training step, for the first few series that were probed on their way."""
     out: list[Plot | None] = []
     for g in longest(groups).values():
-        found = _pictures(g.done)
+        found = mean_along(g.done)
         if found is None or len(out) == ALONG:
             continue
         steps, flow = found
@@ -170,23 +166,6 @@ def _along(groups: Sequence[Group]) -> list[Plot | None]:
         title = f"How does training change its reach? {g.series}, T = {g.seq_len}"
         out.append(Plot(title, (drawn,), axis("training step"), axis("lag k (states back)"), "The mean over seeds."))
     return out
-
-
-def _pictures(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way."""
-    total: NDArray[np.float64] | None = None
-    first: NDArray[np.float64] | None = None
-    count = 0
-    for result in results:
-        steps, flow = result.curve("along/step"), result.curve("along/gradient_flow")
-        if steps is None or flow is None or len(steps) < 2:
-            continue
-        picture = (flow - flow[:, :1]) / math.log(10)
-        if total is None or first is None:
-            first, total, count = steps, picture, 1
-        elif steps.tolist() == first.tolist() and picture.shape == total.shape:
-            total, count = total + picture, count + 1
-    return None if total is None or first is None else (first, total / count)
 
 
 def _context(groups: Sequence[Group]) -> Plot | None:
