@@ -63,6 +63,7 @@ def _check(runs: list[Path], out: Path | None, as_json: bool) -> int:
         return 1 if differences else 0
     for difference in differences:
         print(difference)
-    verdict = f"{len(differences)} differences" if differences else "every cell is what the ledger gives"
+    count = f"{len(differences)} difference{'s' * (len(differences) > 1)}"
+    verdict = count if differences else "every cell is what the ledger gives"
     print(f"{len(checked)} tables on disk: {verdict}.")
     return 1 if differences else 0

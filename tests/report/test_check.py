@@ -34,7 +34,7 @@ def test_a_cell_that_was_edited_is_named(reported: Path, suffix: str, capsys: py
     path.write_text(text.replace(old, "1.999", 1))
     assert main(["report", "--check", str(reported)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "6 tables on disk: 1 differences."
+    assert lines[-1] == "6 tables on disk: 1 difference."
     assert "1.999" in lines[0]
     assert "on disk" in lines[0]
     assert path.name in lines[0]
