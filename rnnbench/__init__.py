@@ -6,7 +6,7 @@ What an experiment is written with. The rest is imported from its room: `rnnbenc
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.errors import UserError
-from rnnbench.sweep.study import Study
+from rnnbench.sweep.study import Panel, Study, Tune
 from rnnbench.throughput.timing import Timing
 
 __all__ = [
@@ -15,9 +15,11 @@ __all__ = [
     "DataConfig",
     "ModelConfig",
     "OptimConfig",
+    "Panel",
     "ProbeConfig",
     "Run",
     "Study",
     "Timing",
+    "Tune",
     "UserError",
 ]

@@ -107,7 +107,7 @@ def translate(trained: Trained, prompt: str | None = None, sample: int = 0, beam
             )
         x, shown = vocabulary.encode(prompt), {"source": prompt}
     else:
-        source = load_data(run.data, run.seed)
+        source = load_data(run.data, run.order_seed)
         assert isinstance(source, PairData)
         pairs = source.to_write()
         if not 0 <= sample < len(pairs):

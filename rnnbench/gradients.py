@@ -96,14 +96,14 @@ def measure_runs(folders: Sequence[Path], seq_len: int | None = None, average: b
     groups: dict[str, list[Finished]] = {}
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         one = finished(folder)
-        groups.setdefault(dataclasses.replace(one.run, seed=0).id, []).append(one)
+        groups.setdefault(one.run.replicates.id, []).append(one)
     labels = _labels([members[0] for members in groups.values()])
     for label, members in zip(labels, groups.values(), strict=True):
         rows = (Measured(label, "initial", 0), Measured(label, "trained", 0))
         for one in members:
             run = one.run
             length = seq_len or run.probes.seq_len
-            batch = load(run.data, run.seed).probe_batch(length, run.probes.batch_size)
+            batch = load(run.data, run.order_seed).probe_batch(length, run.probes.batch_size)
             for row, model in zip(rows, (one.untrained(), one.trained()), strict=True):
                 row.seq_len = batch.x.shape[1]
                 _add(row, run.seed, model, batch, one.task, average)

@@ -30,6 +30,8 @@ class Cell(nn.Module, ABC):
 
     #: What `rnnbench cells` says of it, and where it is from.
     paper: ClassVar[str] = ""
+    #: Names of the state's parts where it has several, (parts, …): gradients are then measured of each as well.
+    parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

@@ -13,9 +13,11 @@ from rnnbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rnnbench.report.tables.table import Table
     from rnnbench.sweep.conduct import Launcher
     from rnnbench.sweep.outcome import Options, Outcome
     from rnnbench.sweep.study import Study
+    from rnnbench.sweep.tuning import Choice
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,11 +28,16 @@ def main(argv: Sequence[str]) -> int:
 
     from rnnbench.commands.sweep_report import show, verdict
     from rnnbench.ledger import Entry, check_root
-    from rnnbench.sweep.conduct import conduct, jobs_of
+    from rnnbench.sweep.conduct import conduct, jobs_of, results_of
+    from rnnbench.sweep.speeds import measure_speeds
 
     console = Console(stderr=arguments.json or arguments.export_wandb is not None)
     study, root = _study(arguments, console), Path(arguments.out)
     study.jobs(arguments.preset)  # a preset that is unknown is refused before anything is said
+    known = None
+    if study.tune is not None and arguments.tune_lr is None:
+        known = _known(study, arguments.preset, root)
+        study = study if known is None else _at(study, arguments.preset, known)
     if arguments.export_wandb is not None:
         return _export(study, arguments)
     if arguments.dry_run:
@@ -41,11 +48,15 @@ def main(argv: Sequence[str]) -> int:
     launch = _launcher(arguments, options)
     check_root(root)
     outcome = None
-    if arguments.tune_lr is not None:
+    if known is not None:
+        _write_choices(root / study.name, known, study, arguments.preset)
+    elif arguments.tune_lr is not None or study.tune is not None:
         study, outcome = _tuned(study, arguments, options, launch, console)
     if outcome is None:
         _announce(study, arguments.preset, console)
         outcome = conduct(study, arguments.preset, root, options, launch, console)
+        if arguments.launcher == "local" and not outcome.stopped:
+            measure_speeds(root / study.name, jobs_of(study, arguments.preset, root), results_of(study, root), console)
     shown = show(study, root, outcome, options.wandb, console, tables=not arguments.json)
     if arguments.json:
         files = [str(file) for item in shown.values() for file in item["files"]]
@@ -83,9 +94,10 @@ def _parser() -> Parser:
     parser.add_argument("--count", type=int, metavar="N", help="runs of a W&B sweep that draws at random")
     parser.add_argument(
         "--tune_lr", nargs="?", const="", metavar="LR,…",
-        help="first choose a learning rate for each cell and setting on validation (default: 1e-3 … 3.2e-2 by twos)",
+        help="first choose a learning rate for each cell and setting on validation, from these and further ones until "
+        "no choice is at the edge (default: the study's own, or 1e-3 … 3.2e-2 by twos)",
     )  # fmt: skip
-    parser.add_argument("--tune_seeds", type=int, default=1, metavar="N", help="trials of each rate (default: 1)")
+    parser.add_argument("--tune_seeds", type=int, metavar="N", help="trials of each rate (default: the study's, or 1)")
     parser.add_argument(
         "--export_wandb", "--export-wandb", nargs="?", const="-", metavar="FILE",
         help="write the study as a file for `wandb sweep`, or print it, and stop",
@@ -164,37 +176,68 @@ def _announce(study: Study, preset: str, console: Console) -> None:
     console.print(f"[bold]{study.name}[/] ({preset}): {escape(study.question)}", highlight=False)
 
 
+def _known(study: Study, preset: str, root: Path) -> list[Choice] | None:
+    """The learning rates chosen before, in the runs folder or among the committed results; None where some are not."""
+    from rnnbench.sweep.study import study_folders
+    from rnnbench.sweep.tuning import known_choices
+
+    committed = [path for top in study_folders() for path in sorted(top.glob(f"results/*/{study.name}"))]
+    return known_choices(study, preset, [root / study.name, *committed])
+
+
+def _at(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
+    from rnnbench.sweep.tuning import tuned_study
+
+    return tuned_study(study, preset, choices)
+
+
 def _tuned(
     study: Study, arguments: Any, options: Options, launch: Launcher, console: Console
 ) -> tuple[Study, Outcome | None]:
     """Choose learning rates on the validation part: the study at these rates, and None.
 
-    Where a trial is missing there is nothing to choose by: the trials' study, and how it ended.
+    The grid is extended, and tried further, until no choice is at its edge. Where a trial is missing there is nothing
+    to choose by: the trials' study, and how it ended.
     """
-    from rnnbench.ledger import write_atomic
     from rnnbench.report.tables import writers
-    from rnnbench.report.tables.learning_rates import choices_table
     from rnnbench.sweep.conduct import conduct, results_of
-    from rnnbench.sweep.tuning import GRID, choose, tuned_study, tuning_study
+    from rnnbench.sweep.tuning import GRID, choose, extended, tuning_study
 
     preset, root = arguments.preset, Path(arguments.out)
-    grid = _grid(arguments.tune_lr) if arguments.tune_lr else GRID
-    trials = tuning_study(study, preset, grid, arguments.tune_seeds)
-    _announce(trials, preset, console)
-    outcome = conduct(trials, preset, root, options, launch, console)
-    results = results_of(trials, root)
-    if outcome.stopped or any(job.id not in results for job in trials.jobs(preset)):
-        return trials, outcome
-    choices = choose(trials, preset, results)
-    table = choices_table(choices, f"Learning rates for {study.name} ({preset}), chosen on the validation part.")
+    grid = _grid(arguments.tune_lr) if arguments.tune_lr else study.tune.grid if study.tune is not None else GRID
+    own = study.tune.seeds if study.tune is not None else 1
+    seeds = own if arguments.tune_seeds is None else arguments.tune_seeds
+    while True:
+        trials = tuning_study(study, preset, grid, seeds)
+        _announce(trials, preset, console)
+        outcome = conduct(trials, preset, root, options, launch, console)
+        results = results_of(trials, root)
+        if outcome.stopped or any(job.id not in results for job in trials.jobs(preset)):
+            return trials, outcome
+        choices = choose(trials, preset, results)
+        if (longer := extended(grid, choices)) == tuple(sorted(set(grid))):
+            break
+        grid = longer
+        console.print("a choice is at the edge of the rates tried, so further ones are tried, for every setting")
+    tuned = _at(study, preset, choices)
+    table = _write_choices(root / tuned.name, choices, study, preset)
     console.print(writers.rich_table(table, console.width))
-    tuned = tuned_study(study, preset, choices)
-    folder = root / tuned.name
-    folder.mkdir(parents=True, exist_ok=True)
-    chosen = json.dumps([choice.to_dict() for choice in choices], indent=1, ensure_ascii=False)
-    write_atomic(folder / "learning_rates.json", chosen.encode())
-    write_atomic(folder / "learning_rates.md", writers.markdown(table).encode())
     return tuned, None
+
+
+def _write_choices(folder: Path, choices: Sequence[Choice], study: Study, preset: str) -> Table:
+    """Keep what was chosen beside the runs, as numbers and as a table; the choices of other presets stay."""
+    from rnnbench.ledger import friendly, read_rates, setting_of, write_atomic, write_rates
+    from rnnbench.report.tables import writers
+    from rnnbench.report.tables.learning_rates import choices_table
+
+    table = choices_table(choices, f"Learning rates for {study.name} ({preset}), chosen on the validation part.")
+    with friendly(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    kept = read_rates(folder) | {setting_of(choice.config): choice.to_dict() for choice in choices}
+    write_rates(folder, [*kept.values()])
+    write_atomic(folder / "learning_rates.md", writers.markdown(table).encode())
+    return table
 
 
 def _grid(text: str) -> tuple[float, ...]:

@@ -80,7 +80,7 @@ class DataConfig:
         name: Data set, see `rnnbench data list`; kjv where neither name nor path is given.
         path: Your own file: UTF-8 text, or a CSV of numbers (name csv) with a header line.
         column: The column of a CSV to forecast; its only numeric one where not given.
-        seq_len: Length T of what is read: steps between truncations of backpropagation (text), inputs of a forecast
+        seq_len: Length T of what is read: steps of each stream in one update (text), inputs of a forecast
             (series), steps to remember over (memory), the longest sequence (the others); the data set's own
             where not given.
         batch_size: Sequences B side by side in a batch.
@@ -90,6 +90,8 @@ class DataConfig:
         relative: Each window less its last value, input and forecast alike (NLinear, Zeng et al. 2023), so that a level
             never seen in training is none (series); errors are what they are without.
         symbols: What a text is made of: its characters, or the bytes of its UTF-8 (256 of them, none unknown).
+        final: Score on the part of a corpus that is held out for good, in the test part's place: for the last study of
+            a project alone (half of what else would validate).
         permuted: Show a picture's pixels in one fixed random order (Le et al. 2015).
         items: Things to remember, pairs, bits or brackets deep, as the memory task says; its own number where not
             given.
@@ -105,6 +107,7 @@ class DataConfig:
     time_features: bool = False
     relative: bool = False
     symbols: Literal["characters", "bytes"] = "characters"
+    final: bool = False
     permuted: bool = False
     items: int | None = None
 
@@ -143,6 +146,9 @@ class OptimConfig:
         clip_by: norm shrinks the whole gradient and keeps its direction (Pascanu et al. 2013); value cuts each weight's
             gradient off by itself (Graves 2013).
         weight_decay: Decoupled for adamw, L2 for the others.
+        truncate: Time steps that the gradient goes back, at most data.seq_len, and all of these where not given: the
+            state is carried on past every such many steps, the gradient is not (truncated backpropagation through
+            time, Williams & Peng 1990). What is read, and when the weights are moved, stays the same.
         schedule: Learning rate after the warm-up: constant, or cosine/linear decay to zero at the budget's end.
         warmup: Share of the steps over which the learning rate rises linearly from zero.
     """
@@ -151,13 +157,14 @@ class OptimConfig:
     lr: float = 2e-3
     clip: float | None = 1.0
     clip_by: Literal["norm", "value"] = "norm"
+    truncate: int | None = None
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "optim")
-        _positive("optim", self, "lr", "clip")
+        _positive("optim", self, "lr", "clip", "truncate")
         if not self.weight_decay >= 0:
             raise UserError(f"optim.weight_decay must be ≥ 0, got {self.weight_decay}.")
         if not 0.0 <= self.warmup < 1.0:

@@ -32,6 +32,17 @@ from rnnbench.ledger.entry import (
 )
 from rnnbench.ledger.files import StorageError, check_root, finite, friendly, write_atomic
 from rnnbench.ledger.lock import Busy, Lock, Watch
+from rnnbench.ledger.study_files import (
+    PanelFile,
+    StudyFile,
+    read_rates,
+    read_speeds,
+    read_study,
+    setting_of,
+    write_rates,
+    write_speeds,
+    write_study,
+)
 
 __all__ = [
     "CHECKPOINT",
@@ -48,13 +59,22 @@ __all__ = [
     "Busy",
     "Entry",
     "Lock",
+    "PanelFile",
     "Progress",
     "Recordable",
     "Start",
     "StorageError",
+    "StudyFile",
     "Watch",
     "check_root",
     "finite",
     "friendly",
+    "read_rates",
+    "read_speeds",
+    "read_study",
+    "setting_of",
     "write_atomic",
+    "write_rates",
+    "write_speeds",
+    "write_study",
 ]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from rnnbench.config.values import PROTOCOL
 from rnnbench.ledger.files import finite, friendly, line, write_atomic
 from rnnbench.ledger.lock import Lock, State
 from rnnbench.ledger.seal import sealed
@@ -194,6 +195,7 @@ class Entry:
         result = {
             "id": job.id,
             "kind": job.kind,
+            "protocol": PROTOCOL,
             "status": status,
             "run": job.to_dict(),
             "metrics": dict(metrics),

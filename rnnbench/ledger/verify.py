@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnbench.config.values import PROTOCOL
 from rnnbench.ledger.entry import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SEALED, WEIGHTS
 from rnnbench.ledger.seal import facts_sha256, file_sha256
 from rnnbench.ledger.survey import RUNNING, UNFINISHED, Found, read_config
@@ -169,9 +170,10 @@ def _identity(run: Found, result: Mapping[str, Any] | None) -> Said:
     elif result is not None and "files" not in result:
         yield MISSING, CONFIG
     found = {}
+    protocols = [result.get("protocol", 1)] if result is not None else range(PROTOCOL, 0, -1)
     for name, values in jobs.items():
         try:
-            found[name] = _job(values, kind)
+            found[name] = _job(values, kind, protocols, run.id)
         except Exception as error:  # refused, or so damaged that it is not even looked at
             yield EDITED, f"{name} holds no run: {' '.join(str(error).split()).rstrip('.')}"
     if len(set(found.values())) > 1:
@@ -184,15 +186,18 @@ def _identity(run: Found, result: Mapping[str, Any] | None) -> Said:
         yield RENAMED, f"{RESULT} calls itself {result.get('id')}, and its run is {found[RESULT]}"
 
 
-def _job(values: Any, kind: Any) -> str:
-    """The identity of a run or a timing from its plain values; without its kind, the kind that they look like."""
+def _job(values: Any, kind: Any, protocols: Iterable[int], expected: str) -> str:
+    """The identity of a run or a timing from its plain values; without its kind, the kind that they look like.
+
+    An unfinished run does not say under which protocol it was begun: of several the one that gives the expected name.
+    """
     from rnnbench.config import Run
+    from rnnbench.throughput.timing import Timing
 
-    if kind == "timing" or (kind is None and isinstance(values, Mapping) and "cells" in values):
-        from rnnbench.throughput.timing import Timing
-
-        return Timing.from_dict(values).id
-    return Run.from_dict(values).id
+    timing = kind == "timing" or (kind is None and isinstance(values, Mapping) and "cells" in values)
+    job = (Timing if timing else Run).from_dict(values)
+    ids = [job.id_under(protocol) for protocol in protocols]
+    return expected if expected in ids else ids[0]
 
 
 def _listed(names: Any) -> str:

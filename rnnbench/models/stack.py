@@ -32,6 +32,10 @@ class Stack(nn.Module):
         input_size: Width of what the first layer reads.
         span: The longest dependency to expect, in steps: what init chrono prepares for.
         bidirectional: A second cell a layer reads backwards.
+
+    Attributes:
+        truncate: In training, time steps after which the state is carried on and its gradient is not, again and again;
+            None: the gradient goes back over the whole window. The outputs are the same.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Stack(nn.Module):
     ) -> None:
         super().__init__()
         self.backend, self.residual = config.backend, config.residual
+        self.truncate: int | None = None
         self.directions = 2 if bidirectional else 1
         self.width = self.directions * config.hidden_size
         project = config.residual and input_size != self.width
@@ -82,7 +87,11 @@ class Stack(nn.Module):
             for backwards in range(self.directions):
                 index = len(last)
                 start, tap = state[index] if state is not None else None, taps[index] if taps is not None else None
-                out, final = run(cells[index], reverse(u, lengths) if backwards else u, start, backend, tap)
+                inputs = reverse(u, lengths) if backwards else u
+                if self.truncate is None or not self.training:
+                    out, final = run(cells[index], inputs, start, backend, tap)
+                else:
+                    out, final = _run_truncated(cells[index], inputs, start, backend, self.truncate)
                 outputs.append(reverse(out, lengths) if backwards else out)
                 last.append(final)
             out = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
@@ -95,6 +104,16 @@ class Stack(nn.Module):
     def cells(self) -> list[Cell]:
         """The cells: layer by layer, in a bidirectional stack the one that reads forwards before its partner."""
         return cast(list[Cell], list(self.layers))
+
+
+def _run_truncated(cell: Cell, x: Tensor, state: Tensor | None, backend: str, truncate: int) -> tuple[Tensor, Tensor]:
+    """`run`, the gradient cut off at every so many steps."""
+    outputs = []
+    for piece in x.split(truncate, dim=1):
+        out, state = run(cell, piece, None if state is None else state.detach(), backend)
+        outputs.append(out)
+    assert state is not None
+    return torch.cat(outputs, dim=1), state
 
 
 def reverse(x: Tensor, lengths: Tensor | None = None) -> Tensor:

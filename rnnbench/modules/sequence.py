@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rnnbench.config import CellConfig, ModelConfig, OptimConfig
 from rnnbench.data.task import Batch, Task
+from rnnbench.errors import UserError
 from rnnbench.models.build import build
 from rnnbench.models.stack import State
 from rnnbench.modules.division import Division
@@ -59,6 +60,12 @@ class SequenceModule(L.LightningModule):
         self.task, self.cell, self.optim = task, CellConfig.parse(cell), optim
         self.total_steps, self.log_every = total_steps, log_every
         self.model = build(task, self.cell, model, span)
+        if optim.truncate is not None and task.writes:
+            raise UserError(
+                f"optim.truncate {optim.truncate} cuts one recurrence over time, and this task has two, an encoder's "
+                "and a decoder's; leave it out."
+            )
+        self.model.probed.truncate = optim.truncate
         self._weights = list(self.model.parameters())  # to go through the modules for them takes longer than clipping
         self.metric = metric_for(task)
         self.diverged = False

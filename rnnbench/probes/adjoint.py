@@ -56,9 +56,13 @@ class Stretch:
     before: tuple[Tensor, ...]
     carried: tuple[Tensor, ...] | None
 
-    def log_norms(self) -> Tensor:
-        """log ‖∂ℓ/∂s_t‖₂ over all cells' states together, (B, C) float64."""
-        return _log_norms(self.states, self.log_scale)
+    def log_norms(self, part: int | None = None) -> Tensor:
+        """log ‖∂ℓ/∂s_t‖₂ over all cells' states together, (B, C) float64; −∞ where there is no gradient at all.
+
+        part: Of this part of each state alone, by its index along a state's first axis.
+        """
+        states = self.states if part is None else [state[:, :, part] for state in self.states]
+        return _log_norms(states, self.log_scale)
 
     def log_input_norms(self) -> Tensor:
         """log ‖∂ℓ/∂x_t‖₂, (B, C) float64."""
@@ -156,6 +160,5 @@ def _norm(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _log_norms(parts: Sequence[Tensor], log_scale: Tensor) -> Tensor:
-    # An exact zero (relu units all off) has no logarithm; the smallest float64 keeps the curve finite and says "none".
-    norm = _norm([part.flatten(2) for part in parts]).clamp_min(torch.finfo(torch.float64).tiny)
-    return norm.log() + log_scale[:, None]
+    # Of an exact zero (relu units all off) it is −∞: such a sample is counted, and enters no mean.
+    return _norm([part.flatten(2) for part in parts]).log() + log_scale[:, None]

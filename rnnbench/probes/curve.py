@@ -1,11 +1,15 @@
-"""What a gradient-flow curve says in one number; nothing here imports torch.
+"""What a gradient-flow curve says in a few numbers; nothing here imports torch.
 
-Curves are log G(k), natural, at lags k = 0 … K. Half-lives and horizons are in states back, slopes in nats a lag.
+Curves are log G(k), natural, at lags k = 0 … K; −∞ where there is no gradient at all. The first numbers to look at
+assume no shape: the first lag at which G has fallen to half and to a hundredth of its maximum, and the share of all
+gradient that comes from beyond a lag. The half-life of a fitted exponential is a statistic of the curve's tail: it is
+told with the range and the R² of its fit, and is worth nothing where that is bad.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +18,71 @@ Curve = NDArray[np.float64]
 
 #: A curve is fitted until G(k)/G(0) falls below this: what follows is rounding.
 FLOOR = 1e-12
+#: The half-life of a fit is shown only where its R² is above this.
+GOOD_FIT = 0.98
 #: Bits a symbol that a longer context must save to be worth anything: where functional memory ends.
 WORTH = 0.01
+#: Lags beyond which the share of all gradient is told.
+BEYOND = (10, 32, 100)
 
 
-def fit(log_g: Curve, start: int = 0) -> tuple[float, float]:
-    """Slope and R² of the least-squares line through lags ``start`` … the last before G/G(0) first falls below 1e−12.
+class Fit(NamedTuple):
+    """A straight line through log G: its slope in nats a lag, R², and the first and the last lag of its range."""
 
-    A curve that is down there before it has two such lags is fitted from lag 0 over its first two.
+    slope: float
+    r2: float
+    first: int
+    last: int
+
+    @property
+    def half_life(self) -> float:
+        """τ ln 2 of log G(k) = a − k/τ, in lags; infinite where the line does not fall."""
+        return -math.log(2) / self.slope if self.slope < -1e-12 else math.inf
+
+
+def fit(log_g: Curve, start: int = 1, end: int | None = None) -> Fit:
+    """The least-squares line through lags ``start`` … the last before G/G(0) first falls below 1e−12.
+
+    Lag 0 is left out by default: at the last step an LSTM's loss reaches h alone. A curve that is down there before it
+    has two such lags is fitted from lag 0 over its first two.
+
+    Args:
+        log_g: (K + 1,), finite at lag 0.
+        start: The first lag.
+        end: Not beyond this lag.
     """
     relative = np.maximum(log_g - log_g[0], 100 * math.log(FLOOR))  # a gradient of exactly zero has no logarithm
     below = np.flatnonzero(relative < math.log(FLOOR))
-    end = int(below[0]) if below.size else relative.size
-    if end < start + 2:
-        start, end = 0, max(end, 2)
-    lags = np.arange(start, end) - (start + end - 1) / 2
-    values = relative[start:end] - relative[start:end].mean()
+    stop = int(below[0]) if below.size else relative.size
+    stop = stop if end is None else min(stop, end + 1)
+    if stop < start + 2:
+        start, stop = 0, max(stop, 2)
+    lags = np.arange(start, stop) - (start + stop - 1) / 2
+    values = relative[start:stop] - relative[start:stop].mean()
     slope = float(lags @ values / (lags @ lags))
     spread = float(values @ values)
     residual = float(((values - slope * lags) ** 2).sum())
-    return slope, 1.0 - residual / spread if spread > 0 else 1.0
+    return Fit(slope, 1.0 - residual / spread if spread > 0 else 1.0, start, stop - 1)
 
 
-def fit_half_life(log_g: Curve, start: int = 1) -> tuple[float, float]:
-    """Half-life τ ln 2 of log G(k) = a − k/τ, and the fit's R²; infinite where the curve does not fall.
+def falls_to(log_g: Curve, share: float) -> float:
+    """The first lag after that of the maximum at which G is at most this share of it.
 
-    Lag 0 is left out by default: at the last step an LSTM's loss reaches h alone.
+    Infinite where none of the lags measured is so: censored, as a table says by ≥ and the last lag.
     """
-    slope, r2 = fit(log_g, start)
-    return (-math.log(2) / slope if slope < -1e-12 else math.inf), r2
+    top = int(log_g.argmax())
+    fallen = np.flatnonzero(log_g[top:] - log_g[top] <= math.log(share))
+    return float(top + fallen[0]) if fallen.size else math.inf
 
 
-def empirical_half_life(log_g: Curve, start: int = 1) -> float:
-    """Steps after lag ``start`` until G has first halved, without assuming a shape; infinite where it never does."""
-    if start >= len(log_g):
-        return math.nan
-    halved = np.flatnonzero(log_g[start:] <= log_g[start] - math.log(2))
-    return float(halved[0]) if halved.size else math.inf
+def share_beyond(log_g: Curve, lag: int) -> float | None:
+    """Σ_{k > lag} G(k) / Σ_k G(k); None where no lag beyond was measured."""
+    if len(log_g) <= lag + 1:
+        return None
+    weights = np.exp(log_g - log_g.max())
+    return float(weights[lag + 1 :].sum() / weights.sum())
 
 
 def effective_horizon(log_g: Curve, epsilon: float = 0.01) -> int:
-    """H_ε = max{k : G(k) / max_j G(j) ≥ ε}, in steps."""
+    """H_ε = max{k : G(k) / max_j G(j) ≥ ε}, in steps: the last lag, where `falls_to` gives the first one below."""
     return int(np.flatnonzero(log_g - log_g.max() >= math.log(epsilon))[-1])

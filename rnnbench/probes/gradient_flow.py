@@ -1,7 +1,8 @@
 """How much of the last step's loss reaches each earlier state, and each earlier input.
 
-G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over the batch; exact, see
-`rnnbench.probes.adjoint`. Whole models are measured in float64.
+G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over those samples of the
+batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. A sample without any (a ReLU cell's units
+all off) has no logarithm: its share is told apart. Whole models are measured in float64.
 
 Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
 """
@@ -9,8 +10,8 @@ Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Ben
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,38 +19,73 @@ from torch import Tensor
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
+from rnnbench.data.source import generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.models.build import Model
 from rnnbench.models.stack import State
 from rnnbench.probes.adjoint import adjoints
-from rnnbench.probes.curve import Curve, effective_horizon, empirical_half_life, fit_half_life
+from rnnbench.probes.curve import BEYOND, Curve, effective_horizon, falls_to, fit, share_beyond
 from rnnbench.probes.subject import subject
+from rnnbench.probes.verdict import lost_decades
 
 
 @dataclass(frozen=True)
 class FlowCurve:
-    """log G(k), natural, for lags k = 0 … T − 1: its mean and its standard deviation over the batch."""
+    """log G(k), natural, for lags k = 0 … T − 1.
+
+    Args:
+        mean: Over the samples that have a gradient at that lag; −∞ where none has.
+        sd: The standard deviation over the same; 0 where none has.
+        dead: The share of the samples that have none.
+        parts: The mean of each part of the state, where it has several with names (`Cell.parts`).
+    """
 
     mean: Curve
     sd: Curve
+    dead: Curve
+    parts: Mapping[str, Curve] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
-        """The curve in a few numbers: half-lives and horizon in steps, ``max_gain`` = max_k G(k)/G(0).
+        """The curve in a few numbers, lags and shares; an infinite lag lies beyond ``lags``, the last one measured.
 
-        Empty where the curve is no number, as after a divergence.
+        half_lag, hundredth_lag: where G has fallen to half and to a hundredth of its maximum, and of each part of the
+        state (``half_lag_c``); horizon: the last lag with at least a hundredth of it. beyond_10, _32, _100: the share
+        of Σ G beyond that lag. max_gain: max_k G(k)/G(0). decades: log₁₀ of G's change over the verdict's lags;
+        log10_gain_at_last_lag: over all. dead_share: of the samples, those without a gradient at the last lag.
+        half_life, with half_life_r2 and the range half_life_first … half_life_last of its fit.
+
+        Empty where the curve is no number, as after a divergence; dead_share alone where there is no gradient anywhere.
         """
-        if not np.isfinite(self.mean).all():
+        if np.isnan(self.mean).any() or self.mean.max() == np.inf:
             return {}
-        half_life, r2 = fit_half_life(self.mean)
+        if self.mean[0] == -np.inf:
+            return {"dead_share": 1.0}
+        line = fit(self.mean)
         gain = (self.mean - self.mean[0]) / math.log(10)
-        return {
-            "half_life": half_life,
-            "half_life_r2": r2,
-            "half_life_empirical": empirical_half_life(self.mean),
+        out = {
+            "lags": len(self.mean) - 1,
+            "half_lag": falls_to(self.mean, 0.5),
+            "hundredth_lag": falls_to(self.mean, 0.01),
             "horizon": effective_horizon(self.mean),
+            **{f"beyond_{lag}": share for lag in BEYOND if (share := share_beyond(self.mean, lag)) is not None},
             "max_gain": float(10 ** min(gain.max(), 300.0)),
+            "decades": lost_decades(self.mean)[0],
             "log10_gain_at_last_lag": float(gain[-1]),
+            "dead_share": float(self.dead[-1]),
+            "half_life": line.half_life,
+            "half_life_r2": line.r2,
+            "half_life_first": line.first,
+            "half_life_last": line.last,
         }
+        for name, curve in self.parts.items():
+            if curve.max() > -np.inf:
+                out |= {f"half_lag_{name}": falls_to(curve, 0.5), f"hundredth_lag_{name}": falls_to(curve, 0.01)}
+        return out
+
+    def curves(self, name: str) -> dict[str, Curve]:
+        """What is kept of it, by name: ``name`` and, in float32, ``name_sd``, ``name_PART``, ``name_dead``."""
+        beside = {"sd": self.sd, **self.parts} | ({"dead": self.dead} if self.dead.any() else {})
+        return {name: self.mean} | {f"{name}_{key}": value.astype(np.float32) for key, value in beside.items()}
 
 
 def log_gradient_flow(
@@ -104,8 +140,14 @@ def measure_gradient_flow(model: Model, batch: Batch, task: Task, average: bool 
             its own near by, and how little of the last one reaches it cannot be seen.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        pieces = subject(model, batch, task).adjoints(average)
-        return _curve(_by_lag(piece.log_norms() for piece in pieces))
+        looked_at = subject(model, batch, task)
+        names: tuple[str | None, ...] = (None, *looked_at.stack.cells[0].parts)
+        norms = [
+            [piece.log_norms(None if name is None else index - 1) for index, name in enumerate(names)]
+            for piece in looked_at.adjoints(average)
+        ]
+    whole, *parts = (_by_lag(logs) for logs in zip(*norms, strict=True))
+    return _curve(whole, {str(name): part for name, part in zip(names[1:], parts, strict=True)})
 
 
 def measure_saliency(model: Model, batch: Batch, task: Task) -> FlowCurve:
@@ -120,5 +162,30 @@ def _by_lag(pieces: Iterable[Tensor]) -> Tensor:
     return torch.cat([piece.flip(1) for piece in pieces], dim=1)
 
 
-def _curve(logs: Tensor) -> FlowCurve:
-    return FlowCurve(logs.mean(0).cpu().numpy(), logs.std(0, correction=0).cpu().numpy())
+def shuffled(batch: Batch) -> Batch:
+    """Noise made of a probe batch: the same time steps in a random order, over all samples; the targets stay.
+
+    So each step is as likely as in the data and tells nothing of the others, whatever the data are. The same for every
+    model and seed.
+    """
+    steps = batch.x.flatten(0, 1)
+    order = torch.randperm(len(steps), generator=generator("shuffled probe batch", len(steps)))
+    return batch._replace(x=steps[order.to(steps.device)].view(batch.x.shape))
+
+
+def _curve(logs: Tensor, parts: Mapping[str, Tensor] | None = None) -> FlowCurve:
+    """Of (B, T) logarithms, −∞ where a sample has no gradient."""
+    alive = logs != -math.inf
+    count = alive.sum(0)
+    mean = _mean_of(logs, alive)
+    deviation = torch.where(alive, logs - mean, 0.0)
+    sd = ((deviation**2).sum(0) / count.clamp_min(1)).sqrt()
+    found = {name: _mean_of(part, part != -math.inf).cpu().numpy() for name, part in (parts or {}).items()}
+    dead = 1 - count / len(logs)
+    return FlowCurve(mean.cpu().numpy(), sd.cpu().numpy(), dead.double().cpu().numpy(), found)
+
+
+def _mean_of(logs: Tensor, alive: Tensor) -> Tensor:
+    """(B, T) → (T,): the mean over the samples that are alive at a lag; −∞ where none is."""
+    count = alive.sum(0)
+    return torch.where(count > 0, torch.where(alive, logs, 0.0).sum(0) / count.clamp_min(1), -math.inf)

@@ -79,8 +79,8 @@ class Group:
         return low if low == high else (low + high) / 2
 
     def judgement(self, when: Literal["init", "final"]) -> Judgement | None:
-        """Slope and verdict of the gradient-flow curves of the runs that count."""
-        return judge(self.curves(f"{when}/gradient_flow"), self.seq_len)
+        """Decades and verdict of the gradient-flow curves of the runs that count."""
+        return judge(self.curves(f"{when}/gradient_flow"))
 
     def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
         """The verdict alone."""

@@ -55,7 +55,7 @@ def asked_for(first: Iterable[Run], results: Mapping[str, Mapping[str, Any]], le
     """
     searches: dict[str, list[Run]] = {}
     for run in first:
-        searches.setdefault(dataclasses.replace(run, seed=0).id, []).append(run)
+        searches.setdefault(run.replicates.id, []).append(run)
     for seeds in searches.values():
         data = str(seeds[0].data.name)
         if data not in METRIC:

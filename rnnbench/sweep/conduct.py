@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.ledger import Entry
+from rnnbench.ledger import Entry, friendly, write_study
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options, Outcome
 from rnnbench.sweep.study import Job, Study
@@ -27,6 +27,7 @@ def conduct(study: Study, preset: str, root: Path, options: Options, launch: Lau
     jobs = jobs_of(study, preset, root)
     outcome, waiting = Outcome(), jobs
     while waiting and not outcome.stopped:
+        describe(study, preset, root)
         with Display(console) as display:
             outcome += launch(waiting, root, study.name, options, display)
         if outcome.offline:  # once was enough to wait for W&B's server
@@ -40,6 +41,14 @@ def conduct(study: Study, preset: str, root: Path, options: Options, launch: Lau
 def jobs_of(study: Study, preset: str, root: Path) -> list[Job]:
     """The preset's jobs; of a study with a follow-up, those that the ledger's results ask for as well."""
     return study.jobs(preset, results_of(study, root) if study.follow_up else None)
+
+
+def describe(study: Study, preset: str, root: Path) -> None:
+    """Write what the study is beside its runs: the report reads nothing else of it."""
+    folder = root / study.name
+    with friendly(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_study(folder, study.described(preset, results_of(study, root) if study.follow_up else None))
 
 
 def results_of(study: Study, root: Path) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from rnnbench.config import Run
 from rnnbench.config.plain import folder_name, quoted
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.files import load_file, name_file
+from rnnbench.ledger.study_files import PanelFile, StudyFile
 from rnnbench.throughput.timing import Timing
 
 #: One entry of the ledger: a training run, or an interleaved timing of several contestants.
@@ -21,22 +22,61 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Jobs that are to be compared with each other: one table, and one set of figures, of its own.
+
+    Args:
+        name: In the names of its files; a study of one comparison has one panel, without a name.
+        title: What varies, and what is the same for all, in a sentence; the report prints it.
+        jobs: Its jobs; one may stand in several panels, and is done once.
+        axis: The setting along which its figures are drawn, by its dotted name.
+    """
+
+    name: str
+    title: str
+    jobs: Iterable[Job]
+    axis: str = "data.seq_len"
+
+    def __post_init__(self) -> None:
+        if self.name:
+            folder_name(self.name, "a Panel's name")
+        object.__setattr__(self, "jobs", tuple(self.jobs))
+
+
+@dataclass(frozen=True)
+class Tune:
+    """A learning rate for each setting of a study, chosen on validation before its runs, see `rnnbench.sweep.tuning`.
+
+    Args:
+        grid: The rates that every setting is tried at; it is extended, for all of them, until no choice is at its edge.
+        seeds: Trials of each rate, on seeds that the study itself does not use.
+    """
+
+    grid: tuple[float, ...] = (2e-3, 4e-3, 8e-3, 1.6e-2)
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
 class Study:
     """An experiment as data.
 
     Args:
         name: The folder below ``runs/``.
         question: What it asks, in a sentence; the report prints it.
-        presets: Named sizes, each a function that yields the jobs.
+        presets: Named sizes, each a function that yields jobs, or panels of jobs.
         follow_up: Of a study whose later jobs depend on the results of earlier ones: a pure function from a preset's
             name and all results so far to every further job that they ask for, finished ones included. A sweep goes on
             until none is left to do; as nothing but the ledger is remembered, it can be killed at any moment.
+        tune: Each setting of its runs is to have a learning rate of its own; without it, a report does not rank cells.
+        search: Its runs look for the longest T that can be learnt (`rnnbench.sweep.bracketing`).
     """
 
     name: str
     question: str
-    presets: Mapping[str, Callable[[], Iterable[Job]]]
+    presets: Mapping[str, Callable[[], Iterable[Job | Panel]]]
     follow_up: Callable[[str, Results], Iterable[Job]] | None = None
+    tune: Tune | None = None
+    search: bool = False
 
     def __post_init__(self) -> None:
         folder_name(self.name, "a Study's name")
@@ -46,7 +86,11 @@ class Study:
             raise UserError(f"the presets of the study {self.name} must map names to functions that yield jobs.")
 
     def jobs(self, preset: str, results: Results | None = None) -> list[Job]:
-        """The jobs of a preset, each once, in order; the first round of a study with a `follow_up`.
+        """The jobs of a preset, each once, in order, as `panels` has them."""
+        return list({job.id: job for panel in self.panels(preset, results) for job in panel.jobs}.values())
+
+    def panels(self, preset: str, results: Results | None = None) -> list[Panel]:
+        """The panels of a preset; jobs that it yields outside any make one without a name.
 
         Args:
             preset: Its name.
@@ -58,17 +102,33 @@ class Study:
         if preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
         try:
-            jobs = list(self.presets[preset]())
+            found = list(self.presets[preset]())
             if self.follow_up is not None and results:
-                jobs += self.follow_up(preset, results)
+                found += self.follow_up(preset, results)
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"the preset {preset} of {self.name} fails: {told(error)}.") from error
-        for job in jobs:
-            if not isinstance(job, Run | Timing):
-                raise UserError(f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}.")
-        return list({job.id: job for job in jobs}.values())
+        panels = {one.name: one for one in found if isinstance(one, Panel)}
+        alone = tuple(one for one in found if not isinstance(one, Panel))
+        if alone:
+            timed = isinstance(alone[0], Timing)
+            panels[""] = Panel("", "", alone, "seq_len" if timed else Panel.axis)
+        for panel in panels.values():
+            for job in panel.jobs:
+                if not isinstance(job, Run | Timing):
+                    raise UserError(
+                        f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}."
+                    )
+        return list(panels.values())
+
+    def described(self, preset: str, results: Results | None = None) -> StudyFile:
+        """What is written beside its runs, for whoever reads them."""
+        panels = [
+            PanelFile(panel.name, panel.title, panel.axis, frozenset(job.id for job in panel.jobs))
+            for panel in self.panels(preset, results)
+        ]
+        return StudyFile(self.question, self.search, tuple(panels))
 
     def main(self) -> None:
         """``python experiments/THIS.py --preset quick`` is ``rnnbench sweep experiments/THIS.py --preset quick``."""

@@ -1,8 +1,9 @@
 """A learning rate for each cell and setting: the same grid and as many trials for all, chosen on validation.
 
-Cells change places with the learning rate, so a comparison at one rate compares cells at their distance from it. Three
+Cells change places with the learning rate, so a comparison at one rate compares cells at their distance from it. Four
 steps: `tuning_study` tries the grid, with seeds that the study itself does not use; `choose` takes for each group of
-runs that differ by seed alone the rate with the best validation; `tuned_study` is the study at those rates.
+runs that differ by their seeds alone the rate with the best validation; where a choice is at the grid's edge,
+`extended` makes the grid longer, for all groups; `tuned_study` is the study at the rates chosen.
 """
 
 from __future__ import annotations
@@ -11,22 +12,27 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rnnbench.config import CellConfig, OptimConfig, Run
+from rnnbench.config import CellConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.errors import UserError
+from rnnbench.ledger.study_files import read_rates, setting_of
 from rnnbench.sweep.dotted import flat
 from rnnbench.sweep.factors import varying
-from rnnbench.sweep.study import Results, Study
+from rnnbench.sweep.study import Job, Results, Study
 
 #: Factors of two from half the default rate upwards. With 0.6 M characters of KJV at T = 16, 64 and 256 the best rates
 #: of rnn, lstm and gru lay at 8e-3 and 1.6e-2, inside; a factor of two off cost up to 0.13 bits, more than the gated
 #: cells differ by. Long trainings want smaller ones: a choice at an edge is flagged.
 GRID = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
+#: A grid is not extended beyond these: what wants a rate outside is told to be at the edge.
+LEAST, MOST = 1e-5, 1.0
 #: Where the seeds of trials begin: what was chosen on a seed is not tested on it.
 FIRST_SEED = 1000
 #: The figures that decide, of the validation part; of all less is better. The first that a run has counts.
 HEADLINES = ("val/bpc", "val/error", "val/mse", "val/nll")
+UNPROBED = ProbeConfig(gradient_flow=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Choice:
 
     @property
     def found(self) -> bool:
-        """Whether any trial was done; else the learning rate is none that was chosen."""
+        """Whether any trial was done; else nothing chose the learning rate."""
         return any(score is not None for score in self.scores.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,9 +88,20 @@ class Choice:
             "config": dict(self.config),
         }
 
+    @classmethod
+    def from_dict(cls, group: str, values: Mapping[str, Any]) -> Choice:
+        """The inverse of `to_dict`, for the group of that name."""
+        rates = values["rates"]
+        return cls(
+            group, values["about"], values["config"], values["metric"], {one["lr"]: one["score"] for one in rates},
+            {one["lr"]: one["lost"] for one in rates}, rates[0]["trials"], values["lr"], values["at_edge"],
+        )  # fmt: skip
+
 
 def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds: int = 1) -> Study:
-    """The trials: every distinct run of the preset apart from seed and learning rate, at every rate of the grid.
+    """The trials: every distinct run of the preset apart from seeds and learning rate, at every rate of the grid.
+
+    Nothing is measured in them but the score.
 
     Args:
         study: Its runs must not depend on results.
@@ -101,7 +118,7 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
     if seeds < 1:
         raise UserError(f"there must be at least one tuning seed, got {seeds}.")
     runs = _runs(study, preset)
-    taken = {run.seed for run in runs}
+    taken = {seed for run in runs for seed in (run.seed, run.order_seed)}
     free = [seed for seed in range(FIRST_SEED, FIRST_SEED + seeds + len(taken)) if seed not in taken][:seeds]
     groups: dict[str, Run] = {}
     for run in runs:
@@ -111,7 +128,7 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
         for run in groups.values():
             for lr in rates:
                 for seed in free:
-                    yield dataclasses.replace(at_rate(run, lr), seed=seed)
+                    yield dataclasses.replace(at_rate(run, lr), seed=seed, data_seed=None, probes=UNPROBED)
 
     question = f"Which learning rate serves each group of {study.name} ({preset}) best on the validation part?"
     return Study(f"{study.name}-lr", question, {preset: trials})
@@ -149,18 +166,49 @@ def tuned_study(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
         UserError: A run's group is not among the choices.
     """
     rates = {choice.group: choice.lr for choice in choices}
-    runs = _runs(study, preset)
-    for run in runs:
+    _runs(study, preset)
+
+    def tuned(run: Job) -> Run:
+        assert isinstance(run, Run)
         if group(run) not in rates:
             raise UserError(f"no learning rate was chosen for {run.label}; choose from {study.name}'s own trials.")
-    tuned = tuple(at_rate(run, rates[group(run)]) for run in runs)
-    question = f"{study.question.rstrip()} (each at its own learning rate)"
-    return Study(f"{study.name}-tuned", question, {preset: lambda: tuned})
+        return at_rate(run, rates[group(run)])
+
+    panels = [dataclasses.replace(panel, jobs=tuple(map(tuned, panel.jobs))) for panel in study.panels(preset)]
+    name = study.name if study.tune is not None else f"{study.name}-tuned"
+    return dataclasses.replace(study, name=name, presets={preset: lambda: panels})
+
+
+def extended(grid: Sequence[float], choices: Sequence[Choice]) -> tuple[float, ...]:
+    """The grid with a further rate at each end that a choice stands at; itself where none does, or at the limits."""
+    rates = sorted(set(grid))
+    chosen = {choice.lr for choice in choices if choice.found}
+    # To six digits, as one writes it: an identity would see the rounding.
+    below, above = (float(f"{one * one / two:.6g}") for one, two in ((rates[0], rates[1]), (rates[-1], rates[-2])))
+    out = [below] if rates[0] in chosen and below >= LEAST else []
+    return (*out, *rates, *([above] if rates[-1] in chosen and above <= MOST else []))
+
+
+def known_choices(study: Study, preset: str, folders: Sequence[Path]) -> list[Choice] | None:
+    """The choices that the first of some folders knows for every group of a preset; None where none does.
+
+    Args:
+        study: Its runs must not depend on results.
+        preset: Which.
+        folders: Studies' folders, each with a `learning_rates.json`, or without.
+    """
+    groups = {group(run): run for run in _runs(study, preset)}
+    for folder in folders:
+        if rates := read_rates(folder):
+            found = {name: rates.get(setting_of(run.to_dict())) for name, run in groups.items()}
+            if all(one is not None for one in found.values()):
+                return [Choice.from_dict(name, one) for name, one in found.items() if one is not None]
+    return None
 
 
 def group(run: Run) -> str:
-    """The name of the group of runs that differ by seed and learning rate alone."""
-    return dataclasses.replace(at_rate(run, OptimConfig.lr), seed=0).id
+    """The name of the group of runs that differ by their seeds, learning rate and probes alone."""
+    return dataclasses.replace(at_rate(run, OptimConfig.lr), probes=ProbeConfig()).replicates.id
 
 
 def at_rate(run: Run, lr: float) -> Run:
@@ -212,7 +260,7 @@ def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results:
     if any(score is not None for score in scores.values()):
         best = min(rates, key=lambda lr: (lost[lr], math.inf if (score := scores[lr]) is None else score, lr))
     config = trials[0].to_dict()
-    del config["seed"], config["optim"]["lr"]
+    del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
     at_edge = best in (rates[0], rates[-1])
     return Choice(name, about, config, metric, scores, lost, len(by_rate[best]), best, at_edge)
 

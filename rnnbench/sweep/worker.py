@@ -58,7 +58,7 @@ def work(job: Job, root: Path, study: str, attempt: Attempt, told_by: Mapping[st
     result's where one was recorded; else busy, refused (the input), storage (the ledger's disk), memory (too little of
     it, and the launcher may know a remedy) or stopped.
     """
-    _obey(told_by, pipe)
+    obey(told_by, pipe)
     if attempt.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = attempt.gpu
     entry = Entry(root, study, job.id)
@@ -127,11 +127,11 @@ def execute(job: Job, root: Path, study: str, attempt: Attempt, progress: Progre
 
 def prepare(run: Run, told_by: Mapping[str, str], pipe: Connection) -> None:
     """Make what many runs share, the text in the cache and its reference lines, and say how it went."""
-    _obey(told_by, pipe)
+    obey(told_by, pipe)
     from rnnbench.data.load import load
 
     try:
-        load(run.data, run.seed).references()
+        load(run.data, run.order_seed).references()
         pipe.send(("end", "done", ""))
     except (stopping.Stopped, KeyboardInterrupt):
         pipe.send(("end", "stopped", ""))
@@ -141,7 +141,7 @@ def prepare(run: Run, told_by: Mapping[str, str], pipe: Connection) -> None:
         pipe.send(("end", "refused", f"{run.data.label} cannot be read: {told(error)}"))
 
 
-def _obey(told_by: Mapping[str, str], pipe: Connection) -> None:
+def obey(told_by: Mapping[str, str], pipe: Connection) -> None:
     """Ctrl-C, which a terminal sends to all, is the launcher's business; a SIGTERM ends the run at its next batch."""
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         del os.environ[name]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from rnnbench.config import CellConfig, check_fields, from_dict, identity, to_dict
+from rnnbench.config import PROTOCOL, CellConfig, check_fields, from_dict, identity, to_dict
 from rnnbench.errors import UserError
 
 #: Number formats.
@@ -72,8 +72,12 @@ class Timing:
     @cached_property
     def id(self) -> str:
         """``timing-T64-B32-H128-1f2e3d4c``, or ``decoding-…``."""
+        return self.id_under(PROTOCOL)
+
+    def id_under(self, protocol: int) -> str:
+        """The id that this job has, or had, under a version of the protocol."""
         name = "decoding" if self.what == "decoding" else "timing"
-        return f"{name}-T{self.seq_len}-B{self.batch_size}-H{self.hidden_size}-{identity(self)}"
+        return f"{name}-T{self.seq_len}-B{self.batch_size}-H{self.hidden_size}-{identity(self, protocol)}"
 
     @property
     def label(self) -> str:

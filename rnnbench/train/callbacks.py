@@ -59,7 +59,8 @@ class NoProfiler(PassThroughProfiler):
 class Clock(L.Callback):
     """Step times from one step's end to the next one's: the Trainer's own share is in them, validation is not.
 
-    On a CPU each step is timed. A GPU runs behind the host, so there the time of a stretch of steps between two
+    On a CPU each step is timed, by the wall and by the processor's time, which other processes on the machine take less
+    from. A GPU runs behind the host, so there the time of a stretch of steps between two
     synchronisations is shared out among them.
 
     Args:
@@ -70,11 +71,12 @@ class Clock(L.Callback):
     def __init__(self, every: int = 20, interrupted: Callable[[int], bool] = lambda step: False) -> None:
         self.every, self.interrupted = every, interrupted
         self.seconds: list[float] = []
-        self._begin = 0.0
+        self.cpu_seconds: list[float] = []
+        self._begin = self._cpu_begin = 0.0
         self._stretch = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin = time.perf_counter()
+        self.restart()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -86,21 +88,30 @@ class Clock(L.Callback):
             if self._stretch < self.every and not pause:
                 return
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         self.seconds += [(now - self._begin) / self._stretch] * self._stretch
-        self._begin, self._stretch = now, 0
+        self.cpu_seconds += [(cpu - self._cpu_begin) / self._stretch] * self._stretch
+        self._begin, self._cpu_begin, self._stretch = now, cpu, 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.restart()
 
     def restart(self) -> None:
         """The next step begins now."""
-        self._begin = time.perf_counter()
+        self._begin, self._cpu_begin = time.perf_counter(), time.process_time()
 
     def median(self) -> float:
         """Seconds a step, the first tenth (warm-up) left out."""
-        steady = self.seconds[len(self.seconds) // 10 :]
-        return float(np.median(steady)) if steady else float("nan")
+        return _steady_median(self.seconds)
+
+    def cpu_median(self) -> float:
+        """The same of the processor's time, of all threads together."""
+        return _steady_median(self.cpu_seconds)
+
+
+def _steady_median(seconds: list[float]) -> float:
+    steady = seconds[len(seconds) // 10 :]
+    return float(np.median(steady)) if steady else float("nan")
 
 
 class Reporter(L.Callback):

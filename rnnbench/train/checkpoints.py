@@ -22,8 +22,9 @@ from rnnbench.throughput.memory import out_of_memory
 from rnnbench.train.callbacks import validation_due
 from rnnbench.weights import load_tensors
 
-#: Of a checkpoint. In the first form Lightning counted the steps elsewhere: a run would go on from 0.
-FORM = "2"
+#: Of a checkpoint. In the first form Lightning counted the steps elsewhere: a run would go on from 0. The second knew
+#: one gradient flow, where there are two now.
+FORM = "3"
 
 
 class WholeFile(TorchCheckpointIO):

@@ -23,6 +23,8 @@ from rnnbench.train.fitting import QUIET, Placed
 def constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dict[str, Any]:
     """What is known before the first step: sizes, costs, and the figures a fool would get."""
     references = dict(data.references())
+    if isinstance(data.source, TextData):
+        references |= data.source.references_read(run.steps)
     # Scored on the validation part, it decides what counts as diverged; the report's lines are the test part's.
     floor = {"val/unigram_bpc": references.pop("unigram_bpc_val")} if "unigram_bpc_val" in references else {}
     cost = cost_per_token(module.model, data.task)
@@ -46,6 +48,7 @@ def speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
     clipped = float((norms > clip).float().mean()) if clip else 0.0
     return {
         "throughput/step_ms": 1e3 * seconds,
+        **({"throughput/step_cpu_ms": 1e3 * clock.cpu_median()} if module.device.type == "cpu" else {}),
         "throughput/tokens_per_second": module.tokens / run.steps / seconds,
         "throughput/train_seconds": sum(clock.seconds),
         "grad_norm/median": float(norms.median()),

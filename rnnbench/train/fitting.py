@@ -69,7 +69,7 @@ def built(run: Run, division: Division, device: str) -> tuple[SequenceDataModule
     """
     division.check(run.data.batch_size)
     check_size(run, machine.memory(device))
-    data = SequenceDataModule(run.data, run.seed, run.steps, run.budget.val_tokens)
+    data = SequenceDataModule(run.data, run.order_seed, run.steps, run.budget.val_tokens)
     data.setup()
     torch.manual_seed(run.seed)
     module = module_for(run, data.task).to(device)

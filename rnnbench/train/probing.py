@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,13 +21,15 @@ from rnnbench.modules.sequence import SequenceModule
 from rnnbench.probes.context import context_curve
 from rnnbench.probes.curve import Curve
 from rnnbench.probes.gates import measure_gates
-from rnnbench.probes.gradient_flow import FlowCurve, measure_gradient_flow, measure_saliency
+from rnnbench.probes.gradient_flow import FlowCurve, measure_gradient_flow, measure_saliency, shuffled
 from rnnbench.probes.gradient_share import measure_gradient_share
 from rnnbench.probes.lyapunov import measure_lyapunov
 from rnnbench.probes.singular_values import measure_singular_values
 from rnnbench.train.callbacks import Clock
 
 Figures = dict[str, Any]
+#: The curves that are measured, of the data and of noise, and how the names of their scalars begin.
+FLOWS = {"gradient_flow": "", "gradient_flow_noise": "noise_"}
 #: Targets whose prediction is compared over contexts, singular values that are kept, and samples that they are of.
 CONTEXTS, SINGULAR_VALUES, SAMPLES = 1000, 10, 2
 
@@ -51,7 +53,7 @@ class Probing(L.Callback):
         #: Seconds of all measurements so far, and of those along the training.
         self.seconds = self.seconds_along = 0.0
         self._at: list[int] = []
-        self._flows: list[Curve] = []
+        self._flows: dict[str, list[Curve]] = {name: [] for name in FLOWS}
         batch = data.probe_batch(config.seq_len, config.batch_size) if config.gradient_flow else None
         # Where one vector is read there is nothing to flow through.
         self._batch = None if batch is None or batch.x.shape[1] < 2 else Batch(batch.x, batch.y)
@@ -63,8 +65,11 @@ class Probing(L.Callback):
         if self._batch is None:
             return {}, {}
         with self._counted():
-            flow, metrics = self._flow()
-            curves: Figures = {"gradient_flow": flow.mean, "gradient_flow_sd": flow.sd}
+            flows = self._flows_now()
+            metrics = _scalars(flows)
+            curves: Figures = {}
+            for name, flow in flows.items():
+                curves |= flow.curves(name)
             more = [self._spectrum(), self._detail() if self.config.detail else ({}, {})]
             if when == "final":
                 more.append(self._context())
@@ -74,9 +79,11 @@ class Probing(L.Callback):
         named = [{f"{when}/{key}": value for key, value in found.items()} for found in (metrics, curves)]
         return named[0], named[1]
 
-    def _flow(self) -> tuple[FlowCurve, Figures]:
-        flow = measure_gradient_flow(self.module.model, self._on_device(), self.data.task)
-        return flow, dict(flow.scalars())
+    def _flows_now(self) -> dict[str, FlowCurve]:
+        """By name, as `FLOWS` has them."""
+        batch, model, task = self._on_device(), self.module.model, self.data.task
+        batches = zip(FLOWS, (batch, shuffled(batch)), strict=True)
+        return {name: measure_gradient_flow(model, one, task) for name, one in batches}
 
     def _spectrum(self) -> tuple[Figures, Figures]:
         if not self.config.lyapunov:
@@ -143,25 +150,32 @@ class Probing(L.Callback):
             return
         before = self.seconds
         with self._counted():
-            flow, scalars = self._flow()
-            row = {f"probe/{key}": float(value) for key, value in (scalars | self._spectrum()[0]).items()}
+            flows = self._flows_now()
+            row = {f"probe/{key}": float(value) for key, value in (_scalars(flows) | self._spectrum()[0]).items()}
         self.seconds_along += self.seconds - before
         self._at.append(step)
-        self._flows.append(flow.mean)
+        for name, flow in flows.items():
+            self._flows[name].append(flow.mean)
         for logger in trainer.loggers:
             logger.log_metrics(row, step)
         if self.clock is not None:
             self.clock.restart()
 
     def along(self, curves: Figures) -> Figures:
-        """``along/step`` (P,) and ``along/gradient_flow`` (P, K), the ends included; empty without measurements."""
+        """``along/step`` (P,), and (P, K) each, the ends included, ``along/gradient_flow`` and the same of noise.
+
+        Empty without measurements.
+        """
         if not self._at:
             return {}
-        ends = {0: curves.get("init/gradient_flow"), self.steps: curves.get("final/gradient_flow")}
-        flows = {step: flow for step, flow in ends.items() if flow is not None}
-        flows |= dict(zip(self._at, self._flows, strict=True))
-        order = sorted(flows)
-        return {"along/step": np.array(order), "along/gradient_flow": np.stack([flows[step] for step in order])}
+        out: Figures = {}
+        for name, measured in self._flows.items():
+            ends = {0: curves.get(f"init/{name}"), self.steps: curves.get(f"final/{name}")}
+            flows = {step: flow for step, flow in ends.items() if flow is not None}
+            flows |= dict(zip(self._at, measured, strict=True))
+            out["along/step"] = np.array(sorted(flows))
+            out[f"along/{name}"] = np.stack([flows[step] for step in sorted(flows)])
+        return out
 
     def cost(self, training_seconds: float) -> Figures:
         """Seconds of all measurements, and of those along the training what they added to its time."""
@@ -171,10 +185,15 @@ class Probing(L.Callback):
         return cost
 
     def state_dict(self) -> dict[str, Any]:
-        flows = torch.from_numpy(np.stack(self._flows)) if self._flows else torch.zeros(0)
+        flows = {name: torch.from_numpy(np.stack(curves)) for name, curves in self._flows.items() if curves}
         return {"at": list(self._at), "flows": flows, "seconds_along": self.seconds_along}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._at, self._flows = list(state_dict["at"]), list(state_dict["flows"].numpy())
+        self._at = list(state_dict["at"])
+        self._flows |= {name: list(curves.numpy()) for name, curves in state_dict["flows"].items()}
         self.seconds_along = float(state_dict["seconds_along"])
         self.seconds += self.seconds_along
+
+
+def _scalars(flows: Mapping[str, FlowCurve]) -> Figures:
+    return {f"{FLOWS[name]}{key}": value for name, flow in flows.items() for key, value in flow.scalars().items()}

@@ -31,6 +31,7 @@ class CoRNN(Cell):
     """
 
     paper = "Rusch & Mishra 2021"
+    parts = ("y", "z")
 
     def __init__(
         self, input_size: int, hidden_size: int, dt: float = 0.5, gamma: float = 1.0, epsilon: float = 1.0

@@ -28,6 +28,7 @@ class LEM(GatedCell):
     """
 
     paper = "Rusch et al. 2022"
+    parts = ("y", "z")
 
     def __init__(self, input_size: int, hidden_size: int, dt: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)

@@ -28,6 +28,7 @@ class LSTM(GatedCell):
     """
 
     paper = "Hochreiter & Schmidhuber 1997; Gers et al. 2000"
+    parts = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float | None = None) -> None:
         super().__init__(input_size, hidden_size)

@@ -27,6 +27,7 @@ class CoupledLSTM(GatedCell):
     """
 
     paper = "Greff et al. 2017"
+    parts = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)

@@ -28,6 +28,7 @@ class LayerNormLSTM(GatedCell):
     """
 
     paper = "Ba et al. 2016"
+    parts = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)

@@ -27,6 +27,7 @@ class PeepholeLSTM(GatedCell):
     """
 
     paper = "Gers & Schmidhuber 2000"
+    parts = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)

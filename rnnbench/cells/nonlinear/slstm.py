@@ -31,7 +31,7 @@ class SLSTM(GatedCell):
         heads: Blocks of each R, a divisor of H (else `UserError`); 1, dense as in other cells, suits every H.
     """
 
-    paper = "Beck et al. 2024"
+    paper, parts = "Beck et al. 2024", ("h", "c", "n", "m")
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 1) -> None:
         super().__init__(input_size, hidden_size)

@@ -99,8 +99,12 @@ class DrawnData(Source):
         return min(LONGER_PART, max(LONGER_LEAST, LONGER_STEPS // self.steps(times * self._data.seq_len)))
 
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """``batch_size`` fixed sequences like the validation's; T is data.seq_len, whatever ``seq_len`` says."""
-        return self._draw(batch_size, self._data.seq_len, "probe")
+        """``batch_size`` fixed sequences like the validation's, with as many items, but of T = ``seq_len``.
+
+        Of data.seq_len where that is longer: how far a gradient reaches is asked of at least as many steps as are to be
+        remembered over.
+        """
+        return self._draw(batch_size, max(seq_len, self._data.seq_len), "probe")
 
     def facts(self) -> dict[str, Any]:
         """Sizes, and one sequence."""

