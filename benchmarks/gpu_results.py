@@ -21,20 +21,21 @@ from rich.console import Console
 
 from rnnbench import machine
 from rnnbench.config import BudgetConfig, Run
-from rnnbench.ledger import Entry
+from rnnbench.ledger import Entry, write_rates
 from rnnbench.report import report
-from rnnbench.sweep.conduct import locally
+from rnnbench.sweep.conduct import describe, locally
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options
 from rnnbench.sweep.places import cores
-from rnnbench.sweep.study import Job, find_study
+from rnnbench.sweep.study import Job, Study, find_study
+from rnnbench.sweep.tuning import known_choices, tuned_study
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Step → studies, whose preset ``gpu`` is done; the first step is the tests that need a GPU.
 STEPS = {
     "laws": (),
     "lengths": ("seqlen_throughput",),
-    "sizes": ("batch_throughput", "width_throughput", "decode_latency"),
+    "sizes": ("width_throughput", "decode_latency"),
     "published": ("published_shapes",),
     "gradients": ("seqlen_gradients",),
 }
@@ -88,7 +89,9 @@ def _step(step: str, out: Path, dry_run: bool) -> int:
         return subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", *what], cwd=ROOT).returncode
     console, trouble = Console(width=110), 0
     for name in STEPS[step]:
-        study, jobs = find_study(name), _jobs(name, dry_run)
+        study, jobs = _study(name, out), _jobs(name, dry_run, out)
+        if not dry_run:
+            describe(study, "gpu", out)
         with Display(console) as display:
             outcome = locally(jobs, out, study.name, Options(min(WORKERS, cores()), "disabled"), display)
         trouble += len(outcome.trouble)
@@ -97,9 +100,19 @@ def _step(step: str, out: Path, dry_run: bool) -> int:
     return 1 if trouble else 0
 
 
-def _jobs(name: str, dry_run: bool) -> list[Job]:
+def _study(name: str, out: Path) -> Study:
+    """A study, at the learning rates that were chosen for it on a CPU where it asks for some."""
+    study = find_study(str(ROOT / "experiments" / f"{name}.py"))
+    if study.tune is not None and (choices := known_choices(study, "gpu", out)) is not None:
+        study = tuned_study(study, "gpu", choices)
+        (out / name).mkdir(parents=True, exist_ok=True)
+        write_rates(out / name, [choice.to_dict() for choice in choices])
+    return study
+
+
+def _jobs(name: str, dry_run: bool, out: Path) -> list[Job]:
     """A study's jobs for a GPU; of a dry run the first and the last, of a size that any machine does in seconds."""
-    jobs = find_study(str(ROOT / "experiments" / f"{name}.py")).jobs("gpu")
+    jobs = _study(name, out).jobs("gpu")
     return list({job.id: job for job in map(_small, (jobs[0], jobs[-1]))}.values()) if dry_run else jobs
 
 
@@ -128,7 +141,7 @@ def _summary(steps: list[str], out: Path, dry_run: bool) -> None:
     """A line a study: how many of its jobs are done, and how many contestants were timed."""
     print(f"{'study':<20}{'done':>10}{'timed':>8}{'refused':>9}  results in {out}")
     for name in (name for step in steps for name in STEPS[step]):
-        jobs = _jobs(name, dry_run)
+        jobs = _jobs(name, dry_run, out)
         results = [result for job in jobs if (result := Entry(out, name, job.id).result()) is not None]
         keys = [key for result in results for key in result["metrics"]]
         timed = sum(key.endswith(("/step_ms", "/decode_ms")) and "replay" not in key for key in keys)

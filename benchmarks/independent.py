@@ -48,7 +48,8 @@ def main() -> None:
         }
         taken: dict[str, list[tuple[float, float]]] = {part: [] for part in theirs}
         for round_ in range(args.rounds + 3):
-            own = dict(zip(PARTS["training"], one.turn("training", WallClock()), strict=True))
+            turn = [seconds.wall for seconds in one.turn("training", WallClock())]
+            own = dict(zip(PARTS["training"], turn, strict=True))
             for part, timer in theirs.items():
                 other = timer.timeit(1).median
                 if round_ >= 3:

@@ -114,8 +114,9 @@ def _add(row: Measured, seed: int, model: Model, batch: Batch, task: Task, avera
     from rnnbench.probes.lyapunov import measure_lyapunov
 
     flow = measure_gradient_flow(model, batch, task, average=average)
-    if not (scalars := flow.scalars()):
-        raise UserError(f"the gradients of {row.name} (seed {seed}) are no numbers: it diverged; leave it out.")
+    if "lags" not in (scalars := flow.scalars()):
+        what = "are exactly 0 everywhere" if scalars else "are no numbers: it diverged"
+        raise UserError(f"the gradients of {row.name} (seed {seed}) {what}; leave it out.")
     row.seeds.append(seed)
     row.curves.append(flow.mean)
     row.scalars.append(scalars)

@@ -31,10 +31,11 @@ def flow_heat_map(axes: Axes, steps: NDArray[np.float64], flow: NDArray[np.float
     between = (steps[1:] + steps[:-1]) / 2
     across = np.concatenate([steps[:1] - (between[0] - steps[0]), between, 2 * steps[-1:] - between[-1]])
     up = np.arange(flow.shape[1] + 1) - 0.5
-    shown = np.clip(np.nan_to_num(flow, nan=LOWEST), LOWEST, HIGHEST)
+    known = np.nan_to_num(flow, nan=-np.inf, neginf=-np.inf, posinf=np.inf)
+    shown = np.clip(known, LOWEST, HIGHEST)
     # Pixels, not thousands of paths: an SVG of these would be megabytes.
     mesh = axes.pcolormesh(across, up, shown.T, cmap="viridis", vmin=LOWEST, vmax=HIGHEST, rasterized=True)
-    horizon = [int(np.flatnonzero(row >= row.max() - 2)[-1]) for row in shown]
+    horizon = [int(np.flatnonzero(row >= row.max() - 2)[-1]) for row in known]  # of what is, not of what is shown
     axes.plot(steps, horizon, color="white", linewidth=1.5)
     axes.grid(visible=False)
     axes.set_xlim(across[0], across[-1])

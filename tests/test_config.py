@@ -136,12 +136,14 @@ CHANGES: dict[str, Any] = {
     "data.time_features": True,
     "data.relative": True,
     "data.symbols": "bytes",
+    "data.final": True,
     "data.permuted": True,
     "data.items": 3,
     "optim.name": "sgd",
     "optim.lr": 0.003,
     "optim.clip": None,
     "optim.clip_by": "value",
+    "optim.truncate": 16,
     "optim.weight_decay": 0.1,
     "optim.schedule": "cosine",
     "optim.warmup": 0.1,
@@ -157,6 +159,7 @@ CHANGES: dict[str, Any] = {
     "probes.lyapunov": 3,
     "probes.detail": True,
     "seed": 1,
+    "data_seed": 1,
     "device": "cpu",
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 from rnnbench.report import report
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import Group, group
-from rnnbench.report.tables.reach import half_life_text, power_of_ten
+from rnnbench.report.tables.reach import power_of_ten, reach_text
 from rnnbench.report.tables.table import MISSING, number
 from rnnbench.report.tables.training import tables
 
@@ -80,7 +80,7 @@ def starts() -> str:
         for g in group(read([HERE / "quick" / "initialisation"]))
         if dict(g.extras).get("model.init") == "default"
     }
-    header = ("start", "half-life (95 %)", "trained", "gradients at first", "left at lag 255",
+    header = ("start", "½, 1/100 at first (lags)", "trained", "gradients at first", "left at lag 255",
               "… of a loss averaged over time")  # fmt: skip
     rows = [[name, *_start(groups[cell])] for cell, name in named.items()]
     return grid(header, rows, left=(0, 3))
@@ -92,8 +92,8 @@ def _start(g: Group) -> list[str]:
         return MISSING if value is None else power_of_ten(value)
 
     return [
-        half_life_text(g, "init", 3),
-        number(g.median("final/half_life"), 3),
+        reach_text(g, "init"),
+        reach_text(g, "final"),
         str(g.verdict("init")),
         left("init/log10_gain_at_last_lag"),
         left("init/averaged_log10_gain_at_last_lag"),

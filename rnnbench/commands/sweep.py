@@ -30,17 +30,20 @@ def main(argv: Sequence[str]) -> int:
     from rnnbench.ledger import Entry, check_root
     from rnnbench.sweep.conduct import conduct, jobs_of, results_of
     from rnnbench.sweep.speeds import measure_speeds
+    from rnnbench.sweep.tuning import known_choices, tuned_study, tuning_study
 
     console = Console(stderr=arguments.json or arguments.export_wandb is not None)
     study, root = _study(arguments, console), Path(arguments.out)
     study.jobs(arguments.preset)  # a preset that is unknown is refused before anything is said
     known = None
     if study.tune is not None and arguments.tune_lr is None:
-        known = _known(study, arguments.preset, root)
-        study = study if known is None else _at(study, arguments.preset, known)
+        known = known_choices(study, arguments.preset, root)
+        study = study if known is None else tuned_study(study, arguments.preset, known)
     if arguments.export_wandb is not None:
         return _export(study, arguments)
     if arguments.dry_run:
+        if study.tune is not None and known is None:
+            study = tuning_study(study, arguments.preset, study.tune.grid, study.tune.seeds)
         for job in jobs_of(study, arguments.preset, root):
             print(job.id, "finished" if Entry(root, study.name, job.id).result() else "to do")
         return 0
@@ -176,21 +179,6 @@ def _announce(study: Study, preset: str, console: Console) -> None:
     console.print(f"[bold]{study.name}[/] ({preset}): {escape(study.question)}", highlight=False)
 
 
-def _known(study: Study, preset: str, root: Path) -> list[Choice] | None:
-    """The learning rates chosen before, in the runs folder or among the committed results; None where some are not."""
-    from rnnbench.sweep.study import study_folders
-    from rnnbench.sweep.tuning import known_choices
-
-    committed = [path for top in study_folders() for path in sorted(top.glob(f"results/*/{study.name}"))]
-    return known_choices(study, preset, [root / study.name, *committed])
-
-
-def _at(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
-    from rnnbench.sweep.tuning import tuned_study
-
-    return tuned_study(study, preset, choices)
-
-
 def _tuned(
     study: Study, arguments: Any, options: Options, launch: Launcher, console: Console
 ) -> tuple[Study, Outcome | None]:
@@ -201,7 +189,7 @@ def _tuned(
     """
     from rnnbench.report.tables import writers
     from rnnbench.sweep.conduct import conduct, results_of
-    from rnnbench.sweep.tuning import GRID, choose, extended, tuning_study
+    from rnnbench.sweep.tuning import GRID, choose, extended, tuned_study, tuning_study
 
     preset, root = arguments.preset, Path(arguments.out)
     grid = _grid(arguments.tune_lr) if arguments.tune_lr else study.tune.grid if study.tune is not None else GRID
@@ -219,7 +207,7 @@ def _tuned(
             break
         grid = longer
         console.print("a choice is at the edge of the rates tried, so further ones are tried, for every setting")
-    tuned = _at(study, preset, choices)
+    tuned = tuned_study(study, preset, choices)
     table = _write_choices(root / tuned.name, choices, study, preset)
     console.print(writers.rich_table(table, console.width))
     return tuned, None

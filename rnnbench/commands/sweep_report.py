@@ -65,10 +65,13 @@ def _said_before(marker: Path, made_from: str) -> str | None:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Which results a study's folder holds, without reading them."""
+    """Which results a study's folder holds, and what lies beside them, without reading either."""
     import hashlib
 
+    from rnnbench.ledger.study_files import RATES, SPEEDS, STUDY
+
     found = sorted(folder.glob("*/result.json"))
+    found += [path for name in (STUDY, RATES, SPEEDS) if found and (path := folder / name).exists()]
     told = "\n".join(f"{path.parent.name} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in found)
     return hashlib.sha256(told.encode()).hexdigest() if found else ""
 

@@ -179,8 +179,8 @@ def _gradients(logged: Logged, several: bool) -> list[Panel]:
         Pictures("gradient flow along training", (HEAT_MAP,)),
     ]
     for when, words in (("init", "at the start"), ("final", "after training")):
-        panels += _against_length(f"half-life {words}, steps", f"{when}/half_life", several)
-        panels.append(Bars(f"half-life {words}, steps", (f"{when}/half_life",)))
+        panels += _against_length(f"gradient at 1/100 {words}, lags", f"{when}/hundredth_lag", several)
+        panels.append(Bars(f"gradient at 1/100 {words}, lags", (f"{when}/hundredth_lag",)))
     panels += [
         Bars("effective horizon at the start and after training, steps", ("init/horizon", "final/horizon")),
         Bars("context that is made use of, symbols", ("final/context_horizon",)),

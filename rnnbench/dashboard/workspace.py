@@ -63,7 +63,7 @@ def _columns(view: View) -> list[str]:
     """Of the table of runs: what tells them apart, how good, how far, how fast."""
     kinds = {result.entry.kind for result in view.results if result.kind == "train"}
     figures = [kind.headline.key for name, kind in KINDS.items() if name in kinds] + [
-        "final/half_life",
+        "final/hundredth_lag",
         SPEED,
         "status",
     ]

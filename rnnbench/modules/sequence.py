@@ -78,6 +78,7 @@ class SequenceModule(L.LightningModule):
         self._carry: State | None = None  # of this process's rows
         self._rows = 0  # of the whole batch
         self._eval_carry: State | None = None
+        self._first_loss: float | Tensor = math.inf
         self._loss_sum = torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
         self._rng: Tensor | None = None
@@ -121,6 +122,9 @@ class SequenceModule(L.LightningModule):
             value, state = in_parts(self.model, batch, carry, self.task, self.division, self._backward)
         if self.task.stateful:
             self._carry = [s.detach() for s in state]
+        if not self._seen:
+            first = value.detach().clone()
+            self._first_loss = first if self.division is None else self.division.summed(first)
         self._loss_sum.add_(value.detach())
         self._seen += 1
         steps = batch.x.shape[0] * batch.x.shape[1] if batch.lengths is None else batch.lengths.sum()
@@ -197,6 +201,11 @@ class SequenceModule(L.LightningModule):
         """Time steps read in training so far, padding not counted."""
         return int(self._tokens)
 
+    @property
+    def first_loss(self) -> float:
+        """The loss of the first batch, before any update; infinite before it."""
+        return float(self._first_loss)
+
     def gradient_norms(self) -> Tensor:
         """The global gradient norm of every step so far, before clipping."""
         return self._norms[: self._seen].cpu()
@@ -234,6 +243,7 @@ class SequenceModule(L.LightningModule):
         checkpoint["rnnbench"] = {
             "seen": self._seen,
             "tokens": self.tokens,
+            "first_loss": self.first_loss,
             "carry": self._carry and [division.whole(s, self._rows) for s in self._carry],
             "loss_sum": division.each(self._loss_sum),
             "norms": self._norms,
@@ -245,6 +255,7 @@ class SequenceModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved, division = checkpoint["rnnbench"], self.division or Division()
         self._seen, self._tokens, self._norms, self.best = (saved[key] for key in ("seen", "tokens", "norms", "best"))
+        self._first_loss = saved["first_loss"]
         if saved["carry"] is not None:
             self._rows = len(saved["carry"][0])
             self._carry = [s[division.own(self._rows)] for s in saved["carry"]]

@@ -45,11 +45,11 @@ class Measured:
 
     @property
     def judgement(self) -> Judgement | None:
-        """Slope and verdict over the seeds; None of one seed."""
-        return judge(self.curves, self.seq_len)
+        """Decades lost or gained, and the verdict over the seeds; None of one seed."""
+        return judge(self.curves)
 
     def median(self, scalar: str) -> float:
-        """Over the seeds: a half-life may be infinite for one of them."""
+        """Over the seeds: a lag may lie beyond those measured for one of them, and is infinite then."""
         return median(one[scalar] for one in self.scalars)
 
     def exponent(self) -> tuple[float, float | None]:
@@ -63,17 +63,17 @@ class Measured:
     def plain(self) -> dict[str, Any]:
         """Every number, for JSON; curves as log₁₀ G(k)/G(0)."""
         judgement, (exponent, half_width) = self.judgement, self.exponent()
-        slope = None if judgement is None else {
-            "mean": judgement.slope, "low": judgement.low, "high": judgement.high, "delta": judgement.delta,
+        decades_lost = None if judgement is None else {
+            "mean": judgement.decades, "low": judgement.low, "high": judgement.high, "lags": judgement.lags,
         }  # fmt: skip
         return {
             "cell": self.cell,
             "condition": self.condition,
             "seq_len": self.seq_len,
-            **{name: self.median(name) for name in self.scalars[0]},
+            **{name: self.median(name) for name in set.intersection(*(set(one) for one in self.scalars))},
             "lyapunov": exponent,
             "lyapunov_half_width": half_width,
-            "slope": slope,
+            "decades_lost": decades_lost,
             "verdict": judgement.verdict if judgement is not None else None,
             "seeds": [
                 {"seed": seed, **scalars, "lyapunov": one, "curve": decades(curve).tolist()}

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.errors import UserError, unknown
 from rnnbench.ledger import friendly
 from rnnbench.report.kinds import data_sets
+from rnnbench.report.panels import panels
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.comparisons import COMPARISONS
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, is_comparison
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -63,7 +64,7 @@ def report(
         made = tables(results)
         if console is not None:
             for table in made:
-                if len(table.rows) <= LINES or not table.name.endswith(COMPARISONS):
+                if len(table.rows) <= LINES or not is_comparison(table):
                     console.print(writers.rich_table(table, console.width))
                     console.print()
         target = folder / "report" if out is None else out / folder.name
@@ -73,7 +74,7 @@ def report(
             console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
             for page in [path for path in files if path.suffix == ".html"]:
                 console.print(f"to open in a browser: {page}", highlight=False, soft_wrap=True)
-        pairs = [table for table in made if table.name.endswith(COMPARISONS)]
+        pairs = [table for table in made if is_comparison(table)]
         answer[folder.name] = {
             "table": _rows([table for table in made if table not in pairs]),
             "comparisons": _rows(pairs),
@@ -90,9 +91,9 @@ def usual() -> set[str]:
 
 def file_stem(table: Table, made: Sequence[Table]) -> str:
     """The name of a table's files, without their suffix; made: all tables of its study."""
-    alone = sum(not other.name.endswith(COMPARISONS) for other in made) == 1
-    if table.name.endswith(COMPARISONS):
-        return f"table{COMPARISONS}" if alone else f"table-{table.name}"
+    alone = sum(not is_comparison(other) for other in made) == 1
+    if alone and is_comparison(table):
+        return f"table{EFFECTS if EFFECTS in table.name else COMPARISONS}"
     return "table" if alone else f"table-{table.name}"
 
 
@@ -129,7 +130,7 @@ def _write(
 
 
 def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, formats: set[str]) -> list[Path]:
-    """One figure of searches; a set for each data set, or two over all where they are many; attention maps; timings.
+    """Of each panel a figure of searches; a set for each data set, or two over all where they are many; timings.
 
     timed: of all studies reported together, for quality against speed.
     """
@@ -140,22 +141,29 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
     from rnnbench.report.figures.timing import timing_figures
     from rnnbench.report.figures.training import training_figures
 
-    found, train = searched([result for result in results if result.kind == "train"])
-    drawn = solvable_figure(found, out, formats)
-    decoded = [result for result in train if result.entry.kind == "sequences"]
-    if many_tasks(train):
-        tasks = task_results(train)
-        drawn += task_figures(tasks, out, formats)
-        decoded = [result for task in tasks if task.entry.kind == "sequences" for result in task.best.results]
-    else:
-        sets = data_sets(train)
-        for kind, data, members in sets:
-            suffix = f"-{data}" if len(sets) > 1 else ""
-            drawn += training_figures(kind, members, out, suffix, formats)
-            if kind == "text":
-                drawn += pareto_figure(kind, group(members), timed, out / f"pareto{suffix}", formats)
-    drawn += attention_figure(decoded, out, formats)
-    return drawn + timing_figures([result for result in results if result.kind == "timing"], out, formats)
+    drawn: list[Path] = []
+    decoded: list[Result] = []
+    for panel in panels(results):
+        train = [result for result in panel.results if result.kind == "train"]
+        if panel.search:
+            found, train = searched(train)
+            drawn += solvable_figure(found, out, formats)
+        if many_tasks(train):
+            tasks = task_results(train)
+            drawn += task_figures(tasks, out, formats)
+            decoded += [result for task in tasks if task.entry.kind == "sequences" for result in task.best.results]
+        else:
+            sets = data_sets(train)
+            for kind, data, members in sets:
+                suffix = panel.ending + (f"-{data}" if len(sets) > 1 else "")
+                drawn += training_figures(kind, members, out, suffix, formats, panel.axis)
+                if kind == "text":
+                    path = out / f"pareto{suffix}"
+                    drawn += pareto_figure(kind, group(members, panel.axis), timed, path, formats)
+            decoded += [result for result in train if result.entry.kind == "sequences"]
+        timing = [result for result in panel.results if result.kind == "timing"]
+        drawn += timing_figures(timing, out, formats, panel.ending)
+    return drawn + attention_figure(decoded, out, formats)
 
 
 def _markdown_page(study: str, made: Sequence[Table], drawn: Sequence[Path]) -> str:

@@ -24,7 +24,7 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     Rows stand in the order of the house's tables: by study, data and T, the plain cells first. ``study`` and ``id``
     name a run's folder; ``cell`` is the cell's label, and its options stand under ``cell.NAME`` as well; a timing has
     neither cell nor data. Then come the settings (``data.batch_size``, ``optim.lr``, …) and the metrics (``test/bpc``,
-    ``init/half_life``, …) that some row has.
+    ``init/hundredth_lag``, …) that some row has.
 
     A column is float64 (NaN where a number is missing, ±inf where the ledger says so), int64 (Int64 where some rows
     lack it), bool (boolean), str, or object where it holds nothing, or values of several kinds.

@@ -23,6 +23,7 @@ class Score:
         importance: As `Column.importance`.
         more_is_better: Most scores are errors; this one is none.
         share: Of all answers, between 0 and 1.
+        margin: Two cells whose scores differ by less are equivalent; None where nobody has said what is little.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Score:
     importance: int
     more_is_better: bool = False
     share: bool = False
+    margin: float | None = None
 
     @property
     def metric(self) -> str:
@@ -41,12 +43,12 @@ class Score:
         return f"{value:.3f}" if self.share and value is not None and 0.0005 <= value <= 1 else number(value)
 
     def text(self, found: Estimate | None, points: bool) -> str:
-        """The interquartile mean with its interval; below five seeds alone, or with each seed's value."""
+        """The mean with its interval; below five seeds alone, or with each seed's value."""
         if found is None:
             return MISSING
         if found.interval is not None:
-            return with_range(found.iqm, *found.interval)
-        return with_points(found.iqm, found.values, self.show) if points else self.show(found.iqm)
+            return with_range(found.mean, *found.interval)
+        return with_points(found.mean, found.values, self.show) if points else self.show(found.mean)
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,25 @@ _ERROR = "Error: the share of wrong answers among those that count."
 KINDS: dict[str, Kind] = {
     "text": Kind(
         (
-            Score("test/bpc", "test bpc", 0),
+            Score("test/bpc", "test bpc", 0, margin=0.01),
             Score("test/bpc_stateless", "stateless bpc", 5),
             Score("test/perplexity", "perplexity", 4),
         ),
         "test bits per character",
-        {"uniform": "uniform", "unigram": "unigram", "ngram": "n-gram, Kneser–Ney", "xz": "xz, conditional"},
+        {
+            "uniform": "uniform",
+            "unigram": "unigram",
+            "xz": "xz, conditional",
+            "ngram_read": "n-gram on what was read",
+            "ngram": "n-gram, Kneser–Ney",
+        },
         ("unigram",),
         {
             "test/bpc_stateless": "Stateless: the state starts from zero every T characters; else it is carried on.",
             "xz": "xz and unigram read all of the train part, the models what the budget pays for; xz adapts on the "
             "test part.",
             "ngram": "n-gram: counts of the train part, its order chosen on validation; it does not adapt.",
+            "ngram_read": "n-gram on what was read: counts of the very characters that the models were trained on.",
         },
     ),
     "series": Kind(
@@ -122,7 +131,7 @@ KINDS: dict[str, Kind] = {
     ),
     "labels": Kind(
         (
-            Score("test/error", "test error", 0, share=True),
+            Score("test/error", "test error", 0, share=True, margin=0.01),
             Score("test/nll", "nll (nats)", 3),
             Score("test/accuracy", "accuracy", 6, more_is_better=True, share=True),
         ),
@@ -145,7 +154,7 @@ KINDS: dict[str, Kind] = {
     ),
     "memory": Kind(
         (
-            Score("test/error", "test error", 0, share=True),
+            Score("test/error", "test error", 0, share=True, margin=0.01),
             *_longer("error", share=True),
             Score("test/nll", "nll (nats)", 4),
         ),
@@ -170,7 +179,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sequences": Kind(
         (
-            Score("test/bpc", "test bpc", 0),
+            Score("test/bpc", "test bpc", 0, margin=0.01),
             Score("test/sequence_error", "sequence error", 1, share=True),
             Score("test/chrf", "chrF", 2, more_is_better=True, share=True),
         ),

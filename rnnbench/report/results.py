@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rnnbench.config import CellConfig
 from rnnbench.data.catalog import entry
 from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
-from rnnbench.ledger import STATUSES
+from rnnbench.ledger import STATUSES, read_rates, read_speeds, setting_of
 from rnnbench.report.curves import arrays, warn
 
 if TYPE_CHECKING:
@@ -34,17 +34,20 @@ class Result:
         folder: The run's folder.
         id: The run's name.
         kind: train, or timing.
+        protocol: The version of the protocol that it was made under: `rnnbench.config.values.PROTOCOL`.
         status: One of `rnnbench.ledger.STATUSES`.
         run: The configuration as nested plain values.
         metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
         environment: Commit, versions, device, threads, backend.
         seconds: Wall time of the job.
         error: One line on what went wrong, where it was neither done nor diverged.
+        choice: Of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`.
     """
 
     folder: Path
     id: str
     kind: str
+    protocol: int
     status: str
     run: Mapping[str, Any]
     metrics: Mapping[str, Metric]
@@ -52,6 +55,7 @@ class Result:
     seconds: float
     error: str | None
     curves: str | None
+    choice: Mapping[str, Any] | None = None
 
     @property
     def broken(self) -> bool:
@@ -88,6 +92,12 @@ class Result:
     def seq_len(self) -> int:
         """Sequence length T."""
         return int(self.run["data"]["seq_len"] if self.kind == "train" else self.run["seq_len"])
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """What decided the initial weights, and what the order of the data."""
+        seed = int(self.run.get("seed") or 0)
+        return seed, seed if self.run.get("data_seed") is None else int(self.run["data_seed"])
 
     def number(self, name: str) -> float | None:
         """A metric as a float (it may be infinite); None where it is missing, not a number or NaN."""
@@ -130,21 +140,27 @@ class Result:
 def read(paths: list[Path]) -> list[Result]:
     """Every finished job below the given folders (a runs folder, a study's or a run's), by study and id.
 
-    A ``result.json`` that cannot be read, or is of a data set that the catalogue does not know, is skipped with one
-    line on stderr.
+    Workers of a sweep slow each other down, so a training's speed is that which was measured apart (`speeds.json`), or
+    by a run that had the machine to itself; else there is none. A ``result.json`` that cannot be read, or is of a data
+    set that the catalogue does not know, is skipped with one line on stderr.
 
     Raises:
         UserError: A folder does not exist, or there is no result below any of them.
     """
     results: dict[Path, Result] = {}
+    beside: dict[Path, _Beside] = {}
     for path in paths:
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; give a runs folder, a study's folder or a run's folder.")
         for folder in _run_folders(path.resolve()):
             if folder in results:
                 continue
+            study = folder.parent
+            if study not in beside:
+                beside[study] = _Beside(read_rates(study), read_speeds(study))
             try:
-                results[folder] = _parse(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+                values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+                results[folder] = _parse(folder, values, beside[study])
             except (OSError, ValueError, TypeError, KeyError, AttributeError, UserError) as error:
                 warn(folder / "result.json", error)
     if not results:
@@ -161,21 +177,52 @@ def _run_folders(top: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _parse(folder: Path, values: Any) -> Result:
+class _Beside(NamedTuple):
+    """What lies in a study's folder beside its runs, by setting (`setting_of`)."""
+
+    rates: Mapping[str, Mapping[str, Any]]
+    speeds: Mapping[str, Mapping[str, Any]]
+
+
+#: How fast a training step is; the processor's time is less disturbed by other workers, and stays.
+SPEED_KEYS = {"throughput/tokens_per_second": "tokens_per_second", "throughput/step_ms": "step_ms"}
+
+
+def _comparable(metrics: dict[str, Metric], speed: Mapping[str, Any] | None, environment: Any) -> None:
+    """Put the speeds that were measured apart in the place of the run's own; drop these where others ran beside it."""
+    if speed is None and (environment or {}).get("workers", 1) == 1:
+        return
+    for key, name in SPEED_KEYS.items():
+        metrics.pop(key, None)
+        if speed is not None and isinstance(speed.get(name), int | float):
+            metrics[key] = float(speed[name])
+    if speed is not None and isinstance(speed.get("step_cpu_ms"), int | float):
+        metrics["throughput/step_cpu_ms"] = float(speed["step_cpu_ms"])
+
+
+def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     """A Result whose every derived property works, or an exception that says what is wrong."""
     if values["status"] not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
+    metrics = {str(key): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()}
+    choice = None
+    if values["kind"] == "train":
+        setting = setting_of(values["run"])
+        choice = beside.rates.get(setting)
+        _comparable(metrics, beside.speeds.get(setting), values.get("environment"))
     result = Result(
         folder=folder,
         id=str(values["id"]),
         kind=str(values["kind"]),
+        protocol=int(values.get("protocol", 1)),
         status=values["status"],
         run=values["run"],
-        metrics={str(key): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()},
+        metrics=metrics,
         environment=dict(values.get("environment") or {}),
         seconds=float(values.get("seconds") or 0.0),
         error=values.get("error"),
         curves=values.get("curves"),
+        choice=choice,
     )
     if result.kind == "train":
         _ = result.cell, result.data, result.entry, result.seq_len

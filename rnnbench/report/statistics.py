@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: Settings that a figure may be drawn along, and what they are called on an axis.
+SEQ_LEN, TRUNCATE = "data.seq_len", "optim.truncate"
+SYMBOLS = {SEQ_LEN: "T", TRUNCATE: "K"}
+#: What runs of one group may differ in.
+SEEDS = ("seed", "data_seed")
 #: From so many lines on, a figure over length is a tangle.
 CROWD = 9
 #: The plain cells, in the order in which every table and legend has them; others follow by name.
@@ -28,16 +33,17 @@ class Group:
     Args:
         cell: Label of the cell.
         data: Label of the data.
-        seq_len: Sequence length T.
-        extras: What else tells this group from others of the same cell, data and T: dotted name to value.
+        length: The value of the setting that figures are drawn along: T, or K where truncations are compared.
+        extras: What else tells this group from others of the same cell, data and length: dotted name to value.
         results: All of its runs, whatever became of them.
     """
 
     cell: str
     data: str
-    seq_len: int
+    length: int
     extras: tuple[tuple[str, Any], ...]
     results: tuple[Result, ...]
+    axis: str = SEQ_LEN
 
     @property
     def done(self) -> tuple[Result, ...]:
@@ -45,8 +51,18 @@ class Group:
         return tuple(result for result in self.results if result.done)
 
     @property
+    def symbol(self) -> str:
+        """What the length is called: T, or K."""
+        return SYMBOLS[self.axis]
+
+    @property
+    def place(self) -> str:
+        """``T = 64``."""
+        return f"{self.symbol} = {self.length}"
+
+    @property
     def series(self) -> str:
-        """The name of the line it belongs to in a figure over T: the cell's label, and what else varies."""
+        """The name of the line it belongs to in a figure over lengths: the cell's label, and what else varies."""
         extras = ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in self.extras)
         return f"{self.cell}, {extras}" if extras else self.cell
 
@@ -67,11 +83,11 @@ class Group:
         return [curve for result in self.counting(name) if (curve := result.curve(name)) is not None]
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Interquartile mean and interval of a metric over the runs that count; None where none has it."""
+        """Mean and interval of a metric over the runs that count; None where none has it."""
         return estimate(self.values(metric))
 
     def median(self, metric: str) -> float | None:
-        """Median over the runs that count: what a half-life needs, which may be infinite for a seed."""
+        """Median over the runs that count: what a lag needs, which may lie beyond those measured for a seed."""
         values = sorted(self.values(metric))
         if not values:
             return None
@@ -88,32 +104,52 @@ class Group:
         return judgement.verdict if judgement is not None else None
 
 
-def group(results: Iterable[Result]) -> list[Group]:
-    """Training runs by cell, data, T and whatever else varies among runs of the same three, over seeds.
+def length_of(result: Result, axis: str) -> int:
+    """The value of an axis: of a truncation that is not given all of T, for so far the gradient goes back then."""
+    truncate = (result.run.get("optim") or {}).get("truncate")
+    return int(truncate) if axis == TRUNCATE and truncate is not None else result.seq_len
 
-    A setting that merely follows T (a batch size that keeps B·T constant) is not an extra.
+
+def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
+    """Training runs by cell, data, length and whatever else varies among runs of the same three, over seeds.
+
+    A setting that merely follows the length (a batch size that keeps B·T constant) is not an extra, nor is a learning
+    rate that was chosen for each setting.
+
+    Args:
+        results: Of one panel.
+        axis: The setting that is the length.
     """
     coarse: dict[tuple[str, str, int], list[tuple[Result, dict[str, Any]]]] = {}
     for result in results:
         ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
         settings = flat(result.run) | {key: value for key, value in ran.items() if value is not None}
-        settings = {key: value for key, value in settings.items() if key != "seed" and key.split(".")[0] != "cell"}
-        coarse.setdefault((result.cell, result.data, result.seq_len), []).append((result, settings))
+        left_out = {*SEEDS, axis, *(["optim.lr"] if result.choice is not None else [])}
+        settings = {key: v for key, v in settings.items() if key not in left_out and key.split(".")[0] != "cell"}
+        coarse.setdefault((result.cell, result.data, length_of(result, axis)), []).append((result, settings))
     extras = varying([settings for _, settings in members] for members in coarse.values())
     fine: dict[tuple[Any, ...], list[Result]] = {}
     for key, members in coarse.items():
         for result, settings in members:
             fine.setdefault((*key, tuple((name, settings.get(name)) for name in extras)), []).append(result)
     groups = [
-        Group(cell, data, seq_len, extra, tuple(sorted(members, key=lambda r: int(r.run.get("seed", 0)))))
-        for (cell, data, seq_len, extra), members in fine.items()
+        Group(cell, data, length, extra, tuple(sorted(members, key=lambda r: r.seeds)), axis)
+        for (cell, data, length, extra), members in fine.items()
     ]
-    return sorted(groups, key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), [_sortable(v) for _, v in g.extras]))
+    return sorted(groups, key=lambda g: (g.data, g.length, cell_rank(g.cell), [_sortable(v) for _, v in g.extras]))
 
 
 def data_settings(g: Group) -> tuple[tuple[str, Any], ...]:
-    """What else than name and T tells its data from others in the study (data.horizon), the batch size aside."""
+    """What else than name and length tells its data from others in the study (data.horizon), the batch size aside."""
     return tuple((key, value) for key, value in g.extras if key.startswith("data.") and key != "data.batch_size")
+
+
+def by_place(groups: Iterable[Group]) -> list[list[Group]]:
+    """Groups that stand beside each other: on the same data, at the same length."""
+    blocks: dict[tuple[Any, ...], list[Group]] = {}
+    for g in groups:
+        blocks.setdefault((g.data, g.length, data_settings(g)), []).append(g)
+    return [*blocks.values()]
 
 
 def crowded(groups: Sequence[Group]) -> bool:
@@ -124,7 +160,7 @@ def crowded(groups: Sequence[Group]) -> bool:
 def rank(g: Group, metric: str) -> tuple[bool, float]:
     """Sorts the best first, lower being better; those that lost runs come last, whatever the survivors scored."""
     found = g.estimate(metric)
-    return len(g.done) < len(g.results), math.inf if found is None or not math.isfinite(found.iqm) else found.iqm
+    return len(g.done) < len(g.results), math.inf if found is None else found.mean
 
 
 def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:

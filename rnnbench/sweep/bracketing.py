@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError
-from rnnbench.probes.solvable import METRIC, Bracket, bracket, passed
+from rnnbench.probes.solvable import METRIC, SHARE, Bracket, bracket, passed
+from rnnbench.sweep.tuning import at_rate
 
 #: A bracket whose ends are within this ratio is narrow enough.
 RATIO = 1.2
@@ -39,16 +40,24 @@ def next_length(found: Bracket, lengths: Sequence[int]) -> int | None:
     return min(between, key=lambda length: abs(math.log(length / found.middle)), default=None)
 
 
-def asked_for(first: Iterable[Run], results: Mapping[str, Mapping[str, Any]], lengths: Sequence[int]) -> Iterator[Run]:
+def asked_for(
+    first: Iterable[Run],
+    results: Mapping[str, Mapping[str, Any]],
+    lengths: Sequence[int],
+    rates: Sequence[float] = (),
+) -> Iterator[Run]:
     """Every run that the searches have asked for by now; those without a result are the next to be done.
 
     Each group of ``first`` that differs by its seed alone is a search of its own. Its seeds are run together, and the
-    batch grows smaller as T grows, so that B·T, and with it the number of updates, stays what it is in ``first``.
+    batch grows smaller as T grows, so that B·T, and with it the number of updates, stays what it is in ``first``. A
+    length is solved where it is at any of the learning rates: they are tried one after the other until one has solved
+    it, first the one that solved the last length.
 
     Args:
         first: A run for each cell, task and seed, at any length.
         results: What the ledger has, by the run's id: ``status`` and ``metrics`` are read.
         lengths: As `next_length` has them.
+        rates: Learning rates; the runs' own where empty.
 
     Raises:
         UserError: There is no criterion for a data set, or a length does not divide B·T.
@@ -61,13 +70,36 @@ def asked_for(first: Iterable[Run], results: Mapping[str, Mapping[str, Any]], le
         if data not in METRIC:
             raise UserError(f'no longest solvable T is defined on "{data}"; choose one of {", ".join(METRIC)}.')
         tried: dict[int, list[bool]] = {}
+        order = list(rates or [seeds[0].optim.lr])
         while (length := next_length(bracket(tried), lengths)) is not None:
-            runs = [at_length(run, length) for run in seeds]
-            yield from runs
-            found = [results[run.id] for run in runs if run.id in results]
-            if len(found) < len(runs):
+            best = yield from _tried([at_length(run, length) for run in seeds], order, results)
+            if best is None:
                 break
-            tried[length] = [passed(data, one["status"], one["metrics"]) for one in found]
+            rate, tried[length] = best
+            order.sort(key=lambda other: other != rate)  # stable: the one that did best is tried first from now on
+
+
+def _tried(
+    seeds: Sequence[Run], rates: Sequence[float], results: Mapping[str, Mapping[str, Any]]
+) -> Generator[Run, None, tuple[float, list[bool]] | None]:
+    """Yields the runs of a length rate by rate until one has solved it.
+
+    Returns:
+        The rate at which most seeds have passed, and which of them; None where results are missing yet.
+    """
+    best: tuple[float, list[bool]] | None = None
+    for rate in rates:
+        runs = [at_rate(run, rate) for run in seeds]
+        yield from runs
+        found = [results[run.id] for run in runs if run.id in results]
+        if len(found) < len(runs):
+            return None
+        flags = [passed(str(seeds[0].data.name), one["status"], one["metrics"]) for one in found]
+        if best is None or sum(flags) > sum(best[1]):
+            best = rate, flags
+        if sum(flags) >= SHARE * len(flags):
+            break
+    return best
 
 
 def at_length(run: Run, seq_len: int) -> Run:

@@ -20,7 +20,7 @@ from rnnbench.errors import UserError
 from rnnbench.ledger.study_files import read_rates, setting_of
 from rnnbench.sweep.dotted import flat
 from rnnbench.sweep.factors import varying
-from rnnbench.sweep.study import Job, Results, Study
+from rnnbench.sweep.study import Job, Results, Study, study_folders
 
 #: Factors of two from half the default rate upwards. With 0.6 M characters of KJV at T = 16, 64 and 256 the best rates
 #: of rnn, lstm and gru lay at 8e-3 and 1.6e-2, inside; a factor of two off cost up to 0.13 bits, more than the gated
@@ -189,16 +189,19 @@ def extended(grid: Sequence[float], choices: Sequence[Choice]) -> tuple[float, .
     return (*out, *rates, *([above] if rates[-1] in chosen and above <= MOST else []))
 
 
-def known_choices(study: Study, preset: str, folders: Sequence[Path]) -> list[Choice] | None:
-    """The choices that the first of some folders knows for every group of a preset; None where none does.
+def known_choices(study: Study, preset: str, root: Path) -> list[Choice] | None:
+    """The choices made before for every group of a preset: in the runs folder, or among the committed results.
+
+    None where some are not known.
 
     Args:
         study: Its runs must not depend on results.
         preset: Which.
-        folders: Studies' folders, each with a `learning_rates.json`, or without.
+        root: The runs folder.
     """
     groups = {group(run): run for run in _runs(study, preset)}
-    for folder in folders:
+    committed = [path for top in study_folders() for path in sorted(top.glob(f"results/*/{study.name}"))]
+    for folder in (root / study.name, *committed):
         if rates := read_rates(folder):
             found = {name: rates.get(setting_of(run.to_dict())) for name, run in groups.items()}
             if all(one is not None for one in found.values()):

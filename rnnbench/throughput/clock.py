@@ -1,14 +1,37 @@
-"""Clocks: marks taken between pieces of work, and the seconds between them."""
+"""Clocks: marks taken between pieces of work, and the seconds between them, by the wall and by the processor."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
+
+
+class Seconds(NamedTuple):
+    """How long a piece of work took.
+
+    Args:
+        wall: By the wall.
+        cpu: Of the processor, all threads together, which other processes on the machine take less from; NaN where a
+            GPU did the work.
+    """
+
+    wall: float
+    cpu: float
+
+    def over(self, count: float) -> Seconds:
+        """Each of so many."""
+        return Seconds(self.wall / count, self.cpu / count)
+
+
+def together(parts: Iterable[Seconds]) -> Seconds:
+    """Their sum."""
+    return Seconds(*map(math.fsum, zip(*parts, strict=True)))
 
 
 class Clock(ABC):
@@ -23,20 +46,20 @@ class Clock(ABC):
         """A mark after the work that was asked for so far."""
 
     @abstractmethod
-    def seconds(self, marks: Sequence[Any]) -> list[float]:
+    def seconds(self, marks: Sequence[Any]) -> list[Seconds]:
         """Between each mark and the next; waits until the last is reached."""
 
 
 class WallClock(Clock):
     """Of a CPU, where a call returns when its work is done."""
 
-    def start(self) -> float:
-        return time.perf_counter()
+    def start(self) -> Seconds:
+        return Seconds(time.perf_counter(), time.process_time())
 
     mark = start
 
-    def seconds(self, marks: Sequence[float]) -> list[float]:
-        return [end - begin for begin, end in itertools.pairwise(marks)]
+    def seconds(self, marks: Sequence[Seconds]) -> list[Seconds]:
+        return [Seconds(end.wall - begin.wall, end.cpu - begin.cpu) for begin, end in itertools.pairwise(marks)]
 
 
 class EventClock(Clock):
@@ -54,9 +77,9 @@ class EventClock(Clock):
         event.record()
         return event
 
-    def seconds(self, marks: Sequence[torch.cuda.Event]) -> list[float]:
+    def seconds(self, marks: Sequence[torch.cuda.Event]) -> list[Seconds]:
         marks[-1].synchronize()
-        return [1e-3 * begin.elapsed_time(end) for begin, end in itertools.pairwise(marks)]
+        return [Seconds(1e-3 * begin.elapsed_time(end), math.nan) for begin, end in itertools.pairwise(marks)]
 
 
 def clock_of(device: torch.device) -> Clock:

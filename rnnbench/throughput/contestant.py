@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnbench.backends.backend import Backend
 from rnnbench.backends.dispatch import BACKENDS
 from rnnbench.config import CellConfig
-from rnnbench.throughput.clock import Clock
+from rnnbench.throughput.clock import Clock, Seconds, together
 from rnnbench.throughput.layers import Layers, run_layers
 from rnnbench.throughput.peers import PEERS
 from rnnbench.throughput.peers.peer import Peer
@@ -139,11 +139,11 @@ class Contestant:
         with torch.inference_mode():
             return forward(self.layers, x, states, self.backend)
 
-    def turn(self, what: str, clock: Clock) -> tuple[float, ...]:
-        """Seconds for each of `PARTS`; of a decoding, for one symbol."""
+    def turn(self, what: str, clock: Clock) -> tuple[Seconds, ...]:
+        """For each of `PARTS`; of a decoding, for one symbol."""
         return self._decoding(clock) if what == "decoding" else self._training(clock)
 
-    def _training(self, clock: Clock) -> tuple[float, ...]:
+    def _training(self, clock: Clock) -> tuple[Seconds, ...]:
         self.infer()  # untimed: the caches are full of another's work, which in a training they are not
         marks = [clock.start()]
         self.infer()
@@ -155,13 +155,13 @@ class Contestant:
         self.update(gradients)
         marks.append(clock.mark())
         inference, *parts = clock.seconds(marks)
-        return inference, *parts, sum(parts)
+        return inference, *parts, together(parts)
 
-    def _decoding(self, clock: Clock) -> tuple[float, ...]:
+    def _decoding(self, clock: Clock) -> tuple[Seconds, ...]:
         begin = clock.start()
         self._decode_all()
         (seconds,) = clock.seconds([begin, clock.mark()])
-        return (seconds / len(self.instants),)
+        return (seconds.over(len(self.instants)),)
 
     def _decode_all(self) -> None:
         states = self.states
@@ -209,11 +209,11 @@ class Replay:
             work()
         return graph
 
-    def turn(self, clock: Clock) -> tuple[float, ...]:
-        """Seconds for each of `REPLAYED`."""
+    def turn(self, clock: Clock) -> tuple[Seconds, ...]:
+        """For each of `REPLAYED`."""
         marks = [clock.start()]
         for graph in self.graphs:
             for _ in range(self.repeats):
                 graph.replay()
             marks.append(clock.mark())
-        return tuple(seconds / self.repeats for seconds in clock.seconds(marks))
+        return tuple(seconds.over(self.repeats) for seconds in clock.seconds(marks))

@@ -6,6 +6,10 @@ out of it is moved once, and what is between them stays on the chip. Whatever an
 so the larger of FLOPs over the measured product rate and bytes over the measured copy bandwidth is a floor. The copy is
 as large as what a call moves: what fits into a cache is moved at the cache's rate.
 (Williams, Waterman & Patterson 2009, "Roofline".)
+
+A large square product is a ceiling that no loop over time comes near to: of what multiplies the state, each step's
+product waits for the last one's, and is as small as (B × H)(H × 4H). So beside it stands the rate of that product,
+measured in the same rounds, and a floor of a loop in which the FLOPs that are sequential go at this rate.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rnnbench.backends.dispatch import BACKENDS
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.config import CellConfig
-from rnnbench.throughput.clock import Clock
+from rnnbench.throughput.clock import Clock, Seconds
 from rnnbench.throughput.layers import Layers, run_layers
 from rnnbench.throughput.timing import Timing
 
@@ -31,26 +35,49 @@ ADAM = 7
 SIZES = {"cpu": 1024, "cuda": 8192}
 #: Bytes read and written by one copy, at the least and at most: beyond that there is no cache.
 LEAST, MOST = 2**18, 2**31
+#: FLOPs of all of a turn's small products, at the least; and the rows and columns beyond which a product is not small.
+STEP_FLOPS, LARGEST_STEP = 2e8, 2048
 #: By all copies of a turn, at the least, so that the clock can tell.
 TURN = 2**25
 
 
 class Work(NamedTuple):
-    """Of one call on B·T tokens: FLOPs of matrix products, and bytes of compulsory traffic."""
+    """Of one call on B·T tokens.
+
+    Args:
+        flops: Of matrix products.
+        bytes: Of compulsory traffic.
+        sequential: Of the FLOPs those that a loop over time does a step at a time: the state's products, forwards and
+            backwards; the weights' gradient is one product over all time.
+    """
 
     flops: float
     bytes: float
+    sequential: float
 
     def floor(self, ceiling: Ceiling) -> float:
         """Seconds that it takes at the least."""
         return max(self.flops / ceiling.gemm, self.bytes / ceiling.copy)
 
+    def loop_floor(self, ceiling: Ceiling) -> float:
+        """Seconds that a loop over time takes at the least."""
+        return self.sequential / ceiling.step + max(
+            (self.flops - self.sequential) / ceiling.gemm, self.bytes / ceiling.copy
+        )
+
 
 class Ceiling(NamedTuple):
-    """What the device was measured to do: FLOP/s of a large square product, bytes/s read and written by a copy."""
+    """What the device was measured to do.
+
+    Args:
+        gemm: FLOP/s of a large square product.
+        copy: Bytes/s read and written by a copy.
+        step: FLOP/s of the product of one time step, (B × H)(H × 4H).
+    """
 
     gemm: float
     copy: float
+    step: float
 
 
 def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
@@ -60,12 +87,14 @@ def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
     weights = sum(parameter.numel() for parameter in layers.parameters())
     read, written = job.width + (job.num_layers - 1) * layers.width, job.num_layers * layers.width
     inference, training = (job.tokens * flops for flops in flops_per_token(layers))
-    forward = Work(inference, item * (job.tokens * (read + written) + weights))
+    sequential = job.tokens * sequential_per_token(layers)
+    forward = Work(inference, item * (job.tokens * (read + written) + weights), sequential)
     if job.what == "decoding":
         return {"decode": forward}
     # Backward reads x, ∂y and the weights, and writes ∂x and the weights' gradient.
     backward = item * (job.tokens * (2 * read + written) + 2 * weights)
-    return {"forward": forward, "step": Work(training, forward.bytes + backward + item * ADAM * weights)}
+    moved = forward.bytes + backward + item * ADAM * weights
+    return {"forward": forward, "step": Work(training, moved, 2 * sequential)}
 
 
 def flops_per_token(layers: Layers) -> tuple[float, float]:
@@ -81,6 +110,22 @@ def flops_per_token(layers: Layers) -> tuple[float, float]:
     time = 4
     inference, training = _counted(layers, time, "loop")
     return inference / time, training / time
+
+
+def sequential_per_token(layers: Layers) -> float:
+    """FLOPs of one inference step's matrix products with the state, of one token; ``layers`` are on the meta device.
+
+    0 for cells whose state is multiplied by no matrix, and for a `WindowCell`, which needs no loop.
+    """
+    total = 0
+    for cell in layers.cells:
+        if isinstance(cell, WindowCell):
+            continue
+        u = cell.drive(torch.zeros(1, 1, cell.input_size, device="meta"))[:, 0]
+        with torch.inference_mode(), cell.unrolled(), FlopCounterMode(display=False) as counter:
+            cell.step(u, cell.initial_state(1))
+        total += counter.get_total_flops()
+    return float(total)
 
 
 def _counted(layers: Layers, time: int, backend: str) -> tuple[int, int]:
@@ -104,17 +149,24 @@ def _on_meta(job: Timing, cell: CellConfig) -> Layers:
 
 @dataclass
 class Ceilings:
-    """The two ceilings, to be measured among the contestants.
+    """The three ceilings, to be measured among the contestants.
 
     Args:
-        dtype: Number format of the product.
+        dtype: Number format of the products.
         device: Where.
         bytes: What is read and written by one copy: as much as the largest call moves.
+        batch_size: B of a step's product.
+        hidden_size: H of it.
     """
+
+    #: The parts of a turn.
+    PARTS = ("gemm", "copy", "step")
 
     dtype: torch.dtype
     device: torch.device
     bytes: float
+    batch_size: int
+    hidden_size: int
 
     def __post_init__(self) -> None:
         self.size = SIZES[self.device.type]
@@ -122,20 +174,29 @@ class Ceilings:
         self.repeats = max(1, TURN // (8 * self.elements))
         self.a, self.b = (torch.randn(self.size, self.size, device=self.device).to(self.dtype) for _ in range(2))
         self.product = torch.empty_like(self.a)
+        rows, width = min(self.batch_size, LARGEST_STEP), min(self.hidden_size, LARGEST_STEP)
+        shapes = ((rows, width), (width, 4 * width))
+        self.state, self.weight = (torch.randn(*shape, device=self.device).to(self.dtype) for shape in shapes)
+        self.step_flops = 8.0 * rows * width**2
+        self.stepped = torch.empty(rows, 4 * width, device=self.device, dtype=self.dtype)
+        self.steps = int(min(max(STEP_FLOPS / self.step_flops, 1), 4096))
         self.source = torch.zeros(self.elements, device=self.device)
         self.target = torch.zeros_like(self.source)
 
-    def turn(self, clock: Clock) -> tuple[float, float]:
-        """Seconds of a square product and of all copies."""
+    def turn(self, clock: Clock) -> tuple[Seconds, ...]:
+        """Of a square product, of all copies, and of all products of a step."""
         marks = [clock.start()]
         torch.mm(self.a, self.b, out=self.product)
         marks.append(clock.mark())
         for _ in range(self.repeats):
             self.target.copy_(self.source)
         marks.append(clock.mark())
-        product, copy = clock.seconds(marks)
-        return product, copy
+        for _ in range(self.steps):
+            torch.mm(self.state, self.weight, out=self.stepped)
+        marks.append(clock.mark())
+        return tuple(clock.seconds(marks))
 
-    def ceiling(self, product: float, copy: float) -> Ceiling:
+    def ceiling(self, product: float, copy: float, step: float) -> Ceiling:
         """From seconds to rates."""
-        return Ceiling(2.0 * self.size**3 / product, 8.0 * self.elements * self.repeats / copy)
+        copied = 8.0 * self.elements * self.repeats
+        return Ceiling(2.0 * self.size**3 / product, copied / copy, self.step_flops * self.steps / step)

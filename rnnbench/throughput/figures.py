@@ -12,6 +12,8 @@ from rnnbench.throughput.contestant import PARTS
 from rnnbench.throughput.cost import Ceilings, Work
 from rnnbench.throughput.timing import Timing
 
+#: Ends the name of a part whose seconds are the processor's.
+CPU = "_cpu"
 Samples = Mapping[str, NDArray[np.float64]]
 
 
@@ -26,8 +28,12 @@ def figures(
         works: `work_of` each cell, by its label.
         ceilings: What the ceilings' seconds were taken on.
     """
-    ceiling = ceilings.ceiling(*(float(np.median(samples[f"ceiling/{name}"])) for name in ("gemm", "copy")))
-    out = {"gemm_flops_per_second": ceiling.gemm, "copy_bytes_per_second": ceiling.copy}
+    ceiling = ceilings.ceiling(*(float(np.median(samples[f"ceiling/{name}"])) for name in Ceilings.PARTS))
+    out = {
+        "gemm_flops_per_second": ceiling.gemm,
+        "copy_bytes_per_second": ceiling.copy,
+        "step_flops_per_second": ceiling.step,
+    }
     main = PARTS[job.what][-1]
     for cell in job.cells:
         for name in (key.rpartition("/")[0] for key in samples if key.endswith(f"/{main}")):
@@ -42,14 +48,20 @@ def figures(
                 floor = 1e3 * work.floor(ceiling)
                 found |= {f"{what}_flops": work.flops / job.tokens, f"{what}_bytes": work.bytes / job.tokens}
                 found |= {f"{what}_floor_ms": floor, f"{what}_share": floor / found[f"{what}_ms"]}
+                if work.sequential:
+                    looped = 1e3 * work.loop_floor(ceiling)
+                    found |= {f"{what}_loop_floor_ms": looped, f"{what}_loop_share": looped / found[f"{what}_ms"]}
             out |= {f"{name}/{key}": value for key, value in found.items()}
     return out
 
 
 def times(samples: Samples) -> dict[str, float]:
-    """PART_ms and PART_iqr_ms of seconds by part: median and interquartile range."""
+    """PART_ms and PART_iqr_ms of seconds by part: median and interquartile range; of the processor PART_cpu_ms."""
     out: dict[str, float] = {}
     for part, seconds in samples.items():
+        if part.endswith(CPU):
+            out[f"{part}_ms"] = 1e3 * float(np.median(seconds))
+            continue
         low, middle, high = np.percentile(1e3 * seconds, [25, 50, 75])
         out |= {f"{part}_ms": float(middle), f"{part}_iqr_ms": float(high - low)}
     return out

@@ -7,8 +7,9 @@ cotangents as every other contestant of its cell.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +23,11 @@ from rnnbench.backends.recurrence import kernel_name
 from rnnbench.cells.registry import make_cell
 from rnnbench.errors import UserError
 from rnnbench.ledger import Entry, Progress, Start
-from rnnbench.throughput.clock import Clock, clock_of
+from rnnbench.throughput.clock import Clock, Seconds, clock_of
 from rnnbench.throughput.contestant import PARTS, REPLAYED, Contestant, Replay, dtype_of
 from rnnbench.throughput.cost import Ceilings, work_of
 from rnnbench.throughput.entrants import chosen, entrants, failure
-from rnnbench.throughput.figures import figures
+from rnnbench.throughput.figures import CPU, figures
 from rnnbench.throughput.memory import fence
 from rnnbench.throughput.timing import Timing
 from rnnbench.tracking import WandbMirror
@@ -40,7 +41,7 @@ class Player(NamedTuple):
 
     name: str
     parts: Sequence[str]
-    turn: Callable[[Clock], tuple[float, ...]]
+    turn: Callable[[Clock], tuple[Seconds, ...]]
 
 
 def measure(
@@ -73,13 +74,16 @@ def measure(
         contestants = entrants(job, backends, device, metrics, progress)
         works = {cell.label: work_of(job, cell) for cell in job.cells}
         largest = max(work.bytes for parts in works.values() for work in parts.values())
-        ceilings = Ceilings(dtype_of(job), device, largest)
-        samples = _take_turns(contestants, ceilings, job, device, metrics, progress)
+        ceilings = Ceilings(dtype_of(job), device, largest, job.batch_size, job.hidden_size)
+        alone: AbstractContextManager[list[int]] = machine.pinned() if device.type == "cpu" else nullcontext([])
+        with alone as pinned:
+            samples = _take_turns(contestants, ceilings, job, device, metrics, progress)
         metrics |= figures(samples, job, works, ceilings)
         if device.type == "cuda":
             metrics |= _energy(contestants, job, metrics)
         entry.write_curves(samples)
         environment = machine.environment(device.type) | nvml.facts(device.type) | {"cpu_mhz": machine.cpu_clock()}
+        environment["pinned"] = pinned
         environment["recurrence_kernel"] = kernel_name(torch.empty(0, device=device))
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
         mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)
@@ -109,8 +113,11 @@ def _take_turns(
     metrics: dict[str, Any],
     progress: Progress,
 ) -> dict[str, NDArray[np.float64]]:
-    """(samples,) seconds of each part of each player; round-robin in a new random order each round."""
-    players = [Player("ceiling", ("gemm", "copy"), ceilings.turn)]
+    """(samples,) seconds of each part of each player, and of the processor (``PART_cpu``), where they are known.
+
+    Round-robin, in a new random order each round.
+    """
+    players = [Player("ceiling", Ceilings.PARTS, ceilings.turn)]
     for one in contestants:
         players.append(Player(one.name, PARTS[job.what], partial(one.turn, job.what)))
         if device.type == "cuda" and (replay := _replay(one, job)) is not None:
@@ -123,13 +130,15 @@ def _take_turns(
                 player = players[index]
                 if f"{player.name}/refused" in metrics:
                     continue
-                seconds: list[float] = []
+                seconds: list[Seconds] = []
                 reason = failure(lambda: seconds.extend(player.turn(clock)), job, device)  # noqa: B023 - done at once
                 if reason is not None:
                     metrics[f"{player.name}/refused"] = reason
                 elif round_ >= job.warmup:
                     for part, value in zip(player.parts, seconds, strict=True):
-                        taken.setdefault(f"{player.name}/{part}", []).append(value)
+                        taken.setdefault(f"{player.name}/{part}", []).append(value.wall)
+                        if not math.isnan(value.cpu):
+                            taken.setdefault(f"{player.name}/{part}{CPU}", []).append(value.cpu)
             progress(round_ + 1, job.warmup + job.samples, "time")
     refused = {key.removesuffix("/refused") for key in metrics if key.endswith("/refused")}
     return {name: np.array(values) for name, values in taken.items() if name.rpartition("/")[0] not in refused}

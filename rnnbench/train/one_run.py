@@ -24,7 +24,7 @@ from rnnbench.train.callbacks import Clock, LedgerLogger, Reporter
 from rnnbench.train.checkpoints import FORM, ResumePoint, resume_point
 from rnnbench.train.companions import Companions
 from rnnbench.train.decoded import decoded
-from rnnbench.train.figures import constants, evaluate, speed, worse_than_guessing
+from rnnbench.train.figures import constants, evaluate, has_diverged, speed
 from rnnbench.train.fitting import built, fit, quieten
 from rnnbench.train.probing import Probing
 from rnnbench.train.sample import write_sample
@@ -150,7 +150,7 @@ def _recorded(
             metrics |= decoded(module.model, data.source, entry.folder)
         if run.steps:
             _probe("final", probing, metrics, curves)
-        status = "diverged" if worse_than_guessing(metrics, module) and run.steps else "done"
+        status = "diverged" if run.steps and has_diverged(metrics, module) else "done"
         if status == "done" and run.steps and isinstance(data.source, TextData):
             write_sample(module.model, data.source, run.seed, entry.folder)
     curves |= probing.along(curves)

@@ -14,7 +14,8 @@ from typing import Literal
 import pytest
 import torch
 
-from rnnbench.config import DataConfig
+from rnnbench.config import DataConfig, Run
+from rnnbench.data.load import load
 from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text import references
@@ -22,6 +23,7 @@ from rnnbench.data.text.ngram import KneserNey
 from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import BYTES, CHUNK, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
+from rnnbench.sweep import find_study
 
 
 def some_text(size: int, seed: int = 0) -> str:
@@ -29,7 +31,7 @@ def some_text(size: int, seed: int = 0) -> str:
 
 
 def config(seq_len: int = 8, batch_size: int = 4) -> DataConfig:
-    return DataConfig(name="kjv", seq_len=seq_len, batch_size=batch_size)
+    return DataConfig(path="kjv.txt", seq_len=seq_len, batch_size=batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -105,34 +107,38 @@ def test_training_batches_are_pure(data: TextData) -> None:
         assert again.reset == first[index].reset
 
 
-def test_the_seed_and_the_epoch_move_the_phase() -> None:
-    starts = {
-        TextData(some_text(3000), config(seq_len=64), seed)._streams(epoch)[0].storage_offset()
-        for seed in range(4)
-        for epoch in range(4)
+def test_the_seed_and_the_epoch_move_the_offset() -> None:
+    """Over the whole training part, not over a window alone: seeds read other text, and in another order."""
+    text = some_text(3000)
+    firsts = {
+        TextData(text, config(seq_len=64), seed).vocabulary.decode(
+            TextData(text, config(seq_len=64), seed).train_batch(0).x[0]
+        )
+        for seed in range(16)
     }
-    assert len(starts) > 8
-    assert max(starts) < 64
+    at = sorted((text[:2700] * 2).index(first) for first in firsts)
+    assert len(at) == 16
+    assert at[0] < 600 < 2100 < at[-1]
+    data = TextData(text, config(seq_len=64))
+    assert not torch.equal(data.train_batch(0).x, data.train_batch(data.steps_per_epoch).x)
 
 
 def test_streams_are_contiguous_text_in_training(data: TextData) -> None:
-    text = some_text(3000)[:2700]
+    rolled = some_text(3000)[:2700] * 2
     for epoch in range(5):
         batches = [data.train_batch(epoch * data.steps_per_epoch + i) for i in range(data.steps_per_epoch)]
         assert [batch.reset for batch in batches] == [True] + [False] * (data.steps_per_epoch - 1)
         x, y = torch.cat([b.x for b in batches], 1), torch.cat([b.y for b in batches], 1)
         assert torch.equal(x[:, 1:], y[:, :-1])
         streams = [data.vocabulary.decode(torch.cat([row[:1], targets])) for row, targets in zip(x, y, strict=True)]
-        at = [text.index(stream) for stream in streams]  # 600 characters of it: found once
-        assert at[0] < 8
-        lengths = {after - before for before, after in itertools.pairwise(at)}
-        assert len(lengths) == 1  # equal streams …
+        at = [rolled.index(stream) for stream in streams]  # 600 characters of it: found once
+        lengths = {(after - before) % 2700 for before, after in itertools.pairwise(at)}
+        assert lengths == {2699 // 4}  # equal streams …
         assert 0 <= lengths.pop() - x.shape[1] < 8  # … of which less than a chunk is dropped
-        assert at[-1] + len(streams[-1]) <= len(text)
 
 
 @pytest.mark.parametrize("spare", range(0, 36, 5))
-def test_every_step_of_every_epoch_is_whole_whatever_the_phase(spare: int) -> None:
+def test_every_step_of_every_epoch_is_whole_whatever_the_offset(spare: int) -> None:
     data = TextData(some_text(-(-10 * (6 * 4 * 32 + spare) // 9)), config(seq_len=32))  # spare: beyond whole steps
     epochs = 200
     assert all(data.train_batch(step).y.shape == (4, 32) for step in range(epochs * data.steps_per_epoch))
@@ -150,7 +156,7 @@ def test_the_training_part_alone_decides_training() -> None:
 
 @pytest.mark.parametrize("symbols", ["characters", "bytes"])
 def test_no_character_of_the_test_part_reaches_anything_else(symbols: Literal["characters", "bytes"]) -> None:
-    data = DataConfig(name="kjv", seq_len=8, batch_size=4, symbols=symbols)
+    data = DataConfig(path="kjv.txt", seq_len=8, batch_size=4, symbols=symbols)
     text = "".join(random.Random(2).choices("abcdefgh \n", k=3000))  # a byte each
     one, two = TextData(text, data), TextData(text[:2850] + "xyz" * 50, data)
     steps = range(2 * one.steps_per_epoch)
@@ -162,7 +168,6 @@ def test_no_character_of_the_test_part_reaches_anything_else(symbols: Literal["c
         both = zip(one.evaluation(part, stateful), two.evaluation(part, stateful), strict=True)
         assert all(same(a, b) for a, b in both)
     known, other = one.references(), two.references()
-    assert known["unigram_bpc_val"] == other["unigram_bpc_val"]
     assert one.facts()["ngram"] == two.facts()["ngram"]  # its order is chosen on val
     assert known["ngram_bpc"] < other["ngram_bpc"]
 
@@ -174,7 +179,7 @@ def same(one: Batch, two: Batch) -> bool:
 
 @pytest.mark.parametrize("symbols", ["characters", "bytes"])
 def test_batches_are_int64_whatever_the_text_is_held_in(symbols: Literal["characters", "bytes"]) -> None:
-    data = TextData(some_text(3000), DataConfig(name="kjv", seq_len=8, batch_size=4, symbols=symbols))
+    data = TextData(some_text(3000), DataConfig(path="kjv.txt", seq_len=8, batch_size=4, symbols=symbols))
     evaluations = [next(iter(data.evaluation("test", stateful))) for stateful in (True, False)]
     for batch in (data.train_batch(0), data.probe_batch(8, 2), *evaluations):
         assert batch.x.dtype == batch.y.dtype == torch.int64
@@ -183,7 +188,7 @@ def test_batches_are_int64_whatever_the_text_is_held_in(symbols: Literal["charac
 def test_a_text_read_as_bytes_is_its_utf_8() -> None:
     text = some_text(3000)
     raw = text.encode()
-    by_bytes = DataConfig(name="kjv", seq_len=8, batch_size=4, symbols="bytes")
+    by_bytes = DataConfig(path="kjv.txt", seq_len=8, batch_size=4, symbols="bytes")
     for data in (TextData(text, by_bytes), TextData(raw, config())):
         assert data.task.input_size == data.task.output_size == len(data.vocabulary) == 256
         assert data.facts()["bytes"] == len(raw)
@@ -292,7 +297,6 @@ def test_references_against_counting() -> None:
 
     assert known["uniform_bpc"] == math.log2(symbols)
     assert known["unigram_bpc"] == pytest.approx(unigram(parts["test"]), abs=1e-12)
-    assert known["unigram_bpc_val"] == pytest.approx(unigram(parts["val"]), abs=1e-12)
     assert known["xz_bpc"] == pytest.approx((xz(train + parts["test"]) - xz(train)) * 8 / len(parts["test"]), abs=1e-12)
     assert TextData(text, config()).references() == known  # from the cache
 
@@ -332,6 +336,54 @@ def test_too_short_a_text_says_how_many_characters_it_takes(seq_len: int, batch_
     assert data.probe_batch(64, 2).x.shape[1] >= 2
     with pytest.raises(UserError, match=f"least {needed} "):
         TextData(some_text(needed - 1), config(seq_len, batch_size))
+
+
+def corpus(final: bool = False) -> TextData:
+    return TextData(some_text(3000), DataConfig(name="kjv", seq_len=8, batch_size=4, final=final))
+
+
+def test_half_of_a_corpus_validation_part_is_held_out_for_good() -> None:
+    """Nothing but data.final reads it: no training batch, no evaluation, no baseline."""
+    text = some_text(3000)
+    altered = text[:2775] + "ZZZ" * 25 + text[2850:]
+    data = DataConfig(name="kjv", seq_len=8, batch_size=4)
+    one, two = TextData(text, data), TextData(altered, data)
+    assert one.facts()["split"] == {"train": 2700, "val": 75, "test": 150, "final": 75}
+    assert all(same(one.train_batch(step), two.train_batch(step)) for step in range(2 * one.steps_per_epoch))
+    for part, stateful in itertools.product(("train", "val", "test"), (True, False)):
+        both = zip(one.evaluation(part, stateful), two.evaluation(part, stateful), strict=True)
+        assert all(same(a, b) for a, b in both)
+    assert same(one.probe_batch(20, 3), two.probe_batch(20, 3))
+    assert one.references() == two.references()
+    assert one.references_read(10) == two.references_read(10)
+
+
+def test_the_final_part_is_scored_in_the_test_part_s_place_where_asked() -> None:
+    text = some_text(3000)
+    last, usual = corpus(final=True), corpus()
+    (batch,) = last.evaluation("test", stateful=True)
+    assert last.vocabulary.decode(batch.y[0]) == text[2776:2850]
+    assert last.references()["ngram_bpc"] != usual.references()["ngram_bpc"]
+    with pytest.raises(UserError, match=r"data\.final .* is nothing to 'text'"):
+        load(DataConfig(path="mine.txt", final=True))
+
+
+def test_no_study_of_ours_scores_the_final_part() -> None:
+    for path in sorted(Path(__file__).resolve().parents[2].glob("experiments/*.py")):
+        study = find_study(str(path))
+        for preset in study.presets:
+            assert not any(isinstance(job, Run) and job.data.final for job in study.jobs(preset)), path.stem
+
+
+def test_the_n_gram_of_what_was_read_counts_the_very_characters_of_the_training_batches() -> None:
+    data = TextData(some_text(6000), config(), seed=3)
+    steps, parts = 40, spans(some_text(6000))
+    read = torch.cat([data.train_batch(step).x for step in range(steps)], 1).flatten().numpy()
+    val, test = (data.vocabulary.encode(parts[part]).numpy() for part in ("val", "test"))
+    model, _ = references.chosen(read, val, len(data.vocabulary))
+    assert data.references_read(steps) == {"ngram_read_bpc": references.bits_per_symbol(model, test)}
+    assert data.references_read(data.steps_per_epoch) == {}, "all of it is the n-gram's own line"
+    assert data.references_read(0) == {}
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.errors import UserError
+from rnnbench.ledger import write_rates
+from rnnbench.ledger.study_files import RATES as RATES_FILE
 from rnnbench.report.tables import writers
 from rnnbench.report.tables.learning_rates import choices_table
 from rnnbench.sweep import Study, find_study
-from rnnbench.sweep.study import Job
-from rnnbench.sweep.tuning import GRID, Choice, at_rate, choose, group, tuned_study, tuning_study
+from rnnbench.sweep.study import Job, Panel, Tune
+from rnnbench.sweep.tuning import (
+    GRID,
+    Choice,
+    at_rate,
+    choose,
+    extended,
+    group,
+    known_choices,
+    tuned_study,
+    tuning_study,
+)
 from rnnbench.throughput.timing import Timing
 
 RATES = (1e-3, 2e-3, 4e-3)
@@ -62,11 +76,79 @@ def test_every_group_has_the_same_trials_on_seeds_of_their_own() -> None:
     assert all(found == [(lr, seed) for lr in RATES for seed in (1001, 1002)] for found in tried.values())
 
 
-def test_only_seed_and_rate_are_changed() -> None:
+def test_only_seed_and_rate_are_changed_and_nothing_is_probed() -> None:
     mine, trials = jobs(MINE)[:4], jobs(tuning_study(MINE, "quick", RATES))
     for trial in trials:
-        again = dataclasses.replace(at_rate(trial, OptimConfig.lr), seed=0)
+        assert not trial.probes.gradient_flow
+        again = dataclasses.replace(at_rate(trial, OptimConfig.lr), seed=0, probes=ProbeConfig())
         assert again.id in {run.id for run in mine}
+
+
+def test_a_group_is_what_trains_alike() -> None:
+    run = Run(seed=3, data_seed=8, optim=OptimConfig(lr=0.5), probes=ProbeConfig(seq_len=9, lyapunov=1))
+    assert group(run) == group(Run())
+    assert group(dataclasses.replace(run, optim=OptimConfig(lr=0.5, truncate=8))) != group(Run())
+    assert tuning_study(study(run), "quick", RATES).jobs("quick")[0].data_seed is None  # type: ignore[union-attr]
+
+
+def test_a_grid_grows_for_all_until_no_choice_is_at_its_edge() -> None:
+    """Each round tries the same rates for every group; what was chosen inside stays comparable."""
+    best = {"rnn": 1e-2, "lstm": 4e-4}
+
+    def outcome(run: Run) -> tuple[str, float]:
+        return "done", 2 + abs(math.log(run.optim.lr / best[run.cell.name]))
+
+    grid: tuple[float, ...] = RATES
+    rounds = []
+    while True:
+        tuning = tuning_study(MINE, "quick", grid)
+        choices = choose(tuning, "quick", results(tuning, outcome))
+        rounds.append(grid)
+        if (longer := extended(grid, choices)) == grid:
+            break
+        grid = longer
+    assert rounds[1] == (5e-4, *RATES, 8e-3)
+    assert rounds[2] == (2.5e-4, 5e-4, *RATES, 8e-3, 1.6e-2)
+    assert len(rounds) == 3
+    assert not any(choice.at_edge for choice in choices)
+    assert {choice.about["cell"]: choice.lr for choice in choices} == {"rnn": 8e-3, "lstm": 5e-4}
+
+
+def test_a_grid_ends_at_the_limits_and_says_so() -> None:
+    tuning = tuning_study(study(Run()), "quick", (0.5, 1.0))
+    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", 1 / run.optim.lr)))
+    assert extended((0.5, 1.0), choices) == (0.5, 1.0)
+    assert choices[0].at_edge
+    lost = choose(tuning, "quick", results(tuning, lambda run: ("diverged", 1.0)))
+    assert extended((0.25, 0.5), lost) == (0.25, 0.5), "where all are lost there is no edge to go beyond"
+
+
+def test_a_study_that_asks_for_rates_keeps_its_name_and_its_panels() -> None:
+    panel = Panel("few", "Two of them.", jobs(MINE)[:2], "optim.truncate")
+    asking = Study("mine", "Which?", {"quick": lambda: [panel, *jobs(MINE)[2:4]]}, tune=Tune(RATES))
+    tuning = tuning_study(asking, "quick", RATES)
+    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", run.optim.lr)))
+    tuned = tuned_study(asking, "quick", choices)
+    assert tuned.name == "mine"
+    assert [(one.name, one.title, one.axis, len(tuple(one.jobs))) for one in tuned.panels("quick")] == [
+        ("few", "Two of them.", "optim.truncate", 2), ("", "", "data.seq_len", 2),
+    ]  # fmt: skip
+    assert all(isinstance(job, Run) and job.optim.lr == 1e-3 for one in tuned.panels("quick") for job in one.jobs)
+
+
+def test_rates_chosen_before_are_taken_where_all_groups_have_one(tmp_path: Path) -> None:
+    asking = Study(
+        "mine", "Which?", {"quick": lambda: jobs(MINE)[:4], "more": lambda: [Run(CellConfig("gru"))]}, tune=Tune(RATES)
+    )
+    tuning = tuning_study(asking, "quick", RATES)
+    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", run.optim.lr)))
+    assert known_choices(asking, "quick", tmp_path) is None
+    (tmp_path / "mine").mkdir()
+    write_rates(tmp_path / "mine", [choice.to_dict() for choice in choices])
+    assert known_choices(asking, "quick", tmp_path) == choices
+    assert known_choices(asking, "more", tmp_path) is None
+    (tmp_path / "mine" / RATES_FILE).write_text('{"protocol": 1, "choices": []}')
+    assert known_choices(asking, "quick", tmp_path) is None, "of another protocol"
 
 
 def test_each_group_takes_the_rate_with_the_best_mean_validation() -> None:

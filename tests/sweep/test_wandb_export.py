@@ -74,11 +74,18 @@ def test_what_is_exported_is_read_again(name: str, preset: str, tmp_path: Path) 
 
 
 def test_what_varies_for_itself_is_a_parameter_of_its_own() -> None:
-    tree = yaml.safe_load(to_wandb(find_study("seqlen_perplexity"), "quick", "seqlen_perplexity"))
-    parameters = tree["parameters"]
+    runs = [
+        Run(
+            CellConfig(cell), data=DataConfig(seq_len=T, batch_size=2048 // T), budget=BudgetConfig(tokens=9), seed=seed
+        )
+        for cell in ("rnn", "lstm", "gru")
+        for T in (16, 64, 256)
+        for seed in (0, 1)
+    ]
+    parameters = yaml.safe_load(to_wandb(study(*runs), "quick", "mine.py"))["parameters"]
     assert parameters["cell"] == {"values": ["rnn", "lstm", "gru"]}
     assert parameters["seed"] == {"values": [0, 1]}
-    assert parameters["budget.tokens"] == {"value": 600_000}
+    assert parameters["budget.tokens"] == {"value": 9}
     assert len(parameters["config"]["values"]) == 3  # T and B, in step
     assert len(parameters) == 4
 

@@ -21,10 +21,10 @@ CHOOSING, HIGHEST = 1_000_000, 12
 def lines(parts: dict[str, Tensor], texts: dict[str, bytes], symbols: int) -> dict[str, Any]:
     """``references``: bits per symbol; ``ngram``: how that line came about.
 
-    uniform_bpc: every symbol as likely. unigram_bpc, unigram_bpc_val: the training part's frequencies plus one, on
-    test and on val. ngram_bpc: modified Kneser–Ney of the order that is best on val; it reads the test part from its
-    beginning as the models do, but learns nothing from it. xz_bpc: (C(train + test) − C(train)) · 8 / |test|, xz at its
-    best (which adapts on the test). A part's first symbol is nobody's target.
+    uniform_bpc: every symbol as likely. unigram_bpc: the training part's frequencies plus one. ngram_bpc: modified
+    Kneser–Ney of the order that is best on val; it reads the test part from its beginning as the models do, but learns
+    nothing from it. xz_bpc: (C(train + test) − C(train)) · 8 / |test|, xz at its best (which adapts on the test). A
+    part's first symbol is nobody's target.
 
     Args:
         parts: Indices of the symbols of train, val and test.
@@ -38,7 +38,6 @@ def lines(parts: dict[str, Tensor], texts: dict[str, bytes], symbols: int) -> di
         "references": {
             "uniform_bpc": math.log2(symbols),
             "unigram_bpc": float(bits[parts["test"][1:].long()].mean()),
-            "unigram_bpc_val": float(bits[parts["val"][1:].long()].mean()),
             "ngram_bpc": bits_per_symbol(model, parts["test"].numpy()),
             "xz_bpc": (_xz(texts["train"] + texts["test"]) - _xz(texts["train"])) * 8 / len(parts["test"]),
         },

@@ -147,7 +147,7 @@ class TextData(Source):
     def references(self) -> dict[str, float]:
         """Bits per symbol, as `rnnbench.data.text.references.lines` says; cached, as they take a minute."""
         found = cached_json(
-            f"text-lines-{self._cached_as}.json", lambda: lines(self._parts(), self._said(), len(self.vocabulary))
+            f"text-baselines-{self._cached_as}.json", lambda: lines(self._parts(), self._said(), len(self.vocabulary))
         )
         self._ngram = found["ngram"]
         return dict(found["references"])

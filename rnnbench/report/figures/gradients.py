@@ -22,11 +22,13 @@ from rnnbench.report.figures.panels import SHOWN_DECADES, longest, spread
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
-from rnnbench.report.tables.table import number
+from rnnbench.report.tables.table import lag
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: The reach in the rows of a history.
+PROBED = "probe/hundredth_lag"
 #: Panels of heat maps in one figure at the most, and in a line of it.
 PANELS, COLUMNS = 6, 3
 
@@ -50,7 +52,7 @@ def curves_figure(rows: Sequence[Measured], path: Path, caption: str) -> list[Pa
             each = np.stack([decades(curve[: len(mean)]) for curve in row.curves])
             lowest, highest = min(lowest, float(each.min())), max(highest, float(each.max()))
             verdict = f", {row.judgement.verdict}" if row.judgement is not None else ""
-            label = f"{row.name}: half-life {number(row.median('half_life'), 3)}{verdict}"
+            label = f"{row.name}: 1/100 at {lag(row.median('hundredth_lag'), row.median('lags'))}{verdict}"
             axes.plot(np.arange(len(mean)), mean, color=look.color, linestyle=look.linestyle, label=label)
             spread(axes, np.arange(len(mean), dtype=np.float64), each, look)
         lag_axis(axes, max(row.seq_len for row in rows))
@@ -110,7 +112,7 @@ def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[P
     ):
         for axes, (g, (steps, flow)) in zip(panels, found, strict=True):
             mesh = flow_heat_map(axes, steps, flow)
-            axes.set_title(f"{g.series}, T = {g.seq_len}")
+            axes.set_title(f"{g.series}, {g.place}")
             axes.set_ylabel("")
         for axes in panels[:: math.ceil(len(found) / rows)]:
             axes.set_ylabel("lag k (states back)")
@@ -118,15 +120,19 @@ def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[P
         return save(figure, path, formats)
 
 
-def half_life_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
-    """The gradient's half-life against the training step at each line's longest T: the median over seeds, thin each."""
+def reach_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """The lag at which the gradient is down to 1/100 against the training step: the median over seeds, thin each.
+
+    At each line's longest length. A lag beyond those measured stands at the upper edge, marked as such.
+    """
     with canvas(width=7.6, height=4.6) as (figure, (axes,)):
         looking = looks([g.series for g in groups])
-        lines = {label: _half_lives(g.done) for label, g in longest(groups).items()}
+        lines = {label: _reaches(g.done) for label, g in longest(groups).items()}
         finite = [value for seeds in lines.values() for _, y in seeds for value in y if math.isfinite(value)]
         if not finite:
             return []
-        endless = 2 * max(finite)  # where an infinite one is drawn
+        lasts = [value for g in groups if (value := g.median("init/lags")) is not None]
+        endless = max(lasts, default=2 * max(finite))  # where one beyond the lags measured is drawn
         for label, seeds in lines.items():
             look = looking[label]
             for x, y in seeds:
@@ -137,24 +143,27 @@ def half_life_along(groups: Sequence[Group], path: Path, formats: set[str]) -> l
                 axes.plot(x, np.minimum(y, endless), color=look.color, linestyle=look.linestyle, label=label)
         plain_log_axis(axes)
         if any(math.isinf(value) for seeds in lines.values() for _, y in seeds for value in y):
-            axes.axhline(endless, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="∞: no decay")
-        lengths = sorted({g.seq_len for g in longest(groups).values()})
-        axes.set_title(f"Does training lengthen the memory of gradients? T = {', '.join(map(str, lengths))}")
+            axes.axhline(
+                endless, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="not within the lags measured"
+            )
+        places = dict.fromkeys(g.place for g in longest(groups).values())
+        axes.set_title(f"Do gradients reach farther as training goes on? {', '.join(places)}")
         axes.set_xlabel("training step")
-        axes.set_ylabel("half-life (states), median over seeds")
+        axes.set_ylabel("lag at which the gradient is down to 1/100")
         legend_below(figure, axes)
         return save(figure, path, formats)
 
 
-def _half_lives(results: Sequence[Result]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """(steps, half-lives) of each run that was probed along its way, its two ends included."""
+def _reaches(results: Sequence[Result]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """(steps, lags) of each run that was probed along its way, its two ends included."""
     out = []
     for result in results:
-        found = {row["step"]: row["probe/half_life"] for row in result.history() if "probe/half_life" in row}
+        found = {row["step"]: row[PROBED] for row in result.history() if PROBED in row}
         steps = result.curve("along/step")
         if not found or steps is None:
             continue
-        found |= {int(steps[0]): result.number("init/half_life"), int(steps[-1]): result.number("final/half_life")}
+        ends = (result.number("init/hundredth_lag"), result.number("final/hundredth_lag"))
+        found |= {int(steps[0]): ends[0], int(steps[-1]): ends[1]}
         points = np.array([(step, found[step]) for step in sorted(found) if isinstance(found[step], int | float)])
         out.append((points[:, 0], points[:, 1]))
     return out

@@ -16,13 +16,13 @@ ROWS = 40
 def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]) -> list[Path]:
     """P(a run of the better cell beats one of the other) with its 95 % interval, in the colour of the better cell.
 
-    Filled where the difference is sure (paired t-test after Holm), hollow where it may be chance. No pairs, no picture.
+    Filled where the difference is sure (after Holm's correction), hollow where it may be chance. No pairs, no picture.
     """
     shown = _shown(comparisons)
     if not shown:
         return []
     looking = looks([name for one in shown for name in (one.better, one.other)])
-    several = len({one.seq_len for one in shown}) > 1
+    several = len({one.place for one in shown}) > 1
     leaders = {one.better for one in shown}
     labels = [_label(one, several, len(leaders) == 1) for one in shown]
     width = 5.6 + 0.085 * max(map(len, labels))
@@ -33,7 +33,7 @@ def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]
             fill = look.color if one.sure else "white"
             axes.plot([one.probability_low, one.probability_high], [row, row], color=look.color, linewidth=2)
             axes.plot(one.probability, row, look.marker, color=look.color, markerfacecolor=fill, clip_on=False)
-            if row and one.seq_len != shown[row - 1].seq_len:
+            if row and one.place != shown[row - 1].place:
                 axes.axhline(row - 0.5, color="#BBBBBB", linewidth=0.8)
         for words, fill in (("p < 0.05 after Holm's correction", GREY), ("may be chance", "white")):
             axes.plot([], [], "o", color=GREY, markerfacecolor=fill, label=words)
@@ -54,9 +54,9 @@ def _shown(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """All of them, or where these are too many those over all lengths, or at the longest one; the first `ROWS`."""
     if len(comparisons) <= ROWS:
         return list(comparisons)
-    over_all = [one for one in comparisons if one.seq_len is None]
-    last = max(one.seq_len or 0 for one in comparisons)
-    return (over_all or [one for one in comparisons if one.seq_len == last])[:ROWS]
+    over_all = [one for one in comparisons if one.length is None]
+    last = max(one.length or 0 for one in comparisons)
+    return (over_all or [one for one in comparisons if one.length == last])[:ROWS]
 
 
 def _label(one: Comparison, several: bool, lone: bool) -> str:
@@ -65,4 +65,4 @@ def _label(one: Comparison, several: bool, lone: bool) -> str:
 
 
 def _where(one: Comparison) -> str:
-    return "all T" if one.seq_len is None else f"T = {one.seq_len}"
+    return "over all lengths" if one.length is None else one.place

@@ -1,15 +1,16 @@
-"""What one number of a cell does: half-life and Lyapunov exponent against it, before and after training."""
+"""What one number of a cell does: its gradients' reach and its Lyapunov exponent, before and after training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.config import CellConfig
 from rnnbench.report.figures.style import GREY, Look, canvas, file_name, legend_below, looks, plain_log_axis, save
 from rnnbench.report.statistics import Group
+from rnnbench.report.tables.table import lag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def _sweeps(groups: Sequence[Group]) -> dict[tuple[str, str], Sweep]:
         if len(cell.options) == 1:
             ((option, value),) = cell.options.items()
             if isinstance(value, int | float) and not isinstance(value, bool):
-                out.setdefault((cell.name, option, g.seq_len, g.extras), []).append((float(value), g))
+                out.setdefault((cell.name, option, g.length, g.extras), []).append((float(value), g))
     return {(name, option): sweep for (name, option, *_), sweep in out.items() if len(sweep) >= ENOUGH}
 
 
@@ -46,15 +47,15 @@ def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -
     look = Look(own.color, own.marker, "-")
     words = option.replace("_", " ")
     with canvas(2) as (figure, (left, right)):
-        if not _metric(left, sweep, "half_life", look):
+        if not _metric(left, sweep, "hundredth_lag", look):
             return []
         top = max(
-            (v for _, g in sweep for w in WHEN for v in g.values(f"{w}/half_life") if math.isfinite(v)), default=1
+            (v for _, g in sweep for w in WHEN for v in g.values(f"{w}/hundredth_lag") if math.isfinite(v)), default=1
         )
         plain_log_axis(left)
         left.set_ylim(top=3 * top)
         left.set_title(f"How far do gradients of {name} reach?")
-        left.set_ylabel("half-life (states), median over seeds")
+        left.set_ylabel("lag at which the gradient is down to 1/100")
         if _metric(right, sweep, "lyapunov_1", look):
             right.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
         right.set_title("Order or chaos?")
@@ -66,7 +67,7 @@ def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -
 
 
 def _metric(axes: Axes, sweep: Sweep, metric: str, look: Look) -> bool:
-    """Medians as a line, seeds as points; one that is infinite stands at the upper edge."""
+    """Medians as a line, seeds as points; a lag beyond those measured is told at the upper edge."""
     drawn = False
     for when, words in WHEN.items():
         style = look.line() | ({"linestyle": "--", "markerfacecolor": "white"} if when == "init" else {})
@@ -81,7 +82,9 @@ def _metric(axes: Axes, sweep: Sweep, metric: str, look: Look) -> bool:
             seeds = [v for v in g.values(f"{when}/{metric}") if math.isfinite(v)]
             axes.plot([value] * len(seeds), seeds, ".", color=look.color, alpha=0.35, markersize=4)
         for value in [v for v, m in middle if math.isinf(m)]:
-            axes.annotate(
-                "∞", (value, 0.96), xycoords=("data", "axes fraction"), color=look.color, ha="center", size=14
+            last = max(
+                (n for v, g in sweep if v == value and (n := g.median(f"{when}/lags")) is not None), default=None
             )
+            place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "color": look.color, "ha": "center"}
+            axes.annotate(lag(math.inf, last).replace("≥ ", "≥"), (value, 0.96), **place, size=9)
     return drawn

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.probes.measured import decades
-from rnnbench.report.estimates import INTERVAL_SEEDS, iqm_band, iqm_curve
+from rnnbench.report.estimates import INTERVAL_SEEDS, mean_band
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
@@ -25,20 +25,20 @@ SHOWN_DECADES = 12
 def over_length(
     axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str
 ) -> bool:
-    """The IQM of a metric against T, a point a seed, and a band from five seeds; False where nothing has it."""
+    """The mean of a metric against T, a point a seed, and a band from five seeds; False where nothing has it."""
     drawn = False
     for label, look in looks.items():
         members = [g for g in groups if g.series == label]
-        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.iqm)]
+        found = [(g.length, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
         drawn = drawn or bool(found)
-        axes.plot([length for length, _ in found], [e.iqm for _, e in found], **look.line(), label=label)
+        axes.plot([length for length, _ in found], [e.mean for _, e in found], **look.line(), label=label)
         for length, e in found:
             axes.plot([length] * len(e.values), e.values, ".", color=look.color, alpha=0.45, markersize=5)
         band = [(length, e.low, e.high) for length, e in found if e.low is not None and e.high is not None]
         if band:
             lengths, low, high = zip(*band, strict=True)
             axes.fill_between(lengths, low, high, color=look.color, alpha=0.15, linewidth=0)
-    length_axis(axes, sorted({g.seq_len for g in groups}))
+    length_axis(axes, sorted({g.length for g in groups}), groups[0].symbol)
     axes.set_title(title)
     axes.set_ylabel(unit)
     return drawn
@@ -48,7 +48,7 @@ def lost_runs(axes: Axes, groups: Sequence[Group], looks: dict[str, Look]) -> No
     """A cross at the upper edge over each T at which a line lost runs to divergence or failure."""
     hurt = [g for g in groups if len(g.done) < len(g.results)]
     for g in hurt:
-        at_the_edge(axes, g.seq_len, "×", looks[g.series].color)
+        at_the_edge(axes, g.length, "×", looks[g.series].color)
     if hurt:
         axes.plot([], [], "x", color=GREY, label="lost runs")
 
@@ -57,7 +57,7 @@ def at_the_edge(axes: Axes, length: int, mark: str, color: str) -> None:
     """A mark at the upper edge over a T, beside those that are there already."""
     from matplotlib.transforms import blended_transform_factory
 
-    beside = sum(text.get_text() in "×∞" and getattr(text, "xy", (None,))[0] == length for text in axes.texts)
+    beside = sum(text.get_text() in "×≥" and getattr(text, "xy", (None,))[0] == length for text in axes.texts)
     edge = blended_transform_factory(axes.transData, axes.transAxes)
     axes.annotate(
         mark,
@@ -82,7 +82,7 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
     named: list[float] = []
     style: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
     for name, label in names.items():
-        by_length = {g.seq_len: v for g in groups for r in g.results if (v := r.number(f"reference/{name}_{suffix}"))}
+        by_length = reference_by_length(groups, f"reference/{name}_{suffix}")
         if not by_length:
             continue
         lengths = sorted(by_length)
@@ -101,16 +101,24 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
     axes.margins(y=0.14)
 
 
+def reference_by_length(groups: Sequence[Group], key: str) -> dict[int, float]:
+    """A reference's score at each length, the mean over the runs: one that depends on what was read varies by seed."""
+    found: dict[int, list[float]] = {}
+    for g in groups:
+        found.setdefault(g.length, []).extend(value for r in g.results if (value := r.number(key)) is not None)
+    return {length: math.fsum(values) / len(values) for length, values in found.items() if values}
+
+
 def longest(groups: Sequence[Group]) -> dict[str, Group]:
     """The group of the largest T on each line of a figure."""
     out: dict[str, Group] = {}
-    for g in sorted(groups, key=lambda g: g.seq_len):
+    for g in sorted(groups, key=lambda g: g.length):
         out[g.series] = g
     return out
 
 
 def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], when: When, title: str) -> bool:
-    """log₁₀ G(k)/G(0) against lag k, the IQM over seeds, at each line's longest T; False where there is no curve."""
+    """log₁₀ G(k)/G(0) against lag k, the mean over seeds, at each line's longest T; False where there is no curve."""
     import numpy as np
 
     drawn = False
@@ -125,7 +133,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
         lags = np.arange(stacked.shape[1])
         look = looks[label]
         lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
-        axes.plot(lags, iqm_curve(stacked), color=look.color, linestyle=look.linestyle, label=label)
+        axes.plot(lags, stacked.mean(0), color=look.color, linestyle=look.linestyle, label=label)
         spread(axes, lags.astype(float), stacked, look)
     axes.set_title(title)
     axes.set_xlabel("lag k (states back from the loss)")
@@ -135,7 +143,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
 
 
 def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str) -> bool:
-    """A validation score against the tokens seen, the interquartile mean over seeds; False where no history has it."""
+    """A validation score against the tokens seen, the mean over seeds; False where no history has it."""
     import numpy as np
 
     drawn = False
@@ -148,7 +156,7 @@ def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric
         shared = min(map(len, histories))
         tokens = np.array([x for x, _ in histories[0][:shared]]) / 1e6
         scores = np.array([[y for _, y in points[:shared]] for points in histories])
-        axes.plot(tokens, iqm_curve(scores), **look.line(), markevery=max(shared // 8, 1), label=g.series)
+        axes.plot(tokens, scores.mean(0), **look.line(), markevery=max(shared // 8, 1), label=g.series)
         spread(axes, tokens, scores, look)
     axes.set_title(title)
     axes.set_xlabel("tokens seen (million)")
@@ -166,7 +174,7 @@ def _validations(result: Result, metric: str) -> list[tuple[float, float]]:
 def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
     """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
     if len(y) >= INTERVAL_SEEDS:
-        low, high = iqm_band(y)
+        low, high = mean_band(y)
         axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
     elif len(y) > 1:
         axes.plot(x, y.T, color=look.color, linestyle=look.linestyle, linewidth=0.7, alpha=0.5)

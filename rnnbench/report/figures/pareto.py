@@ -28,7 +28,7 @@ class Choice:
 
     Args:
         group: Its runs, which are all done.
-        score: Interquartile mean and interval over them, less being better.
+        score: Mean and interval over them, less being better.
         speed: Tokens a second.
         timed: Where its speed is from; None where the runs measured it themselves.
     """
@@ -62,7 +62,7 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     none knows `LEAST` of them, it is what the runs measured.
     """
     whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
-    scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.iqm)]
+    scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.mean)]
     sources: dict[tuple[Any, ...], list[Timed]] = {}
     for job in timed:
         if not job.decoding and job.ms is not None:
@@ -83,7 +83,7 @@ def _speed(one: Timed) -> float:
 
 
 def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
-    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.seq_len]
+    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.length]
     return max(own, key=_speed, default=None)
 
 
@@ -107,20 +107,20 @@ def pareto_figure(
     found = [] if groups[0].extras else choices(groups, timed, KINDS[kind].headline.key)
     if len(found) < LEAST:
         return []
-    best = frontier([(one.speed, one.score.iqm) for one in found])
+    best = frontier([(one.speed, one.score.mean) for one in found])
     looking = looks([one.group.cell for one in found])
-    lengths = {one.group.seq_len for one in found}
+    lengths = {one.group.length for one in found}
     # A legend says which cell, and each point which T; of many cells, or at one T, the points say their cells.
     legend = len(lengths) > 1 and len(looking) < CROWD
     with canvas(width=7.6, height=5.0 if len(looking) < CROWD else 6.4) as (figure, (axes,)):
         axes.plot(
-            [found[i].speed / 1e3 for i in best], [found[i].score.iqm for i in best],
+            [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best],
             color=GREY, linewidth=5, alpha=0.3, drawstyle="steps-post", label="beaten by none in both",
         )  # fmt: skip
         for cell, look in looking.items():
             own = [one for one in found if one.group.cell == cell]
-            x, y = [one.speed / 1e3 for one in own], [one.score.iqm for one in own]
-            ends = [one.score.interval or (one.score.iqm, one.score.iqm) for one in own]
+            x, y = [one.speed / 1e3 for one in own], [one.score.mean for one in own]
+            ends = [one.score.interval or (one.score.mean, one.score.mean) for one in own]
             widths = [
                 [a - low for a, (low, _) in zip(y, ends, strict=True)],
                 [high - a for a, (_, high) in zip(y, ends, strict=True)],
@@ -141,7 +141,7 @@ def pareto_figure(
         first = {one.group.cell: i for i, one in reversed(list(enumerate(found)))}
         named = {*best, *(range(len(found)) if legend else first.values())}
         ordered = sorted(range(len(found)), key=lambda i: i not in best)
-        points = [(one.speed / 1e3, one.score.iqm, _name(one, legend, lengths) if i in named else "",
+        points = [(one.speed / 1e3, one.score.mean, _name(one, legend, lengths) if i in named else "",
                    looking[one.group.cell].color) for i in ordered for one in [found[i]]]  # fmt: skip
         direct_labels(axes, points)
         return save(figure, path, formats)
@@ -149,8 +149,8 @@ def pareto_figure(
 
 def _name(one: Choice, legend: bool, lengths: set[int]) -> str:
     if legend:
-        return str(one.group.seq_len)
-    return f"{one.group.cell}, T {one.group.seq_len}" if len(lengths) > 1 else one.group.cell
+        return str(one.group.length)
+    return f"{one.group.cell}, T {one.group.length}" if len(lengths) > 1 else one.group.cell
 
 
 def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnbench.report.estimates import iqm_curve
 from rnnbench.report.figures.panels import longest, spread
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save
 from rnnbench.report.statistics import Group
@@ -37,10 +36,10 @@ def position_perplexity(groups: Sequence[Group], path: Path, formats: set[str]) 
                 continue
             at, stacked = each[0][0], np.stack([np.exp(nll) for p, nll in each if np.array_equal(p, each[0][0])])
             look, drawn = looking[label], True
-            axes.plot(at, iqm_curve(stacked), **look.line(), markersize=5, label=f"{label}, T = {g.seq_len}")
+            axes.plot(at, stacked.mean(0), **look.line(), markersize=5, label=f"{label}, {g.place}")
             spread(axes, at, stacked, look)
-            if (found := g.estimate("test/perplexity")) is not None and math.isfinite(found.iqm):
-                axes.axhline(found.iqm, color=look.color, linestyle=":", linewidth=1.2)
+            if (found := g.estimate("test/perplexity")) is not None and math.isfinite(found.mean):
+                axes.axhline(found.mean, color=look.color, linestyle=":", linewidth=1.2)
                 carried = True
         if not drawn:
             return []

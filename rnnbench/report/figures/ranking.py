@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.probes.measured import decades
-from rnnbench.report.estimates import iqm_curve
+from rnnbench.report.fairness import unranked
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
-from rnnbench.report.figures.panels import SHOWN_DECADES
+from rnnbench.report.figures.panels import SHOWN_DECADES, reference_by_length
 from rnnbench.report.figures.style import GREY, OTHERS, canvas, plain_number, save
 from rnnbench.report.kinds import Kind
-from rnnbench.report.statistics import Group, rank
+from rnnbench.report.statistics import Group, cell_rank, rank
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats: set[str]) -> list[Path]:
-    """A row a cell, best first: score, gradient flow after training as a heat map, tokens per second.
+    """A row a cell, best first where cells may be ranked: score, gradient flow after training, tokens per second.
 
     Args:
         kind: Of their task; they are ranked by its headline.
@@ -34,12 +34,13 @@ def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats
         formats: Of svg and png.
     """
     metric = kind.headline.key
-    ranked = sorted(groups, key=lambda g: rank(g, metric))
+    reason = unranked(groups)
+    ranked = sorted(groups, key=lambda g: rank(g, metric) if reason is None else cell_rank(g.series))
     if not any(g.values(metric) for g in ranked):
         return []
     width = 11.6 + 0.085 * max(len(g.series) for g in ranked)  # names never take room from the panels
     with canvas(3, width=width, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
-        _scores(left, ranked, kind)
+        _scores(left, ranked, kind, reason)
         _flows(figure, middle, ranked)
         _speeds(right, ranked, speed)
         left.set_yticks(range(len(ranked)), [g.series for g in ranked])
@@ -51,27 +52,28 @@ def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats
         return save(figure, path, formats)
 
 
-def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
+def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind, reason: str | None) -> None:
     metric = kind.headline.key
     color = OTHERS[2][0]
     shown = []
     for row, g in enumerate(ranked):
         found = g.estimate(metric)
-        if found is None or not math.isfinite(found.iqm):
+        if found is None or not math.isfinite(found.mean):
             axes.annotate("lost", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
             continue
-        shown.append(found.iqm)
+        shown.append(found.mean)
         axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
         if found.interval is not None:
             axes.plot(found.interval, [row, row], color="#0072B2", linewidth=1.4, alpha=0.7)
-        axes.plot(found.iqm, row, "o", color="#0072B2", markersize=5)
+        axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
     far, near = [], []
     for name, label in kind.drawn.items():
         key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
-        value = next((v for g in ranked for r in g.results if (v := r.number(key)) is not None), None)
-        if value is None:
+        by_length = reference_by_length(ranked, key)
+        if not by_length:
             continue
+        (value,) = by_length.values()
         if not 2 * low - high <= value <= 2 * high - low:
             far.append(f"{label} {value:.3g}")
             continue
@@ -84,7 +86,7 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind) -> None:
         place["ha"] = "right" if value > high else "left"  # not into the next panel
         axes.annotate(f" {label} ", (value, 1.0 + 0.2 * (index % 2) / (1 + 0.24 * len(ranked))), **place)
     plain_number(axes.xaxis)
-    axes.set_title("Which cell?", pad=30)
+    axes.set_title("Which cell?" if reason is None else f"Which cell? ({reason})", pad=30)
     axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
 
 
@@ -110,14 +112,15 @@ def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
 
 
 def _flow(g: Group) -> NDArray[np.float64] | None:
-    """log₁₀ G(k)/G(0) after training, the interquartile mean over seeds."""
+    """log₁₀ G(k)/G(0) after training, the mean over seeds."""
     import numpy as np
 
     curves = [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])]
     if not curves:
         return None
     shared = min(map(len, curves))
-    return iqm_curve(np.stack([decades(c[:shared]) for c in curves]))
+    mean: NDArray[np.float64] = np.stack([decades(c[:shared]) for c in curves]).mean(0)
+    return mean
 
 
 def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
@@ -126,7 +129,7 @@ def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
     for index, backend in enumerate(backends):
         rows = [row for row, g in enumerate(ranked) if _backend(g) == backend and g.values(speed)]
         color, (marker, _) = backend_color(backend), BACKENDS.get(backend, REST[index % len(REST)])
-        values = [found.iqm / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
+        values = [found.mean / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
         axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
     axes.set_xscale("log")
     plain_number(axes.xaxis)

@@ -1,4 +1,4 @@
-"""Does the half-life at initialisation predict the longest solvable T? A point a cell, a panel a task."""
+"""Does the gradient's reach at initialisation predict the longest solvable T? A point a cell, a panel a task."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ LETTER, LINE, MARK = 4.6, 9.5, 3.5
 
 
 def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) -> list[Path]:
-    """Log-log, the bracket as a bar; ∞ at the right edge; open triangles where all tried or none was solved."""
-    known = [one for one in found if one.half_life is not None and one.half_life > 0 and not one.broken]
+    """Log-log, the bracket as a bar; at the right edge what is beyond the lags measured; open triangles where all tried
+    or none was solved.
+    """
+    known = [one for one in found if one.reach is not None and one.reach > 0 and not one.broken]
     if not known:
         return []
     tasks = {data: correlation for data, correlation in predicts(found).items() if data in {one.data for one in known}}
     styles = looks([one.cell for one in found])
     with canvas(len(tasks), width=6.6 * len(tasks), height=5.2) as (figure, panels):
-        figure.suptitle("Does the half-life at initialisation predict the longest solvable T?", weight="bold")
+        figure.suptitle("Does the gradient's reach at initialisation predict the longest solvable T?", weight="bold")
         for axes, (data, correlation) in zip(panels, tasks.items(), strict=True):
             own = [one for one in known if one.data == data]
-            edge = _edge([one.half_life or 0.0 for one in own])
+            edge = max((one.lags or 0.0 for one in own), default=1.0)
             places = []
             for one in own:
-                assert one.half_life is not None
-                x, y = min(one.half_life, edge), one.found.middle
+                assert one.reach is not None
+                x, y = min(one.reach, edge), one.found.middle
                 look, open_ended = styles[one.cell], one.found.failed is None or one.found.solved is None
                 mark = look.marker if not open_ended else "^" if one.found.failed is None else "v"
                 axes.plot(x, y, mark, color=look.color, markerfacecolor="none" if open_ended else look.color)
@@ -43,22 +45,19 @@ def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) 
             axes.set_yscale("log")
             axes.margins(x=0.12, y=0.2)
             axes.set_title(f"{data.replace('_', ' ')}: {correlation.text()}", fontsize=10.5)
-            axes.set_xlabel("half-life at initialisation (states), at the shortest T")
+            axes.set_xlabel("lag at which the gradient is down to 1/100, untrained")
             axes.set_ylabel("longest solvable T")
             plain_number(axes.xaxis)
             plain_number(axes.yaxis)
-            if any(math.isinf(one.half_life or 0.0) for one in own):
+            if any(math.isinf(one.reach or 0.0) for one in own):
                 axes.axvline(edge, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
-                axes.annotate("∞", (edge, 1.0), (0, 2), axes.get_xaxis_transform(), "offset points", ha="center")
+                axes.annotate(
+                    f"≥ {edge:g}", (edge, 1.0), (0, 2), axes.get_xaxis_transform(), "offset points", ha="center"
+                )
             _name(axes, places)
         note = "bars: from the last T solved to the first failed; △: all T tried were solved; ▽: not even the smallest"
         figure.supxlabel(note, fontsize=8.5, color=GREY)
-        return save(figure, folder / "half_life_predicts", formats)
-
-
-def _edge(half_lives: Sequence[float]) -> float:
-    """Where infinity stands: half a decade beyond the largest finite one."""
-    return 3 * max((value for value in half_lives if math.isfinite(value)), default=1.0)
+        return save(figure, folder / "reach_predicts", formats)
 
 
 def _name(axes: Axes, places: Sequence[tuple[float, float, str, str]]) -> None:

@@ -89,11 +89,15 @@ def save(figure: Figure, path: Path, formats: set[str]) -> list[Path]:
     return written
 
 
-def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
-    """A log₂ axis of sequence lengths, ticked at the lengths that there are."""
+#: What a length is, by its symbol.
+LENGTHS = {"T": "sequence length T (steps of an update)", "K": "truncation K (steps that the gradient goes back)"}
+
+
+def length_axis(axes: Axes, lengths: Sequence[int], symbol: str = "T") -> None:
+    """A log₂ axis of lengths, ticked at those that there are."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [str(length) for length in lengths])
-    axes.set_xlabel("sequence length T")
+    axes.set_xlabel(LENGTHS[symbol])
     if len(set(lengths)) == 1:
         axes.set_xlim(lengths[0] / 1.5, lengths[0] * 1.5)
 

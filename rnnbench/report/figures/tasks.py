@@ -125,16 +125,16 @@ def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) ->
     fool = task.fool[1]
     for g in task.groups:
         found = g.estimate(task.kind.headline.key)
-        if found is None or not math.isfinite(found.iqm):
+        if found is None or not math.isfinite(found.mean):
             continue
         look = styles[g.series]
-        if found.iqm > EDGE * fool:
+        if found.mean > EDGE * fool:
             axes.annotate("▸", (EDGE, row), color=look.color, ha="right", va="center", fontsize=11)
             continue
         if len(found.values) > 1:
             seeds = [value / fool for value in found.values]
             axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
-        axes.plot(found.iqm / fool, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
+        axes.plot(found.mean / fool, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
 
 
 def _words(axes: Axes, row: int, task: TaskResult) -> None:
@@ -142,7 +142,7 @@ def _words(axes: Axes, row: int, task: TaskResult) -> None:
     assert task.fool is not None
     headline, best = task.kind.headline, task.best.estimate(task.kind.headline.key)
     name, fool = task.fool
-    score = number(best.iqm if best else None, 3)
+    score = number(best.mean if best else None, 3)
     axes.text(0.24, row, score, va="center", ha="right", fontsize=8.5)
     axes.text(0.26, row, headline.metric, va="center", fontsize=8.5)
     axes.text(0.62, row, number(fool, 3), va="center", ha="right", fontsize=8.5, color=GREY)

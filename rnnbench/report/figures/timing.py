@@ -17,7 +17,7 @@ from rnnbench.report.timings import Timed, differing, sweep, timings
 NAMES = {"seq_len": "length", "batch_size": "batch", "hidden_size": "width", "num_layers": "layers"}
 
 
-def timing_figures(results: Sequence[Result], folder: Path, formats: set[str]) -> list[Path]:
+def timing_figures(results: Sequence[Result], folder: Path, formats: set[str], suffix: str = "") -> list[Path]:
     """Throughput and memory of training, latency of decoding, whichever a study has; and the roofline of each.
 
     Each device and number format has figures of its own: together they are a tangle, and they have no common roof.
@@ -33,7 +33,7 @@ def timing_figures(results: Sequence[Result], folder: Path, formats: set[str]) -
             continue
         swept, stem = sweep(own), "decoding" if decoding else "timing"
         several = [index for index in (0, 1) if len({names[1:][index] for names in kinds}) > 1]
-        end = file_name("".join(f"-{kind[index]}" for index in several))
+        end = file_name("".join(f"-{kind[index]}" for index in several)) + suffix
         if swept is not None and len({one.cell for one in own}) < CROWD:
             written += lines_figure(own, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
         else:

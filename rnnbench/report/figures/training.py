@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.report.comparisons import compare
-from rnnbench.report.figures.gradients import context_gain, flow_along, half_life_along
-from rnnbench.report.figures.half_life_map import half_life_map
+from rnnbench.report.figures.gradients import context_gain, flow_along, reach_along
 from rnnbench.report.figures.improvement import improvement
 from rnnbench.report.figures.laboratory import laboratories
 from rnnbench.report.figures.options import option_figures
@@ -21,10 +20,11 @@ from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, ove
 from rnnbench.report.figures.panels import gradient_flow as flow_panel
 from rnnbench.report.figures.positions import position_perplexity
 from rnnbench.report.figures.ranking import ranking
+from rnnbench.report.figures.reach_map import reach_map
 from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import CELL_ORDER, Group, crowded, group
+from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, TRUNCATE, Group, crowded, group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +34,20 @@ PANELS, RANKED = 4, 5
 SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
 
 
-def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
-    """All figures of one kind of task on one data set. suffix: ends the files' names, to tell data sets apart."""
-    groups = group(results)
+def training_figures(
+    kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str], axis: str = SEQ_LEN
+) -> list[Path]:
+    """All figures of one kind of task on one data set.
+
+    Args:
+        kind: A key of `KINDS`.
+        results: The runs.
+        folder: Where to.
+        suffix: Ends the files' names, to tell panels and data sets apart.
+        formats: Of svg, png and pdf.
+        axis: The setting that is the length.
+    """
+    groups = group(results, axis)
     options = option_figures(groups, folder, suffix, formats)
     options += improvement(compare(groups, KINDS[kind].headline), folder / f"improvement{suffix}", formats)
     if crowded(groups):
@@ -46,13 +57,13 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
     written += position_perplexity(groups, folder / f"position_perplexity{suffix}", formats)
     written += flow_along(groups, folder / f"gradient_flow_along{suffix}", formats)
-    written += half_life_along(groups, folder / f"half_life_along{suffix}", formats)
+    written += reach_along(groups, folder / f"reach_along{suffix}", formats)
     written += laboratories(results, folder, suffix, formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
-    if len({g.seq_len for g in groups}) > 1 or not written:  # over one length there is nothing to see
+    if len({g.length for g in groups}) > 1 or not written:  # over one length there is nothing to see
         metric = KINDS[kind].headline.metric
         written += score_against_length(kind, groups, folder / f"{metric}_against_length{suffix}", formats)
-        written += half_life_against_length(groups, folder / f"half_life_against_length{suffix}", formats)
+        written += reach_against_length(groups, folder / f"reach_against_length{suffix}", formats)
         written += cost_against_length(groups, folder / f"cost_against_length{suffix}", formats)
     return written
 
@@ -60,12 +71,12 @@ def training_figures(kind: str, results: Sequence[Result], folder: Path, suffix:
 def _crowd(
     kind: Kind, groups: Sequence[Group], results: Sequence[Result], folder: Path, suffix: str, formats: set[str]
 ) -> list[Path]:
-    """Many cells: half-lives as squares, a ranking for each T (of many T a few), and the plain cells looked into."""
-    lengths = sorted({g.seq_len for g in groups})
-    written = half_life_map(groups, folder / f"half_life_map{suffix}", formats) if len(lengths) > 1 else []
-    for T in _some(lengths, RANKED):
-        members = [g for g in groups if g.seq_len == T]
-        end = f"{suffix}-T{T}" if len(lengths) > 1 else suffix
+    """Many cells: their reach as squares, rows of cells for each T (of many a few), and the plain cells looked into."""
+    lengths = sorted({g.length for g in groups})
+    written = reach_map(groups, folder / f"reach_map{suffix}", formats) if len(lengths) > 1 else []
+    for length in _some(lengths, RANKED):
+        members = [g for g in groups if g.length == length]
+        end = f"{suffix}-{groups[0].symbol}{length}" if len(lengths) > 1 else suffix
         written += ranking(kind, members, SPEED, folder / f"overview{end}", formats)
     return written + laboratories([result for result in results if _plain(result)], folder, suffix, formats)
 
@@ -94,37 +105,40 @@ def gradient_flow(groups: Sequence[Group], path: Path, formats: set[str]) -> lis
         return save(figure, path, formats)
 
 
-def half_life_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
-    """The gradient's half-life over T, at initialisation and after training; ∞ at the upper edge: it does not decay."""
+def reach_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """The lag at which the gradient is down to 1/100 over the length, at initialisation and after training.
+
+    At the upper edge stands, marked ≥, what is not within the lags measured.
+    """
     with canvas() as (figure, (axes,)):
         drawn = False
         for label, look in _looks(groups).items():
             members = [g for g in groups if g.series == label]
             for when, fill in (("init", "none"), ("final", look.color)):
-                found = [(g.seq_len, v) for g in members if (v := g.median(f"{when}/half_life")) is not None]
+                found = [(g.length, v) for g in members if (v := g.median(f"{when}/hundredth_lag")) is not None]
                 finite = [(length, value) for length, value in found if 0 < value < math.inf]
                 for length in [length for length, value in found if (length, value) not in finite]:
-                    at_the_edge(axes, length, "∞", look.color)
+                    at_the_edge(axes, length, "≥", look.color)
                 drawn = drawn or bool(finite)
                 style = look.line() | ({"linestyle": "none"} if when == "init" else {})
                 x, y = [length for length, _ in finite], [value for _, value in finite]
                 axes.plot(x, y, **style, markerfacecolor=fill, label=label if when == "final" else None)
         if not drawn:
             return []
-        lengths = sorted({g.seq_len for g in groups})
-        axes.plot(lengths, lengths, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="half-life = T")
+        lengths = sorted({g.length for g in groups})
+        axes.plot(lengths, lengths, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label=f"lag = {groups[0].symbol}")
         axes.plot([], [], "o", color=GREY, markerfacecolor="none", label="at initialisation")
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        length_axis(axes, lengths)
-        axes.set_title("Does the memory of gradients grow with the length trained on?")
-        axes.set_ylabel("half-life (states), median over seeds")
+        length_axis(axes, lengths, groups[0].symbol)
+        axes.set_title("Do gradients reach as far as they were propagated in training?")
+        axes.set_ylabel("lag at which the gradient is down to 1/100")
         legend_below(figure, axes)
         return save(figure, path, formats)
 
 
 def cost_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
-    """Training tokens per second over T, and beside it the peak memory, where it was measured."""
+    """Training tokens per second over the length, and beside it the peak memory, where it was measured."""
     colors = _looks(groups)
     measured = any(g.values(MEMORY) for g in groups)
     with canvas(1 + measured, width=10.4 if measured else None) as (figure, panels):
@@ -139,7 +153,7 @@ def cost_against_length(groups: Sequence[Group], path: Path, formats: set[str]) 
 
 def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
     """Validation score against tokens, a panel for each T (of many T a few)."""
-    lengths = sorted({g.seq_len for g in groups})
+    lengths = sorted({g.length for g in groups})
     chosen = _some(lengths, PANELS)
     count = len(chosen)
     name = KINDS[kind].headline.metric
@@ -147,8 +161,8 @@ def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set
     with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
         drawn = False
         for length, axes in zip(chosen, panels, strict=True):
-            title = f"Who learns faster? T = {length}" if length == chosen[0] else f"T = {length}"
-            members = [g for g in groups if g.seq_len == length]
+            members = [g for g in groups if g.length == length]
+            title = f"How does it learn? {members[0].place}" if length == chosen[0] else members[0].place
             drawn = learning(axes, members, _looks(groups), f"val/{name}", title, unit) or drawn
             if axes is not panels[0]:
                 axes.sharey(panels[0])
@@ -191,16 +205,21 @@ def _looks(groups: Sequence[Group]) -> dict[str, Look]:
 
 
 def _trained(groups: Sequence[Group]) -> str:
-    return f"T = {max(g.seq_len for g in groups)}"
+    return max(groups, key=lambda g: g.length).place
 
 
 def _score(axes: Axes, kind: str, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
     metric = KINDS[kind].headline.key
-    drawn = over_length(axes, groups, colors, metric, "Which cell, at which length?", KINDS[kind].unit)
+    drawn = over_length(axes, groups, colors, metric, _question(groups), KINDS[kind].unit)
     if drawn:
         reference_lines(axes, groups, metric, KINDS[kind].drawn)
         lost_runs(axes, groups, colors)
     return drawn
+
+
+def _question(groups: Sequence[Group]) -> str:
+    """What a score over a length asks."""
+    return "How far back must gradients go?" if groups[0].axis == TRUNCATE else "What does a longer T change?"
 
 
 def _speed(axes: Axes, groups: Sequence[Group], colors: dict[str, Look]) -> bool:

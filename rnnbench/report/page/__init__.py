@@ -17,8 +17,9 @@ from rnnbench.report.page.plots.training import training_plots
 from rnnbench.report.page.runs import routes, run_data, runs_table
 from rnnbench.report.page.source import source_html
 from rnnbench.report.page.summary import summary
+from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
-from rnnbench.report.tables.comparisons import COMPARISONS
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -68,15 +69,22 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
 
 
 def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
-    """Figures in blocks, each with its heading: searches, tasks or data sets, timings."""
-    found, train = searched([result for result in results if result.kind == "train"])
-    blocks = [("", solvable_plots(found))] if found else []
-    if many_tasks(train):
-        blocks.append(("", tasks_plot(task_results(train))))
-    else:
-        sets = data_sets(train)
-        blocks += [(data if len(sets) > 1 else "", training_plots(kind, own, timed)) for kind, data, own in sets]
-    blocks.append(("", timing_plots(own)))
+    """Figures in blocks, each with its heading: panel by panel searches, tasks or data sets, timings."""
+    blocks: list[tuple[str, list[Plot]]] = []
+    for panel in panels(results):
+        train = [result for result in panel.results if result.kind == "train"]
+        if panel.search:
+            found, train = searched(train)
+            blocks.append((panel.title, solvable_plots(found)))
+        if many_tasks(train):
+            blocks.append((panel.title, tasks_plot(task_results(train))))
+        else:
+            sets = data_sets(train)
+            for kind, data, members in sets:
+                heading = " ".join(filter(None, (panel.title, data if len(sets) > 1 else "")))
+                blocks.append((heading, training_plots(kind, members, timed, panel.axis)))
+        folders = {result.folder for result in panel.results}
+        blocks.append((panel.title, timing_plots([one for one in own if one.result.folder in folders])))
     return [(heading, plots) for heading, plots in blocks if plots]
 
 
@@ -102,6 +110,9 @@ def _title(table: Table) -> str:
         "text": "Text", "series": "Time series", "labels": "Labels", "adding": "Adding", "memory": "Memory",
         "music": "Music", "sequences": "Sequence to sequence",
     }  # fmt: skip
-    name = table.name.removesuffix(COMPARISONS)
+    name, _, panel = table.name.partition("-")
     title = titles.get(name, name.replace("_", " ").capitalize())
-    return title if name == table.name else f"{title}: who is better than whom"
+    for mark, words in ((COMPARISONS, "which cell is better than which"), (EFFECTS, "what the length changes")):
+        if mark in table.name:
+            title, panel = f"{title}: {words}", panel.removeprefix(mark[1:]).removeprefix("-")
+    return f"{title} ({panel})" if panel else title

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from rnnbench.report.tables.table import MISSING, Column, Row, Table
 
 #: The number behind a column, where it has another name.
-BEHIND = {"T": "seq_len", "half_life": "final/half_life", "seeds": "done", "longest": "solved", "tried": "solved"}
+BEHIND = {"T": "seq_len", "reach": "final/hundredth_lag", "seeds": "done", "longest": "solved", "tried": "solved"}
 #: Columns with few distinct entries that are worth a list to choose from.
-CHOSEN = ("cell", "data", "T", "shape", "backend", "dtype", "device", "status")
+CHOSEN = ("cell", "data", "T", "length", "shape", "backend", "dtype", "device", "status")
 #: So many entries make a list too long to choose from.
 CHOICES = 40
 #: The first entry of a row is broken into lines on a narrow screen where it has more letters.
@@ -39,8 +39,9 @@ def html_table(table: Table, identity: str, title: str, links: Sequence[str] = (
     tall = " tall" if len(table.rows) > TALL else ""
     below = "".join(f"<li>{entry(note)}</li>" for _, note in table.notes)
     below = (f"<ul>{below}</ul>" if below else "") + (f"<p>{code(table.caption)}</p>" if table.caption else "")
+    said = f"<p>{entry(table.title)}</p>" if table.title else ""
     return (
-        f'<div class="table" id="{entry(identity)}"><h3 id="{entry(identity)}-title">{entry(title)}</h3>'
+        f'<div class="table" id="{entry(identity)}"><h3 id="{entry(identity)}-title">{entry(title)}</h3>{said}'
         f'<div class="scroll{tall}" role="region" tabindex="0" aria-labelledby="{entry(identity)}-title">'
         f'<table class="sortable"><caption class="hidden">{entry(title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}</table></div>"

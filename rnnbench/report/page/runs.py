@@ -16,7 +16,7 @@ from rnnbench.report.page.numbers import kept, short, shorts
 from rnnbench.report.page.plots.training import SPEED
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import group
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ def runs_table(results: Sequence[Result]) -> Table:
         Column("seed", "seed"),
         Column("score", score),
         *([Column("metric", "score is", left=True)] if len(scored) > 1 else []),
-        Column("final/half_life", "half-life end (states)"),
+        Column("final/hundredth_lag", "gradient at 1/100, end (lags)"),
         Column(SPEED, "tokens/s"),
         Column("took", "took (s)"),
     )
@@ -59,10 +59,11 @@ def _row(result: Result, extras: Mapping[str, Any]) -> Row:
     if result.kind == "train":
         headline = KINDS[result.entry.kind].headline
         raw |= {"seed": int(result.run.get("seed", 0)), "score": result.number(headline.key)}
-        raw |= {name: result.number(name) for name in ("final/half_life", SPEED)}
+        raw |= {name: result.number(name) for name in ("final/hundredth_lag", SPEED)}
         text |= {"cell": result.cell, "data": result.data, "seed": str(raw["seed"]), "metric": headline.metric}
         text |= {"score": headline.show(raw["score"])}
-        text |= {name: number(raw[name], 3) for name in ("final/half_life", SPEED)}
+        text |= {"final/hundredth_lag": lag(raw["final/hundredth_lag"], result.number("final/lags"))}
+        text |= {SPEED: number(raw[SPEED], 3)}
     else:
         text["cell"] = ", ".join(map(_label, result.run["cells"]))
     return Row(raw, text | {"took": number(result.seconds, 3)})

@@ -10,9 +10,10 @@ from rnnbench.report.kinds import KINDS, data_sets
 from rnnbench.report.page.sentences import counted, distinct, listed
 from rnnbench.report.page.summary_timing import timing_sentences
 from rnnbench.report.page.summary_training import training_sentences
+from rnnbench.report.panels import panels
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import group
-from rnnbench.report.tables.comparisons import COMPARISONS
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
 from rnnbench.report.tables.solvable import Solvable, predicts, searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import TaskResult, many_tasks, short, task_results
@@ -27,21 +28,27 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Ta
         timed: Its own timings.
         made: Its tables, which know the verdicts.
     """
-    found, train = searched([result for result in results if result.kind == "train"])
     out = [("", [_extent(results), *_lost(results)])]
-    if found:
-        out.append(("The longest that can be learnt", solvable_sentences(found)))
-    if many_tasks(train):
-        out.append(("All tasks", task_sentences(task_results(train))))
-    else:
+    for panel in panels(results):
+        train = [result for result in panel.results if result.kind == "train"]
+        if panel.search:
+            found, train = searched(train)
+            out.append(("The longest that can be learnt", solvable_sentences(found)))
+        if many_tasks(train):
+            out.append(("All tasks", task_sentences(task_results(train))))
+            continue
         sets = data_sets(train)
         for kind, data, own in sets:
-            verdicts = [str(row.raw.get("final/verdict") or "") for table in made if table.name == kind
-                        for row in table.rows if row.raw.get("data") == data]  # fmt: skip
-            tests = [row.raw for table in made if table.name == f"{kind}{COMPARISONS}" for row in table.rows
-                     if str(row.raw.get("data")).split(", ")[0] == data]  # fmt: skip
-            said = training_sentences(KINDS[kind], group(own), verdicts, tests)
-            out.append((data if len(sets) > 1 else "", said))
+            rows = {table.name: table.rows for table in made}
+            verdicts = [str(row.raw.get("final/verdict") or "") for row in rows.get(f"{kind}{panel.ending}", ())
+                        if row.raw.get("data") == data]  # fmt: skip
+            tests, changes = (
+                [row.raw for row in rows.get(f"{kind}{mark}{panel.ending}", ())
+                 if str(row.raw.get("data")).split(", ")[0] == data]
+                for mark in (COMPARISONS, EFFECTS)
+            )  # fmt: skip
+            said = training_sentences(KINDS[kind], group(own, panel.axis), verdicts, tests, changes)
+            out.append((" ".join(filter(None, (panel.title, data if len(sets) > 1 else ""))), said))
     out.append(("", timing_sentences(timed)))
     return [(heading, sentences) for heading, sentences in out if sentences]
 
@@ -117,7 +124,7 @@ def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
 
 
 def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
-    """Task by task who came farthest, and whether the half-life before training had told."""
+    """Task by task who came farthest, and whether the gradient's reach before training had told."""
     out = []
     for data, correlation in predicts(found).items():
         own = [one for one in found if one.data == data]
@@ -132,7 +139,7 @@ def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
             said.append(f"{name.capitalize()}: {listed(best, 8)} {verb} it over T = {far}{more}.")
         if none:
             said.append(f"Not even over the shortest T tried: {listed(none, 12)}.")
-        said.append(f"The half-life before training says {_telling(correlation)}: {correlation.text()}.")
+        said.append(f"How far gradients reach before training says {_telling(correlation)}: {correlation.text()}.")
         out.append(" ".join(said))
     return out
 

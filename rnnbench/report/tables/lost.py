@@ -43,6 +43,18 @@ def broken_notes(results: Sequence[Result]) -> list[str]:
     return out
 
 
+def mixed_notes(results: Sequence[Result]) -> list[str]:
+    """What differs where a study's runs were not made by one machine with one version of torch."""
+    out = []
+    for key, words in (("device_name", "machines"), ("torch", "versions of torch")):
+        counts = Counter(str(r.environment[key]) for r in results if r.environment.get(key))
+        if len(counts) > 1:
+            named = [f"{name} ({number} runs)" for name, number in counts.most_common()]
+            rest = f" and {len(named) - TOLD} more" if len(named) > TOLD else ""
+            out.append(f"Mixed {words}: {', '.join(named[:TOLD])}{rest}; no speed is to be compared across them.")
+    return out
+
+
 def circumstances(results: Sequence[Result]) -> list[str]:
     """Which runs took their batches in parts, or shared them among devices: the numbers are the same, the speed is not.
 

@@ -1,18 +1,20 @@
-"""How far gradients reach, in a study that asks about it: before and after training, with intervals and the warning."""
+"""How far gradients reach, in a study that asks about it: before, during and after training, on data and on noise."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Literal
 
-from rnnbench.intervals import student_interval
+from rnnbench.probes.curve import BEYOND, GOOD_FIT
+from rnnbench.probes.verdict import BAND
 from rnnbench.report.caption import caption
-from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate
+from rnnbench.report.estimates import Estimate
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, cell_rank, group
+from rnnbench.report.statistics import SEQ_LEN, Group, cell_rank, group
 from rnnbench.report.tables.groups import first_columns, first_entries
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_interval, with_range
+from rnnbench.report.tables.notes import verdict_note
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number, with_interval, with_range
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
 #: An exponent below this is one for a direction that is lost for good; where only some of the trajectories that a run
@@ -20,6 +22,8 @@ WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "train
 LOST, SAMPLES = -700.0, 32
 #: What a study has measured that has this table.
 MARK = "init/lyapunov_1"
+#: Lags at which a gradient has fallen to a half and to a hundredth.
+LAGS = ("half_lag", "hundredth_lag")
 
 
 def asks_about_gradients(results: Sequence[Result]) -> bool:
@@ -27,65 +31,137 @@ def asks_about_gradients(results: Sequence[Result]) -> bool:
     return any(result.number(MARK) is not None for result in results)
 
 
-def reach_table(results: Sequence[Result]) -> Table:
-    """A line for each group over seeds: half-lives, slopes of log G with their verdicts, λ₁; T by T.
+def reach_table(results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
+    """A line for each group over seeds: the lags at which gradients have fallen, what lies beyond, verdicts, λ₁.
 
     The last columns hold the classical mistake against the definition: how much of the gradient is left at the largest
     lag, of the loss at the last step and of the loss averaged over all.
     """
-    groups = sorted(group(results), key=lambda g: (g.data, g.seq_len, cell_rank(g.cell), g.series))
+    groups = sorted(group(results, axis), key=lambda g: (g.data, g.length, cell_rank(g.cell), g.series))
     columns = (
         *first_columns(groups),
-        *(Column(f"{when}/half_life", f"half-life {words} (states)", 1) for when, words in WHEN.items()),
+        Column("init/reach", "½, 1/100 at first (lags)", 1),
+        Column("during/reach", "… half-way", 4),
+        Column("final/reach", "… trained", 1),
+        Column("init/noise", "at first, on noise", 5),
+        Column("final/noise", "trained, on noise", 2),
+        Column("final/parts", "1/100 by part of the state", 5, left=True),
+        Column("final/context", "context worth 0.01 bits", 2),
+        Column("final/beyond", f"trained: beyond {', '.join(map(str, BEYOND))} lags", 4),
         *(Column(f"{when}/verdict", f"gradients {words}", 3, left=True) for when, words in WHEN.items()),
-        *(Column(f"{when}/lyapunov_1", f"λ₁ {words}", 4) for when, words in WHEN.items()),
-        *(Column(f"{when}/slope", f"slope {words}", 5) for when, words in WHEN.items()),
-        Column("last", "left at the last lag", 6),
-        Column("averaged", "… of an averaged loss", 6),
+        *(Column(f"{when}/decades", f"decades {words}", 5) for when, words in WHEN.items()),
+        Column("final/max_gain", "largest G(k)/G(0)", 6),
+        *(Column(f"{when}/dead_share", f"without gradient {words}", 6) for when, words in WHEN.items()),
+        *(Column(f"{when}/lyapunov_1", f"λ₁ {words}", 6) for when, words in WHEN.items()),
+        Column("final/fit", "half-life of a fit, trained", 7, left=True),
+        Column("last", "left at the last lag", 8),
+        Column("averaged", "… of an averaged loss", 8),
         Column("seeds", "seeds done", 2),
     )
     notes = (
         (
-            "init/half_life",
-            "Half-life: the median over seeds; from five on with the 95 % interval of the geometric mean.",
+            "init/reach",
+            "½, 1/100: the first lags at which the gradient of the last step's loss has fallen to a half and to a "
+            "hundredth of its maximum; medians over seeds; ≥: not within the lags measured.",
         ),
-        ("init/verdict", "Gradients: the interval over seeds of the slope of log G against ± ln 2 / T."),
-        ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; slope: of log G, nats a lag; 95 % intervals."),
+        ("init/noise", "Noise: the same time steps in a random order."),
+        ("final/parts", "By part: of an LSTM's h and c, and the like, each by itself."),
+        ("final/context", "Context: symbols beyond which a longer one saves less than 0.01 bits: what the model uses."),
+        ("final/beyond", "Beyond: share of Σ G(k) from larger lags."),
+        ("init/verdict", verdict_note(groups)),
+        ("init/decades", f"Decades: log₁₀ of what is left over those lags; the verdict holds it against ±{BAND:g}."),
+        ("init/dead_share", "Without gradient: share of the samples whose gradient is exactly 0 at the last lag; they "
+         "enter no mean."),
+        ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; 95 % interval."),
+        ("final/fit", f"Fit: of an exponential, with its range of lags, where R² > {GOOD_FIT}; it describes the tail."),
         ("averaged", "Left: G(k)/G(0) at the largest lag, untrained; averaged over time a loss hides what vanishes."),
-    )
+    )  # fmt: skip
     table = Table("gradients", columns, tuple(map(_row, groups)), notes=notes, caption=caption(results))
-    return table.without_empty_columns()
+    table = table.without_empty_columns()
+    there = {column.key for column in table.columns}
+    return Table(table.name, table.columns, table.rows, (), tuple(n for n in notes if n[0] in there), table.caption)
 
 
 def _row(g: Group) -> Row:
     raw, text = first_entries(g)
     for when in WHEN:
-        key = f"{when}/half_life"
-        raw[key] = g.median(key)
-        raw[f"{key}_low"], raw[f"{key}_high"] = _half_life_interval(g.values(key))
-        text[key] = half_life_text(g, when, 3)
+        for name in LAGS:
+            raw |= {
+                f"{when}/{name}": g.median(f"{when}/{name}"),
+                f"{when}/noise_{name}": g.median(f"{when}/noise_{name}"),
+            }
+        text[f"{when}/reach"] = reach_text(g, when)
+        text[f"{when}/noise"] = reach_text(g, when, "noise_")
         judgement = g.judgement(when)
         raw |= {
-            f"{when}/{name}": judgement and getattr(judgement, name) for name in ("slope", "low", "high", "verdict")
+            f"{when}/{name}": judgement and getattr(judgement, name) for name in ("decades", "low", "high", "verdict")
         }
         text[f"{when}/verdict"] = MISSING if judgement is None else judgement.verdict
-        slope = MISSING if judgement is None else with_interval(judgement.slope, judgement.half_width)
-        text[f"{when}/slope"] = slope.replace("-", "−")
+        decades = MISSING if judgement is None else with_interval(judgement.decades, judgement.half_width)
+        text[f"{when}/decades"] = decades.replace("-", "−")
+        dead = raw[f"{when}/dead_share"] = g.median(f"{when}/dead_share")
+        text[f"{when}/dead_share"] = f"{100 * dead:.0f} %" if dead else MISSING
         found = g.estimate(f"{when}/lyapunov_1")
-        raw[f"{when}/lyapunov_1"] = found and found.iqm
+        raw[f"{when}/lyapunov_1"] = found and found.mean
         text[f"{when}/lyapunov_1"] = MISSING if found is None else _exponent(found)
+    halfway = {name: _halfway(g, name) for name in LAGS}
+    raw |= {f"during/{name}": value for name, value in halfway.items()}
+    text["during/reach"] = _lags([*halfway.values()], g.median("init/lags"))
+    raw["final/context_horizon"] = g.median("final/context_horizon")
+    text["final/context"] = count(raw["final/context_horizon"])
+    shares = [g.median(f"final/beyond_{beyond}") for beyond in BEYOND]
+    raw |= {f"final/beyond_{beyond}": share for beyond, share in zip(BEYOND, shares, strict=True)}
+    known = [f"{100 * share:.2g} %" for share in shares if share is not None]
+    text["final/beyond"] = ", ".join(known) or MISSING
+    parts = _parts(g)
+    raw |= {f"final/hundredth_lag_{part}": value for part, value in parts.items()}
+    told = [f"{part} {lag(value, g.median('final/lags'))}" for part, value in parts.items()]
+    text["final/parts"] = ", ".join(told) if len(set(parts.values())) > 1 else MISSING
+    gain = raw["final/max_gain"] = g.median("final/max_gain")
+    text["final/max_gain"] = MISSING if gain is None or gain <= 1 else number(gain, 2)
+    text["final/fit"] = _fit(g)
+    raw |= {f"final/{name}": g.median(f"final/{name}") for name in ("half_life", "half_life_r2")}
     for name, key in (("last", "init/log10_gain_at_last_lag"), ("averaged", "init/averaged_log10_gain_at_last_lag")):
         raw[name] = g.median(key)
         text[name] = MISSING if raw[name] is None else power_of_ten(raw[name])
     return Row(raw, text)
 
 
-def half_life_text(g: Group, when: Literal["init", "final"], digits: int) -> str:
-    """The median half-life over seeds, from five on with its interval."""
-    key = f"{when}/half_life"
-    low, high = _half_life_interval(g.values(key))
-    between = "" if low is None else f" ({number(low, digits)} – {number(high, digits)})"
-    return number(g.median(key), digits) + between
+def reach_text(g: Group, when: Literal["init", "final"], beginning: str = "") -> str:
+    """``2, 10``: the median lags at which the gradient has fallen to a half and to a hundredth. beginning: noise_."""
+    return _lags([g.median(f"{when}/{beginning}{name}") for name in LAGS], g.median(f"{when}/{beginning}lags"))
+
+
+def _lags(values: Sequence[float | None], last: float | None) -> str:
+    return MISSING if None in values else ", ".join(lag(value, last) for value in values)
+
+
+def _halfway(g: Group, name: str) -> float | None:
+    """The median of a probe at the measurement along the training that is nearest to its middle; None without any."""
+    found = []
+    for result in g.done:
+        rows = [row for row in result.history() if isinstance(row.get(f"probe/{name}"), int | float)]
+        steps = result.curve("along/step")
+        if rows and steps is not None:
+            middle = min(rows, key=lambda row: abs(row["step"] - steps[-1] / 2))
+            found.append(float(middle[f"probe/{name}"]))
+    return median(found) if found else None
+
+
+def _parts(g: Group) -> dict[str, float]:
+    """By part of the state, the median lag at which its gradient has fallen to a hundredth, trained."""
+    beginning = "final/hundredth_lag_"
+    names = sorted({key.removeprefix(beginning) for r in g.done for key in r.metrics if key.startswith(beginning)})
+    return {name: value for name in names if (value := g.median(f"{beginning}{name}")) is not None}
+
+
+def _fit(g: Group) -> str:
+    """The half-life of the fitted exponential, with its range and R²; none where it describes the curve badly."""
+    r2, value = g.median("final/half_life_r2"), g.median("final/half_life")
+    first, last = g.median("final/half_life_first"), g.median("final/half_life_last")
+    if r2 is None or value is None or first is None or last is None or r2 <= GOOD_FIT:
+        return MISSING
+    return f"{number(value, 3)} (lags {count(first)}–{count(last)}, R² {r2:.3f})"
 
 
 def _exponent(found: Estimate) -> str:
@@ -93,20 +169,14 @@ def _exponent(found: Estimate) -> str:
         return "−∞"
     if min(found.values) < LOST / SAMPLES:
         return "−∞ for some"
-    text = number(found.iqm, 3) if found.interval is None else with_range(found.iqm, *found.interval)
+    text = number(found.mean, 3) if found.interval is None else with_range(found.mean, *found.interval)
     return text.replace("-", "−")
-
-
-def _half_life_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The 95 % Student-t interval of the geometric mean; none below five seeds, nor where one never halves."""
-    if len(values) < INTERVAL_SEEDS or not all(0 < value < math.inf for value in values):
-        return None, None
-    low, high = student_interval([math.log(value) for value in values])
-    return math.exp(low), math.exp(high)
 
 
 def power_of_ten(exponent: float) -> str:
     """10^exponent as a plain number near one, else as a power: 0.42, 1e−85."""
+    if exponent == -float("inf"):
+        return "0"
     if -3 < exponent < 3:
         return number(10**exponent, 2)
     return f"1e{round(exponent)}".replace("-", "−")

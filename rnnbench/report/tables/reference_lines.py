@@ -27,28 +27,36 @@ def reference_values(results: Iterable[Result], metric: str) -> dict[str, float]
 
 
 def reference_rows(kind: Kind, groups: Sequence[Group]) -> list[Row]:
-    """A line for each reference and data set; one for each T, or setting of the data, on which it depends."""
-    found: dict[tuple[str, str], dict[Place, dict[str, float]]] = {}
+    """A line for each reference and data set; one for each length, or setting of the data, on which it depends.
+
+    Of one that depends on the seed, as what was read does, the mean.
+    """
+    each: dict[tuple[str, str], dict[Place, dict[str, list[float]]]] = {}
     for g in groups:
-        place = (data_settings(g), g.seq_len)
+        place = (data_settings(g), g.length)
         for result in g.results:
             for key in result.metrics:
                 value, parts = result.number(key), split_reference(key)
                 if value is not None and parts is not None:
                     name, metric = parts
-                    found.setdefault((g.data, name), {}).setdefault(place, {})[f"test/{metric}"] = value
+                    own = each.setdefault((g.data, name), {}).setdefault(place, {})
+                    own.setdefault(f"test/{metric}", []).append(value)
+    found = {
+        line: {place: {key: math.fsum(own) / len(own) for key, own in values.items()} for place, values in by.items()}
+        for line, by in each.items()
+    }
     shows = {score.key: score.show for score in kind.scores}
     rows = []
     for (data, name), by_place in found.items():
         label = kind.references.get(name, name.replace("_", " "))
         for (settings, length), values in _fewest(by_place).items():
-            raw = {"cell": name, "data": data, "seq_len": length} | dict(settings)
+            raw = {"cell": name, "data": data, "length": length} | dict(settings)
             text = {metric: shows.get(metric, number)(value) for metric, value in values.items()}
             text |= {key: str(value) for key, value in settings}
-            rows.append(Row(raw | values, text | {"cell": label, "data": data, "T": str(length or "")}))
+            rows.append(Row(raw | values, text | {"cell": label, "data": data, "length": str(length or "")}))
     order = {name: index for index, name in enumerate(kind.references)}
     return sorted(
-        rows, key=lambda row: (row.raw["data"], row.raw["seq_len"] or 0, order.get(row.raw["cell"], len(order)))
+        rows, key=lambda row: (row.raw["data"], row.raw["length"] or 0, order.get(row.raw["cell"], len(order)))
     )
 
 

@@ -1,22 +1,27 @@
-"""The longest T that each cell could learn over, beside its gradient's half-life before training.
+"""The longest T that each cell could learn over, beside how far its gradients reach before training.
 
-A study is such a search where, on a task that can be solved (`probes.solvable.METRIC`), not every cell was tried at the
-same lengths. All its runs of such tasks are then shown here, and not in a table with a line for each length.
+A study that says it is such a search (`Study.search`) has all its runs of tasks that can be solved
+(`probes.solvable.METRIC`) shown here, and not in a table with a line for each length.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.probes.solvable import METRIC, PASS, SHARE, Bracket, bracket, passed
 from rnnbench.report.caption import caption
-from rnnbench.report.correlation import Correlation, spearman
+from rnnbench.report.correlation import Bounds, Correlation, kendall
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import cell_rank, group
-from rnnbench.report.tables.lost import broken_notes, circumstances
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
+from rnnbench.report.tables.lost import broken_notes, circumstances, mixed_notes
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag
+
+#: Tried one after the other at every length: the best counts.
+RATE = "optim.lr"
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,17 @@ class Solvable:
         cell: Its label, with whatever else tells it from others of the same cell.
         data: The task.
         found: The bracket and all tries.
-        half_life: Of its gradient before training, in states, at the shortest T of the task: median over seeds.
-        horizon: Its effective horizon there, in states: median over seeds.
+        reach: The first lag at which its gradient, before training, is down to a hundredth of its maximum, on the
+            task's own inputs: median over seeds; infinite where that is beyond the lags measured.
+        lags: Those measured: at least as many as the longest T tried.
         results: All its runs.
     """
 
     cell: str
     data: str
     found: Bracket
-    half_life: float | None
-    horizon: float | None
+    reach: float | None
+    lags: float | None
     results: tuple[Result, ...]
 
     @property
@@ -60,35 +66,38 @@ class Solvable:
 
 
 def searched(train: Sequence[Result]) -> tuple[list[Solvable], list[Result]]:
-    """What the searches among a study's training runs found, by task and the longest T first; and all other runs."""
+    """What a study's searches found, by task and the longest T first; and all other runs."""
     tasks: dict[str, list[Result]] = {}
     for result in train:
         if result.data in METRIC and result.run["data"].get("name") == result.data:
             tasks.setdefault(result.data, []).append(result)
     found = [one for data, results in tasks.items() for one in _cells(data, results)]
-    lengths: dict[str, set[tuple[int, ...]]] = {}
-    for one in found:
-        lengths.setdefault(one.data, set()).add(tuple(length for length, _, _ in one.found.tried))
-    if not any(len(tried) > 1 for tried in lengths.values()):
-        return [], list(train)
     order = sorted(found, key=lambda one: (list(METRIC).index(one.data), -one.found.middle, cell_rank(one.cell)))
     return order, [result for result in train if result.data not in tasks]
 
 
 def _cells(data: str, results: Sequence[Result]) -> list[Solvable]:
-    shortest = min(result.seq_len for result in results)
     members: dict[str, list[Result]] = {}
     for g in group(results):
-        members.setdefault(g.series, []).extend(g.results)
+        extras = tuple((name, value) for name, value in g.extras if name != RATE)
+        members.setdefault(dataclasses.replace(g, extras=extras).series, []).extend(g.results)
     out = []
     for cell, own in members.items():
-        tried: dict[int, list[bool]] = {}
+        tried: dict[int, dict[float, list[bool]]] = {}
         for result in own:
-            tried.setdefault(result.seq_len, []).append(passed(data, result.status, result.metrics))
-        start = [result for result in own if result.seq_len == shortest]
-        half_life, horizon = (_median(start, f"init/{name}") for name in ("half_life", "horizon"))
-        out.append(Solvable(cell, data, bracket(tried), half_life, horizon, tuple(own)))
+            by_rate = tried.setdefault(result.seq_len, {}).setdefault(_rate(result), [])
+            by_rate.append(passed(data, result.status, result.metrics))
+        best = {
+            length: max(rates.values(), key=lambda seeds: sum(seeds) / len(seeds)) for length, rates in tried.items()
+        }
+        start = [result for result in own if result.seq_len == min(tried)]
+        reach, lags = (_median(start, f"init/{name}") for name in ("hundredth_lag", "lags"))
+        out.append(Solvable(cell, data, bracket(best), reach, lags, tuple(own)))
     return out
+
+
+def _rate(result: Result) -> float:
+    return float((result.run.get("optim") or {}).get("lr") or math.nan)
 
 
 def _median(results: Sequence[Result], name: str) -> float | None:
@@ -101,51 +110,60 @@ def _median(results: Sequence[Result], name: str) -> float | None:
 
 
 def predicts(found: Sequence[Solvable]) -> dict[str, Correlation]:
-    """By task, the rank correlation over cells of the half-life at initialisation and the longest solvable T.
+    """By task, the rank correlation over cells of the gradient's reach at initialisation and the longest solvable T.
 
     A cell whose search was ended by errors is left out: how far it would have come is not known.
     """
     out = {}
     for data in dict.fromkeys(one.data for one in found):
-        own = [one for one in found if one.data == data and not one.broken]
-        pairs = [(one.half_life, one.found.middle) for one in own if one.half_life is not None]
-        out[data] = spearman([x for x, _ in pairs], [y for _, y in pairs])
+        own = [one for one in found if one.data == data and not one.broken and one.reach is not None]
+        out[data] = kendall([_reach_bounds(one) for one in own], [_length_bounds(one.found) for one in own])
     return out
 
 
+def _reach_bounds(one: Solvable) -> Bounds:
+    assert one.reach is not None
+    return (one.lags or 0.0, math.inf) if math.isinf(one.reach) else (one.reach, one.reach)
+
+
+def _length_bounds(found: Bracket) -> Bounds:
+    return float(found.solved or 0), math.inf if found.failed is None else float(found.failed)
+
+
 def solvable_table(found: Sequence[Solvable]) -> Table:
-    """A line for each cell and task: the longest T with its bracket, its tries, half-life and horizon at the start."""
+    """A line for each cell and task: the longest T with its bracket, its tries, and its gradient's first reach."""
     correlations = predicts(found)
-    shortest = {data: min(one.found.tried[0][0] for one in found if one.data == data) for data in correlations}
     columns = (
         Column("cell", "cell", 0, left=True),
-        *([Column("data", "data", 0, left=True)] if len(shortest) > 1 else []),
+        *([Column("data", "data", 0, left=True)] if len(correlations) > 1 else []),
         Column("solved", "longest T solved", 0),
         Column("longest", "solved–failed", 1),
         Column("passed", "seeds passed at it", 2),
-        Column("init/half_life", "half-life at init (states)", 1),
-        Column("init/horizon", "horizon at init (states)", 3),
+        Column("init/hundredth_lag", "gradient at 1/100, at init (lags)", 1),
         Column("tried", "passed at each T", 4, left=True),
     )
     runs = [result for one in found for result in one.results]
     rows = tuple(_row(one, correlations[one.data]) for one in found)
-    notes = [("solved", _criterion()), ("init/half_life", _measured(shortest))]
+    notes = [("solved", _criterion(runs)), ("init/hundredth_lag", _measured(found))]
     if broken := [result for result in runs if result.broken]:
         notes.append(("solved", _errors(broken, sum(one.broken for one in found))))
         notes += [("solved", sentence) for sentence in broken_notes(runs)]
-    notes += [("solved", sentence) for sentence in circumstances(runs)]
+    notes += [("solved", sentence) for sentence in (*circumstances(runs), *mixed_notes(runs))]
     for data, correlation in correlations.items():
-        sentence = f"{data}: Spearman's rank correlation of half-life at init and longest T: {correlation.text()}"
+        sentence = f"{data}: rank correlation (Kendall's) of the gradient's reach at init and the longest T: "
+        sentence += correlation.text()
         left_out = f"; {correlation.undefined:.1%} of resamples had none" if correlation.undefined >= 0.0005 else ""
         notes.append(("solved", f"{sentence} (bootstrap over cells{left_out})."))
     return Table("solvable", columns, rows, notes=tuple(notes), caption=caption(runs)).without_empty_columns()
 
 
-def _criterion() -> str:
+def _criterion(runs: Sequence[Result]) -> str:
+    rates = sorted({rate for run in runs if not math.isnan(rate := _rate(run))})
+    at = f" at the best of the learning rates {', '.join(f'{rate:g}' for rate in rates)}" if len(rates) > 1 else ""
     return (
-        f"Solved: at least {SHARE:.0%} of the seeds pass, there and at every shorter T tried; adding passes below a "
-        f"test mse of {PASS}, copying below a test error of {PASS}. ≥: the longest T tried was solved; <: the shortest "
-        "was not."
+        f"Solved: at least {SHARE:.0%} of the seeds pass{at}, there and at every shorter T tried; adding passes below "
+        f"a test mse of {PASS}, copying below a test error of {PASS}. ≥: the longest T tried was solved; <: the "
+        "shortest was not."
     )
 
 
@@ -157,15 +175,17 @@ def _errors(broken: Sequence[Result], searches: int) -> str:
     ]
     return (
         f"Runs that ended in an error, and count as not passed: {len(broken)} ({', '.join(kinds)}). †: errors ended "
-        f"the search, {searches} in all; these are left out of the correlation. `rnnbench sweep --retry_failed` does "
-        "them anew."
+        f"the search, {searches} in all; these are left out of the correlation. "
+        "`rnnbench sweep --retry failed,oom,timeout` does them anew."
     )
 
 
-def _measured(shortest: dict[str, int]) -> str:
-    where = ", ".join(f"T = {length} ({data})" for data, length in shortest.items())
+def _measured(found: Sequence[Solvable]) -> str:
+    lags = sorted({int(one.lags) for one in found if one.lags is not None})
+    over = f" over {lags[0]} to {lags[-1]} lags" if len(lags) > 1 else f" over {lags[0]} lags" if lags else ""
     return (
-        f"Half-life and horizon before training at the shortest T, which all cells share: {where}; median over seeds."
+        f"Gradient at 1/100: the first lag at which it is down to a hundredth of its maximum before training, on the "
+        f"task's inputs{over}; median over seeds; ≥: not within them."
     )
 
 
@@ -177,12 +197,11 @@ def _row(one: Solvable, correlation: Correlation) -> Row:
         "broken": one.broken,
         "passed": at and at[0],
         "seeds": at and at[1],
-        "init/half_life": one.half_life,
-        "init/horizon": one.horizon,
+        "init/hundredth_lag": one.reach,
     }
     raw |= {"tried": " ".join(f"{length}:{good}/{seeds}" for length, good, seeds in found.tried)}
-    raw |= {"spearman": correlation.rho, "spearman_low": correlation.low, "spearman_high": correlation.high}
+    raw |= {"kendall": correlation.tau, "kendall_low": correlation.low, "kendall_high": correlation.high}
     text = {"cell": one.cell, "data": one.data, "solved": str(found.solved or MISSING), "longest": one.longest}
     text |= {"passed": f"{at[0]}/{at[1]}" if at else MISSING, "tried": raw["tried"]}
-    text |= {name: number(raw[name], 3) for name in ("init/half_life", "init/horizon")}
+    text |= {"init/hundredth_lag": lag(one.reach, one.lags)}
     return Row(raw, text)

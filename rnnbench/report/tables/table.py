@@ -43,6 +43,7 @@ class Table:
 
     Args:
         name: What it holds: runs of one kind of task, of all tasks, or timings.
+        title: What is compared in it, in a sentence, to stand above; "" where the study has but one comparison.
         columns: From left to right.
         rows: One a group of runs.
         references: Lines to measure them against (uniform, persistence, …), set below the rows.
@@ -56,6 +57,7 @@ class Table:
     references: tuple[Row, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     caption: str = ""
+    title: str = ""
 
     def without_empty_columns(self) -> Table:
         """Less the columns in which no row and no reference has an entry."""
@@ -85,6 +87,13 @@ def count(value: float | None) -> str:
     if value is None or not float(value).is_integer():
         return number(value, 3)
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def lag(value: float | None, last: float | None) -> str:
+    """A lag in full; one beyond the last that was measured is censored: ``≥ 255``."""
+    if value is not None and math.isinf(value):
+        return f"≥ {count(last)}" if last is not None else "∞"
+    return count(value)
 
 
 def with_interval(mean: float, half_width: float) -> str:

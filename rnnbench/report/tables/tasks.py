@@ -44,11 +44,11 @@ class TaskResult:
     @property
     def seq_len(self) -> int:
         """Sequence length T."""
-        return self.groups[0].seq_len
+        return self.groups[0].length
 
     @property
     def best(self) -> Group:
-        """The cell with the lowest validation score (the IQM over seeds); those that lost runs come last."""
+        """The cell with the lowest validation score (the mean over seeds); those that lost runs come last."""
         return min(self.groups, key=lambda g: rank(g, f"val/{self.kind.headline.metric}"))
 
     @property
@@ -83,7 +83,7 @@ def task_results(train: Sequence[Result]) -> list[TaskResult]:
     """Training runs by task, in the catalogue's order."""
     blocks: dict[tuple[Any, ...], list[Group]] = {}
     for g in group(train):
-        blocks.setdefault((g.results[0].entry.name, g.data, g.seq_len, data_settings(g)), []).append(g)
+        blocks.setdefault((g.results[0].entry.name, g.data, g.length, data_settings(g)), []).append(g)
     settings: dict[str, set[tuple[tuple[str, Any], ...]]] = {}
     for name, data, _, place in blocks:
         settings.setdefault(f"{name}/{data}", set()).add(place)
@@ -126,7 +126,7 @@ def tasks_table(train: Sequence[Result]) -> Table:
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
         (
             "cell",
-            "Best cell: of the lowest validation score, the interquartile mean over seeds." if len(cells) > 1 else "",
+            "Best cell: of the lowest validation score, the mean over seeds." if len(cells) > 1 else "",
         ),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
     ]
@@ -140,7 +140,7 @@ def _row(task: TaskResult) -> Row:
     found, beaten = best.estimate(headline.key), task.beaten(best)
     raw: dict[str, Any] = {"task": task.label, "kind": task.entry.kind, "shape": task.entry.shape}
     raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": headline.metric}
-    raw |= {"score": found and found.iqm, "score_low": found and found.low, "score_high": found and found.high}
+    raw |= {"score": found and found.mean, "score_low": found and found.low, "score_high": found and found.high}
     for name, line in (("fool", task.fool), ("strongest", task.strongest)):
         raw |= {name: line and line[0], f"{name}_score": line and line[1]}
     raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
@@ -154,7 +154,7 @@ def _row(task: TaskResult) -> Row:
     text |= {"parameters": count(raw["parameters"]), "seeds": f"{raw['done']}/{raw['all']}"}
     for g in task.groups:
         score = g.estimate(headline.key)
-        raw[f"score/{g.series}"] = score and score.iqm
+        raw[f"score/{g.series}"] = score and score.mean
         text[f"score/{g.series}"] = headline.text(score, points=False)
     return Row(raw, text)
 

@@ -22,11 +22,16 @@ TIMES = (
     ("backward", "backward (ms)", 7),
     ("update", "update (ms)", 9),
     ("step", "step (ms)", 0),
+    ("step_cpu", "step, CPU (ms)", 5),
     ("replay_forward", "forward, replayed (ms)", 6),
     ("replay_step", "step, replayed (ms)", 3),
 )
 #: The same a token, in microseconds.
-LATENCIES = (("decode", "latency (µs a token)", 0), ("replay_decode", "replayed (µs a token)", 1))
+LATENCIES = (
+    ("decode", "latency (µs a token)", 0),
+    ("decode_cpu", "CPU (µs a token)", 5),
+    ("replay_decode", "replayed (µs a token)", 1),
+)
 #: Beside these stands the interquartile range; of the others the csv has it.
 WITH_SPREAD = ("forward", "step", "decode", "replay_decode")
 #: The study whose table is laid beside others' in microseconds a sequence.
@@ -34,7 +39,8 @@ PUBLISHED = "published_shapes"
 #: Numbers of a contestant that the csv has as they are.
 RAW = (
     "tokens_per_second", "speedup", "speedup_low", "speedup_high", "peak_mib", "joules_per_token", "certificate",
-    *(f"{what}_{end}" for what in ("forward", "step", "decode") for end in ("flops", "bytes", "floor_ms", "share")),
+    *(f"{what}_{end}" for what in ("forward", "step", "decode")
+      for end in ("flops", "bytes", "floor_ms", "share", "loop_floor_ms", "loop_share")),
 )  # fmt: skip
 
 
@@ -74,6 +80,7 @@ def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep |
         *(Column(f"{what}_a_sequence", f"{what} (µs a sequence)", 8) for what in ("forward", "step") if by_sequence),
         Column("speedup", "speed-up over loop", 1),
         Column("share", "floor", 3),
+        Column("loop_share", "floor of a loop", 3),
         Column("peak_mib", "peak (MiB)", 4),
         Column("joules_per_token", f"{'µ' if micro else 'm'}J a token", 5),
         Column("certificate", "certificate", 5),
@@ -94,7 +101,7 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     for what, _, _ in (*LATENCIES, *TIMES):
         median, spread = numbers.get(f"{what}_ms"), numbers.get(f"{what}_iqr_ms")
         raw |= {f"{what}_ms": median, f"{what}_iqr_ms": spread}
-        unit = 1e3 if what.endswith("decode") else 1.0
+        unit = 1e3 if "decode" in what else 1.0
         beside = f" ({number(unit * spread, 2)})" if spread is not None and what in WITH_SPREAD else ""
         text[what] = number(_times(median, unit), 3) + beside
     raw |= {name: numbers.get(name) for name in RAW}
@@ -106,8 +113,9 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
         text[f"{what}_a_sequence"] = number(raw[f"{what}_a_sequence"], 3)
     middle, low, high = raw["speedup"], raw["speedup_low"], raw["speedup_high"]
     text["speedup"] = MISSING if middle is None or low == high == 1.0 else with_ends(middle, low, high)
-    share = raw[f"{one.main}_share"]
-    text["share"] = MISSING if share is None else f"{number(100 * share, 2)} %"
+    for name in ("share", "loop_share"):
+        share = raw[f"{one.main}_{name}"]
+        text[name] = MISSING if share is None else f"{number(100 * share, 2)} %"
     text["peak_mib"] = number(raw["peak_mib"], 3)
     text["joules_per_token"] = number(_times(raw["joules_per_token"], 1e6 if micro else 1e3), 3)
     text["certificate"] = number(raw["certificate"], 2)
@@ -135,6 +143,10 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
          "interval."),
         ("share", "Floor: the time that this device takes at the least for the matrix products, or for moving "
          f"what must be moved, as fast as a copy of that size{_ceilings(jobs)}, as a share of the time taken."),
+        ("loop_share", "Floor of a loop over time: the state's products go at the rate of one time step's, "
+         f"(B × H)(H × 4H){_step_rate(jobs)}, all else as above."),
+        ("step_cpu", "CPU: the processor's time, which others on the machine disturb less; the process stays on one "
+         "core."),
         ("peak_mib", f"Peak: the most memory in use during {what}, beyond weights and inputs."),
         ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
     ]  # fmt: skip
@@ -142,6 +154,12 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         what = f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}"
         notes.append(("cell", f"{what}; what they did not measure is left open."))
     return tuple(notes)
+
+
+def _step_rate(jobs: Sequence[Result]) -> str:
+    """`` (measured here: 12 to 31 GFLOP/s)``."""
+    step = _range([job.number("step_flops_per_second") for job in jobs], lambda value: rate(value, "FLOP/s"))
+    return f" (measured here: {step})" if step else ""
 
 
 def _ceilings(jobs: Sequence[Result]) -> str:

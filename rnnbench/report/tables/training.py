@@ -1,22 +1,23 @@
-"""Which rows and columns a study's tables have: one table for each kind of runs in it."""
+"""Which rows and columns a study's tables have: for each panel one for each kind of runs in it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from rnnbench.report.caption import caption
+from rnnbench.report.fairness import unranked
 from rnnbench.report.kinds import KINDS, Kind
+from rnnbench.report.panels import Panel, panels
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.statistics import Group, crowded, data_settings, group, rank
-from rnnbench.report.tables.comparisons import comparisons_table
+from rnnbench.report.statistics import SEQ_LEN, Group, by_place, crowded, group, rank
+from rnnbench.report.tables.comparisons import comparisons_table, effects_table
 from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.notes import notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
 from rnnbench.report.tables.reference_lines import reference_rows
 from rnnbench.report.tables.solvable import searched, solvable_table
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, number
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number
 from rnnbench.report.tables.tasks import many_tasks, tasks_table
 from rnnbench.report.tables.timing import timing_tables
 from rnnbench.report.text_blocks import score_by_text
@@ -33,73 +34,95 @@ SIZES = (
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """The tables of one study: searches for the longest T, all tasks together where there are many, how far gradients
-    reach where that was asked, training runs by kind of task with their paired comparisons, timings.
+    """The tables of one study, panel by panel, the name of each ending in its panel's."""
+    out = []
+    for panel in panels(results):
+        for table in panel_tables(panel):
+            out.append(dataclasses.replace(table, name=f"{table.name}{panel.ending}", title=panel.title))
+    return out
+
+
+def panel_tables(panel: Panel) -> list[Table]:
+    """The tables of one panel: searches for the longest T, all tasks together where there are many, how far gradients
+    reach where that was asked, training runs by kind of task with their comparisons, timings.
     """
-    found, train = searched([result for result in results if result.kind == "train"])
-    out = [solvable_table(found)] if found else []
+    train = [result for result in panel.results if result.kind == "train"]
+    out: list[Table] = []
+    if panel.search:
+        found, train = searched(train)
+        out += [solvable_table(found)] if found else []
     out += [tasks_table(train)] if many_tasks(train) else []
-    out += [reach_table(train)] if asks_about_gradients(train) else []
+    out += [reach_table(train, panel.axis)] if asks_about_gradients(train) else []
     for name in KINDS:
         if members := [result for result in train if result.entry.kind == name]:
-            out.append(training_table(name, members))
-            out += [pairs] if (pairs := comparisons_table(name, members, out[-1].caption)) else []
-    if timings := [result for result in results if result.kind == "timing"]:
+            out.append(training_table(name, members, panel.axis))
+            for table in (comparisons_table, effects_table):
+                out += [made] if (made := table(name, members, panel.axis, out[-1].caption)) else []
+    if timings := [result for result in panel.results if result.kind == "timing"]:
         out += timing_tables(timings)
     return out
 
 
-def training_table(name: str, results: Sequence[Result]) -> Table:
-    """Groups over seeds, T by T, with the reference lines below; name: a key of `KINDS`."""
+def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
+    """Groups over seeds, length by length, with the reference lines below; name: a key of `KINDS`."""
     kind = KINDS[name]
-    groups = group(results)
+    groups = group(results, axis)
+    blocks = by_place(groups)
     if crowded(groups):  # too many to look for the best by eye
-        groups.sort(key=lambda g: (g.data, g.seq_len, rank(g, kind.headline.key)))
+        fair = {g.series for block in blocks if unranked(block) is None for g in block}
+        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.headline.key) if g.series in fair else (False, 0.0)))
     columns = (
         *first_columns(groups),
         *(Column(score.key, score.title, score.importance) for score in kind.scores),
         Column("by_text", "± by text", 5),
-        Column("half_life", "half-life init → end (states)", 3),
-        Column("final/horizon", "horizon end (states)", 7),
-        Column("final/context_horizon", "context worth 0.01 bits", 7),
-        Column("verdict", "gradients end", 6, left=True),
+        Column("reach", "gradient at 1/100, init → end (lags)", 3),
+        Column("final/context_horizon", "context worth 0.01 bits", 6),
+        Column("verdict", "gradients end", 7, left=True),
         Column("throughput/tokens_per_second", "tokens/s", 2),
-        Column("model/parameters", "params", 4),
+        Column("throughput/step_cpu_ms", "CPU (ms a step)", 8),
+        Column("optim.lr", "rate", 9),
+        Column("model/matched_parameters", "matched weights", 4),
+        Column("model/parameters", "all weights", 8),
         Column("model/hidden_size", "H", 9),
-        Column("model/state_size", "state", 10),
-        Column("model/flops_per_token", "FLOPs/token", 11),
-        Column("backend", "backend", 8, left=True),
+        Column("model/state_size", "state", 7),
+        Column("model/flops_per_token", "FLOPs/token", 7),
+        Column("backend", "backend", 10, left=True),
         Column("seeds", "seeds done", 1),
     )
     rows = _in_bold([_row(g, kind) for g in groups], groups, kind)
     references = tuple(reference_rows(kind, groups))
     table = Table(name, columns, tuple(rows), references, caption=caption(results)).without_empty_columns()
-    return dataclasses.replace(table, notes=notes(table, groups, kind))
+    reasons = tuple(dict.fromkeys(reason for block in blocks if (reason := unranked(block)) is not None))
+    return dataclasses.replace(table, notes=notes(table, groups, kind, reasons))
 
 
 def _row(g: Group, kind: Kind) -> Row:
-    """A group's line. Its raw numbers: for each score the interquartile mean, the interval's ends and the points."""
+    """A group's line. Its raw numbers: for each score the mean, the interval's ends and the points."""
     raw, text = first_entries(g)
     raw |= {status: sum(r.status == status for r in g.results) for status in LOST}
     for score in kind.scores:
         key, found = score.key, g.estimate(score.key)
-        raw |= {key: found and found.iqm, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
+        raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
         raw[f"{key}_points"] = " ".join(map(repr, found.values)) if found else None
         text[key] = score.text(found, points=score is kind.headline)
-    low, high = raw["by_text_low"], raw["by_text_high"] = score_by_text(g) or (None, None)
-    text["by_text"] = MISSING if low is None or high is None else f"{(high - low) / 2:.3f}"
-    for key in ("init/half_life", "final/half_life", "final/horizon", "final/context_horizon"):
+    by_text = score_by_text(g)
+    raw |= {"by_text": by_text and by_text.half_width, "by_text_block": by_text and by_text.block}
+    text["by_text"] = MISSING if by_text is None else by_text.text
+    for key in ("init/hundredth_lag", "final/hundredth_lag", "final/context_horizon", "final/half_lag"):
         raw[key] = g.median(key)
     for when in ("init", "final"):
         raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
-    for key in ("throughput/tokens_per_second", *SIZES):
+    for key in ("throughput/tokens_per_second", "throughput/step_cpu_ms", *SIZES):
         raw[key] = g.median(key)
         text[key] = number(raw[key], 3) if key.startswith("throughput") else count(raw[key])
+    rates = {rate for r in g.results if (rate := (r.run.get("optim") or {}).get("lr")) is not None}
+    raw["optim.lr"] = min(rates) if len(rates) == 1 else None
+    text["optim.lr"] = MISSING if raw["optim.lr"] is None else f"{raw['optim.lr']:g}"
     backends = sorted({str(r.environment["backend"]) for r in g.results if r.environment.get("backend")})
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
-    start, end = number(raw["init/half_life"], 3), number(raw["final/half_life"], 3)
-    text["half_life"] = MISSING if start == end == MISSING else f"{start} → {end}"
-    text |= {key: count(raw[key]) for key in ("final/horizon", "final/context_horizon")}
+    start, end = (lag(raw[f"{when}/hundredth_lag"], g.median(f"{when}/lags")) for when in ("init", "final"))
+    text["reach"] = MISSING if start == end == MISSING else f"{start} → {end}"
+    text["final/context_horizon"] = count(raw["final/context_horizon"])
     text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
         raw[name] = _first(g, name)
@@ -107,15 +130,16 @@ def _row(g: Group, kind: Kind) -> Row:
 
 
 def _in_bold(rows: list[Row], groups: list[Group], kind: Kind) -> list[Row]:
-    """The best score of each data and T in bold, where its interval lies apart from every other one's.
+    """The best score of each data and length in bold, where its interval lies apart from every other one's.
 
     A group that lost a run is never in bold: its score is the survivors'. Nor is any where one has too few seeds for an
-    interval.
+    interval, or where cells are not ranked (`rnnbench.report.fairness`).
     """
-    blocks: dict[tuple[Any, ...], list[int]] = {}
-    for index, g in enumerate(groups):
-        blocks.setdefault((g.data, g.seq_len, data_settings(g)), []).append(index)
-    for members in blocks.values():
+    places = {id(g): index for index, g in enumerate(groups)}
+    for block in by_place(groups):
+        if unranked(block) is not None:
+            continue
+        members = [places[id(g)] for g in block]
         for score in kind.scores:
             sign = -1 if score.more_is_better else 1
             found = [(index, e) for index in members if (e := groups[index].estimate(score.key)) is not None]

@@ -49,8 +49,9 @@ LATEX = {
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table, with its notes and its caption below."""
-    lines = ["| " + " | ".join(_pipe(column.title) for column in table.columns) + " |"]
+    """A GitHub table, its title above, its notes and its caption below."""
+    lines = [table.title, ""] if table.title else []
+    lines += ["| " + " | ".join(_pipe(column.title) for column in table.columns) + " |"]
     lines.append("|" + "|".join(":---" if column.left else "---:" for column in table.columns) + "|")
     for row in table.rows:
         entries = [_pipe(_text(row, column)) for column in table.columns]
@@ -86,7 +87,8 @@ def latex(table: Table) -> str:
             entries = [(_tex(_text(row, column)), False) for column in table.columns]
             lines.append(" & ".join(rf"\emph{{{entry}}}" if entry else "" for entry, _ in entries) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    lines.append(rf"\caption{{{_tex(' '.join([table.caption.replace('`', ''), *(note for _, note in table.notes)]))}}}")
+    said = [table.title, table.caption.replace("`", ""), *(note for _, note in table.notes)]
+    lines.append(rf"\caption{{{_tex(' '.join(filter(None, said)))}}}")
     return "\n".join([*lines, r"\end{table}", ""])
 
 
@@ -105,7 +107,8 @@ def rich_table(table: Table, width: int = 100) -> RichGroup:
     if dropped := [column.title for column in table.columns if column not in kept]:
         notes.append(f"Not shown for want of room: {', '.join(dropped)}.")
     lines = [Text(textwrap.fill(line, width), style="dim") for line in (*notes, table.caption)]
-    return Group(_rich(table, kept), *lines)
+    title = [Text(textwrap.fill(table.title, width), style="bold")] if table.title else []
+    return Group(*title, _rich(table, kept), *lines)
 
 
 def _rich(table: Table, columns: list[Column]) -> RichTable:

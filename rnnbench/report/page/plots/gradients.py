@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rnnbench.probes.curve import WORTH
 from rnnbench.probes.measured import decades
-from rnnbench.report.estimates import iqm_curve
 from rnnbench.report.figures.gradients import mean_along
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest
-from rnnbench.report.figures.style import looks
+from rnnbench.report.figures.style import LENGTHS, looks
 from rnnbench.report.page.numbers import kept, shorts
 from rnnbench.report.page.plots.plot import (
     Plot,
@@ -27,7 +26,7 @@ from rnnbench.report.page.plots.plot import (
     trace,
 )  # fmt: skip
 from rnnbench.report.statistics import Group, crowded
-from rnnbench.report.tables.table import number
+from rnnbench.report.tables.table import lag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,13 +43,13 @@ LEFT = "log₁₀ G(k)/G(0)"
 def gradient_plots(groups: Sequence[Group]) -> list[Plot | None]:
     """Everything about gradients that some groups of one data set have measured."""
     flows = [_flow_map(groups, when) if crowded(groups) else _flow(groups, when) for when in WHEN]
-    lengths = len({g.seq_len for g in groups})
+    lengths = len({g.length for g in groups})
     if lengths == 1:
         halves: list[Plot | None] = []
     elif crowded(groups):
-        halves = [_half_life_map(groups, when) for when in WHEN]
+        halves = [_reach_map(groups, when) for when in WHEN]
     else:
-        halves = [_half_life(groups)]
+        halves = [_reach(groups)]
     return [*flows, *halves, *_along(groups), None if crowded(groups) else _context(groups)]
 
 
@@ -63,8 +62,8 @@ def _flows(g: Group, when: Literal["init", "final"]) -> NDArray[np.float64] | No
 
 
 def _title(groups: Sequence[Group], when: Literal["init", "final"]) -> str:
-    lengths = sorted({g.seq_len for g in longest(groups).values()})
-    at = f"T = {lengths[-1]}" if len(lengths) == 1 else "each one's longest T"
+    places = {g.place for g in longest(groups).values()}
+    at = places.pop() if len(places) == 1 else f"each one's longest {groups[0].symbol}"
     return f"How far do gradients reach {WHEN[when]}? ({at})"
 
 
@@ -79,7 +78,7 @@ def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | Non
         few = kept(curves.shape[1])
         curves = curves[:, few]
         lowest, highest = min(lowest, float(curves.min())), max(highest, float(curves.max()))
-        data.append(trace(label, few.tolist(), iqm_curve(curves), looking[label], "lines"))
+        data.append(trace(label, few.tolist(), curves.mean(0), looking[label], "lines"))
         if len(curves) > 1:
             color = looking[label].color
             data.append(span(label, few.tolist(), curves.min(0).tolist(), curves.max(0).tolist(), color))
@@ -97,7 +96,7 @@ def _flow_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot |
     if not found:
         return None
     few = kept(max(curves.shape[1] for _, curves in found))
-    means = [(label, iqm_curve(curves)) for label, curves in found]
+    means = [(label, curves.mean(0)) for label, curves in found]
     means.sort(key=lambda pair: -float(np.clip(pair[1], -SHOWN_DECADES, 2).mean()))
     rows = [[mean[lag] if lag < len(mean) else math.nan for lag in few] for _, mean in means]
     names = [label for label, _ in means]
@@ -107,46 +106,55 @@ def _flow_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot |
                 "farthest come first.", height=rows_height(names))  # fmt: skip
 
 
-def _half_life(groups: Sequence[Group]) -> Plot | None:
-    """Against T: hollow at initialisation, full after training; ∞ beyond all others."""
-    values = {(g.series, g.seq_len, when): g.median(f"{when}/half_life") for g in groups for when in WHEN}
+def _last(groups: Sequence[Group]) -> float:
+    """The last lag that was measured: what is beyond stands there."""
+    return max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
+
+
+def _reach(groups: Sequence[Group]) -> Plot | None:
+    """Against the length: hollow at initialisation, full after training; at the last lag what is beyond it."""
+    values = {(g.series, g.length, when): g.median(f"{when}/hundredth_lag") for g in groups for when in WHEN}
     finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
     if not finite:
         return None
-    endless = 2 * max(finite)
+    last = min(_last(groups), 2 * max(finite))
     data: list[Trace] = []
     for label, look in looks([g.series for g in groups]).items():
         for when in WHEN:
             points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
-            one = trace(label, [T for T, _ in points], [min(v, endless) for _, v in points], look)
-            one |= {"customdata": ["∞" if math.isinf(v) else f"{v:.3g}" for _, v in points]}
-            one |= {"hovertemplate": f"%{{customdata}} states {WHEN[when]}, T = %{{x}}"}
+            one = trace(label, [T for T, _ in points], [min(v, last) for _, v in points], look)
+            one |= {"customdata": [lag(v, last) for _, v in points]}
+            one |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {groups[0].symbol} = %{{x}}"}
             if when == "init":
                 hollow = {"symbol": one["marker"]["symbol"] + "-open"}
                 one |= {"mode": "markers", "marker": one["marker"] | hollow, "showlegend": False}
             data += [one] if points else []
-    lengths = sorted({g.seq_len for g in groups})
-    data.append(reference("half-life = T", lengths, lengths))
-    never = any(value is not None and math.isinf(value) for value in values.values())
-    note = "Medians over seeds; hollow: at initialisation." + (f" At {endless:.3g} stands ∞: no decay." * never)
-    title = "Does the memory of gradients grow with the length trained on?"
-    return Plot(title, tuple(data), ticks("sequence length T", lengths), axis("half-life (states)", type="log"), note)
+    lengths = sorted({g.length for g in groups})
+    symbol = groups[0].symbol
+    data.append(reference(f"lag = {symbol}", lengths, lengths))
+    beyond = any(value is not None and math.isinf(value) for value in values.values())
+    note = "Medians over seeds; hollow: at initialisation." + (f" At {last:.3g} stands what is beyond it." * beyond)
+    title = "Do gradients reach as far as they were propagated in training?"
+    up = axis("lag at which the gradient is down to 1/100", type="log")
+    return Plot(title, tuple(data), ticks(LENGTHS[symbol], lengths), up, note)
 
 
-def _half_life_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
-    """Of many cells: a row each, a column for each T."""
-    names, lengths = list(longest(groups)), sorted({g.seq_len for g in groups})
-    values = {(g.series, g.seq_len): g.median(f"{when}/half_life") for g in groups}
+def _reach_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+    """Of many cells: a row each, a column for each length."""
+    names, lengths = list(longest(groups)), sorted({g.length for g in groups})
+    values = {(g.series, g.length): g.median(f"{when}/hundredth_lag") for g in groups}
     finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
     if not finite:
         return None
     names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
     table = [[values.get((name, length)) for length in lengths] for name in names]
-    rows = [[math.log10(min(v, 2 * max(finite))) if v else math.nan for v in row] for row in table]
-    drawn = heat([f"T = {length}" for length in lengths], list(range(len(names))), rows, "log₁₀ of states")
-    texts = [["" if v is None else "∞" if math.isinf(v) else number(v, 2) for v in row] for row in table]
-    drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "half-life %{text} states, %{x}"}
-    title = f"Half-life of gradients {WHEN[when]} (states)"
+    last = min(_last(groups), 2 * max(finite))
+    rows = [[math.log10(min(v, last)) if v else math.nan for v in row] for row in table]
+    places = [f"{groups[0].symbol} = {length}" for length in lengths]
+    drawn = heat(places, list(range(len(names))), rows, "log₁₀ of the lag")
+    texts = [["" if v is None else lag(v, last) for v in row] for row in table]
+    drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "1/100 at lag %{text}, %{x}"}
+    title = f"The lag at which the gradient is down to 1/100, {WHEN[when]}"
     return Plot(title, (drawn,), axis("", type="category"), rows_axis(names), "Medians over seeds.",
                 rows_height(names))  # fmt: skip
 
@@ -163,7 +171,7 @@ def _along(groups: Sequence[Group]) -> list[Plot | None]:
         rows = flow[times][:, lags].T.tolist()
         drawn = heat(steps[times].tolist(), lags.tolist(), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
         drawn["hovertemplate"] = "step %{x}, lag %{y}: %{z}<extra></extra>"
-        title = f"How does training change its reach? {g.series}, T = {g.seq_len}"
+        title = f"How does training change its reach? {g.series}, {g.place}"
         out.append(Plot(title, (drawn,), axis("training step"), axis("lag k (states back)"), "The mean over seeds."))
     return out
 
@@ -185,7 +193,7 @@ def _context(groups: Sequence[Group]) -> Plot | None:
         few = kept(len(lengths))
         x = lengths[few].tolist()
         least, most = min(least, *x), max(most, *x)
-        data.append(trace(label, shorts(x), np.maximum(iqm_curve(stacked[:, few]), FLOOR), looking[label], "lines"))
+        data.append(trace(label, shorts(x), np.maximum(stacked[:, few].mean(0), FLOOR), looking[label], "lines"))
     if not data:
         return None
     data.append(reference(f"{WORTH} bits", [least, most], [WORTH, WORTH]))

@@ -23,9 +23,9 @@ def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot 
     found = [] if groups[0].extras else choices(groups, timed, kind.headline.key)
     if len(found) < LEAST:
         return None
-    best = frontier([(one.speed, one.score.iqm) for one in found])
+    best = frontier([(one.speed, one.score.mean) for one in found])
     front = trace(
-        "beaten by none in both", [found[i].speed for i in best], [found[i].score.iqm for i in best],
+        "beaten by none in both", [found[i].speed for i in best], [found[i].score.mean for i in best],
         Look(GREY, "o", "-"), "lines",
     )  # fmt: skip
     front["line"] = {"color": GREY, "width": 7, "shape": "hv"}
@@ -34,9 +34,9 @@ def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot 
     named = len({one.group.cell for one in found}) >= CROWD
     for cell, look in looks([one.group.cell for one in found]).items():
         own = [one for one in found if one.group.cell == cell]
-        line = trace(cell, [round(one.speed) for one in own], [one.score.iqm for one in own], look)
+        line = trace(cell, [round(one.speed) for one in own], [one.score.mean for one in own], look)
         line["line"] = line["line"] | {"width": 1}
-        line["customdata"] = [f"T = {one.group.seq_len}" for one in own]
+        line["customdata"] = [f"{one.group.place}" for one in own]
         line["hovertemplate"] = "%{customdata}: %{y}, %{x} tokens/s"
         if named:  # colours come back
             line |= {"mode": "lines+markers+text", "text": [safe(cell), *[""] * (len(own) - 1)], "showlegend": False}
@@ -52,7 +52,7 @@ def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot 
     if missing := len(groups) - len(found):
         note += f" {missing} of {len(groups)} are left out: they lost runs, or have no such time."
     x = axis("tokens per second: faster to the right", type="log")
-    scores = [one.score.iqm for one in found]
+    scores = [one.score.mean for one in found]
     wide = {"type": "log"} if 0 < WIDE * min(scores) < max(scores) else {}
     y = axis(f"{kind.unit}, less is better", **wide)
     return Plot("Which cell, for the time it takes?", tuple(data), x, y, note)

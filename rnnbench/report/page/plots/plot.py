@@ -140,5 +140,5 @@ def lost_note(groups: Sequence[Group]) -> str:
     hurt = [(g, len(g.results) - len(g.done)) for g in groups if len(g.done) < len(g.results)]
     if not hurt:
         return ""
-    named = [f"{g.series} at T = {g.seq_len} ({lost} of {len(g.results)})" for g, lost in hurt[:4]]
+    named = [f"{g.series} at {g.place} ({lost} of {len(g.results)})" for g, lost in hurt[:4]]
     return f"Lost runs: {', '.join(named)}{f' and {len(hurt) - 4} more' if len(hurt) > 4 else ''}."

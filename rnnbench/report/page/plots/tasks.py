@@ -9,6 +9,7 @@ from rnnbench.report.figures.style import GREY, Look, looks
 from rnnbench.report.page.numbers import short
 from rnnbench.report.page.plots.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
 from rnnbench.report.tables.solvable import Solvable, predicts
+from rnnbench.report.tables.table import lag
 from rnnbench.report.tables.tasks import TaskResult
 from rnnbench.report.tables.tasks import short as in_short
 
@@ -25,7 +26,7 @@ def tasks_plot(tasks: Sequence[TaskResult]) -> list[Plot]:
         return []
     data: list[Trace] = []
     for label, look in looks([g.series for task in measured for g in task.groups]).items():
-        points = [(row, task, e.iqm) for row, task in enumerate(measured) for g in task.groups
+        points = [(row, task, e.mean) for row, task in enumerate(measured) for g in task.groups
                   if g.series == label and (e := g.estimate(task.kind.headline.key)) is not None]  # fmt: skip
         data.append(_ratios(label, look, [(row, task, value, "") for row, task, value in points]))
     lines = [(row, task, value, f"{in_short(name)} ") for row, task in enumerate(measured)
@@ -51,12 +52,12 @@ def _ratios(name: str, look: Look, points: Sequence[tuple[int, TaskResult, float
 
 
 def solvable_plots(found: Sequence[Solvable]) -> list[Plot]:
-    """Of each task: the longest T solved, a row a cell; and whether the half-life before training predicts it."""
+    """Of each task: the longest T solved, a row a cell; and whether the gradient's first reach predicts it."""
     plots = []
     for data, correlation in predicts(found).items():
         own = [one for one in found if one.data == data]
         plots.append(_longest(data, own))
-        known = [one for one in own if one.half_life and not one.broken]
+        known = [one for one in own if one.reach and not one.broken]
         if len(known) > 1:
             plots.append(_predicted(data, known, correlation.text()))
     return plots
@@ -81,21 +82,23 @@ def _longest(data: str, own: Sequence[Solvable]) -> Plot:
 
 
 def _predicted(data: str, known: Sequence[Solvable], words: str) -> Plot:
-    edge = 3 * max((one.half_life for one in known if one.half_life and math.isfinite(one.half_life)), default=1.0)
+    edge = max(one.lags or 1.0 for one in known)
     drawn: list[Trace] = []
-    order = sorted(known, key=lambda one: (one.found.middle, one.half_life or 0.0))
+    order = sorted(known, key=lambda one: (one.found.middle, one.reach or 0.0))
     sides = {one.cell: SIDES[at % len(SIDES)] for at, one in enumerate(order)}
     for cell, look in looks([one.cell for one in known]).items():
         own = [one for one in known if one.cell == cell]
-        point = trace(cell, [short(min(one.half_life or edge, edge), 4) for one in own],
+        point = trace(cell, [short(min(one.reach or edge, edge), 4) for one in own],
                       [one.found.middle for one in own], look, "markers+text")  # fmt: skip
         point |= {"text": [safe(cell)] * len(own), "textposition": sides[cell], "showlegend": False}
         point |= {"textfont": {"size": 10}, "cliponaxis": False}
         point["marker"] = {"color": look.color, "size": 9, "symbol": SYMBOLS.get(look.marker, "circle")}
-        point["hovertemplate"] = [f"{safe(cell)}: {safe(one.longest)}, half-life %{{x}}<extra></extra>" for one in own]
+        point["hovertemplate"] = [
+            f"{safe(cell)}: {safe(one.longest)}, 1/100 at lag {lag(one.reach, one.lags)}<extra></extra>" for one in own
+        ]
         drawn.append(point)
-    title = f"Does the half-life before training predict it? {safe(data.replace('_', ' '))}"
-    endless = any(math.isinf(one.half_life or 0.0) for one in known)
-    note = f"{words}." + (f" An infinite half-life stands at {edge:.3g}." if endless else "")
-    x = axis("half-life at initialisation (states)", type="log")
+    title = f"Does the gradient's reach before training predict it? {safe(data.replace('_', ' '))}"
+    beyond = any(math.isinf(one.reach or 0.0) for one in known)
+    note = f"{words}." + (f" What is beyond the lags measured stands at {edge:.3g}." if beyond else "")
+    x = axis("lag at which the gradient is down to 1/100, untrained", type="log")
     return Plot(title, tuple(drawn), x, axis("longest solvable T", type="log"), note)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.estimates import Estimate
-from rnnbench.report.figures.style import Look, looks
+from rnnbench.report.figures.panels import reference_by_length
+from rnnbench.report.figures.style import LENGTHS, Look, looks
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.page.numbers import kept, short, shorts
 from rnnbench.report.page.plots.gradients import gradient_plots
@@ -14,7 +15,7 @@ from rnnbench.report.page.plots.pareto import pareto
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, span, ticks, trace
 from rnnbench.report.page.plots.ranking import ranking_plots
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, crowded, group
+from rnnbench.report.statistics import SEQ_LEN, TRUNCATE, Group, crowded, group
 from rnnbench.report.timings import Timed
 
 SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
@@ -22,14 +23,14 @@ SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
 LEARNT = 4
 
 
-def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed]) -> list[Plot]:
-    """All figures of one kind of task on one data set: lines over T, or, of many cells or one T, a row each.
+def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed], axis: str = SEQ_LEN) -> list[Plot]:
+    """All figures of one kind of task on one data set: lines over T or K, or, of many cells or one length, a row each.
 
     timed: all timings at hand, for quality against speed.
     """
-    groups = group(results)
+    groups = group(results, axis)
     headline = KINDS[kind]
-    if crowded(groups) or len({g.seq_len for g in groups}) == 1:
+    if crowded(groups) or len({g.length for g in groups}) == 1:
         plots = ranking_plots(headline, groups)
     else:
         plots = [
@@ -45,7 +46,9 @@ def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed])
 
 def _score(kind: Kind, groups: Sequence[Group]) -> Plot | None:
     """The headline against T, with its reference lines where they are not far off."""
-    plot = _over_length(groups, kind.headline.key, "Which cell, at which length?", kind.unit)
+    truncated = groups[0].axis == TRUNCATE
+    question = "How far back must gradients go?" if truncated else "What does a longer T change?"
+    plot = _over_length(groups, kind.headline.key, question, kind.unit)
     if plot is None:
         return None
     lines, far = references(kind, groups)
@@ -63,7 +66,7 @@ def references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[s
     far: list[str] = []
     for name, label in kind.drawn.items():
         key = f"reference/{name}_{kind.headline.metric}"
-        found = {g.seq_len: v for g in groups for r in g.results if (v := r.number(key)) is not None}
+        found = reference_by_length(groups, key)
         if not found:
             continue
         lengths = sorted(found)
@@ -75,30 +78,30 @@ def references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[s
 
 
 def _over_length(groups: Sequence[Group], metric: str, title: str, unit: str) -> Plot | None:
-    """A metric against T: interquartile means with 95 % intervals, or each seed's point."""
+    """A metric against T: means with 95 % intervals, or each seed's point."""
     data: list[Trace] = []
     lengths: set[int] = set()
     looking = looks([g.series for g in groups])
     for label, look in looking.items():
         members = [g for g in groups if g.series == label]
-        found = [(g.seq_len, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.iqm)]
+        found = [(g.length, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
         if found:
             lengths |= {length for length, _ in found}
             data += estimates(label, look, found)
     if not data:
         return None
-    return Plot(title, tuple(data), ticks("sequence length T", list(lengths)), axis(unit), _bars(groups, metric))
+    return Plot(title, tuple(data), ticks(LENGTHS[groups[0].symbol], list(lengths)), axis(unit), _bars(groups, metric))
 
 
 def estimates(label: str, look: Look, found: Sequence[tuple[float, Estimate]]) -> list[Trace]:
-    """A line through interquartile means, with error bars where there are intervals, and a faint point a seed."""
-    line = trace(label, [x for x, _ in found], [e.iqm for _, e in found], look)
-    intervals = [e.interval or (e.iqm, e.iqm) for _, e in found]
+    """A line through means, with error bars where there are intervals, and a faint point a seed."""
+    line = trace(label, [x for x, _ in found], [e.mean for _, e in found], look)
+    intervals = [e.interval or (e.mean, e.mean) for _, e in found]
     if any(e.interval for _, e in found):
         line["error_y"] = {
             "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": look.color,
-            "array": shorts(high - e.iqm for (_, e), (_, high) in zip(found, intervals, strict=True)),
-            "arrayminus": shorts(e.iqm - low for (_, e), (low, _) in zip(found, intervals, strict=True)),
+            "array": shorts(high - e.mean for (_, e), (_, high) in zip(found, intervals, strict=True)),
+            "arrayminus": shorts(e.mean - low for (_, e), (low, _) in zip(found, intervals, strict=True)),
         }  # fmt: skip
     points = [(x, value) for x, e in found if len(e.values) > 1 for value in e.values]
     seeds = trace(label, [x for x, _ in points], [y for _, y in points], look, "markers")
@@ -110,23 +113,21 @@ def estimates(label: str, look: Look, found: Sequence[tuple[float, Estimate]]) -
 def _bars(groups: Sequence[Group], metric: str) -> str:
     found = [e for g in groups if (e := g.estimate(metric)) is not None]
     if any(e.interval for e in found):
-        return "Interquartile mean over seeds with its 95 % bootstrap interval; small dots: each seed."
+        return "Mean over seeds with its 95 % Student-t interval; small dots: each seed."
     return "Mean over seeds; small dots: each seed." if any(len(e.values) > 1 for e in found) else ""
 
 
 def _learning(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
     """Validation scores against tokens, a figure for each of some lengths."""
-    lengths = sorted({g.seq_len for g in groups})
+    lengths = sorted({g.length for g in groups})
     count = min(len(lengths), LEARNT)
     chosen = [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
     looking = looks([g.series for g in groups])
-    return [_learning_at(kind, [g for g in groups if g.seq_len == length], looking, length) for length in chosen]
+    return [_learning_at(kind, [g for g in groups if g.length == length], looking) for length in chosen]
 
 
-def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look], length: int) -> Plot | None:
+def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look]) -> Plot | None:
     import numpy as np
-
-    from rnnbench.report.estimates import iqm_curve
 
     data: list[Trace] = []
     seeds = 0
@@ -139,12 +140,12 @@ def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look], 
         tokens = [short(histories[0][index][0] / 1e6, 4) for index in few]
         scores = np.array([[points[index][1] for index in few] for points in histories])
         seeds = max(seeds, len(scores))
-        data.append(trace(g.series, tokens, iqm_curve(scores), looking[g.series]))
+        data.append(trace(g.series, tokens, scores.mean(0), looking[g.series]))
         data[-1]["marker"]["size"] = 6
         if len(scores) > 1:
             color = looking[g.series].color
             data.append(span(g.series, tokens, scores.min(0).tolist(), scores.max(0).tolist(), color))
-    title = f"How does it learn at T = {length}?"
+    title = f"How does it learn at {groups[0].place}?" if groups else ""
     note = "Shaded: from the lowest to the highest seed." if seeds > 1 else ""
     unit = kind.unit.replace("test", "validation")
     return Plot(title, tuple(data), axis("tokens seen (million)"), axis(unit), note) if data else None
