@@ -29,7 +29,7 @@ EVERY_PAIR = 4
 #: A p below this decides.
 LEVEL = 0.05
 
-Verdict = Literal["better", "equivalent", "better, within the margin", "undecided"]
+Verdict = Literal["better", "equivalent", "better, within the margin", "undecided", "the other lost runs"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Comparison:
         data: Label of the data, with its settings where they vary.
         place: Where: ``T = 64``; "all" over all lengths at once, and of two lengths the cell.
         length: The length; None where it is not one.
-        better: The series, or the length, with the better score.
+        better: The series, or the length, with the better score; one that lost runs is never it.
         other: The one with the worse.
         seeds: Runs of the one and of the other that are done.
         difference: By how much the one is better, and how sure that is; its p values are Holm's.
@@ -69,7 +69,9 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What the two tests come to."""
+        """What the two tests come to; nothing where what is left of the other's runs scores better."""
+        if self.difference.mean < 0:
+            return "the other lost runs"
         same = self.difference.p_equivalent is not None and self.difference.p_equivalent < LEVEL
         if self.sure:
             return "better, within the margin" if same else "better"
@@ -109,7 +111,8 @@ def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
             for length in lengths[:-1]:
                 own = by_length[length].get(series)
                 if own is not None and rates_reason([own, longest]) is None:
-                    one = _tested(data, series, None, [(own, longest)], score, (own.place, longest.place))
+                    first, second = sorted((own, longest), key=lambda g: rank(g, score.key))
+                    one = _tested(data, series, None, [(first, second)], score, (first.place, second.place))
                     found += [one] if one is not None else []
     return _corrected(found)
 
@@ -165,19 +168,18 @@ def _tested(
     score: Score,
     names: tuple[str, str],
 ) -> Comparison | None:
-    """None where one of the two has fewer than five seeds at some length. Of a pair the better one comes first."""
+    """None where one of the two has fewer than five seeds at some length."""
     samples = [_by_seed([pair[side] for pair in groups], score) for side in (0, 1)]
     if min(map(len, samples)) < INTERVAL_SEEDS or not all(
         map(math.isfinite, (*samples[0].values(), *samples[1].values()))
     ):
         return None
-    if _mean(samples[1]) < _mean(samples[0]):
-        groups, samples, names = [(two, one) for one, two in groups], samples[::-1], names[::-1]
     test: Callable[..., Difference] = welch
     values = [list(sample.values()) for sample in samples]
     if samples[0].keys() == samples[1].keys() and all(_same_start(*pair) for pair in groups):
         test, values = paired, [[sample[seed] for seed in sorted(sample)] for sample in samples]
-    lost = [[math.inf] * sum(not r.done for r in groups[0][side].results) for side in (0, 1)]
+    begun = [{r.seeds for pair in groups for r in pair[side].results} for side in (0, 1)]
+    lost = [[math.inf] * len(seeds - sample.keys()) for seeds, sample in zip(begun, samples, strict=True)]
     probability = probability_of_improvement(values[0] + lost[0], values[1] + lost[1])
     text = difference_by_text(groups) if score.key == "test/bpc" else None
     return Comparison(
@@ -199,7 +201,3 @@ def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], flo
 def _same_start(one: Group, other: Group) -> bool:
     by_seed = {r.seeds: r for r in other.done}
     return all(r.seeds in by_seed and same_start(r, by_seed[r.seeds]) for r in one.done)
-
-
-def _mean(sample: dict[tuple[int, int], float]) -> float:
-    return math.fsum(sample.values()) / len(sample)

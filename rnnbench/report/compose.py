@@ -15,7 +15,7 @@ from rnnbench.report.panels import panels
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, is_comparison
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE, is_comparison
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -93,7 +93,7 @@ def file_stem(table: Table, made: Sequence[Table]) -> str:
     """The name of a table's files, without their suffix; made: all tables of its study."""
     alone = sum(not is_comparison(other) for other in made) == 1
     if alone and is_comparison(table):
-        return f"table{EFFECTS if EFFECTS in table.name else COMPARISONS}"
+        return "table" + next(mark for mark in (COMPARISONS, EFFECTS, VARIANCE) if mark in table.name)
     return "table" if alone else f"table-{table.name}"
 
 

@@ -25,6 +25,8 @@ def unranked(groups: Sequence[Group]) -> str | None:
         return None
     if any(len(g.results) < 2 for g in groups):
         return "one seed: no ranking"
+    if any(g.crossed for g in groups):
+        return "seeds of weights and order are crossed: no ranking"
     return _weights(groups) or rates_reason(groups)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rnnbench.report.estimates import Estimate
+from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate
 from rnnbench.report.results import Result
 from rnnbench.report.tables.table import MISSING, number, with_points, with_range
 
@@ -48,7 +48,8 @@ class Score:
             return MISSING
         if found.interval is not None:
             return with_range(found.mean, *found.interval)
-        return with_points(found.mean, found.values, self.show) if points else self.show(found.mean)
+        few = len(found.values) < INTERVAL_SEEDS
+        return with_points(found.mean, found.values, self.show) if points and few else self.show(found.mean)
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,18 @@ class Group:
         """The curve of each run that counts and has it."""
         return [curve for result in self.counting(name) if (curve := result.curve(name)) is not None]
 
+    @property
+    def crossed(self) -> bool:
+        """Do runs share a seed of weights or of order with others, so that they are no independent witnesses?"""
+        return any(len({r.seeds[side] for r in self.results}) < len(self.results) for side in (0, 1))
+
     def estimate(self, metric: str) -> Estimate | None:
-        """Mean and interval of a metric over the runs that count; None where none has it."""
-        return estimate(self.values(metric))
+        """Mean and interval of a metric over the runs that count; None where none has it.
+
+        Of runs whose seeds are crossed the mean alone: `rnnbench.report.variance` says how far it is to be trusted.
+        """
+        found = estimate(self.values(metric))
+        return found if found is None or not self.crossed else Estimate(found.values, found.mean, None, None)
 
     def median(self, metric: str) -> float | None:
         """Median over the runs that count: what a lag needs, which may lie beyond those measured for a seed."""

@@ -19,7 +19,6 @@ from rnnbench.probes.flops import cost_per_token
 from rnnbench.train.callbacks import Clock
 from rnnbench.train.fitting import QUIET, Placed
 
-
 #: A validation loss so many times the first batch's, before any update, is that of a training gone astray.
 WORSE = 1.05
 

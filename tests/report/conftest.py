@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from support.timings import write_job
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.data.catalog import DATASETS
+from rnnbench.ledger import read_rates, write_rates
 from rnnbench.report.kinds import KINDS
 from rnnbench.throughput.timing import Timing
 
@@ -28,6 +29,8 @@ ENVIRONMENT = {
     "threads": 1,
     "backend": "torch",
 }
+#: Learning rates that were tried for every setting.
+GRID = (1e-3, 2e-3, 4e-3)
 ERRORS = {"failed": "OutOfMemoryError", "oom": "out of memory", "timeout": "too slow"}
 BASE = {"rnn": 2.45, "lstm": 2.18, "gru": 2.22}
 RATE = {"rnn": -0.4, "lstm": -0.05, "gru": -0.02}
@@ -46,15 +49,30 @@ def text_metrics(run: Run) -> dict[str, Any]:
         "throughput/tokens_per_second": 40_000 / (1 + len(name)) + 50 * length,
         "memory/peak_mib": 300.0,
         "model/parameters": 41_000 + 1000 * len(name),
+        "model/matched_parameters": 40_000,
         "model/flops_per_token": 98_304,
         "model/state_size": 256 if name == "lstm" else 128,
-        "init/half_life": 1.5,
-        "final/half_life": "inf" if name == "gru" and length == 64 else half_life,
-        "final/horizon": int(6 * half_life),
+        "init/lags": 256,
+        "final/lags": 256,
+        "init/half_lag": 2.0,
+        "init/hundredth_lag": 8.0,
+        "final/half_lag": math.ceil(half_life),
+        "final/hundredth_lag": "inf" if name == "gru" and length == 64 else math.ceil(6.64 * half_life),
         "reference/uniform_bpc": math.log2(63),
         "reference/unigram_bpc": 4.21,
         "reference/xz_bpc": 1.93,
     }
+
+
+def choose_rate(study: Path, run: Run, at_edge: bool = False, trials: int = 1) -> None:
+    """Note in the study's folder that this run's learning rate was chosen from three, half and twice as large."""
+    lr = run.optim.lr
+    rates = [{"lr": one, "score": 2 + abs(one - lr), "lost": 0, "trials": trials} for one in GRID]
+    config = run.to_dict()
+    del config["optim"]["lr"]
+    choice = {"about": {"cell": run.cell.label}, "lr": lr, "at_edge": at_edge, "found": True, "metric": "val/bpc"}
+    study.mkdir(parents=True, exist_ok=True)
+    write_rates(study, [*read_rates(study).values(), choice | {"rates": rates, "config": config}])
 
 
 def write(folder: Path, result: Mapping[str, Any]) -> Path:
@@ -75,10 +93,13 @@ def write_text_run(
     lr: float = 2e-3,
     environment: Mapping[str, Any] | None = None,
     laboratory: bool = False,
+    tuned: bool = True,
+    protocol: int = PROTOCOL,
 ) -> Path:
     """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's.
 
-    laboratory: with what the probes find along the training and inside the cell, too.
+    laboratory: with what the probes find along the training and inside the cell, too. tuned: its learning rate was
+    chosen for its setting.
     """
     run = Run(
         CellConfig.parse(cell),
@@ -87,6 +108,8 @@ def write_text_run(
         budget=BudgetConfig(tokens=1_500_000),
         seed=seed,
     )
+    if tuned:
+        choose_rate(study, run)
     values = {"done": text_metrics(run), "diverged": text_metrics(run) | {"test/bpc": 6.5}}.get(status, {})
     values = values | dict(metrics or {})
     folder = write(
@@ -94,6 +117,7 @@ def write_text_run(
         {
             "id": run.id,
             "kind": "train",
+            "protocol": protocol,
             "status": status,
             "run": run.to_dict(),
             "metrics": values,
@@ -117,7 +141,7 @@ def write_text_run(
         np.savez(folder / "curves.npz", **flow, grad_norm=np.abs(rng.standard_normal(50)))
         rows: list[dict[str, Any]] = []
         if laboratory:
-            rows += [{"step": int(s), "probe/half_life": 1.5 + 5e-3 * s + seed} for s in flow["along/step"][1:-1]]
+            rows += [{"step": int(s), "probe/hundredth_lag": 8 + 5e-3 * s + seed} for s in flow["along/step"][1:-1]]
         for step in range(0, run.steps + 1, max(run.steps // 8, 1)):
             tokens = step * 2048
             bpc = values["test/bpc"] + 3 * math.exp(-tokens / 2.5e5)
@@ -170,6 +194,7 @@ def write_task_run(
         {
             "id": run.id,
             "kind": "train",
+            "protocol": PROTOCOL,
             "status": status,
             "run": run.to_dict(),
             "metrics": {"throughput/train_seconds": 20.4, "model/parameters": 5000} | dict(metrics),

@@ -1,7 +1,8 @@
-"""Paired comparisons against scipy, statsmodels (Holm) and rliable (the probability of improvement)."""
+"""Which pairs are compared, by which test, and what is said of them; the tests themselves: test_significance.py."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rnnbench.report.comparisons import Comparison, compare, holm, probability_of_improvement
+from rnnbench.config import DataConfig, OptimConfig, Run
+from rnnbench.report.comparisons import Comparison, compare, effects
 from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
-from rnnbench.report.statistics import group
+from rnnbench.report.significance import holm, probability_of_improvement
+from rnnbench.report.statistics import TRUNCATE, group
 from rnnbench.report.tables.training import tables
 
 Write = Callable[..., Path]
@@ -25,8 +28,6 @@ Y = np.array(
     [[2.036, 1.933, 2.087], [2.076, 2.041, 1.808], [2.006, 2.055, 2.071], [1.907, 2.012, 1.962], [1.979, 2.166, 1.979],
      [2.057, 2.148, 2.002], [2.049, 2.071, 2.066]]
 )  # fmt: skip
-#: rliable 1.2 on (−X, −Y), its scores being the better the larger; the interval of 2000 draws.
-RLIABLE, RLIABLE_INTERVAL = 0.7312925170068026, (0.5612, 0.8776)
 
 
 def study(folder: Path, write: Write, scores: dict[str, np.ndarray], lost: tuple[str, int, int] | None = None) -> None:
@@ -42,42 +43,71 @@ def pairs(folder: Path) -> list[Comparison]:
     return compare(group(read([folder])), SCORE)
 
 
-def test_holm_is_statsmodels() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-def test_the_probability_is_rliables_and_mann_whitneys() -> None:
-    assert probability_of_improvement(list(zip(X.T, Y.T, strict=True))) == pytest.approx(RLIABLE)
-    u = scipy.stats.mannwhitneyu(Y[:, 0], X[:, 0]).statistic
-    assert probability_of_improvement([(X[:, 0].tolist(), Y[:, 0].tolist())]) == pytest.approx(u / 49)
-
-
 def test_a_study_is_compared_at_each_length_and_over_all(tmp_path: Path, text_run: Write) -> None:
     study(tmp_path / "s", text_run, {"lstm": X, "gru": Y})
     *single, every = pairs(tmp_path)
-    assert [one.seq_len for one in single] == [16, 32, 64]
-    assert (every.seq_len, every.better, every.other, every.pairs) == (None, "lstm", "gru", 7)
-    raw = [scipy.stats.ttest_rel(X[:, i], Y[:, i]).pvalue for i in range(3)]
-    raw.append(scipy.stats.ttest_rel(X.mean(1), Y.mean(1)).pvalue)
-    assert [one.p for one in (*single, every)] == pytest.approx(holm(raw))
-    differences = Y.mean(1) - X.mean(1)
-    assert every.difference == pytest.approx(scipy.stats.trim_mean(differences, 0.25))
-    assert every.low < every.difference < every.high
-    assert every.probability == pytest.approx(RLIABLE)
-    assert (every.probability_low, every.probability_high) == pytest.approx(RLIABLE_INTERVAL, abs=0.03)
+    assert [(one.length, one.place) for one in single] == [(16, "T = 16"), (32, "T = 32"), (64, "T = 64")]
+    assert (every.place, every.better, every.other, every.seeds) == ("all", "lstm", "gru", (7, 7))
+    raw = [scipy.stats.ttest_ind(X[:, i], Y[:, i], equal_var=False).pvalue for i in range(3)]
+    raw.append(scipy.stats.ttest_ind(X.mean(1), Y.mean(1), equal_var=False).pvalue)
+    assert [one.difference.p for one in (*single, every)] == pytest.approx(holm(raw))
+    assert every.difference.mean == pytest.approx(Y.mean() - X.mean())
+    assert every.difference.low < every.difference.mean < every.difference.high
+    want = probability_of_improvement(X.mean(1).tolist(), Y.mean(1).tolist())
+    assert (every.probability, every.probability_low, every.probability_high) == pytest.approx(want)
 
 
-def test_pairs_are_of_one_seed(tmp_path: Path, text_run: Write) -> None:
-    """Seeds that move both cells alike hide a small difference from unpaired tests, and not from this one."""
+def test_between_cells_seeds_are_no_pairs(tmp_path: Path, text_run: Write) -> None:
+    """Two cells share a seed's number and nothing else: luck that seems to move both alike is luck."""
     luck = np.random.default_rng(0).normal(0, 1.0, (6, 1))
     noise = np.random.default_rng(1).normal(0, 0.002, (6, 1))
     study(tmp_path / "s", text_run, {"lstm": 3 + luck, "gru": 3.02 + luck + noise})
     (one,) = pairs(tmp_path)
+    assert not one.difference.paired
+    assert not one.sure
+    assert one.difference.p > 0.9
+
+
+def write_truncated(folder: Path, write: Write, K: int | None, seed: int, bpc: float) -> None:
+    """As `write_text_run`, at T = 64 with a truncation: the result is rewritten with it."""
+    import json
+
+    run = Run(data=DataConfig(seq_len=64, batch_size=32), optim=OptimConfig(truncate=K), seed=seed)
+    made = write(folder, "lstm", 64, seed, metrics={"test/bpc": bpc}, full=False)
+    result = json.loads((made / "result.json").read_text())
+    result["run"]["optim"]["truncate"], result["id"] = K, run.id
+    made.rename(folder / run.id)
+    (folder / run.id / "result.json").write_text(json.dumps(result))
+
+
+def test_truncations_of_one_cell_are_pairs(tmp_path: Path, text_run: Write) -> None:
+    """They share initial weights and batches, so a difference far smaller than the luck of seeds is seen."""
+    from rnnbench.ledger import read_rates, write_rates
+
+    luck = np.random.default_rng(0).normal(0, 1.0, 6)
+    noise = np.random.default_rng(1).normal(0, 0.002, 6)
+    for seed in range(6):
+        write_truncated(tmp_path / "s", text_run, 16, seed, 3.02 + luck[seed] + noise[seed])
+        write_truncated(tmp_path / "s", text_run, None, seed, 3 + luck[seed])
+    (choice,) = read_rates(tmp_path / "s").values()
+    config = choice["config"]
+    truncated = {**config, "optim": {**config["optim"], "truncate": 16}}
+    write_rates(tmp_path / "s", [choice, {**choice, "config": truncated}])
+    groups = group(read([tmp_path]), TRUNCATE)
+    assert [g.place for g in groups] == ["K = 16", "K = 64"]
+    (one,) = effects(groups, SCORE)
+    assert one.difference.paired
+    assert (one.place, one.better, one.other) == ("lstm", "K = 64", "K = 16")
     assert one.sure
-    assert one.difference == pytest.approx(0.02, abs=0.003)
-    assert scipy.stats.ttest_ind(luck.ravel(), (luck + 0.02 + noise).ravel()).pvalue > 0.9
+    assert one.difference.mean == pytest.approx(0.02, abs=0.003)
+    assert one.verdict == "better"
+
+
+def test_lengths_that_read_other_batches_are_no_pairs(tmp_path: Path, text_run: Write) -> None:
+    study(tmp_path / "s", text_run, {"lstm": X})
+    found = effects(group(read([tmp_path])), SCORE)
+    assert [{one.better, one.other} for one in found] == [{"T = 16", "T = 64"}, {"T = 32", "T = 64"}]
+    assert not any(one.difference.paired for one in found)
 
 
 def test_chance_alone_is_not_sure(tmp_path: Path, text_run: Write) -> None:
@@ -91,16 +121,32 @@ def test_chance_alone_is_not_sure(tmp_path: Path, text_run: Write) -> None:
     assert sum(found) <= 3
 
 
-def test_a_lost_run_loses_and_is_in_no_pair(tmp_path: Path, text_run: Write) -> None:
+def test_equal_is_said_where_it_was_shown(tmp_path: Path, text_run: Write) -> None:
+    rng = np.random.default_rng(0)
+    study(tmp_path / "near", text_run, {c: 2 + rng.normal(0, 0.002, (10, 1)) for c in ("lstm", "gru")})
+    (near,) = pairs(tmp_path / "near")
+    assert near.verdict == "equivalent"
+    study(tmp_path / "vague", text_run, {c: 2 + rng.normal(0, 0.05, (5, 1)) for c in ("lstm", "gru")})
+    (vague,) = pairs(tmp_path / "vague")
+    assert vague.verdict == "undecided"
+    study(tmp_path / "slight", text_run, {
+        c: 2 + shift + rng.normal(0, 0.001, (10, 1)) for c, shift in (("lstm", 0), ("gru", 0.004))
+    })  # fmt: skip
+    (slight,) = pairs(tmp_path / "slight")
+    assert slight.verdict == "better, within the margin"
+
+
+def test_a_lost_run_loses_and_is_in_no_mean(tmp_path: Path, text_run: Write) -> None:
     good = np.linspace(2.0, 2.05, 6)[:, None]
     study(tmp_path / "s", text_run, {"lstm": good, "gru": good + 0.5}, lost=("gru", 0, 2))
     (one,) = pairs(tmp_path)
-    assert (one.better, one.pairs, one.probability) == ("lstm", 5, 1.0)
+    assert (one.better, one.seeds, one.probability, one.verdict) == ("lstm", (6, 5), 1.0, "better")
     study(tmp_path / "t", text_run, {"lstm": good, "gru": good - 0.5}, lost=("gru", 0, 2))
     (other,) = pairs(tmp_path / "t")
     assert other.better == "lstm", "who has lost runs ranks last, whatever the survivors scored"
     assert other.probability == pytest.approx(1 / 6)
-    assert other.difference < 0
+    assert other.difference.mean < 0
+    assert other.verdict == "the other lost runs"
 
 
 def test_fewer_than_five_seeds_are_no_comparison(tmp_path: Path, text_run: Write) -> None:
@@ -119,3 +165,5 @@ def test_of_many_cells_the_best_is_compared_with_each(tmp_path: Path, text_run: 
     table = tables(read([tmp_path]))[-1]
     assert table.name == "text-comparisons"
     assert all(row.bold for row in table.rows)
+    assert any("Holm for the 5 comparisons of this table" in note for _, note in table.notes), "the family is stated"
+    assert math.isclose(sum(row.raw["p"] < 0.05 for row in table.rows), 5)

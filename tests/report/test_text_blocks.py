@@ -1,4 +1,4 @@
-"""The bootstrap over blocks of the test text."""
+"""How much of a score is the text's doing, over blocks that are as long as the text is alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
-from rnnbench.report.text_blocks import NLL, SIZES, score_by_text
+from rnnbench.report.text_blocks import NLL, SIZES, score_by_text, spread
 
 Write = Callable[..., Path]
 BLOCKS = 200
@@ -39,20 +39,38 @@ def test_the_interval_is_the_texts_and_not_the_seeds(tmp_path: Path, text_run: W
     groups = group(read([tmp_path]))
     found = score_by_text(groups[0])
     assert found is not None
-    low, high = found
     score = groups[0].estimate("test/bpc")
     assert score is not None
     assert score.interval is not None
-    assert low < score.iqm < high
-    assert (high - low) / 2 == pytest.approx(1.96 * 0.3 / math.sqrt(BLOCKS), rel=0.2)  # the central limit theorem
-    assert high - low > 50 * (score.interval[1] - score.interval[0])
+    assert found.mean == pytest.approx(score.mean, abs=1e-3)
+    assert found.settled
+    assert found.half_width == pytest.approx(1.97 * 0.3 / math.sqrt(BLOCKS), rel=0.25)  # the central limit theorem
+    assert 2 * found.half_width > 20 * (score.interval[1] - score.interval[0])
     (one,) = compare(groups, KINDS["text"].headline)
     assert one.text is not None
-    assert one.text[0] < 0.01 < one.text[1]
-    assert one.text[1] - one.text[0] < 0.002, "what makes a block hard for both cancels in their difference"
+    assert one.text.mean == pytest.approx(0.01, abs=0.001)
+    assert one.text.half_width < 0.001, "what makes a block hard for both cancels in their difference"
     table, pairs = tables(read([tmp_path]))
     assert "± by text" in {column.title for column in table.columns}
     assert "text" in {column.key for column in pairs.columns}
+
+
+def test_blocks_grow_until_they_are_independent() -> None:
+    """Stretches of 8 blocks that are all alike: 4000 blocks are 500 independent ones, and no more."""
+    each = np.random.default_rng(0).normal(2.0, 0.3, 500)
+    found = spread(np.repeat(each, 8), np.full(4000, 1000.0))
+    assert found.settled
+    assert found.block in (8000, 16_000)
+    assert found.half_width == pytest.approx(1.96 * 0.3 / math.sqrt(500), rel=0.1)
+    assert found.half_width > 2.5 * 1.96 * 0.3 / math.sqrt(4000)
+
+
+def test_what_never_settles_is_a_lower_bound() -> None:
+    """A text that drifts from its beginning to its end has no two parts that are alike."""
+    found = spread(np.linspace(1.5, 2.5, 200), np.full(200, 1000.0))
+    assert not found.settled
+    assert found.text.startswith("≥ ")
+    assert found.block == 32_000
 
 
 def test_none_where_a_run_has_no_blocks(tmp_path: Path, text_run: Write) -> None:

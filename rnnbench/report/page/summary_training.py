@@ -70,7 +70,11 @@ def _certainty(compared: Sequence[Test]) -> str:
     if not compared:
         return "There are too few seeds to test by how much."
     words = {"better": "better than", "better, within the margin": "better, if within the margin, than"}
-    words |= {"equivalent": "equivalent to", "undecided": "not told from"}
+    words |= {
+        "equivalent": "equivalent to",
+        "undecided": "not told from",
+        "the other lost runs": "ahead for its lost runs of",
+    }
     told = []
     for one in compared:
         by, low, high = (number(one[name], 2).replace("-", "−") for name in ("difference", "low", "high"))

@@ -13,12 +13,12 @@ from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, with_range
 
 #: In the names of such tables.
-COMPARISONS, EFFECTS = "-comparisons", "-effects"
+COMPARISONS, EFFECTS, VARIANCE = "-comparisons", "-effects", "-variance"
 
 
 def is_comparison(table: Table) -> bool:
-    """Is it one of pairs?"""
-    return COMPARISONS in table.name or EFFECTS in table.name
+    """Is it one beside the table of the runs: of pairs, or of what moves a score?"""
+    return any(mark in table.name for mark in (COMPARISONS, EFFECTS, VARIANCE))
 
 
 def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:

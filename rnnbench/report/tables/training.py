@@ -20,6 +20,7 @@ from rnnbench.report.tables.solvable import searched, solvable_table
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number
 from rnnbench.report.tables.tasks import many_tasks, tasks_table
 from rnnbench.report.tables.timing import timing_tables
+from rnnbench.report.tables.variance import variance_table
 from rnnbench.report.text_blocks import score_by_text
 
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
@@ -56,7 +57,7 @@ def panel_tables(panel: Panel) -> list[Table]:
     for name in KINDS:
         if members := [result for result in train if result.entry.kind == name]:
             out.append(training_table(name, members, panel.axis))
-            for table in (comparisons_table, effects_table):
+            for table in (comparisons_table, effects_table, variance_table):
                 out += [made] if (made := table(name, members, panel.axis, out[-1].caption)) else []
     if timings := [result for result in panel.results if result.kind == "timing"]:
         out += timing_tables(timings)
@@ -90,6 +91,10 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         Column("seeds", "seeds done", 1),
     )
     rows = _in_bold([_row(g, kind) for g in groups], groups, kind)
+    if (
+        len({row.text["optim.lr"] for row in rows}) == 1
+    ):  # the same for all is a setting, and the caption's notes say it
+        columns = tuple(column for column in columns if column.key != "optim.lr")
     references = tuple(reference_rows(kind, groups))
     table = Table(name, columns, tuple(rows), references, caption=caption(results)).without_empty_columns()
     reasons = tuple(dict.fromkeys(reason for block in blocks if (reason := unranked(block)) is not None))
