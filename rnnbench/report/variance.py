@@ -6,8 +6,8 @@ weights, m of order,
 
     σ²_weights = (MS_weights − MS_rest) / m,   σ²_order = (MS_order − MS_rest) / n,   σ²_rest = MS_rest:
 
-what is due to the one, to the other, and to neither alone. An estimate below zero is a variance too small to be seen, and
-is 0. Without torch.
+what is due to the one, to the other, and to neither alone. An estimate below zero is a variance too small to be seen,
+and is 0. Without torch.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_no_values_no_estimate_and_infinity_has_no_interval() -> None:
 
 
 def test_the_interval_of_five_seeds_covers_as_often_as_it_says() -> None:
-    """benchmarks/coverage.py counts more of them, and shows that a bootstrap of five holds the truth 90 % of the time."""
+    """benchmarks/coverage.py counts more of them, and that a bootstrap of five holds the truth 90 % of the time."""
     rng = np.random.default_rng(0)
     held = 0
     for _ in range(1000):

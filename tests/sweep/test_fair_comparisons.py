@@ -20,7 +20,8 @@ from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
 
 STUDY = """
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, ProbeConfig, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, ProbeConfig
+from rnnbench import Run, Study, Tune
 from rnnbench.cells import register_cell
 from rnnbench.cells.nonlinear.gru import GRU
 

@@ -43,7 +43,7 @@ def variance_table(name: str, results: Sequence[Result], axis: str, caption: str
 def _row(g: Group, one: Components, score: Score) -> Row:
     raw, text = first_entries(g)
     estimate = g.estimate(score.key)
-    mean = estimate and estimate.mean
+    mean = None if estimate is None else estimate.mean
     raw |= {"mean": mean, "total": one.total} | {n: getattr(one, n) for n in ("weights", "order", "rest")}
     raw |= {"seeds": one.seeds[0], "seeds_order": one.seeds[1], "text": one.text and one.text.half_width}
     text |= {name: number(raw[name], 2) for name in ("weights", "order", "rest", "total")}
