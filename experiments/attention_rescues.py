@@ -2,11 +2,12 @@
 
 The same encoder and decoder write a string backwards, from one vector or looking back at the source. Without attention
 the gradient of the first symbol written passes through every state of the encoder; with it, it reaches each directly.
+Each has a learning rate of its own at every length.
 """
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study, Tune
 
 
 def runs(cells: tuple[str, ...], lengths: tuple[int, ...], seeds: int, tokens: int) -> Iterator[Run]:
@@ -18,7 +19,7 @@ def runs(cells: tuple[str, ...], lengths: tuple[int, ...], seeds: int, tokens: i
                         cell=CellConfig(cell),
                         model=ModelConfig(hidden_size=64, attention=attention),
                         data=DataConfig("reversal", seq_len=seq_len, batch_size=1024 // seq_len),
-                        optim=OptimConfig(lr=5e-3, schedule="cosine"),
+                        optim=OptimConfig(schedule="cosine"),
                         budget=BudgetConfig(tokens=tokens, evals=2),
                         probes=ProbeConfig(batch_size=8),
                         seed=seed,
@@ -29,9 +30,10 @@ STUDY = Study(
     name="attention_rescues",
     question="How do score and gradient path grow with the source, with attention and without?",
     presets={
-        "quick": lambda: runs(("gru",), (8, 16, 32, 64), seeds=2, tokens=1_000_000),
+        "quick": lambda: runs(("gru",), (8, 16, 32, 64), seeds=5, tokens=1_000_000),
         "full": lambda: runs(("rnn", "lstm", "gru"), (8, 16, 32, 64, 128), seeds=5, tokens=10_000_000),
     },
+    tune=Tune(),
 )
 
 if __name__ == "__main__":

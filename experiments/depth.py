@@ -1,12 +1,12 @@
 """Do gradients get through depth as they get through time, and what do residuals and norms do for it?
 
 One to eight layers at the same number of weights: plain, with residual connections, and with those and a norm before
-each cell.
+each cell. Each has a learning rate of its own, and the embedding is fixed.
 """
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, Tune
 
 AROUND: tuple[dict[str, object], ...] = ({}, {"residual": True}, {"residual": True, "norm": "rms"})
 
@@ -18,7 +18,7 @@ def runs(cells: tuple[str, ...], depths: tuple[int, ...], seeds: int, tokens: in
                 for around in AROUND:
                     yield Run(
                         cell=CellConfig(cell),
-                        model=ModelConfig(parameters=120_000, num_layers=layers, **around),  # type: ignore[arg-type]
+                        model=ModelConfig(parameters=120_000, embedding_size=64, num_layers=layers, **around),  # type: ignore[arg-type]
                         data=DataConfig("kjv", seq_len=64, batch_size=32),
                         budget=BudgetConfig(tokens=tokens, evals=2),
                         probes=ProbeConfig(seq_len=128, batch_size=16),
@@ -30,9 +30,10 @@ STUDY = Study(
     name="depth",
     question="What does depth do to gradients and to the score at the same number of weights?",
     presets={
-        "quick": lambda: runs(("gru", "mingru"), (1, 2, 4), seeds=2, tokens=300_000),
+        "quick": lambda: runs(("gru", "mingru"), (1, 2, 4), seeds=5, tokens=300_000),
         "full": lambda: runs(("rnn", "lstm", "gru", "mingru"), (1, 2, 4, 8), seeds=5, tokens=10_000_000),
     },
+    tune=Tune(),
 )
 
 if __name__ == "__main__":

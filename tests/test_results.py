@@ -48,10 +48,10 @@ def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> Non
 
 @every_study
 def test_the_ledger_is_of_runs_that_can_be_repeated(folder: Path) -> None:
-    """Each run's folder still has the identity of the Run in it, and says which commit made it."""
+    """Each run's folder still has the identity of the Run in it, and says which commit and protocol made it."""
     for result in read([folder]):
         if result.kind == "train":
-            assert Run.from_dict(result.run).id == result.id == result.folder.name
+            assert Run.from_dict(result.run).id_under(result.protocol) == result.id == result.folder.name
         assert result.environment["commit"]
         assert not result.environment["commit"].endswith("+")
 

@@ -222,9 +222,11 @@ def _write_choices(folder: Path, choices: Sequence[Choice], study: Study, preset
     table = choices_table(choices, f"Learning rates for {study.name} ({preset}), chosen on the validation part.")
     with friendly(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    kept = read_rates(folder) | {setting_of(choice.config): choice.to_dict() for choice in choices}
-    write_rates(folder, [*kept.values()])
-    write_atomic(folder / "learning_rates.md", writers.markdown(table).encode())
+    before = read_rates(folder)
+    kept = before | {setting_of(choice.config): choice.to_dict() for choice in choices}
+    if kept != before:  # a file that is newer than the report has it made again
+        write_rates(folder, [*kept.values()])
+        write_atomic(folder / "learning_rates.md", writers.markdown(table).encode())
     return table
 
 

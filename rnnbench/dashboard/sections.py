@@ -115,8 +115,8 @@ def sections(kinds: Sequence[str], lengths: Sequence[int], logged: Logged) -> li
             [panel for kind in kinds for panel in _quality(KINDS[kind], logged, several)],
         ),
         "gradients": (
-            "G(k) is the norm of the last loss's gradient with respect to the state k steps back. A half-life that is "
-            "infinite has no point. Norms of the weights' gradient are taken before clipping.",
+            "G(k) is the norm of the last loss's gradient with respect to the state k steps back. A lag beyond those "
+            "measured has no point. Norms of the weights' gradient are taken before clipping.",
             _gradients(logged, several),
         ),
         "throughput": (

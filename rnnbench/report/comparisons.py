@@ -102,7 +102,7 @@ def compare(groups: Sequence[Group], score: Score) -> list[Comparison]:
 def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
     """Each series at each length against the same at the longest one: what a length changes.
 
-    Lost runs, rates that were not chosen alike, and fewer than five seeds leave a pair out.
+    Lost runs, rates that were not chosen alike, crossed seeds, and fewer than five seeds leave a pair out.
     """
     found: list[Comparison] = []
     for data, by_length in _by_data(groups).items():
@@ -110,7 +110,7 @@ def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
         for series, longest in by_length[lengths[-1]].items():
             for length in lengths[:-1]:
                 own = by_length[length].get(series)
-                if own is not None and rates_reason([own, longest]) is None:
+                if own is not None and not own.crossed | longest.crossed and rates_reason([own, longest]) is None:
                     first, second = sorted((own, longest), key=lambda g: rank(g, score.key))
                     one = _tested(data, series, None, [(first, second)], score, (first.place, second.place))
                     found += [one] if one is not None else []

@@ -15,7 +15,6 @@ from rnnbench.report.panels import panels
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE, is_comparison
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -64,7 +63,7 @@ def report(
         made = tables(results)
         if console is not None:
             for table in made:
-                if len(table.rows) <= LINES or not is_comparison(table):
+                if len(table.rows) <= LINES or not table.part:
                     console.print(writers.rich_table(table, console.width))
                     console.print()
         target = folder / "report" if out is None else out / folder.name
@@ -74,10 +73,9 @@ def report(
             console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
             for page in [path for path in files if path.suffix == ".html"]:
                 console.print(f"to open in a browser: {page}", highlight=False, soft_wrap=True)
-        pairs = [table for table in made if is_comparison(table)]
         answer[folder.name] = {
-            "table": _rows([table for table in made if table not in pairs]),
-            "comparisons": _rows(pairs),
+            "table": _rows([table for table in made if not table.part]),
+            "comparisons": _rows([table for table in made if table.part]),
             "files": [str(path) for path in files],
         }
     return answer
@@ -91,10 +89,8 @@ def usual() -> set[str]:
 
 def file_stem(table: Table, made: Sequence[Table]) -> str:
     """The name of a table's files, without their suffix; made: all tables of its study."""
-    alone = sum(not is_comparison(other) for other in made) == 1
-    if alone and is_comparison(table):
-        return "table" + next(mark for mark in (COMPARISONS, EFFECTS, VARIANCE) if mark in table.name)
-    return "table" if alone else f"table-{table.name}"
+    alone = sum(not other.part for other in made) == 1
+    return "-".join(filter(None, ("table", table.part if alone else table.name)))
 
 
 def _rows(made: Sequence[Table]) -> list[dict[str, Any]]:

@@ -41,8 +41,8 @@ def rates_reason(groups: Sequence[Group]) -> str | None:
     tried = set()
     for result in results:
         choice = result.choice
-        if choice is None or not choice.get("found") or choice["lr"] != _rate(result):
-            rates = {_rate(one) for one in results}
+        if choice is None or not result.rate_chosen:
+            rates = {one.rate for one in results}
             same = "one learning rate" if len(rates) == 1 else "learning rates not chosen for each"
             return f"{same}: no ranking"
         if choice.get("at_edge"):
@@ -62,14 +62,16 @@ def same_start(one: Result, other: Result) -> bool:
     )
 
 
-def _rate(result: Result) -> float | None:
-    return (result.run.get("optim") or {}).get("lr")
-
-
 def _weights(groups: Sequence[Group]) -> str | None:
-    counts = [value for g in groups if (value := g.median("model/matched_parameters")) is not None]
-    if len(counts) < len(groups):
-        return "weights not recorded: no ranking"
+    """Of all runs, also those that are not done: a lost run had its weights, and one that was never built has none."""
+    counts: list[float] = []
+    for g in groups:
+        own = [value for r in g.results if (value := r.number("model/matched_parameters")) is not None]
+        if g.done and not own:
+            return "weights not recorded: no ranking"
+        counts += own
+    if not counts:
+        return None
     if max(counts) > APART * min(counts):
         return f"{_thousands(min(counts))} to {_thousands(max(counts))} weights: no ranking"
     return None

@@ -99,6 +99,16 @@ class Result:
         seed = int(self.run.get("seed") or 0)
         return seed, seed if self.run.get("data_seed") is None else int(self.run["data_seed"])
 
+    @property
+    def rate(self) -> float | None:
+        """The learning rate that it was trained at."""
+        return (self.run.get("optim") or {}).get("lr")
+
+    @property
+    def rate_chosen(self) -> bool:
+        """Was it trained at the rate that was chosen for its setting?"""
+        return self.choice is not None and bool(self.choice.get("found")) and self.choice["lr"] == self.rate
+
     def number(self, name: str) -> float | None:
         """A metric as a float (it may be infinite); None where it is missing, not a number or NaN."""
         value = self.metrics.get(name)

@@ -123,7 +123,7 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     """Training runs by cell, data, length and whatever else varies among runs of the same three, over seeds.
 
     A setting that merely follows the length (a batch size that keeps B·T constant) is not an extra, nor is a learning
-    rate that was chosen for each setting.
+    rate that was chosen for each setting; a run at another rate than the chosen one stands apart.
 
     Args:
         results: Of one panel.
@@ -133,7 +133,8 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     for result in results:
         ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
         settings = flat(result.run) | {key: value for key, value in ran.items() if value is not None}
-        left_out = {*SEEDS, axis, *(["optim.lr"] if result.choice is not None else [])}
+        settings |= {"optim.lr": "chosen"} if result.rate_chosen else {}
+        left_out = {*SEEDS, axis}
         settings = {key: v for key, v in settings.items() if key not in left_out and key.split(".")[0] != "cell"}
         coarse.setdefault((result.cell, result.data, length_of(result, axis)), []).append((result, settings))
     extras = varying([settings for _, settings in members] for members in coarse.values())

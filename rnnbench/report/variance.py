@@ -47,7 +47,7 @@ class Components:
 def components(g: Group, score: Score) -> Components | None:
     """Of a group whose seeds are crossed, every run of it done; None of another."""
     found = {r.seeds: value for r in g.done if (value := r.number(score.key)) is not None}
-    first, second = (sorted({seeds[side] for seeds in found}) for side in (0, 1))
+    first, second = (sorted({r.seeds[side] for r in g.results}) for side in (0, 1))
     n, m = len(first), len(second)
     if min(n, m) < 2 or len(found) < n * m:
         return None

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from rnnbench.cli import main
 from rnnbench.commands.cell_list import cell_list
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.ledger import finite
 from rnnbench.train import train
 
 SMALL = ["--seq_len", "24", "--hidden_size", "12", "--seeds", "3", "--out", "g.svg"]
@@ -38,28 +40,55 @@ def test_table_curves_and_picture(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["gradients", "--cell", "rnn,lstm(forget_bias=3)", *SMALL]) == 0
     out = capsys.readouterr().out
-    for word in ("half-life", "R²", "horizon", "λ₁", "slope", "vanishing", "lstm(forget_bias=3)", "lag k", "g.svg"):
+    for word in ("½", "1/100", "beyond", "λ₁", "decades", "vanishing", "lstm(forget_bias=3)", "lag k", "g.svg"):
         assert word in out
+    assert "Decades: log₁₀ of what is left over 23 lags" in " ".join(out.split())
     assert "white noise N(0, 1), B = 16, H = 12, T = 24, 3 seeds, the loss at the last step" in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 120
     ET.parse("g.svg")
 
 
 def test_every_number_is_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Untrained, a plain RNN vanishes; an LSTM that starts by keeping reaches further; half-lives fit their curves."""
+    """Untrained, a plain RNN vanishes; an LSTM that starts by keeping reaches further; all follows from the curves."""
     found = said_json(capsys, "--cell", "rnn,lstm,lstm(forget_bias=3.0)", *SMALL)
     rows = {row["cell"]: row for row in found["rows"]}
     assert list(rows) == ["rnn", "lstm", "lstm(forget_bias=3.0)"]
     assert rows["rnn"]["verdict"] == "vanishing"
-    assert rows["rnn"]["slope"]["high"] < -rows["rnn"]["slope"]["delta"] == -math.log(2) / 24
+    lost = [seed["curve"][23] for seed in rows["rnn"]["seeds"]]
+    interval = scipy.stats.t.interval(0.95, 2, np.mean(lost), scipy.stats.sem(lost))
+    told = rows["rnn"]["decades_lost"]
+    assert (told["mean"], told["low"], told["high"]) == pytest.approx((np.mean(lost), *interval))
+    assert told["lags"] == 23
+    assert told["high"] < -1
     assert len({seed["curve"][5] for seed in rows["rnn"]["seeds"]}) == 3  # each drew its own
     assert rows["lstm(forget_bias=3.0)"]["seeds"][0]["curve"][-1] > rows["lstm"]["seeds"][0]["curve"][-1] + 2
     for seed in rows["rnn"]["seeds"]:
         curve = np.array(seed["curve"])
         assert (len(curve), curve[0]) == (24, 0.0)
         assert seed["half_life"] == pytest.approx(-math.log10(2) / np.polyfit(np.arange(1, 24), curve[1:], 1)[0])
+        assert (seed["half_life_first"], seed["half_life_last"], seed["lags"]) == (1, 23, 23)
+        for name, share in (("half_lag", 0.5), ("hundredth_lag", 0.01)):
+            fallen = [lag for lag in range(24) if lag > curve.argmax() and 10 ** (curve[lag] - curve.max()) <= share]
+            assert seed[name] == fallen[0]
+        assert seed["beyond_10"] == pytest.approx((10 ** curve[11:]).sum() / (10**curve).sum())
+        assert "beyond_32" not in seed, "no lag beyond 32 was measured"
+        assert seed["dead_share"] == 0.0
         assert seed["lyapunov"] == pytest.approx(math.log(10) * (curve[-1] - curve[8]) / 15, abs=0.15)
     assert said_json(capsys, "--cell", "rnn", *SMALL)["rows"] == [rows["rnn"]]
+
+
+def test_a_reach_beyond_the_lags_measured_is_said_to_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An LSTM that forgets next to nothing keeps more than a hundredth of its gradient over 23 lags."""
+    monkeypatch.setenv("COLUMNS", "120")
+    argv = ["--cell", "lstm(forget_bias=9.0)", *SMALL]
+    (row,) = said_json(capsys, *argv)["rows"]
+    assert row["hundredth_lag"] == "inf"
+    assert [seed["hundredth_lag"] for seed in row["seeds"]] == ["inf"] * 3
+    assert main(["gradients", *argv]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("lstm(forget_bias=9.0)"))
+    assert "≥ 23" in line
 
 
 def test_an_average_hides_what_vanishes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +139,8 @@ def test_a_run_is_measured_as_its_training_measured_it(text_file: Path, capsys: 
     ]  # fmt: skip
     for row, when in zip(rows, ("init", "final"), strict=True):
         for seed, own in zip(row["seeds"], metrics, strict=True):
-            assert seed["half_life"] == own[f"{when}/half_life"]
+            for name in ("half_lag", "hundredth_lag", "beyond_10", "decades", "half_life", "half_life_r2"):
+                assert seed[name] == finite(own[f"{when}/{name}"])
             assert len(seed["curve"]) == 20
     (shorter, _) = said_json(capsys, "--run", str(folders[0]), "--seq_len", "10", "--out", "r.png")["rows"]
     assert len(shorter["seeds"][0]["curve"]) == 10

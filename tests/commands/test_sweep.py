@@ -10,7 +10,8 @@ import yaml
 from support.sweeps import write_study
 
 from rnnbench.cli import main
-from rnnbench.ledger import Entry
+from rnnbench.config import PROTOCOL
+from rnnbench.ledger import Entry, read_speeds, read_study
 
 SWEEP = """
 method: grid
@@ -40,21 +41,28 @@ def results(folder: Path) -> list[dict[str, object]]:
 def test_learning_rates_are_chosen_and_used_by_one_command(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trials with seeds of their own; the study's own seeds at what they chose; again, and nothing is trained."""
+    """Trials with seeds of their own, the grid a rate longer where a choice was at its edge; the study's own seeds at
+    what they chose; again, and nothing is trained.
+    """
     study, runs = write_study(tmp_path, text_file, count=3, steps=30), tmp_path / "runs"
-    words = ["sweep", str(study), "--out", str(runs), "--tune_lr", "1e-4,1e-2", "--jobs", "2", "--wandb", "disabled"]
+    words = ["sweep", str(study), "--out", str(runs), "--tune_lr", "1e-2,1e-1", "--jobs", "2", "--wandb", "disabled"]
     assert main([*words, "--json"]) == 0
-    outcome = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    outcome = json.loads(said.out)
     assert outcome["study"] == "short-tuned"
+    assert said.err.count("a choice is at the edge of the rates tried, so further ones are tried") == 1
     assert len(outcome["finished"]) == 3
     trials, tuned = results(runs / "short-lr"), results(runs / "short-tuned")
-    assert len(trials) == 6
+    assert sorted(r["run"]["optim"]["lr"] for r in trials) == sorted([1e-2, 1e-1, 1.0] * 3)  # type: ignore[index]
     assert {r["run"]["seed"] for r in tuned} == {0, 1, 2}  # type: ignore[index]
     assert {r["run"]["seed"] for r in trials}.isdisjoint({0, 1, 2})  # type: ignore[index]
-    # The smaller rate has hardly begun to learn after 30 steps, on whichever seed.
-    assert {r["run"]["optim"]["lr"] for r in tuned} == {1e-2}  # type: ignore[index]
+    # The smallest rate has hardly begun to learn after 30 steps, on whichever seed; at 1 nothing learns.
+    assert {r["run"]["optim"]["lr"] for r in tuned} == {1e-1}  # type: ignore[index]
     chosen = json.loads((runs / "short-tuned" / "learning_rates.json").read_text())
-    assert [(choice["lr"], choice["at_edge"]) for choice in chosen] == [(1e-2, True)] * 3
+    assert chosen["protocol"] == PROTOCOL
+    assert [(choice["lr"], choice["at_edge"]) for choice in chosen["choices"]] == [(1e-1, False)] * 3
+    assert [[one["lr"] for one in choice["rates"]] for choice in chosen["choices"]] == [[1e-2, 1e-1, 1.0]] * 3
+    assert len(read_speeds(runs / "short-tuned")) == 3, "each setting's speed is measured by itself"
     assert main(words) == 0
     assert capsys.readouterr().out.count("all 3 runs were finished before; nothing was trained") == 1
 
@@ -72,18 +80,47 @@ def test_a_file_of_wandbs_is_a_study(tmp_path: Path, text_file: Path, capsys: py
 
 def test_a_study_is_a_file_of_wandbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Written, or printed and nothing else; and the file is the study again."""
-    assert main(["sweep", "seqlen_perplexity", "--export-wandb"]) == 0
+    assert main(["sweep", "initialisation", "--export-wandb"]) == 0
     printed = capsys.readouterr().out
     assert yaml.safe_load(printed)["method"] == "grid"
-    assert main(["sweep", "seqlen_perplexity", "--export_wandb", str(tmp_path / "sweep.yaml")]) == 0
+    assert main(["sweep", "initialisation", "--export_wandb", str(tmp_path / "sweep.yaml")]) == 0
     assert (tmp_path / "sweep.yaml").read_text() == printed
     capsys.readouterr()
     ids = []
-    for name in ("seqlen_perplexity", str(tmp_path / "sweep.yaml")):
+    for name in ("initialisation", str(tmp_path / "sweep.yaml")):
         assert main(["sweep", name, "--dry_run", "--out", str(tmp_path)]) == 0
         ids.append(sorted(capsys.readouterr().out.splitlines()))
     assert ids[0] == ids[1]
-    assert main(["sweep", "seqlen_perplexity", "--export_wandb", str(tmp_path / "no" / "sweep.yaml")]) == 2
+    assert main(["sweep", "initialisation", "--export_wandb", str(tmp_path / "no" / "sweep.yaml")]) == 2
+
+
+def test_a_study_that_asks_for_rates_is_tuned_without_being_told(
+    tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It lists its trials until rates are known, then its own runs at these; it says beside them what it is."""
+    study, runs = write_study(tmp_path, text_file, count=3, steps=30), tmp_path / "runs"
+    text = study.read_text()
+    asked = text.replace("ProbeConfig, Run, Study", "ProbeConfig, Run, Study, Tune")
+    asked = asked.replace("range(3))})", "range(3))}, tune=Tune(grid=(1e-2, 1e-1), seeds=1))")
+    assert asked.count("Tune") == 2
+    study.write_text(asked)
+    words = ["sweep", str(study), "--out", str(runs), "--wandb", "disabled"]
+    assert main([*words, "--dry_run"]) == 0
+    trials = capsys.readouterr().out.splitlines()
+    assert len(trials) == 3 * 2
+    assert all("-s1000-" in line and line.endswith(" to do") for line in trials)
+    assert main([*words, "--jobs", "2"]) == 0
+    assert {r["run"]["seed"] for r in results(runs / "short")} == {0, 1, 2}  # type: ignore[index]
+    assert {r["run"]["optim"]["lr"] for r in results(runs / "short")} == {1e-1}  # type: ignore[index]
+    assert len(results(runs / "short-lr")) == 3 * 3, "a further rate, as the best was the largest"
+    described = read_study(runs / "short")
+    assert (described.question, described.search) == ("Is every run there, once?", False)
+    assert [len(panel.runs) for panel in described.panels] == [3]
+    capsys.readouterr()
+    assert main([*words, "--dry_run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == {str(r["id"]) for r in results(runs / "short")}
+    assert all(line.endswith(" finished") for line in lines)
 
 
 def test_a_report_is_made_when_there_is_something_to_report(

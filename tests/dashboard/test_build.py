@@ -9,15 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.wandb_runs import own_environment
+from support.wandb_runs import own_environment, small_run
 from support.wandb_spec import panels
 
 from rnnbench import cli
 from rnnbench.dashboard.view import view
 from rnnbench.report.figures.style import FIXED
+from rnnbench.train.one_run import train
 
 COMMITTED = Path(__file__).parents[2] / "experiments" / "results" / "quick"
 STUDY = COMMITTED / "seqlen_perplexity"
+
+
+@pytest.fixture(scope="module")
+def lengths(tmp_path_factory: pytest.TempPathFactory, small_text: str) -> Path:
+    """The folder of a study of two cells at two lengths."""
+    folder = tmp_path_factory.mktemp("lengths")
+    (folder / "small.txt").write_text(small_text, encoding="utf-8")
+    for cell in ("rnn", "gru"):
+        for seq_len in (8, 16):
+            train(small_run(folder / "small.txt", cell, seq_len=seq_len), folder / "runs", "lengths", "disabled")
+    return folder / "runs" / "lengths"
 
 
 def built(study: Path, out: Path, *words: str) -> dict[str, Any]:
@@ -31,11 +43,12 @@ def by_title(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {panel["config"].get("chartTitle"): panel["config"] for panel in panels(spec)}
 
 
-def test_sections_axes_groups_and_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = built(STUDY, tmp_path)
+def test_sections_axes_groups_and_filter(tmp_path: Path, lengths: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    files = built(lengths, tmp_path)
     said = capsys.readouterr()
     assert len(said.out.strip().splitlines()) == 2
-    assert f"nothing was uploaded: `rnnbench dashboard push {STUDY}`" in said.out
+    assert f"nothing was uploaded: `rnnbench dashboard push {lengths}`" in said.out
     assert said.err == ""
     made = files["workspace.json"]
     assert (made["type"], made["projectName"], made["entityName"]) == ("project-view", "rnnbench", "")
@@ -44,21 +57,23 @@ def test_sections_axes_groups_and_filter(tmp_path: Path, capsys: pytest.CaptureF
     config = by_title(made["spec"])
     assert (config["validation bpc"]["xAxis"], config["validation bpc"]["metrics"]) == ("tokens", ["val/bpc"])
     assert (config["training bpc"]["xAxis"], config["training bpc"]["metrics"]) == ("tokens", ["train/bpc"])
-    against = config["half-life after training, steps, against T"]
-    assert (against["xAxis"], against["yAxis"]) == ("config:seq_len.value", "summary:final/half_life")
+    for when, words in (("init", "at the start"), ("final", "after training")):
+        against = config[f"gradient at 1/100 {words}, lags, against T"]
+        assert (against["xAxis"], against["yAxis"]) == ("config:seq_len.value", f"summary:{when}/hundredth_lag")
+        assert config[f"gradient at 1/100 {words}, lags"]["metrics"] == [f"{when}/hundredth_lag"]
     (runs,) = made["spec"]["section"]["runSets"]
     assert [key["name"] for key in runs["grouping"]] == ["cell_label.value", "seq_len.value"]
     conditions = [(item["key"]["name"], item["op"], item["value"]) for item in runs["filters"]["filters"]]
-    assert conditions == [("group", "=", "seqlen_perplexity"), ("jobType", "!=", "summary")]
+    assert conditions == [("group", "=", "lengths"), ("jobType", "!=", "summary")]
     report = files["report.json"]
     grids = [block for block in report["spec"]["blocks"] if block["type"] == "panel-grid"]
     assert len(grids) == 4
     assert all(grid["metadata"]["runSets"][0]["filters"] == runs["filters"] for grid in grids)
     assert by_title(report["spec"]) == config
     tables = [block for block in report["spec"]["blocks"] if block["type"] == "markdown-block"]
-    assert all(words in tables[0]["content"] for words in ("| gru | 64 |", "rnnbench report"))
+    assert all(words in tables[0]["content"] for words in ("| gru | 16 |", "rnnbench report"))
     page = (tmp_path / "report.md").read_text()
-    assert page.startswith("# rnnbench seqlen_perplexity\n\n18 runs: 3 cells, 1 data set, sequence length 16, 64, 256")
+    assert page.startswith("# rnnbench lengths\n\n4 runs: 2 cells, 1 data set, sequence length 8, 16")
     assert tables[0]["content"] in page
 
 
@@ -86,11 +101,11 @@ def test_what_varies_beside_cell_and_length_makes_groups_too() -> None:
     assert view(COMMITTED / "seqlen_throughput").grouping == ("seq_len",)
 
 
-def test_a_cell_has_its_own_colour_and_its_longest_t_all_of_it() -> None:
-    colors = view(STUDY).colors
-    for cell, (color, _) in FIXED.items():
-        assert colors[cell, "256"] == color
-    assert len(set(colors.values())) == len(colors) == 9
+def test_a_cell_has_its_own_colour_and_its_longest_t_all_of_it(lengths: Path) -> None:
+    colors = view(lengths).colors
+    for cell in ("rnn", "gru"):
+        assert colors[cell, "16"] == FIXED[cell][0]
+    assert len(set(colors.values())) == len(colors) == 4
 
 
 def test_json_says_which_panels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

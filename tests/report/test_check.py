@@ -22,7 +22,7 @@ def reported(text_study: Path) -> Path:
 def test_what_was_just_written_is_right(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
     assert main(["report", "--check", str(reported)]) == 0
-    assert "6 tables on disk: every cell is what the ledger gives." in capsys.readouterr().out
+    assert "9 tables on disk: every cell is what the ledger gives." in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
 
 
@@ -34,7 +34,7 @@ def test_a_cell_that_was_edited_is_named(reported: Path, suffix: str, capsys: py
     path.write_text(text.replace(old, "1.999", 1))
     assert main(["report", "--check", str(reported)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "6 tables on disk: 1 difference."
+    assert lines[-1] == "9 tables on disk: 1 difference."
     assert "1.999" in lines[0]
     assert "on disk" in lines[0]
     assert path.name in lines[0]

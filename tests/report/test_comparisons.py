@@ -165,5 +165,5 @@ def test_of_many_cells_the_best_is_compared_with_each(tmp_path: Path, text_run: 
     table = tables(read([tmp_path]))[-1]
     assert table.name == "text-comparisons"
     assert all(row.bold for row in table.rows)
-    assert any("Holm for the 5 comparisons of this table" in note for _, note in table.notes), "the family is stated"
+    assert any("Holm over all comparisons of this table (5)" in note for _, note in table.notes), "the family is stated"
     assert math.isclose(sum(row.raw["p"] < 0.05 for row in table.rows), 5)

@@ -12,6 +12,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Annotation
 
 from rnnbench.cells import cell_names
 from rnnbench.report.comparisons import Comparison
@@ -20,8 +21,9 @@ from rnnbench.report.figures.improvement import ROWS, improvement
 from rnnbench.report.figures.looks import FIXED, TABLE, looks
 from rnnbench.report.figures.positions import pooled, position_perplexity
 from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
-from rnnbench.report.figures.training import cost_against_length, training_figures
+from rnnbench.report.figures.training import cost_against_length, reach_against_length, training_figures
 from rnnbench.report.results import read
+from rnnbench.report.significance import Difference
 from rnnbench.report.statistics import group
 
 
@@ -183,19 +185,36 @@ def test_costs_are_speed_and_memory(
     assert speed.get_ylabel().startswith("tokens per second")
 
 
+def test_a_reach_beyond_the_lags_measured_is_marked_at_the_edge(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    """Hollow points at initialisation, a line after training; a ≥ over the length at which it ends beyond them."""
+    for length, end in ((16, 40), (64, "inf")):
+        metrics = {"init/hundredth_lag": 8, "final/hundredth_lag": end}
+        text_run(tmp_path / "s", "gru", length, 0, metrics=metrics, full=False)
+    reach_against_length(group(read([tmp_path])), tmp_path / "r", {"svg"})
+    (axes,) = saved[0].axes
+    marks = [(text.xy[0], text.get_text()) for text in axes.texts if isinstance(text, Annotation)]
+    assert marks == [(64, "≥")]
+    before, after = axes.get_lines()[:2]
+    assert (np.asarray(before.get_xdata()).tolist(), np.asarray(before.get_ydata()).tolist()) == ([16, 64], [8, 8])
+    assert (np.asarray(after.get_xdata()).tolist(), np.asarray(after.get_ydata()).tolist()) == ([16], [40])
+    (diagonal,) = (line for line in axes.get_lines() if line.get_label() == "lag = T")
+    assert np.asarray(diagonal.get_ydata()).tolist() == [16, 64]
+
+
 def comparison(better: str = "gru", length: int | None = 64, p: float = 0.01, probability: float = 0.8) -> Comparison:
-    values = {
-        "data": "kjv", "seq_len": length, "better": better, "other": "rnn", "pairs": 5, "difference": 0.1,
-        "low": 0.05, "high": 0.15, "p": p, "probability": probability, "probability_low": 0.6, "probability_high": 1.0,
-        "text": None,
-    }  # fmt: skip
-    return Comparison(**values)  # type: ignore[arg-type]
+    difference = Difference(mean=0.1, low=0.05, high=0.15, p=p, p_equivalent=None, paired=False)
+    place = "all" if length is None else f"T = {length}"
+    return Comparison("kjv", place, length, better, "rnn", (5, 5), difference, probability, 0.6, 1.0, None)
 
 
 def test_a_row_a_pair_filled_where_it_is_sure(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
     assert improvement([comparison(), comparison("lstm", None, p=0.5)], tmp_path / "i", {"svg"})
     (axes,) = saved[0].axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["gru > rnn, T = 64", "lstm > rnn, all T"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "gru > rnn, T = 64", "lstm > rnn, over all lengths",
+    ]  # fmt: skip
     first, second = (line for line in axes.get_lines() if np.asarray(line.get_xdata()).tolist() == [0.8])
     assert to_hex(first.get_markerfacecolor()) == to_hex(FIXED["gru"][0])
     assert to_hex(second.get_markerfacecolor()) == "#ffffff"
@@ -212,9 +231,8 @@ def test_too_many_pairs_make_room_for_those_over_all(tmp_path: Path, saved: list
 
 
 def test_a_study_has_them(text_study: Path, tmp_path: Path) -> None:
-    for folder in text_study.iterdir():
-        length = read([folder])[0].seq_len
-        if (folder / "curves.npz").exists():
-            with_positions(folder, 2.0 + 1.0 / np.arange(1, length + 1))
+    for result in read([text_study]):
+        if (result.folder / "curves.npz").exists():
+            with_positions(result.folder, 2.0 + 1.0 / np.arange(1, result.seq_len + 1))
     names = {path.name for path in training_figures("text", read([text_study]), tmp_path, "", {"pdf"})}
     assert {"position_perplexity.pdf", "cost_against_length.pdf", "improvement.pdf"} <= names

@@ -45,7 +45,7 @@ def test_the_mean_of_a_pivot_is_that_of_the_groups(text_study: Path) -> None:
     runs = frame(results)
     means = runs[runs["status"] == "done"].pivot_table(index="seq_len", columns="cell", values="test/bpc")
     for g in group(results):
-        assert means.loc[g.seq_len, g.cell] == pytest.approx(np.mean(g.values("test/bpc")), rel=1e-12)
+        assert means.loc[g.length, g.cell] == pytest.approx(np.mean(g.values("test/bpc")), rel=1e-12)
 
 
 def test_dtypes_are_such_that_one_can_calculate(runs: pd.DataFrame) -> None:
@@ -55,9 +55,9 @@ def test_dtypes_are_such_that_one_can_calculate(runs: pd.DataFrame) -> None:
     assert runs["test/bpc"].dtype == "float64"
     assert math.isnan(runs.loc[runs["status"] == "failed", "test/bpc"].item())
     assert runs["probes.gradient_flow"].dtype == "bool"
-    assert runs["final/half_life"].dtype == "float64"  # JSON says "inf" in some rows
+    assert runs["final/hundredth_lag"].dtype == "float64"  # JSON says "inf" in some rows
     endless = runs[(runs["cell"] == "gru") & (runs["seq_len"] == 64)]
-    assert np.isinf(endless["final/half_life"]).all()
+    assert np.isinf(endless["final/hundredth_lag"]).all()
 
 
 def test_an_option_of_a_cell_is_a_column(tmp_path: Path, text_run: Callable[..., Path]) -> None:

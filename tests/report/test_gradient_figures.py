@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 import pytest
+import scipy.stats
 from matplotlib.colors import to_hex
 
 from rnnbench.heatmap import flow_heat_map, lag_axis
@@ -16,15 +17,25 @@ from rnnbench.probes.measured import Measured, mean_decades
 from rnnbench.report import report
 from rnnbench.report.figures.gradients import curves_figure
 from rnnbench.report.figures.terminal import DECADES, curves
+from rnnbench.report.results import read
+from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.gradients import gradient_table
 
 LAGS = np.arange(64.0)
 
 
 def measured(cell: str = "lstm", rate: float = -0.3, seeds: int = 3, condition: str = "default") -> Measured:
-    scalars = {
-        "half_life": -math.log(2) / rate, "half_life_r2": 1.0, "half_life_empirical": 3.0, "horizon": 15,
-        "max_gain": 1.0, "log10_gain_at_last_lag": -8.0,
+    """Curves that fall exponentially, and what the first of them comes to in closed form."""
+
+    def falls_to(share: float) -> float:
+        lag = math.ceil(math.log(share) / rate)
+        return lag if lag < len(LAGS) else math.inf
+
+    scalars: dict[str, float] = {
+        "lags": 63, "half_lag": falls_to(0.5), "hundredth_lag": falls_to(0.01), "horizon": 15,
+        "beyond_10": (math.exp(11 * rate) - math.exp(64 * rate)) / (1 - math.exp(64 * rate)), "max_gain": 1.0,
+        "log10_gain_at_last_lag": 63 * rate / math.log(10), "dead_share": 0.0, "half_life": -math.log(2) / rate,
+        "half_life_r2": 1.0, "half_life_first": 1, "half_life_last": 63,
     }  # fmt: skip
     curves = [(rate + 0.001 * seed) * LAGS + 5.0 for seed in range(seeds)]
     return Measured(cell, condition, 64, list(range(seeds)), curves, [scalars] * seeds, [rate] * seeds)
@@ -35,7 +46,7 @@ def test_the_laboratory_of_a_study(tmp_path: Path, text_run: Callable[..., Path]
         for seed in range(2):
             text_run(tmp_path / "s", cell, 64, seed, laboratory=True)
     files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    wanted = {"gradient_flow_along.svg", "half_life_along.svg", "laboratory-rnn-T64.svg"}
+    wanted = {"gradient_flow_along.svg", "reach_along.svg", "laboratory-rnn-T64.svg"}
     assert wanted | {"laboratory-lstm_forget_bias_3_0_-T64.svg"} <= files
     assert sum(name.startswith("laboratory") for name in files) == 2  # the first seed's
 
@@ -65,40 +76,74 @@ def test_a_laboratory_shows_what_there_is(
     assert [text.get_text() for text in gates.get_legend().get_texts()] == ["keep", "write"]
 
 
-def test_half_life_along_training_begins_and_ends_with_the_runs_own(
+def along(saved: list[matplotlib.figure.Figure]) -> dict[str, np.ndarray]:
+    """The y values of each named line of the figure of the reach along the training."""
+    (axes,) = (one.axes[0] for one in saved if "reach farther as training goes on" in one.axes[0].get_title("left"))
+    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.get_lines()}
+
+
+def test_reach_along_training_begins_and_ends_with_the_runs_own(
     tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
 ) -> None:
     for seed in range(3):
-        values = {"init/half_life": 2.0 + seed, "final/half_life": 40.0 + seed}
+        values = {"init/hundredth_lag": 2.0 + seed, "final/hundredth_lag": 40.0 + seed}
         text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
     report([tmp_path], {"svg"}, None, None)
-    (axes,) = (one.axes[0] for one in saved if "lengthen the memory" in one.axes[0].get_title("left"))
-    (line,) = (line for line in axes.get_lines() if line.get_label() == "gru")
-    y = np.asarray(line.get_ydata())
-    assert (y[0], y[-1]) == (3.0, 41.0)
-    assert len(y) == 11
+    lines = along(saved)
+    assert (lines["gru"][0], lines["gru"][-1]) == (3.0, 41.0)
+    assert len(lines["gru"]) == 11
+    assert "not within the lags measured" not in lines
 
 
-def test_a_map_of_half_lives(
+def test_a_reach_beyond_the_lags_measured_stands_at_the_last_of_them(
     tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
 ) -> None:
-    """Ten cells at two lengths: the longest on top, infinity shown, a circle where gradients do not vanish."""
+    """Two of three seeds end beyond, so the median does; the third is a thin line of its own."""
+    for seed in range(3):
+        values = {"init/lags": 200, "final/lags": 200, "final/hundredth_lag": "inf" if seed else 40.0}
+        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
+    report([tmp_path], {"svg"}, None, None)
+    lines = along(saved)
+    assert lines["gru"][-1] == 200.0
+    assert lines["gru"][-2] < 200.0
+    assert list(lines["not within the lags measured"]) == [200.0, 200.0]
+
+
+def test_a_map_of_reaches(tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]) -> None:
+    """Ten cells at two lengths: the farthest on top, what is beyond the lags measured shown as such, a circle where
+    gradients do not vanish.
+    """
     cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
     for index, cell in enumerate(cells):
         for length in (16, 64):
             for seed in range(2):
-                value = "inf" if cell == "lru" and length == 64 else 1.5 * 2**index
-                text_run(tmp_path / "s", cell, length, seed, metrics={"final/half_life": value})
-    report([tmp_path], {"png"}, None, None)
+                value = "inf" if cell == "lru" and length == 64 else 3 + 20 * index
+                text_run(tmp_path / "s", cell, length, seed, metrics={"final/hundredth_lag": value})
+    files = report([tmp_path], {"png"}, None, None)["s"]["files"]
+    assert "reach_map.png" in {Path(name).name for name in files}
     (figure,) = (one for one in saved if one.axes[0].get_title("left") == "At initialisation")
     before, after = figure.axes[:2]
     names = [label.get_text() for label in before.get_yticklabels()]
     assert names[:3] == ["lru", "sru", "mgu"]
     assert names[-1] == "rnn"
     shown = {(names[int(y)], int(x)): text.get_text() for text in after.texts for x, y in [text.get_position()]}
-    assert shown["rnn", 0] == "1.5"
-    assert shown["lru", 1].endswith("∞")
-    assert shown["gru", 1].startswith("○ ")  # the slopes of its two seeds disagree: undecided
+    assert shown["rnn", 0] == "3"
+    assert shown["lru", 0] == "83"
+    assert shown["lru", 1] == "≥256"
+    assert {text.get_text().removeprefix("○ ") for text in before.texts} == {"8"}
+    (image,) = after.get_images()
+    colours = np.asarray(image.get_array())
+    assert colours[names.index("lru"), 1] == 256.0, "coloured as the last lag measured"
+    assert colours.max() == 256.0
+    circles = {place[0] for place, text in shown.items() if text.startswith("○ ") and place[1] == 1}
+    assert circles == {g.cell for g in group(read([tmp_path])) if g.length == 64 and not vanishes(g)} != set()
+
+
+def vanishes(g: Group) -> bool:
+    """Does the 95 % interval of log₁₀ G(100)/G(0) lie below −1? By scipy."""
+    lost = [float(curve[100] - curve[0]) / math.log(10) for curve in g.curves("final/gradient_flow")]
+    _, high = scipy.stats.t.interval(0.95, len(lost) - 1, np.mean(lost), scipy.stats.sem(lost))
+    return bool(high < -1)
 
 
 def test_a_heat_map_is_dark_where_nothing_arrives() -> None:
@@ -111,6 +156,19 @@ def test_a_heat_map_is_dark_where_nothing_arrives() -> None:
     (horizon,) = axes.get_lines()
     assert list(np.asarray(horizon.get_ydata())) == [2, 20, 63]
     assert axes.get_ylim() == (0, 63)
+
+
+def test_the_horizon_is_of_what_was_measured_and_not_of_what_is_shown() -> None:
+    """10⁸ times as much at lag 10 as at lag 0, half a decade less at each lag from there: a hundredth at lag 14.
+
+    Of the values as they are shown, none above 10², the last one within two decades is at lag 26.
+    """
+    axes = matplotlib.figure.Figure().subplots()
+    flow = np.where(LAGS < 10, 0.0, 8.0 - 0.5 * (LAGS - 10))
+    mesh = flow_heat_map(axes, np.array([0.0, 10.0]), np.stack([flow, -LAGS]))
+    (horizon,) = axes.get_lines()
+    assert list(np.asarray(horizon.get_ydata())) == [14, 2]
+    assert np.asarray(mesh.get_array()).max() == 2.0
 
 
 @pytest.mark.parametrize(("seq_len", "last"), [(2, 1), (3, 2), (64, 32), (65, 64), (256, 128)])
@@ -131,7 +189,8 @@ def test_curves_of_a_run_are_dashed_before_training(tmp_path: Path, saved: list[
     before, after = (line for line in axes.get_lines() if not str(line.get_label()).startswith("_"))
     assert (before.get_linestyle(), after.get_linestyle()) == ("--", "-")
     assert to_hex(before.get_color()) == to_hex(after.get_color())
-    assert "half-life 2.31, vanishing" in str(before.get_label())
+    assert "1/100 at 16, vanishing" in str(before.get_label())
+    assert "1/100 at ≥ 63, preserved" in str(after.get_label())
     assert np.allclose(before.get_ydata(), mean_decades(rows[0].curves))
 
 
@@ -140,10 +199,30 @@ def test_the_table_says_the_verdict_and_minus_infinity() -> None:
     lost.exponents = [math.log(np.finfo(np.float64).tiny)]
     table = gradient_table([measured(), lost], "made by a test")
     first, second = (row.text for row in table.rows)
-    assert (first["verdict"], first["half_life"]) == ("vanishing", "2.31")
-    assert first["slope"].startswith("−0.2990 ± ")
-    assert (second["verdict"], second["slope"], second["lyapunov"]) == ("–", "–", "−∞")
-    assert "condition" not in {column.key for column in table.columns}
+    assert (first["verdict"], first["half"], first["hundredth"]) == ("vanishing", "3", "16")
+    assert first["beyond"] == "3.7 %"  # e^(−0.3 × 11), the rest of a geometric series
+    decades = np.array([-0.300, -0.299, -0.298]) * 63 / math.log(10)
+    half_width = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(decades)
+    assert first["decades"] == f"−{-decades.mean():.3f} ± {half_width:.3f}"
+    assert (second["verdict"], second["decades"], second["lyapunov"]) == ("–", "–", "−∞")
+    columns = {column.key for column in table.columns}
+    assert not {"condition", "dead", "gain"} & columns, "nothing is to be said of them"
+    assert "over 63 lags" in dict(table.notes)["decades"]
+
+
+def test_the_table_tells_of_what_is_beyond_of_the_dead_and_of_fits_that_are_good() -> None:
+    far, dead, bent = measured("lru", -0.01), measured("irnn", -0.2), measured("gru", -0.1)
+    dead.scalars = [one | {"dead_share": 0.25, "max_gain": 12.0} for one in dead.scalars]
+    bent.scalars = [one | {"half_life_r2": 0.98} for one in bent.scalars]
+    table = gradient_table([far, dead, bent], "made by a test")
+    rows = {row.raw["cell"]: row.text for row in table.rows}
+    assert (rows["lru"]["half"], rows["lru"]["hundredth"]) == ("≥ 63", "≥ 63")
+    assert (rows["irnn"]["dead"], rows["lru"]["dead"]) == ("25 %", "–")
+    assert (rows["irnn"]["gain"], rows["lru"]["gain"]) == ("12.0", "–")
+    assert rows["irnn"]["fit"] == "3.47 (lags 1–63)"
+    assert rows["gru"]["fit"] == "–", "no exponential describes its curve"
+    raw = {row.raw["cell"]: row.raw for row in table.rows}
+    assert (raw["lru"]["hundredth_lag"], raw["gru"]["half_life_r2"]) == (math.inf, 0.98)
 
 
 @pytest.mark.parametrize("plain", [False, True])

@@ -9,6 +9,7 @@ import pytest
 from support.timings import BACKENDS, job, write_job
 
 from rnnbench.data.catalog import DATASETS
+from rnnbench.ledger import PanelFile, StudyFile, write_study
 from rnnbench.report.results import read
 from rnnbench.report.tables.lost import TOLD, broken_notes, circumstances, lost_notes
 from rnnbench.report.tables.timing import timing_tables
@@ -53,6 +54,8 @@ def test_a_search_that_lack_of_memory_or_time_has_ended(tmp_path: Path, task_run
             data = DataConfig("adding", seq_len=length, batch_size=4)
             task_run(tmp_path / "s", data, {"test/mse": 0.001} if ended == "done" else {}, "gru", seed, ended)
     task_run(tmp_path / "s", DataConfig("adding", seq_len=10, batch_size=4), {"test/mse": 0.2}, "rnn", 0)
+    ids = frozenset(result.id for result in read([tmp_path]))
+    write_study(tmp_path / "s", StudyFile("How long?", True, (PanelFile("", "", "data.seq_len", ids),)))
     (table,) = tables(read([tmp_path]))
     (row,) = [row for row in table.rows if row.raw["cell"] == "gru"]
     assert row.raw["broken"] is True

@@ -10,7 +10,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from rnnbench.errors import UserError
 from rnnbench.ledger import SAMPLE_MARK
@@ -24,6 +26,7 @@ from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
 
+Write = Callable[..., Path]
 SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
 HOSTILE = '</script><script>window.hacked = 1</script><img src="http://evil.example/x" onerror="window.hacked = 1">'
 VOID = {"meta", "img", "br", "input", "link", "hr"}
@@ -92,6 +95,12 @@ def page_groups(study: Path) -> list[Any]:
     return group(read([study]))
 
 
+def scores(study: Path, cell: str) -> list[float]:
+    """Each seed's, of a study over one length."""
+    (g,) = (g for g in page_groups(study) if g.cell == cell)
+    return list(g.values("test/bpc"))
+
+
 def said(study: Path) -> str:
     """The summary's words."""
     results = read([study])
@@ -130,8 +139,8 @@ def test_what_is_sorted_by_are_the_raw_numbers(text_study: Path, tmp_path: Path)
     keys = [column.key for column in table.columns]
     for key, behind in (
         ("test/bpc", "test/bpc"),
-        ("T", "seq_len"),
-        ("half_life", "final/half_life"),
+        ("length", "length"),
+        ("reach", "final/hundredth_lag"),
         ("seeds", "done"),
     ):
         shown = [line[keys.index(key)] for line in page.values[0][1 : 1 + len(table.rows)]]
@@ -205,8 +214,10 @@ def test_figures_have_the_houses_colours_and_their_traces(text_study: Path, tmp_
     assert lines["lstm"]["x"] == [16, 32, 64]
     assert lines["lstm"]["line"]["color"] == "#0072B2"
     assert len(lines["lstm"]["error_y"]["array"]) == 3
-    estimates = {g.seq_len: g.estimate("test/bpc") for g in page_groups(text_study) if g.cell == "lstm"}
-    assert lines["lstm"]["y"] == pytest.approx([estimates[T].iqm for T in (16, 32, 64)], rel=1e-4)  # type: ignore[union-attr]
+    values = {g.length: g.values("test/bpc") for g in page_groups(text_study) if g.cell == "lstm"}
+    assert lines["lstm"]["y"] == pytest.approx([np.mean(values[T]) for T in (16, 32, 64)], rel=1e-4)
+    upper = [scipy.stats.t.ppf(0.975, 4) * scipy.stats.sem(values[T]) for T in (16, 32, 64)]
+    assert lines["lstm"]["error_y"]["array"] == pytest.approx(upper, rel=1e-2)
     colors = set(json.dumps(plots).split('"#')[1:])
     assert {f"#{text[:6]}" for text in colors} <= set(DARK)
     assert max(len(one["x"]) for plot in plots for one in plot["data"]) <= 2 * 128
@@ -217,28 +228,74 @@ def test_the_same_ledger_gives_the_same_bytes(text_study: Path, tmp_path: Path) 
     assert pages[0] == pages[1]
 
 
-def test_words_claim_no_more_than_seeds_can_bear(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+def test_words_claim_no_more_than_seeds_can_bear(tmp_path: Path, text_run: Write) -> None:
     for seeds, study in ((2, tmp_path / "few"), (5, tmp_path / "five")):
         for cell in ("rnn", "lstm"):
             for seed in range(seeds):
                 text_run(study, cell, 16, seed)
     few, five = said(tmp_path / "few"), said(tmp_path / "five")
-    (lstm,) = [g.estimate("test/bpc").iqm for g in page_groups(tmp_path / "few") if g.cell == "lstm"]
-    assert f"The lowest test bits per character: lstm, {lstm:.3f} at T = 16." in few
-    assert "With 2 seeds each these are points, not a verdict" in few
-    assert "more than chance" not in few
-    assert "more than chance at T = 16: over rnn by 0.27" in five
-    assert "points" not in five
+    mean = np.mean(scores(tmp_path / "few", "lstm"))
+    assert f"T = 16: lstm has the lowest test bits per character, {mean:.3f}. There are too few seeds" in few
+    assert "better than" not in few
+    assert "p = " not in few
+    assert "p < " not in few
+    lstm, rnn = (scores(tmp_path / "five", cell) for cell in ("lstm", "rnn"))
+    found = scipy.stats.ttest_ind(rnn, lstm, equal_var=False)
+    assert found.pvalue < 0.001
+    low, high = found.confidence_interval(0.95)
+    gap = np.mean(rnn) - np.mean(lstm)
+    assert f"It is better than rnn ({gap:.2g}, {low:.2g} to {high:.2g}, p < 0.001)." in five
+    assert "too few seeds" not in five
     assert "all beat unigram (4.21); none beats xz, conditional (1.93)" in five
 
 
-def test_a_lead_within_the_noise_is_not_called_one(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    for cell, scores in (("rnn", (2.0, 2.1, 2.2, 2.3, 2.4)), ("gru", (2.3, 2.0, 2.41, 2.1, 2.2))):
-        for seed, score in enumerate(scores):
-            text_run(tmp_path / "s", cell, 16, seed, metrics={"test/bpc": score})
-    words = said(tmp_path / "s")
-    assert "The lead over the next one is not sure at T = 16" in words
-    assert "more than chance" not in words
+def test_words_rank_nothing_that_may_not_be_ranked(tmp_path: Path, text_run: Write) -> None:
+    """Scores alone at one learning rate for all, at one seed, and of a single cell; and why."""
+    for cell in ("rnn", "lstm"):
+        for seed in range(5):
+            text_run(tmp_path / "rate", cell, 16, seed, tuned=False)
+        text_run(tmp_path / "seed", cell, 16, 0)
+    words = "One learning rate: no ranking: test bits per character rnn 2.369 and lstm 2.099 at T = 16."
+    assert words in said(tmp_path / "rate")
+    for study in ("rate", "seed"):
+        assert "has the lowest" not in said(tmp_path / study)
+    assert "One seed: no ranking: test bits per character rnn 2." in said(tmp_path / "seed")
+    text_run(tmp_path / "alone", "gru", 16, 0)
+    assert "no ranking" not in said(tmp_path / "alone")
+    assert "has the lowest" not in said(tmp_path / "alone")
+
+
+def test_words_on_two_that_are_alike(tmp_path: Path, text_run: Write) -> None:
+    """A lead within the noise is not called one; that two are equal is said where it was shown."""
+    cases = {"vague": ((2.0, 2.1, 2.2, 2.3, 2.4), (2.3, 2.0, 2.41, 2.1, 2.2))}
+    cases["near"] = ((2.0, 2.001, 2.002, 2.003, 2.004), (2.001, 2.002, 2.0, 2.0045, 2.004))
+    for study, values in cases.items():
+        for cell, own in zip(("rnn", "gru"), values, strict=True):
+            for seed, score in enumerate(own):
+                text_run(tmp_path / study, cell, 16, seed, metrics={"test/bpc": score})
+    words = said(tmp_path / "vague")
+    assert "rnn has the lowest test bits per character, 2.200. It is not shown to differ from gru (0.0020, −0." in words
+    assert "better than" not in words
+    assert "It is equivalent to gru (0.00030, −0.0" in said(tmp_path / "near")
+
+
+def test_words_on_lengths_compare_each_with_the_longest(text_study: Path) -> None:
+    words = said(text_study)
+    for cell in ("lstm", "gru"):
+        assert f"{cell}, lengths against the longest: T = 64 before T = 16 by 0.039 (0.035 to 0.044; better)" in words
+    assert "rnn, lengths against" not in words, "of its longest two runs were lost, so there are too few"
+
+
+def test_a_lag_beyond_those_measured_is_told_by_the_last_of_them(tmp_path: Path, text_run: Write) -> None:
+    """Whatever the other lags are: 255 were measured, so nothing is known to be beyond less."""
+    for cell, reach in (("rnn", 8), ("gru", "inf")):
+        for length in (16, 64):
+            metrics = {"final/hundredth_lag": reach, "init/lags": 255, "final/lags": 255}
+            text_run(tmp_path / "few", cell, length, 0, metrics=metrics)
+    page = page_of(tmp_path / "few", tmp_path / "out")
+    (reaches,) = [one for one in page.data["plots"] if "lag at which the gradient is down" in json.dumps(one["layout"])]
+    told = {label for one in reaches["data"] if one["name"] == "gru" for label in one.get("customdata", [])}
+    assert told == {"8", "≥ 255"}
 
 
 def test_words_tell_of_lost_runs(text_study: Path, tmp_path: Path, text_run: Callable[..., Path]) -> None:

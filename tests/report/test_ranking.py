@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rnnbench.report.compose import report
-from rnnbench.report.statistics import CROWD
+from rnnbench.report.fairness import unranked
+from rnnbench.report.results import read
+from rnnbench.report.statistics import CROWD, cell_rank, group
 
 CELLS = ["rnn", "lstm", "gru", "mgu", "janet", "ugrnn", "mingru", "lru", "s4d", "gla", "tcn"]
 SCORE = {name: 2.0 + 0.05 * ((7 * i) % len(CELLS)) for i, name in enumerate(CELLS)}
@@ -37,6 +40,34 @@ def test_the_table_is_ranked_and_lost_runs_come_last(crowd: Path) -> None:
     assert [row["cell"] for row in rows] == expected()
 
 
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_a_cell_that_lost_all_runs_takes_the_ranking_from_nobody(
+    status: str, tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """What a diverged run's weights were is in the ledger; of a failed one nothing is, and nothing is compared."""
+    for seed in range(5):
+        for name in ("rnn", "lstm", "gru"):
+            metrics = {"test/bpc": SCORE[name] + 0.001 * seed} if name != "gru" else None
+            text_run(tmp_path / "s", name, 64, seed, "done" if name != "gru" else status, metrics, full=False)
+    assert unranked(group(read([tmp_path]))) is None
+
+
+def test_a_length_at_which_cells_may_not_be_ranked_keeps_their_usual_order(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """At T = 16 one of them has half the weights; at T = 64 all have as many, and there the best comes first."""
+    cells = CELLS[:CROWD]
+    for length, seed in itertools.product((16, 64), range(2)):
+        for name in cells:
+            weights = 20_000 if (name, length) == ("gru", 16) else 40_000
+            metrics = {"test/bpc": SCORE[name], "model/matched_parameters": weights}
+            text_run(tmp_path / "s", name, length, seed, metrics=metrics, full=False)
+    rows = report([tmp_path / "s"], set(), None, None)["s"]["table"]
+    order = {length: [row["cell"] for row in rows if row["length"] == length] for length in (16, 64)}
+    assert order[64] == sorted(cells, key=lambda name: SCORE[name])
+    assert order[16] == sorted(cells, key=cell_rank)
+
+
 def test_one_picture_in_the_tables_order(crowd: Path) -> None:
     files = [Path(name) for name in report([crowd], {"svg"}, None, None)["many"]["files"]]
     assert [file.name for file in files] == ["overview.svg", "pareto.svg"]
@@ -49,7 +80,7 @@ def test_one_picture_in_the_tables_order(crowd: Path) -> None:
 def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -> None:
     text_run(crowd, "rnn", 16, 0)
     files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}
-    assert files == {"overview-T16.png", "overview-T64.png", "half_life_map.png", "pareto.png"}
+    assert files == {"overview-T16.png", "overview-T64.png", "reach_map.png", "pareto.png"}
 
 
 def test_matched_weights_are_told(tmp_path: Path, text_run: Callable[..., Path]) -> None:
@@ -60,10 +91,11 @@ def test_matched_weights_are_told(tmp_path: Path, text_run: Callable[..., Path])
         result["run"]["model"]["parameters"] = 1000
         (folder / "result.json").write_text(json.dumps(result))
     report([tmp_path / "s"], {"md"}, tmp_path / "after", None)
-    assert "990 to 1\u202f010 weights" in (tmp_path / "after" / "s" / "table.md").read_text()
+    said = "Matched are the weights of recurrent layers and readout: 990 to 1\u202f010; all has the embedding's as well"
+    assert f"- {said}.\n" in (tmp_path / "after" / "s" / "table.md").read_text()
 
 
 def test_a_chosen_width_matches_nothing(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     text_run(tmp_path / "s", "rnn", 64, 0, metrics={"model/matched_parameters": 990})
     report([tmp_path / "s"], {"md"}, tmp_path / "out", None)
-    assert "are matched" not in (tmp_path / "out" / "s" / "table.md").read_text()
+    assert "Matched are" not in (tmp_path / "out" / "s" / "table.md").read_text()

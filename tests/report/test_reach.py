@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +14,21 @@ from scipy import stats
 from rnnbench.ledger import CURVES
 from rnnbench.report import report
 from rnnbench.report.results import read
-from rnnbench.report.tables.reach import power_of_ten, reach_table
+from rnnbench.report.tables.reach import asks_about_gradients, power_of_ten, reach_table
 from rnnbench.report.tables.training import tables
 
 Write = Callable[..., Path]
-HALF_LIVES = (1.2, 1.4, 1.5, 1.3, 1.6)
+HALF_LAGS = (2, 4, 3, 1, 5)
 
 
-def gradients(half_life: float, exponent: float, end: float | str | None = None) -> dict[str, object]:
+def gradients(half_lag: float, exponent: float, end: float | str | None = None) -> dict[str, object]:
     return {
-        "init/half_life": half_life,
+        "init/half_lag": half_lag,
+        "init/hundredth_lag": 5 * half_lag,
         "init/lyapunov_1": exponent,
         "final/lyapunov_1": exponent / 2,
-        "final/half_life": end or 2 * half_life,
+        "final/half_lag": end or 2 * half_lag,
+        "final/hundredth_lag": end or 10 * half_lag,
         "init/log10_gain_at_last_lag": -85.0,
         "init/averaged_log10_gain_at_last_lag": -0.1,
     }
@@ -33,29 +36,103 @@ def gradients(half_life: float, exponent: float, end: float | str | None = None)
 
 @pytest.fixture
 def study(tmp_path: Path, text_run: Write) -> Path:
-    for seed, half_life in enumerate(HALF_LIVES):
-        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(half_life, -0.5 - 0.01 * seed))
-        text_run(tmp_path / "s", "lstm", 64, seed, metrics=gradients(900.0, 0.01, "inf"))
+    for seed, half_lag in enumerate(HALF_LAGS):
+        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(half_lag, -0.5 - 0.01 * seed))
+        text_run(tmp_path / "s", "lstm", 64, seed, metrics=gradients(20, 0.01, "inf"))
     return tmp_path
 
 
 def test_the_table(study: Path) -> None:
     rows = {row.raw["cell"]: row for row in reach_table(read([study])).rows}
     raw, text = rows["rnn"].raw, rows["rnn"].text
-    assert raw["init/half_life"] == 1.4
-    logs = np.log(HALF_LIVES)
-    low, high = stats.t.interval(0.95, 4, logs.mean(), stats.sem(logs))
-    assert (raw["init/half_life_low"], raw["init/half_life_high"]) == pytest.approx((math.exp(low), math.exp(high)))
-    assert text["init/half_life"] == f"1.40 ({math.exp(low):.2f} – {math.exp(high):.2f})"
+    assert (raw["init/half_lag"], raw["init/hundredth_lag"]) == (3, 15)
+    assert (text["init/reach"], text["final/reach"]) == ("3, 15", "6, 30")
+    exponents = -0.5 - 0.01 * np.arange(5)
     assert raw["init/lyapunov_1"] == pytest.approx(-0.52)
+    low, high = stats.t.interval(0.95, 4, exponents.mean(), stats.sem(exponents))
+    assert text["init/lyapunov_1"] == f"−0.520 (−{-low:.3f} – −{-high:.3f})"
+    curves = [curve for r in read([study]) if r.cell == "rnn" and (curve := r.curve("init/gradient_flow")) is not None]
+    lost = [float(curve[100] - curve[0]) / math.log(10) for curve in curves]
+    low, high = stats.t.interval(0.95, 4, np.mean(lost), stats.sem(lost))
+    assert [raw[f"init/{name}"] for name in ("decades", "low", "high")] == pytest.approx([np.mean(lost), low, high])
+    assert text["init/decades"].startswith(f"−{-np.mean(lost):.2f} ± ")
+    assert high < -1
     assert text["init/verdict"] == "vanishing"
     assert (text["last"], text["averaged"]) == ("1e−85", "0.79")
-    assert rows["lstm"].text["final/half_life"] == "∞"
-    assert rows["lstm"].raw["final/half_life_low"] is None, "what never halves has no interval"
+    assert rows["lstm"].text["final/reach"] == "≥ 256, ≥ 256"
+    assert rows["lstm"].raw["final/half_lag"] == math.inf
+
+
+def test_what_one_seed_of_two_does_not_know_the_median_does_not(tmp_path: Path, text_run: Write) -> None:
+    for seed, end in enumerate((30, "inf")):
+        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(2, -0.5, end))
+    (row,) = reach_table(read([tmp_path])).rows
+    assert row.text["final/reach"] == "≥ 256, ≥ 256"
+
+
+def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
+    """Eleven probes; the sixth is in the middle, where the seeds' lags are 25, 26 and beyond, halves 5."""
+    for seed in range(3):
+        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
+        with np.load(folder / CURVES) as found:
+            steps = found["along/step"].tolist()
+        lags = [5 * index + seed if seed < 2 else "inf" for index in range(len(steps))]
+        rows = [
+            {"step": int(step), "probe/half_lag": index, "probe/hundredth_lag": lag}
+            for index, (step, lag) in enumerate(zip(steps, lags, strict=True))
+        ]
+        (folder / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    table = reach_table(read([tmp_path]))
+    assert "… half-way" in {column.title for column in table.columns}
+    (row,) = table.rows
+    assert row.text["during/reach"] == "5, 26"
+    assert (row.raw["during/half_lag"], row.raw["during/hundredth_lag"]) == (5.0, 26.0)
+
+
+def test_parts_of_the_state_are_told_where_they_differ(tmp_path: Path, text_run: Write) -> None:
+    for cell, lag in (("lstm", "inf"), ("slstm", 4)):
+        parts = {"final/hundredth_lag_h": 4, "final/hundredth_lag_c": lag}
+        text_run(tmp_path / "s", cell, 64, 0, metrics=gradients(2, -0.5) | parts)
+    text_run(tmp_path / "s", "gru", 64, 0, metrics=gradients(2, -0.5))
+    rows = {row.raw["cell"]: row for row in reach_table(read([tmp_path])).rows}
+    assert {cell: row.text["final/parts"] for cell, row in rows.items()} == {
+        "lstm": "c ≥ 256, h 4", "slstm": "–", "gru": "–",
+    }  # fmt: skip
+    assert (rows["lstm"].raw["final/hundredth_lag_c"], rows["slstm"].raw["final/hundredth_lag_c"]) == (math.inf, 4)
+
+
+@pytest.mark.parametrize(("r2", "text"), [(0.9801, "12.3 (lags 1–40, R² 0.980)"), (0.98, "–"), (0.5, "–")])
+def test_a_fit_is_told_where_it_describes_the_curve(r2: float, text: str, tmp_path: Path, text_run: Write) -> None:
+    fit = {"half_life": 12.345, "half_life_r2": r2, "half_life_first": 1, "half_life_last": 40}
+    metrics = gradients(2, -0.5) | {f"final/{name}": value for name, value in fit.items()}
+    text_run(tmp_path / "s", "gru", 64, 0, metrics=metrics)
+    table = reach_table(read([tmp_path]))
+    assert table.rows[0].text["final/fit"] == text
+    assert table.rows[0].raw["final/half_life"] == 12.345
+    assert ("final/fit" in {column.key for column in table.columns}) == (text != "–")
+    assert any("R² > 0.98" in note for _, note in table.notes) == (text != "–")
+
+
+def test_what_has_no_gradient_what_lies_beyond_and_what_grows(tmp_path: Path, text_run: Write) -> None:
+    more = {"final/dead_share": 0.25, "init/dead_share": 0.0, "final/max_gain": 130.0}
+    more |= {"final/beyond_10": 0.5, "final/beyond_32": 0.125, "final/beyond_100": 0.001}
+    more |= {"init/noise_half_lag": 1, "init/noise_hundredth_lag": "inf", "init/noise_lags": 127}
+    text_run(tmp_path / "s", "irnn", 64, 0, metrics=gradients(2, -0.5) | more)
+    text_run(tmp_path / "s", "gru", 64, 0, metrics=gradients(2, -0.5) | {"final/max_gain": 1.0})
+    table = reach_table(read([tmp_path]))
+    rows = {row.raw["cell"]: row.text for row in table.rows}
+    shown = [[rows[cell][f"final/{name}"] for name in ("dead_share", "beyond", "max_gain")] for cell in ("irnn", "gru")]
+    assert shown == [["25 %", "50 %, 12 %, 0.1 %", "130"], ["–", "–", "–"]]
+    assert rows["irnn"]["init/dead_share"] == "–"
+    assert rows["irnn"]["init/noise"] == "1, ≥ 127", "beyond the lags that were measured on noise"
+    columns = {column.key for column in table.columns}
+    assert {"final/dead_share", "final/beyond", "init/noise"} <= columns
+    assert not {"init/dead_share", "final/noise", "final/fit", "final/parts"} & columns
 
 
 def test_it_comes_where_exponents_were_measured(study: Path, tmp_path: Path, text_run: Write) -> None:
     assert [table.name for table in tables(read([study]))] == ["gradients", "text", "text-comparisons"]
+    assert asks_about_gradients(read([study]))
     plain = tmp_path / "other"
     text_run(plain / "s", "rnn", 64, 0)
     assert [table.name for table in tables(read([plain]))] == ["text"]
@@ -93,10 +170,10 @@ def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> N
 
 
 def test_a_divergence_takes_nothing_from_the_beginning(tmp_path: Path, text_run: Write) -> None:
-    """Its half-life at initialisation counts with the others', what it measured at its end does not."""
-    for seed, (half_life, status) in enumerate([(1.0, "done"), (3.0, "done"), (9.0, "diverged"), (0.0, "failed")]):
-        text_run(tmp_path / "s", "rnn", 64, seed, status, metrics=gradients(half_life, -0.5))
+    """Its reach at initialisation counts with the others', what it measured at its end does not."""
+    for seed, (half_lag, status) in enumerate([(1.0, "done"), (3.0, "done"), (9.0, "diverged"), (0.0, "failed")]):
+        text_run(tmp_path / "s", "rnn", 64, seed, status, metrics=gradients(half_lag, -0.5))
     (row,) = reach_table(read([tmp_path])).rows
-    assert row.raw["init/half_life"] == 3.0
-    assert row.raw["final/half_life"] == 4.0
+    assert (row.raw["init/half_lag"], row.raw["init/hundredth_lag"]) == (3.0, 15.0)
+    assert (row.raw["final/half_lag"], row.raw["final/hundredth_lag"]) == (4.0, 20.0)
     assert row.text["seeds"] == "2/4"

@@ -17,7 +17,7 @@ ALL = {"md", "csv", "tex", "png", "svg"}
 TEXT_FIGURES = {
     "bpc_against_length",
     "gradient_flow",
-    "half_life_against_length",
+    "reach_against_length",
     "cost_against_length",
     "improvement",
     "learning_curves",
@@ -35,7 +35,8 @@ def test_everything_is_written_and_told(text_study: Path) -> None:
     assert {path.name for path in files} == {path.name for path in out.iterdir()}
     assert {path.stem for path in files if path.suffix == ".svg"} == TEXT_FIGURES
     assert {path.stem for path in files if path.suffix == ".png"} == TEXT_FIGURES
-    assert {"table.md", "table.csv", "table.tex", "report.md"} < {path.name for path in files}
+    wanted = {"table.md", "table.csv", "table.tex", "report.md", "table-comparisons.csv", "table-effects.csv"}
+    assert wanted < {path.name for path in files}
     for path in files:
         assert path.stat().st_size > (10_000 if path.suffix in (".png", ".svg") else 500)
         if path.suffix == ".svg":
@@ -46,7 +47,8 @@ def test_everything_is_written_and_told(text_study: Path) -> None:
     assert "lstm" in console.export_text()
     json.dumps(answer, allow_nan=False)
     assert len(answer["seqlen"]["table"]) == 9
-    assert answer["seqlen"]["table"][8]["final/half_life"] == "inf"
+    assert len(answer["seqlen"]["comparisons"]) == (3 + 3 + 1 + 1) + 2 * 2, "pairs of cells; two cells' lengths"
+    assert answer["seqlen"]["table"][8]["final/hundredth_lag"] == "inf"
 
 
 def test_the_same_ledger_gives_the_same_bytes(text_study: Path, timing_study: Path, tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_lone_runs_without_curves_or_history_make_what_they_can(tmp_path: Path, 
     text_run(tmp_path / "s", "gru", 16, 0, full=False)
     text_run(tmp_path / "s", "rnn", 16, 0, "failed", full=False)
     files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    assert files == {"bpc_against_length.svg", "half_life_against_length.svg", "cost_against_length.svg"}
+    assert files == {"bpc_against_length.svg", "reach_against_length.svg", "cost_against_length.svg"}
 
 
 def test_a_study_in_which_all_failed_has_a_table_and_no_figure(tmp_path: Path, text_run: Callable[..., Path]) -> None:

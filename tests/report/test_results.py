@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnbench.config import PROTOCOL
 from rnnbench.errors import UserError
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
@@ -25,11 +26,11 @@ def test_a_runs_folder_a_study_and_a_run_are_all_read(text_study: Path) -> None:
 
 
 def test_infinity_and_missing_values(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    odd = {"init/half_life": "-inf", "a": None, "b": "nan", "c": "word", "d": 3}
+    odd = {"init/log10_gain_at_last_lag": "-inf", "a": None, "b": "nan", "c": "word", "d": 3}
     text_run(tmp_path / "s", "gru", 64, 0, metrics=odd)
     (result,) = read([tmp_path])
-    assert result.number("final/half_life") == math.inf
-    assert result.number("init/half_life") == -math.inf
+    assert result.number("final/hundredth_lag") == math.inf
+    assert result.number("init/log10_gain_at_last_lag") == -math.inf
     assert [result.number(name) for name in ("a", "b", "c", "absent")] == [None] * 4
     assert result.number("d") == 3.0
     assert (result.cell, result.data, result.seq_len) == ("gru", "kjv", 64)
@@ -58,6 +59,24 @@ def test_an_unknown_status_is_not_taken_for_done(tmp_path: Path, text_run: Calla
     values = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps(values | {"status": "running"}))
     assert len(read([tmp_path])) == 1
+
+
+def test_a_run_knows_how_its_rate_was_chosen_its_seeds_and_its_protocol(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """By its setting: a seed more has the same choice, another length has none."""
+    text_run(tmp_path / "s", "gru", 64, 0, lr=4e-3)
+    text_run(tmp_path / "s", "gru", 64, 1, lr=4e-3, tuned=False)
+    folder = text_run(tmp_path / "s", "gru", 32, 2, lr=4e-3, tuned=False)
+    values = json.loads((folder / "result.json").read_text())
+    values["run"]["data_seed"] = 7
+    del values["protocol"]
+    (folder / "result.json").write_text(json.dumps(values))
+    other, *same = sorted(read([tmp_path]), key=lambda result: result.seq_len)
+    assert [result.choice["lr"] for result in same if result.choice is not None] == [4e-3, 4e-3]
+    assert sorted(result.seeds for result in same) == [(0, 0), (1, 1)]
+    assert [result.protocol for result in same] == [PROTOCOL] * 2
+    assert (other.choice, other.seeds, other.protocol) == (None, (2, 7), 1)
 
 
 def test_nothing_to_read_is_a_users_error(tmp_path: Path) -> None:
@@ -95,6 +114,6 @@ def test_a_thousand_runs_are_read_and_tabled_quickly(tmp_path: Path, text_run: C
             for length in (8, 16, 32, 64, 128):
                 text_run(tmp_path / "s", cell, length, seed, full=False)
     start = time.perf_counter()
-    table, _ = tables(read([tmp_path]))
+    table, *_ = tables(read([tmp_path]))
     assert time.perf_counter() - start < 5.0
     assert [row.raw["all"] for row in table.rows] == [100] * 10

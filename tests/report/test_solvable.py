@@ -1,7 +1,8 @@
-"""The report of a search for the longest solvable T: recognised, bracketed, drawn, correlated with the half-life."""
+"""The report of a search for the longest solvable T: bracketed, drawn, correlated with the gradient's first reach."""
 
 from __future__ import annotations
 
+import json
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -12,33 +13,46 @@ import pytest
 from scipy import stats
 
 from rnnbench.config import DataConfig
+from rnnbench.ledger import PanelFile, StudyFile, write_study
 from rnnbench.report.compose import report
-from rnnbench.report.correlation import spearman
+from rnnbench.report.correlation import Bounds, kendall
 from rnnbench.report.results import read
 from rnnbench.report.tables.solvable import predicts, searched, solvable_table
 from rnnbench.report.tables.training import tables
 
-#: Cell → half-life at T = 10, its tries: T to the mse of each seed.
+Write = Callable[..., Path]
+#: Cell → the lag at which its gradient is down to a hundredth at T = 10, its tries: T to the mse of each seed.
 ADDING: dict[str, tuple[float | str, dict[int, tuple[float, ...]]]] = {
-    "rnn": (1.1, {10: (0.001, 0.002), 20: (0.16, 0.16), 15: (0.001, 0.15)}),
-    "lstm": (1.5, {10: (0.001, 0.002), 20: (0.001, 0.002), 40: (0.001, 0.001), 80: (0.001, 0.16), 60: (0.16, 0.16)}),
-    "gru": (1.6, {10: (0.001, 0.002), 20: (0.001, 0.002), 40: (0.001, 0.001), 80: (0.001, 0.001)}),
-    "lru": (17.0, {10: (0.12, 0.13)}),
+    "rnn": (3.0, {10: (0.001, 0.002), 20: (0.16, 0.16), 15: (0.001, 0.15)}),
+    "lstm": (12.0, {10: (0.001, 0.002), 20: (0.001, 0.002), 40: (0.001, 0.001), 80: (0.001, 0.16), 60: (0.16, 0.16)}),
+    "gru": (14.0, {10: (0.001, 0.002), 20: (0.001, 0.002), 40: (0.001, 0.001), 80: (0.001, 0.001)}),
+    "lru": (150.0, {10: (0.12, 0.13)}),
     "irnn": ("inf", {10: (0.001, 0.002), 20: (0.16, 0.0001)}),
 }
 
 
+def adding(length: int) -> DataConfig:
+    return DataConfig("adding", seq_len=length, batch_size=960 // length)
+
+
+def as_search(folder: Path) -> Path:
+    """Say in `study.json` that all runs of the study are a search's."""
+    ids = frozenset(result.id for result in read([folder]))
+    write_study(folder, StudyFile("How long?", True, (PanelFile("", "", "data.seq_len", ids),)))
+    return folder
+
+
 @pytest.fixture
-def search(tmp_path: Path, task_run: Callable[..., Path]) -> Path:
-    """Five cells on adding, two seeds each; the half-life at a longer T is another, and is not to be read."""
+def search(tmp_path: Path, task_run: Write) -> Path:
+    """Five cells on adding, two seeds each; the reach at a longer T is another, and is not to be read."""
     folder = tmp_path / "search"
-    for cell, (half_life, tries) in ADDING.items():
+    for cell, (reach, tries) in ADDING.items():
         for length, scores in tries.items():
             for seed, mse in enumerate(scores):
-                at_init = half_life if length == 10 else 1000.0
-                metrics = {"test/mse": mse, "init/half_life": at_init, "init/horizon": 9}
-                task_run(folder, DataConfig("adding", seq_len=length, batch_size=960 // length), metrics, cell, seed)
-    return folder
+                at_init = reach if length == 10 else 250.0
+                metrics = {"test/mse": mse, "init/hundredth_lag": at_init, "init/lags": 255}
+                task_run(folder, adding(length), metrics, cell, seed)
+    return as_search(folder)
 
 
 def test_the_table_has_a_line_a_cell(search: Path) -> None:
@@ -54,57 +68,62 @@ def test_the_table_has_a_line_a_cell(search: Path) -> None:
     }  # fmt: skip
     assert rows["lstm"].text["passed"] == "2/2"
     assert rows["lstm"].raw["tried"] == "10:2/2 20:2/2 40:2/2 60:0/2 80:1/2"
-    assert rows["rnn"].raw["init/half_life"] == 1.1, "of the shortest T, which all cells share"
-    assert rows["irnn"].text["init/half_life"] == "∞"
+    assert rows["rnn"].raw["init/hundredth_lag"] == 3.0, "of the shortest T, which all cells share"
+    assert rows["irnn"].text["init/hundredth_lag"] == "≥ 255"
+    assert rows["irnn"].raw["init/hundredth_lag"] == math.inf
     assert {row.raw["seeds"] for row in table.rows} == {2, None}
     said = " ".join(note for _, note in table.notes)
     assert "at least 80%" in said
-    assert "T = 10 (adding)" in said
+    assert "over 255 lags" in said
 
 
 def test_the_correlation_is_of_the_brackets(search: Path) -> None:
+    """Where rnn and irnn end is not known apart. Of the other nine pairs four are in one order, five in the other:
+    lru comes last in length and irnn before lstm and gru, though both reach farther.
+    """
     found, rest = searched(read([search]))
     assert rest == []
     correlation = predicts(found)["adding"]
-    half_lives = [1.1, 1.5, 1.6, 17.0, math.inf]
-    middles = [math.sqrt(10 * 15), math.sqrt(40 * 60), 80, 5, math.sqrt(10 * 20)]
-    assert correlation.rho == pytest.approx(stats.spearmanr(half_lives, middles).statistic, abs=1e-12)
-    assert correlation.points == 5
-    assert f"ρ = {correlation.rho:.2f}".replace("-", "−") in solvable_table(found).notes[-1][1]
+    assert (correlation.points, correlation.pairs) == (5, 9)
+    assert correlation.tau == pytest.approx((4 - 5) / 9)
+    table = solvable_table(found)
+    assert "τ = −0.11 (95 %: " in table.notes[-1][1]
+    assert "over the 9 pairs of 5 cells whose order is known" in table.notes[-1][1]
+    assert {row.raw["kendall"] for row in table.rows} == {correlation.tau}
 
 
 def test_the_report_draws_it_and_leaves_the_lengths_out(search: Path) -> None:
     answer = report([search], {"md", "svg", "csv"}, None, None)["search"]
     assert {Path(name).name for name in answer["files"]} == {
-        "table.md", "table.csv", "report.md", "half_life_predicts.svg",
+        "table.md", "table.csv", "report.md", "reach_predicts.svg",
     }  # fmt: skip
-    figure = search / "report" / "half_life_predicts.svg"
+    figure = search / "report" / "reach_predicts.svg"
     ET.parse(figure)
-    assert "![half life predicts](half_life_predicts.svg)" in (search / "report" / "report.md").read_text()
+    assert "<!-- ≥ 255 -->" in figure.read_text(), "where what is beyond the lags measured stands"
+    assert "![reach predicts](reach_predicts.svg)" in (search / "report" / "report.md").read_text()
     first = figure.read_bytes()
     report([search], {"svg"}, None, None)
     assert figure.read_bytes() == first
 
 
-def test_failed_and_diverged_runs_have_not_passed(search: Path, task_run: Callable[..., Path]) -> None:
-    """Seed 2 of gru diverged at T = 10, after its half-life had been measured: two of three are not enough."""
-    data = DataConfig("adding", seq_len=10, batch_size=96)
-    task_run(search, data, {"test/mse": 0.001, "init/half_life": 1.7}, "gru", 2, "diverged")
-    task_run(search, data, {}, "lru", 2, "failed")
-    rows = {row.raw["cell"]: row.raw for row in tables(read([search]))[0].rows}
+def test_failed_and_diverged_runs_have_not_passed(search: Path, task_run: Write) -> None:
+    """Seed 2 of gru diverged at T = 10, after its reach had been measured: two of three are not enough."""
+    metrics = {"test/mse": 0.001, "init/hundredth_lag": 16.0, "init/lags": 255}
+    task_run(search, adding(10), metrics, "gru", 2, "diverged")
+    task_run(search, adding(10), {}, "lru", 2, "failed")
+    rows = {row.raw["cell"]: row.raw for row in tables(read([as_search(search)]))[0].rows}
     assert (rows["gru"]["solved"], rows["gru"]["failed"]) == (None, 10)
     assert rows["gru"]["tried"].startswith("10:2/3 20:2/2")
-    assert rows["gru"]["init/half_life"] == 1.6
+    assert rows["gru"]["init/hundredth_lag"] == 14.0
     assert rows["lru"]["tried"] == "10:0/3"
 
 
-def test_a_bracket_closed_by_errors_says_so(search: Path, task_run: Callable[..., Path]) -> None:
+def test_a_bracket_closed_by_errors_says_so(search: Path, task_run: Write) -> None:
     """The same search, where one cell more crashed at T = 20 and one merely did not learn there."""
     for cell, status in (("mgu", "failed"), ("janet", "diverged")):
         for length in (10, 20):
-            data = DataConfig("adding", seq_len=length, batch_size=960 // length)
-            metrics = {"test/mse": 0.001, "init/half_life": 3.0} if length == 10 or status == "diverged" else {}
-            task_run(search, data, metrics, cell, 0, "done" if length == 10 else status)
+            metrics = {"test/mse": 0.001, "init/hundredth_lag": 30.0} if length == 10 or status == "diverged" else {}
+            task_run(search, adding(length), metrics, cell, 0, "done" if length == 10 else status)
     found, _ = searched(read([search]))
     assert {one.cell: one.longest for one in found if one.cell in ("mgu", "janet")} == {
         "mgu": "10–20 †", "janet": "10–20",
@@ -115,52 +134,129 @@ def test_a_bracket_closed_by_errors_says_so(search: Path, task_run: Callable[...
     assert "†: errors ended the search, 1 in all" in said
 
 
-def test_other_tasks_keep_their_tables(search: Path, task_run: Callable[..., Path]) -> None:
+def at_rate(folder: Path, lr: float) -> None:
+    """Rewrite a run as one at another learning rate, in a folder of its own."""
+    values = json.loads((folder / "result.json").read_text())
+    values["run"]["optim"]["lr"] = lr
+    values["id"] = f"{values['id']}-{lr:g}"
+    (folder / "result.json").write_text(json.dumps(values))
+    folder.rename(folder.parent / values["id"])
+
+
+def test_of_several_learning_rates_the_best_counts_at_each_length(tmp_path: Path, task_run: Write) -> None:
+    """At T = 10 the first rate solves it, at 20 the second alone, at 40 each of them one seed of two."""
+    scores = {10: {3e-3: (0.001, 0.001)}, 20: {3e-3: (0.1, 0.001), 1e-3: (0.001, 0.002)}}
+    scores |= {40: {1e-3: (0.1, 0.001), 3e-3: (0.001, 0.1)}}
+    for length, by_rate in scores.items():
+        for lr, seeds in by_rate.items():
+            for seed, mse in enumerate(seeds):
+                at_rate(task_run(tmp_path / "s", adding(length), {"test/mse": mse}, "gru", seed), lr)
+    (table,) = tables(read([as_search(tmp_path / "s")]))
+    (row,) = table.rows
+    assert row.text["longest"] == "20–40"
+    assert row.raw["tried"] == "10:2/2 20:2/2 40:1/2"
+    assert "80% of the seeds pass at the best of the learning rates 0.001, 0.003" in table.notes[0][1]
+
+
+def test_other_tasks_keep_their_tables(search: Path, task_run: Write) -> None:
     """A second task of the search has its lines in the same table, at whatever lengths; text has its own table."""
     for cell in ("gru", "lstm"):
         data = DataConfig("copy", seq_len=12, batch_size=80)
-        task_run(search, data, {"test/error": 0.0 if cell == "gru" else 0.5, "init/half_life": 2.0}, cell)
+        metrics = {"test/error": 0.0 if cell == "gru" else 0.5, "init/hundredth_lag": 2.0}
+        task_run(search, data, metrics, cell)
     task_run(search, "kjv", {"test/bpc": 2.0})
-    first, second = tables(read([search]))
+    first, second = tables(read([as_search(search)]))
     assert [(row.raw["cell"], row.text["longest"]) for row in first.rows if row.raw["data"] == "copy"] == [
         ("gru", "≥ 12"),
         ("lstm", "< 12"),
     ]
-    assert [row.raw["spearman"] for row in first.rows if row.raw["data"] == "copy"] == [None, None]
-    assert "copy: Spearman's rank correlation of half-life at init and longest T: ρ undefined, 2 cells" in str(
-        first.notes
-    )
+    assert [row.raw["kendall"] for row in first.rows if row.raw["data"] == "copy"] == [None, None]
+    words = "rank correlation (Kendall's) of the gradient's reach at init and the longest T"
+    assert f"copy: {words}: τ undefined, 2 cells" in " ".join(note for _, note in first.notes)
     assert second.name == "text"
 
 
-def test_the_same_lengths_for_all_are_no_search(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+def test_a_study_is_a_search_where_it_says_so(tmp_path: Path, task_run: Write) -> None:
+    """The very same runs are lines of a table over lengths where it does not."""
     for cell in ("rnn", "gru"):
         for length in (10, 20):
             task_run(tmp_path / "s", DataConfig("adding", seq_len=length), {"test/mse": 0.001}, cell)
     train = read([tmp_path / "s"])
-    assert searched(train) == ([], train)
     assert [table.name for table in tables(train)] == ["adding"]
+    as_search(tmp_path / "s")
+    assert [table.name for table in tables(train)] == ["solvable"]
+    assert searched(train)[1] == []
 
 
-def test_spearman_is_scipys_with_ties() -> None:
+# --- Kendall's τ of bounds --------------------------------------------------------------------------------------------
+
+
+def exact(values: list[float]) -> list[Bounds]:
+    return [(value, value) for value in values]
+
+
+def test_of_known_values_without_ties_it_is_scipys() -> None:
     rng = np.random.default_rng(3)
-    x, y = rng.integers(0, 5, 40).tolist(), rng.integers(0, 5, 40).tolist()
-    found = spearman(x, y)
-    assert found.rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    x, y = rng.standard_normal((2, 30))
+    found = kendall(exact(x.tolist()), exact((x + y).tolist()))
+    assert found.tau == pytest.approx(stats.kendalltau(x, x + y).statistic, abs=1e-12)
+    assert (found.points, found.pairs) == (30, 30 * 29 // 2)
     assert found.low is not None
     assert found.high is not None
-    assert found.rho is not None
-    assert found.low < found.rho < found.high
-    assert found == spearman(x, y), "seeded"
+    assert found.tau is not None
+    assert found.low < found.tau < found.high
+    assert found == kendall(exact(x.tolist()), exact((x + y).tolist())), "seeded"
+    assert found.text().endswith("over all pairs of 30 cells")
+
+
+def test_a_tie_is_no_pair() -> None:
+    """Four points: (1, 2) and (1, 3) tie in x, (1, 3) and (2, 3) in y; of the four pairs left one is concordant."""
+    found = kendall(exact([1, 1, 2, 4]), exact([2, 3, 3, 1]))
+    assert (found.tau, found.pairs) == (pytest.approx((1 - 3) / 4), 4)
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 5, (2, 40)).tolist()
+    signs = [(a > b) - (a < b) for a in x for b in x], [(a > b) - (a < b) for a in y for b in y]
+    products = [one * two for one, two in zip(*signs, strict=True)]
+    known = sum(map(abs, products))
+    assert kendall(exact(x), exact(y)).tau == pytest.approx(sum(products) / known), "Goodman and Kruskal's gamma"
+
+
+def test_bounds_that_overlap_are_not_told_apart() -> None:
+    """By hand. x: 1, 2, beyond 2. y: between 10 and 20, between 15 and 30, beyond 30.
+
+    y's first two overlap. The others are known, a bound that two share included, and all rise together.
+    """
+    x: list[Bounds] = [(1, 1), (2, 2), (2, math.inf)]
+    y: list[Bounds] = [(10, 20), (15, 30), (30, math.inf)]
+    found = kendall(x, y)
+    assert (found.tau, found.pairs) == (1.0, 2)
+    falling = kendall(x, y[::-1])
+    assert (falling.tau, falling.pairs) == (-1.0, 2)
+    assert "over the 2 pairs of 3 cells whose order is known" in found.text()
+
+
+def test_with_one_quantity_censored_it_is_twice_harrells_c_less_one() -> None:
+    rng = np.random.default_rng(1)
+    x, time = rng.standard_normal((2, 25))
+    end = rng.uniform(-1, 1, 25)
+    seen, at = time <= end, np.minimum(time, end)
+    good = bad = 0
+    for i in range(25):
+        for j in range(25):
+            if seen[i] and at[i] < at[j]:  # who was seen to end first is known
+                good, bad = good + (x[i] < x[j]), bad + (x[i] > x[j])
+    found = kendall(exact(x.tolist()), [(t, t if s else math.inf) for t, s in zip(at.tolist(), seen, strict=True)])
+    assert found.pairs == good + bad < 25 * 24 // 2
+    assert found.tau == pytest.approx(2 * good / (good + bad) - 1)
 
 
 def test_the_interval_covers() -> None:
-    """Of normal pairs with ρ_S = 6/π asin(r/2) it holds the true one about 19 times in 20."""
+    """Of normal pairs with τ = 2/π asin r it holds the true one about 19 times in 20."""
     rng, r = np.random.default_rng(0), 0.6
-    true, held = 6 / math.pi * math.asin(r / 2), 0
+    true, held = 2 / math.pi * math.asin(r), 0
     for _ in range(40):
-        x, noise = rng.standard_normal((2, 40))
-        found = spearman(x.tolist(), (r * x + math.sqrt(1 - r * r) * noise).tolist())
+        x, noise = rng.standard_normal((2, 30))
+        found = kendall(exact(x.tolist()), exact((r * x + math.sqrt(1 - r * r) * noise).tolist()))
         assert found.low is not None
         assert found.high is not None
         held += found.low <= true <= found.high
@@ -168,12 +264,15 @@ def test_the_interval_covers() -> None:
 
 
 def test_what_has_no_correlation_says_so() -> None:
-    constant = spearman([1, 2, 3, 4, 5], [7, 7, 7, 7, 7])
-    assert (constant.rho, constant.low, constant.undefined) == (None, None, 1.0)
-    assert "undefined" in constant.text()
-    lone = spearman([1, 2, 3, 4, 5, 6], [7, 7, 7, 7, 7, 9])
-    assert lone.rho is not None
+    constant = kendall(exact([1, 2, 3, 4, 5]), exact([7, 7, 7, 7, 7]))
+    assert (constant.tau, constant.low, constant.pairs, constant.undefined) == (None, None, 0, 1.0)
+    assert constant.text() == "τ undefined, 5 cells"
+    every = [(0.0, math.inf)] * 5
+    assert kendall(every, exact([1, 2, 3, 4, 5])).tau is None, "nothing is known of any"
+    lone = kendall(exact([1, 2, 3, 4, 5, 6]), exact([7, 7, 7, 7, 7, 9]))
+    assert (lone.tau, lone.pairs) == (1.0, 5)
     assert lone.low is None, "a third of the resamples lack the one point that differs"
     assert lone.undefined == pytest.approx((5 / 6) ** 6, abs=0.03)
-    assert spearman([1, 2, 3], [1, 2, 3]).low is None
-    assert spearman([1.0], [1.0]).rho is None
+    assert kendall(exact([1, 2, 3]), exact([1, 2, 3])).low is None
+    assert kendall(exact([1.0]), exact([1.0])).tau is None
+    assert kendall([], []).tau is None

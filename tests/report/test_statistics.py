@@ -1,22 +1,23 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rnnbench.report.results import read
-from rnnbench.report.statistics import group
+from rnnbench.report.statistics import TRUNCATE, group
 
 
 def test_lost_runs_stay_in_the_denominator_and_out_of_the_mean(text_study: Path) -> None:
-    (g,) = (g for g in group(read([text_study])) if (g.cell, g.seq_len) == ("rnn", 64))
+    (g,) = (g for g in group(read([text_study])) if (g.cell, g.length) == ("rnn", 64))
     assert (len(g.done), len(g.results)) == (3, 5)
     found = g.estimate("test/bpc")
     assert found is not None
     assert len(found.values) == 3
     assert max(found.values) < 6.0  # the diverged run's 6.5 is not among them
-    assert found.iqm == pytest.approx(sum(result.metrics["test/bpc"] for result in g.done) / 3)  # type: ignore[misc]
+    assert found.mean == pytest.approx(sum(result.metrics["test/bpc"] for result in g.done) / 3)  # type: ignore[misc]
 
 
 def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
@@ -25,13 +26,37 @@ def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
     for length in (16, 64):  # the batch size follows T, so that it is no extra
         for lr in (1e-3, 1e-2):
             for seed in range(2):
-                text_run(tmp_path / "s", "gru", length, seed, lr=lr, full=False)
+                text_run(tmp_path / "s", "gru", length, seed, lr=lr, full=False, tuned=False)
     groups = group(read([tmp_path]))
-    assert [(g.seq_len, g.extras) for g in groups] == [
+    assert [(g.length, g.extras) for g in groups] == [
         (length, (("optim.lr", lr),)) for length in (16, 64) for lr in (1e-3, 1e-2)
     ]
     assert {len(g.results) for g in groups} == {2}
     assert groups[0].series == "gru, lr=0.001"
+
+
+def test_a_rate_that_was_chosen_for_each_setting_splits_nothing(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for length, lr in ((16, 1e-3), (64, 4e-3)):
+        for seed in range(2):
+            text_run(tmp_path / "s", "gru", length, seed, lr=lr, full=False)
+    assert [(g.length, g.extras, len(g.results)) for g in group(read([tmp_path]))] == [(16, (), 2), (64, (), 2)]
+
+
+def test_runs_at_a_rate_that_was_not_chosen_are_no_seeds_of_those_at_the_one_that_was(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """As a study has them whose rates were chosen once more, from a longer grid."""
+    for seed in range(2):
+        text_run(tmp_path / "s", "gru", 64, seed, lr=1e-3, full=False, tuned=False, metrics={"test/bpc": 9.0})
+        text_run(tmp_path / "s", "gru", 64, seed, lr=2e-3, full=False, metrics={"test/bpc": 2.0})
+    assert sorted(g.values("test/bpc") for g in group(read([tmp_path]))) == [[2.0, 2.0], [9.0, 9.0]]
+
+
+def test_a_place_is_named_by_the_axis(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "s", "gru", 64, 0, full=False)
+    (along_length,), (along_truncation,) = group(read([tmp_path])), group(read([tmp_path]), TRUNCATE)
+    assert (along_length.symbol, along_length.place) == ("T", "T = 64")
+    assert (along_truncation.symbol, along_truncation.place) == ("K", "K = 64")
 
 
 def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run: Callable[..., Path]) -> None:
@@ -41,8 +66,16 @@ def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run:
     assert labels == ["rnn", "lstm", "lstm(forget_bias=3.0)", "gru", "antisymmetric"]
 
 
-def test_a_median_of_half_lives_survives_an_infinite_one(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    for seed, value in enumerate((10.0, "inf", 12.0)):
-        text_run(tmp_path / "s", "rnn", 16, seed, metrics={"final/half_life": value}, full=False)
+@pytest.mark.parametrize(
+    ("lags", "median"),
+    [((10, "inf", 12), 12.0), ((10, "inf", "inf"), math.inf), ((10, 13), 11.5), ((10, "inf"), math.inf),
+     (("inf", "inf"), math.inf), ((), None)],
+)  # fmt: skip
+def test_a_median_of_lags_knows_what_is_beyond_those_measured(
+    lags: tuple[float | str, ...], median: float | None, tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    text_run(tmp_path / "s", "rnn", 16, 99, "failed", full=False)
+    for seed, value in enumerate(lags):
+        text_run(tmp_path / "s", "rnn", 16, seed, metrics={"final/hundredth_lag": value}, full=False)
     (g,) = group(read([tmp_path]))
-    assert g.median("final/half_life") == 12.0
+    assert g.median("final/hundredth_lag") == median

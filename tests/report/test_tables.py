@@ -2,26 +2,29 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from rnnbench.config import DataConfig
+from rnnbench.ledger import write_rates
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.comparisons import COMPARISONS
-from rnnbench.report.tables.table import Table, count, number, with_interval, with_points
+from rnnbench.report.tables.table import Table, count, lag, number, with_interval, with_points, with_range
 from rnnbench.report.tables.training import tables
 
 
 def the_table(path: Path) -> Table:
     """The one that is not of comparisons."""
     table, *pairs = tables(read([path]))
-    assert all(one.name.endswith(COMPARISONS) for one in pairs)
+    assert not table.part
+    assert all(pair.part for pair in pairs)
     return table
 
 
@@ -37,8 +40,8 @@ def test_markdown_says_the_numbers(text_study: Path) -> None:
         found = g.estimate("test/bpc")
         assert found is not None
         shown = [float(number) for number in re.findall(r"\d+\.\d+", row["test bpc"])]
-        assert (row["cell"], row["T"], row["seeds done"]) == (g.cell, str(g.seq_len), f"{len(g.done)}/{len(g.results)}")
-        assert shown[0] == pytest.approx(found.iqm, abs=6e-4)
+        assert (row["cell"], row["T"], row["seeds done"]) == (g.cell, str(g.length), f"{len(g.done)}/{len(g.results)}")
+        assert shown[0] == pytest.approx(np.mean(found.values), abs=6e-4)
         assert shown[1:] == pytest.approx(sorted(found.values) if found.interval is None else found.interval, abs=6e-4)
     assert [row["cell"] for row in rows[9:]] == ["*uniform*", "*unigram*", "*xz, conditional*"]
     assert rows[9]["test bpc"] == "*5.977*"
@@ -51,12 +54,12 @@ def test_csv_has_the_numbers_in_full(text_study: Path) -> None:
     for row, g in zip(rows, groups, strict=True):
         found = g.estimate("test/bpc")
         assert found is not None
-        assert float(row["test/bpc"]) == found.iqm
+        assert float(row["test/bpc"]) == found.mean == pytest.approx(np.mean(found.values), rel=1e-15)
         assert row["test/bpc_low"] == ("" if found.low is None else repr(found.low))
         assert tuple(map(float, row["test/bpc_points"].split())) == found.values
         assert (row["done"], row["all"]) == (str(len(g.done)), str(len(g.results)))
         assert float(row["reference/unigram_bpc"]) == 4.21
-    lost = next(row for row in rows if (row["cell"], row["seq_len"]) == ("rnn", "64"))
+    lost = next(row for row in rows if (row["cell"], row["length"]) == ("rnn", "64"))
     assert (lost["diverged"], lost["failed"]) == ("1", "1")
 
 
@@ -142,14 +145,20 @@ def test_shares_and_their_references_over_length(tmp_path: Path, task_run: Calla
     assert the_table(tmp_path / "s").rows[0].raw["test/error"] == 0.03125
 
 
+def choose_rates(folder: Path) -> None:
+    """Note beside the runs that the learning rate of each was chosen from three."""
+    tried = [{"lr": lr, "score": 1 + lr, "lost": 0, "trials": 1} for lr in (1e-3, 2e-3, 4e-3)]
+    told = {"about": {}, "at_edge": False, "found": True, "metric": "val/bpc", "rates": tried}
+    write_rates(folder, [{**told, "lr": r.run["optim"]["lr"], "config": dict(r.run)} for r in read([folder])])
+
+
 def test_what_is_better_when_more_is_bold_when_most(tmp_path: Path, task_run: Callable[..., Path]) -> None:
     for seed in range(5):
-        task_run(
-            tmp_path / "s", "kjv_web", {"test/bpc": 2.0 + 0.01 * seed, "test/chrf": 0.3 + 0.01 * seed}, "rnn", seed
-        )
-        task_run(
-            tmp_path / "s", "kjv_web", {"test/bpc": 1.5 + 0.01 * seed, "test/chrf": 0.6 + 0.01 * seed}, "gru", seed
-        )
+        for cell, bpc, chrf in (("rnn", 2.0, 0.3), ("gru", 1.5, 0.6)):
+            scores = {"test/bpc": bpc + 0.01 * seed, "test/chrf": chrf + 0.01 * seed}
+            task_run(tmp_path / "s", "kjv_web", scores | {"model/matched_parameters": 5000}, cell, seed)
+    assert [row.bold for row in the_table(tmp_path / "s").rows] == [frozenset()] * 2, "at one learning rate nothing is"
+    choose_rates(tmp_path / "s")
     rnn, gru = the_table(tmp_path / "s").rows
     assert (rnn.bold, gru.bold) == (frozenset(), {"test/bpc", "test/chrf"})
 
@@ -168,6 +177,52 @@ def test_a_reference_that_depends_on_a_setting_has_a_line_for_each(
     ]
 
 
+def test_rates_are_a_column_where_they_differ(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for length, lr in ((16, 1e-3), (64, 4e-3)):
+        text_run(tmp_path / "own", "gru", length, 0, lr=lr)
+        text_run(tmp_path / "same", "gru", length, 0)
+    assert [row["rate"] for row in shown(tmp_path / "own")[:2]] == ["0.001", "0.004"]
+    assert [row.raw["rate"] for row in the_table(tmp_path / "same").rows] == [2e-3, 2e-3]
+    assert "rate" not in shown(tmp_path / "same")[0]
+
+
+def test_rates_that_a_study_compares_are_one_column(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for lr in (1e-3, 4e-3):
+        text_run(tmp_path / "s", "gru", 64, 0, lr=lr, tuned=False)
+    table = the_table(tmp_path / "s")
+    assert [row.text["optim.lr"] for row in table.rows] == ["0.001", "0.004"]
+    keys = [column.key for column in table.columns]
+    assert len(set(keys)) == len(keys), "no column stands there twice"
+
+
+def test_no_note_explains_a_column_that_is_not_there(text_study: Path) -> None:
+    for table in tables(read([text_study])):
+        assert {key for key, _ in table.notes} <= {column.key for column in table.columns}, table.name
+
+
+FIVE = ("rnn", "lstm", "gru", "mgu", "janet")
+
+
+@pytest.mark.parametrize(
+    ("cells", "shift", "told"),
+    [(("lstm", "gru"), 0, False), (("lstm", "gru"), 1, False), (FIVE, 0, True), (FIVE, 1, True)],
+)
+def test_of_more_than_four_cells_it_is_said_which_are_compared(
+    cells: tuple[str, ...], shift: int, told: bool, tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """And of four or fewer it is not, for there every pair is. shift: another cell leads at the other length."""
+    for at, cell in enumerate(cells):
+        for length, place in ((16, at), (64, (at - shift) % len(cells))):
+            for seed in range(5):
+                metrics = {"test/bpc": 2 + 0.1 * place + 0.001 * seed}
+                text_run(tmp_path / "s", cell, length, seed, metrics=metrics, full=False)
+    (pairs,) = (table for table in tables(read([tmp_path])) if table.name == "text-comparisons")
+    leaders = {row.raw["better"] for row in pairs.rows if row.raw["length"] is not None}
+    assert len(leaders) == 1 + shift
+    note = "Of more than 4 cells the best is compared with each other one."
+    assert (note in [sentence for _, sentence in pairs.notes]) == told
+
+
 def test_a_study_in_which_all_failed_still_has_its_table(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     for seed in range(3):
         text_run(tmp_path / "s", "gru", 16, seed, "failed", full=False)
@@ -180,5 +235,15 @@ def test_formats_of_numbers() -> None:
     assert [number(v, 3) for v in (12345.0, 1.5, 0.0123, 3.1e-7)] == ["12\u202f300", "1.50", "0.0123", "3.1e-07"]
     assert [count(v) for v in (72192, 83.0, 83.5)] == ["72\u202f192", "83", "83.5"]
     assert with_interval(2.34567, 0.0123) == "2.346 ± 0.012"
+    assert with_range(0.04, -0.0123, 0.0923) == "0.040 (−0.012 – 0.092)"
     assert with_points(2.0, (2.0,)) == "2.000"
     assert with_points(2.0, (2.1, 1.9)) == "2.000 (1.900 2.100)"
+
+
+def test_a_lag_beyond_those_measured_is_a_bound() -> None:
+    assert [lag(value, 255.0) for value in (None, math.nan, 0.0, 12.0, 1234, 255.0)] == [
+        "–", "–", "0", "12", "1\u202f234", "255",
+    ]  # fmt: skip
+    assert lag(12.5, 255) == "12.5", "a median between two seeds'"
+    assert (lag(math.inf, 255.0), lag(math.inf, 1023)) == ("≥ 255", "≥ 1\u202f023")
+    assert lag(math.inf, None) == "∞", "where nobody knows how many were measured"

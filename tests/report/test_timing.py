@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,30 @@ def test_decoding(tmp_path: Path) -> None:
     assert float(loop["replayed (µs a token)"].split()[0]) == pytest.approx(1e3 * raw["replay_decode_ms"], rel=0.01)
     assert "latency of a token" in made["decoding_speedup"].notes[0][1]
     assert 7 < made["decoding_speedup"].rows[0].raw["hidden_size=64"] < 9
+
+
+def test_the_processors_time_and_the_floor_of_a_loop(tmp_path: Path) -> None:
+    """Where they were measured: on a GPU, and in an older ledger, neither is, and there is no such column."""
+    training = write_job(tmp_path / "s", job(), ("loop", "torch"))
+    decoding = write_job(tmp_path / "s", job(batch_size=1, what="decoding"), ("loop", "torch"))
+    absent = {column.title for table in tables_of(tmp_path / "s").values() for column in table.columns}
+    assert not {"step, CPU (ms)", "CPU (µs a token)", "floor of a loop"} & absent
+    for folder, more in (
+        (training, {"gru/torch/step_cpu_ms": 1.234, "gru/torch/step_loop_share": 0.125, "step_flops_per_second": 3e11}),
+        (decoding, {"gru/torch/decode_cpu_ms": 0.05678}),
+    ):
+        values = json.loads((folder / "result.json").read_text())
+        values["metrics"] |= more
+        (folder / "result.json").write_text(json.dumps(values))
+    made = tables_of(tmp_path / "s")
+    (train,) = (row for row in rows(made["timing"]) if (row["cell"], row["backend"]) == ("gru", "torch"))
+    assert (train["step, CPU (ms)"], train["floor of a loop"]) == ("1.23", "12 %")
+    (raw,) = (row.raw for row in made["timing"].rows if (row.raw["cell"], row.raw["backend"]) == ("gru", "torch"))
+    assert (raw["step_cpu_ms"], raw["step_loop_share"]) == (1.234, 0.125)
+    assert all(row["step, CPU (ms)"] == "–" for row in rows(made["timing"]) if row["backend"] == "loop")
+    assert "(measured here: 300 GFLOP/s)" in dict(made["timing"].notes)["loop_share"]
+    (decode,) = (row for row in rows(made["decoding"]) if (row["cell"], row["backend"]) == ("gru", "torch"))
+    assert decode["CPU (µs a token)"] == "56.8"
 
 
 def test_the_terminal_has_room_for_what_matters(study: Path) -> None:

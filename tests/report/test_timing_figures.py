@@ -130,9 +130,9 @@ def test_where_the_speed_of_quality_against_speed_is_from(tmp_path: Path, text_r
     def speeds() -> dict[tuple[str, int], float]:
         timed = timings(read([tmp_path / "timed"])) if (tmp_path / "timed").exists() else []
         found = choices(groups, timed, "test/bpc")
-        return {(one.group.cell, one.group.seq_len): one.speed for one in found}
+        return {(one.group.cell, one.group.length): one.speed for one in found}
 
-    own = {(g.cell, g.seq_len): g.values("throughput/tokens_per_second")[0] for g in groups}
+    own = {(g.cell, g.length): g.values("throughput/tokens_per_second")[0] for g in groups}
     assert speeds() == own
     write_job(tmp_path / "timed" / "other", job(("gru",), seq_len=16), ("torch",))
     assert speeds() == own, "one point has no frontier"
@@ -168,6 +168,6 @@ def test_quality_against_speed_of_a_text_study(tmp_path: Path, text_run: Callabl
 def test_a_study_of_something_else_is_not_asked_about_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     for rate in (1e-3, 2e-3):
         for cell in ("rnn", "lstm", "gru"):
-            text_run(tmp_path / "rates", cell, 16, 0, full=False, lr=rate)
+            text_run(tmp_path / "rates", cell, 16, 0, full=False, lr=rate, tuned=False)
     files = report([tmp_path / "rates"], {"svg"}, None, None)["rates"]["files"]
     assert not any("pareto" in name for name in files)

@@ -61,7 +61,7 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
     mirror.rows(rows(3))
     mirror.row({"step": 150, "val/bpc": 2.5})
-    mirror.finish({"test/bpc": 2.2, "init/half_life": "inf", "absent": None}, CURVES)
+    mirror.finish({"test/bpc": 2.2, "init/hundredth_lag": "inf", "absent": None}, CURVES)
     mirror.row({"step": 200})  # after the end: nothing
     records = inspect(tmp_path)
     about = next(record["run"] for record in records if record["type"] == "run")
@@ -76,7 +76,7 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     assert history(records)[3]["val/bpc"] == 2.5
     assert any(r["type"] == "metric" and r["metric"].get("step_metric") == "step" for r in records)
     found = summary(records)
-    assert (found["test/bpc"], found["init/half_life"]) == (2.2, "inf")
+    assert (found["test/bpc"], found["init/hundredth_lag"]) == (2.2, "inf")
     (table,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/*.json")
     values = json.loads(table.read_text())
     assert len(values["data"]) == 2 * 65

@@ -13,7 +13,7 @@ from rnnbench.heatmap import lag_axis
 from rnnbench.probes.measured import decades
 from rnnbench.report.figures.style import GREY, OTHERS, Look, canvas, file_name, looks, save
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import cell_name
+from rnnbench.report.statistics import Group, cell_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +25,12 @@ COLUMNS = 3
 Panel = Callable[["Axes", Result, Look], None]
 
 
-def laboratory(result: Result, path: Path, formats: set[str]) -> list[Path]:
+def laboratory(result: Result, place: str, path: Path, formats: set[str]) -> list[Path]:
     """One run's picture; no file where its curves have none of this.
 
     Args:
         result: A run that is done.
+        place: Which length it was trained at: ``T = 64``.
         path: Where to, without its suffix.
         formats: Of svg and png.
     """
@@ -46,7 +47,7 @@ def laboratory(result: Result, path: Path, formats: set[str]) -> list[Path]:
         for axes, panel in zip(panels, there, strict=True):
             panel(axes, result, Look(own.color, own.marker, "-"))
         seed = result.run.get("seed", 0)
-        title = f"{result.cell} on {result.data}, T = {result.seq_len}, seed {seed}"
+        title = f"{result.cell} on {result.data}, {place}, seed {seed}"
         figure.suptitle(f"{title}   (dashed: at initialisation)", fontsize=11, color=GREY)
         return save(figure, path, formats)
 
@@ -173,14 +174,14 @@ PANELS: dict[str, Panel] = {
 }
 
 
-def laboratories(results: Sequence[Result], folder: Path, ending: str, formats: set[str]) -> list[Path]:
-    """The picture of each cell's first seed that is done, at its longest T."""
-    chosen: dict[str, Result] = {}
-    for result in sorted(results, key=lambda one: (-one.seq_len, int(one.run.get("seed") or 0))):
-        if result.done:
-            chosen.setdefault(result.cell, result)
+def laboratories(groups: Sequence[Group], folder: Path, ending: str, formats: set[str]) -> list[Path]:
+    """The picture of each cell's first seed that is done, at its longest length."""
+    chosen: dict[str, Group] = {}
+    for g in sorted(groups, key=lambda one: -one.length):
+        if g.done:
+            chosen.setdefault(g.cell, g)
     written: list[Path] = []
-    for label, result in chosen.items():
-        name = f"laboratory-{label}-T{result.seq_len}{ending}"
-        written += laboratory(result, folder / file_name(name), formats)
+    for label, g in chosen.items():
+        name = f"laboratory-{label}-{g.symbol}{g.length}{ending}"
+        written += laboratory(g.done[0], g.place, folder / file_name(name), formats)
     return written

@@ -57,9 +57,9 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
 def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Choice]:
     """Every group with a score that lost no run, and its speed.
 
-    The speed is that of the fastest contestant of the same cell at the same T in one timing study, at one width, number
-    format and device: of several such, those that know most of the groups, then those nearest to the runs' width. Where
-    none knows `LEAST` of them, it is what the runs measured.
+    The speed is that of the fastest contestant of the same cell at the runs' T in one timing study, at one width,
+    number format and device: of several such, those that know most of the groups, then those nearest to the runs'
+    width. Where none knows `LEAST` of them, it is what the runs measured.
     """
     whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
     scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.mean)]
@@ -83,7 +83,7 @@ def _speed(one: Timed) -> float:
 
 
 def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
-    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.length]
+    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.results[0].seq_len]
     return max(own, key=_speed, default=None)
 
 
@@ -150,7 +150,7 @@ def pareto_figure(
 def _name(one: Choice, legend: bool, lengths: set[int]) -> str:
     if legend:
         return str(one.group.length)
-    return f"{one.group.cell}, T {one.group.length}" if len(lengths) > 1 else one.group.cell
+    return f"{one.group.cell}, {one.group.symbol} {one.group.length}" if len(lengths) > 1 else one.group.cell
 
 
 def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> str:
@@ -164,4 +164,4 @@ def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> s
         source += f", {settings['dtype']}, on {settings['device']}"
     missing = len(groups) - len(found)
     lost = f"; {missing} of {len(groups)} are left out, having lost runs or no such time" if missing else ""
-    return ("Numbers: T. " if legend else "") + source + lost + "."
+    return (f"Numbers: {groups[0].symbol}. " if legend else "") + source + lost + "."

@@ -51,14 +51,14 @@ def training_figures(
     options = option_figures(groups, folder, suffix, formats)
     options += improvement(compare(groups, KINDS[kind].headline), folder / f"improvement{suffix}", formats)
     if crowded(groups):
-        return options + _crowd(KINDS[kind], groups, results, folder, suffix, formats)
+        return options + _crowd(KINDS[kind], groups, folder, suffix, formats)
     written = options + overview(kind, groups, folder / f"overview{suffix}", formats)
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
     written += position_perplexity(groups, folder / f"position_perplexity{suffix}", formats)
     written += flow_along(groups, folder / f"gradient_flow_along{suffix}", formats)
     written += reach_along(groups, folder / f"reach_along{suffix}", formats)
-    written += laboratories(results, folder, suffix, formats)
+    written += laboratories(groups, folder, suffix, formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
     if len({g.length for g in groups}) > 1 or not written:  # over one length there is nothing to see
         metric = KINDS[kind].headline.metric
@@ -68,9 +68,7 @@ def training_figures(
     return written
 
 
-def _crowd(
-    kind: Kind, groups: Sequence[Group], results: Sequence[Result], folder: Path, suffix: str, formats: set[str]
-) -> list[Path]:
+def _crowd(kind: Kind, groups: Sequence[Group], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
     """Many cells: their reach as squares, rows of cells for each T (of many a few), and the plain cells looked into."""
     lengths = sorted({g.length for g in groups})
     written = reach_map(groups, folder / f"reach_map{suffix}", formats) if len(lengths) > 1 else []
@@ -78,7 +76,7 @@ def _crowd(
         members = [g for g in groups if g.length == length]
         end = f"{suffix}-{groups[0].symbol}{length}" if len(lengths) > 1 else suffix
         written += ranking(kind, members, SPEED, folder / f"overview{end}", formats)
-    return written + laboratories([result for result in results if _plain(result)], folder, suffix, formats)
+    return written + laboratories([g for g in groups if _plain(g)], folder, suffix, formats)
 
 
 def score_against_length(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -195,9 +193,9 @@ def _some(lengths: Sequence[int], most: int) -> list[int]:
     return [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
-def _plain(result: Result) -> bool:
+def _plain(g: Group) -> bool:
     """Of a plain cell that starts as torch has it: of many cells only these are looked into."""
-    return result.cell in CELL_ORDER and result.run["model"].get("init", "default") == "default"
+    return g.cell in CELL_ORDER and g.results[0].run["model"].get("init", "default") == "default"
 
 
 def _looks(groups: Sequence[Group]) -> dict[str, Look]:

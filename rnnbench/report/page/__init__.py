@@ -19,10 +19,11 @@ from rnnbench.report.page.source import source_html
 from rnnbench.report.page.summary import summary
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
+from rnnbench.report.tables.variance import VARIANCE
 from rnnbench.report.timings import Timed
 
 NAME = "report.html"
@@ -112,11 +113,8 @@ def _title(table: Table) -> str:
     }  # fmt: skip
     name, _, panel = table.name.partition("-")
     title = titles.get(name, name.replace("_", " ").capitalize())
-    for mark, words in (
-        (COMPARISONS, "which cell is better than which"),
-        (EFFECTS, "what the length changes"),
-        (VARIANCE, "what moves a score"),
-    ):
-        if mark in table.name:
-            title, panel = f"{title}: {words}", panel.removeprefix(mark[1:]).removeprefix("-")
+    if table.part:
+        words = {COMPARISONS: "which cell is better than which", EFFECTS: "what the length changes",
+                 VARIANCE: "what moves a score"}  # fmt: skip
+        title, panel = f"{title}: {words[table.part]}", panel.removeprefix(table.part).removeprefix("-")
     return f"{title} ({panel})" if panel else title

@@ -43,9 +43,9 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Ta
             verdicts = [str(row.raw.get("final/verdict") or "") for row in rows.get(f"{kind}{panel.ending}", ())
                         if row.raw.get("data") == data]  # fmt: skip
             tests, changes = (
-                [row.raw for row in rows.get(f"{kind}{mark}{panel.ending}", ())
+                [row.raw for row in rows.get(f"{kind}-{part}{panel.ending}", ())
                  if str(row.raw.get("data")).split(", ")[0] == data]
-                for mark in (COMPARISONS, EFFECTS)
+                for part in (COMPARISONS, EFFECTS)
             )  # fmt: skip
             said = training_sentences(KINDS[kind], group(own, panel.axis), verdicts, tests, changes)
             out.append((" ".join(filter(None, (panel.title, data if len(sets) > 1 else ""))), said))

@@ -72,13 +72,13 @@ def _certainty(compared: Sequence[Test]) -> str:
     words = {"better": "better than", "better, within the margin": "better, if within the margin, than"}
     words |= {
         "equivalent": "equivalent to",
-        "undecided": "not told from",
+        "undecided": "not shown to differ from",
         "the other lost runs": "ahead for its lost runs of",
     }
     told = []
     for one in compared:
         by, low, high = (number(one[name], 2).replace("-", "−") for name in ("difference", "low", "high"))
-        told.append(f"{words[str(one['verdict'])]} {one['other']} by {by} ({low} to {high}, {_p(one['p'])})")
+        told.append(f"{words[str(one['verdict'])]} {one['other']} ({by}, {low} to {high}, {_p(one['p'])})")
     return f"It is {listed(told, 4)}."
 
 

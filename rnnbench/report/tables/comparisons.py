@@ -12,13 +12,8 @@ from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, with_range
 
-#: In the names of such tables.
-COMPARISONS, EFFECTS, VARIANCE = "-comparisons", "-effects", "-variance"
-
-
-def is_comparison(table: Table) -> bool:
-    """Is it one beside the table of the runs: of pairs, or of what moves a score?"""
-    return any(mark in table.name for mark in (COMPARISONS, EFFECTS, VARIANCE))
+#: `Table.part` of such tables, and the end of their names.
+COMPARISONS, EFFECTS = "comparisons", "effects"
 
 
 def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
@@ -29,26 +24,34 @@ def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: 
     groups, score = group(results, axis), KINDS[name].headline
     found = compare(groups, score)
     notes = []
-    if len({one.better for one in found if one.length is not None}) == 1 or len(found) > EVERY_PAIR**2:
+    cells: dict[tuple[str, str], set[str]] = {}
+    for one in found:
+        cells.setdefault((one.data, one.place), set()).update((one.better, one.other))
+    if any(len(some) > EVERY_PAIR for some in cells.values()):
         notes.append(("better", f"Of more than {EVERY_PAIR} cells the best is compared with each other one."))
     if any(one.place == "all" for one in found):
         notes.append(("place", f"All: of each seed the mean over all {groups[0].symbol}."))
-    table = _table(
-        f"{name}{COMPARISONS}", "where", found, score, groups, caption, "of cells at every length, and over all"
-    )
+    what = "of cells at every length, and over all"
+    table = _table(name, COMPARISONS, "where", found, score, groups, caption, what)
     return table and dataclasses.replace(table, notes=(*table.notes, *notes))
 
 
 def effects_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
     """A line a cell and length: its difference from the longest one; None where there is but one, or too few seeds."""
     groups, score = group(results, axis), KINDS[name].headline
-    longest = max(groups, key=lambda g: g.length).place
-    what = f"of a cell's lengths with its longest, {longest}"
-    return _table(f"{name}{EFFECTS}", "cell", effects(groups, score), score, groups, caption, what)
+    what = "of a cell's lengths with its longest"
+    return _table(name, EFFECTS, "cell", effects(groups, score), score, groups, caption, what)
 
 
 def _table(
-    name: str, place: str, found: Sequence[Comparison], score: Score, groups: Sequence[Group], caption: str, family: str
+    name: str,
+    part: str,
+    place: str,
+    found: Sequence[Comparison],
+    score: Score,
+    groups: Sequence[Group],
+    caption: str,
+    family: str,
 ) -> Table | None:
     if not found:
         return None
@@ -66,7 +69,7 @@ def _table(
         Column("test", "test", 4, left=True),
         Column("seeds", "seeds", 5),
     )
-    pairs = f"for the {len(found)} comparisons of this table, {family}"
+    pairs = f"over all comparisons of this table ({len(found)}), {family}"
     notes = [
         ("difference", "By: difference of the means with its 95 % interval; bold where p < 0.05."),
         ("p", f"p: two-sided, corrected after Holm {pairs}."),
@@ -81,7 +84,7 @@ def _table(
             ("p_equivalent", f"Equivalent: two one-sided tests against a margin of {score.margin:g} {score.metric}, "
              "stated before; p after Holm over the same comparisons. A large p alone is no sign of equality.")
         )  # fmt: skip
-    table = Table(name, columns, tuple(map(_row, found)), (), tuple(notes), caption)
+    table = Table(f"{name}-{part}", columns, tuple(map(_row, found)), (), tuple(notes), caption, part=part)
     return table.without_empty_columns()
 
 

@@ -21,7 +21,7 @@ def notes(table: Table, groups: list[Group], kind: Kind, reasons: Sequence[str])
     primary = kind.headline.key
     sizes = [len(g.done) for g in groups]
     out = [(primary, f"{reason[0].upper()}{reason[1:]}.") for reason in reasons]
-    if max(sizes) >= INTERVAL_SEEDS:
+    if any((found := g.estimate(primary)) is not None and found.interval is not None for g in groups):
         bold = "" if reasons else f"; bold: best of its {groups[0].symbol}, intervals apart"
         out.append((primary, f"Mean over seeds with its 95 % Student-t interval{bold}."))
     if any(1 < size < INTERVAL_SEEDS for size in sizes):

@@ -77,9 +77,7 @@ def reach_table(results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
         ("averaged", "Left: G(k)/G(0) at the largest lag, untrained; averaged over time a loss hides what vanishes."),
     )  # fmt: skip
     table = Table("gradients", columns, tuple(map(_row, groups)), notes=notes, caption=caption(results))
-    table = table.without_empty_columns()
-    there = {column.key for column in table.columns}
-    return Table(table.name, table.columns, table.rows, (), tuple(n for n in notes if n[0] in there), table.caption)
+    return table.without_empty_columns()
 
 
 def _row(g: Group) -> Row:

@@ -44,6 +44,7 @@ class Table:
     Args:
         name: What it holds: runs of one kind of task, of all tasks, or timings.
         title: What is compared in it, in a sentence, to stand above; "" where the study has but one comparison.
+        part: What it says of the runs in the table beside it: comparisons, effects or variance; "" of another table.
         columns: From left to right.
         rows: One a group of runs.
         references: Lines to measure them against (uniform, persistence, …), set below the rows.
@@ -58,12 +59,15 @@ class Table:
     notes: tuple[tuple[str, str], ...] = ()
     caption: str = ""
     title: str = ""
+    part: str = ""
 
     def without_empty_columns(self) -> Table:
-        """Less the columns in which no row and no reference has an entry."""
+        """Less the columns in which no row and no reference has an entry, and the notes on them."""
         lines = (*self.rows, *self.references)
         filled = {key for line in lines for key, entry in line.text.items() if entry not in ("", MISSING)}
-        return dataclasses.replace(self, columns=tuple(column for column in self.columns if column.key in filled))
+        columns = tuple(column for column in self.columns if column.key in filled)
+        there = {column.key for column in columns}
+        return dataclasses.replace(self, columns=columns, notes=tuple(note for note in self.notes if note[0] in there))
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -70,8 +70,8 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
     groups = group(results, axis)
     blocks = by_place(groups)
     if crowded(groups):  # too many to look for the best by eye
-        fair = {g.series for block in blocks if unranked(block) is None for g in block}
-        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.headline.key) if g.series in fair else (False, 0.0)))
+        fair = {id(g) for block in blocks if unranked(block) is None for g in block}
+        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.headline.key) if id(g) in fair else (False, 0.0)))
     columns = (
         *first_columns(groups),
         *(Column(score.key, score.title, score.importance) for score in kind.scores),
@@ -81,7 +81,7 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         Column("verdict", "gradients end", 7, left=True),
         Column("throughput/tokens_per_second", "tokens/s", 2),
         Column("throughput/step_cpu_ms", "CPU (ms a step)", 8),
-        Column("optim.lr", "rate", 9),
+        Column("rate", "rate", 9),
         Column("model/matched_parameters", "matched weights", 4),
         Column("model/parameters", "all weights", 8),
         Column("model/hidden_size", "H", 9),
@@ -91,10 +91,8 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         Column("seeds", "seeds done", 1),
     )
     rows = _in_bold([_row(g, kind) for g in groups], groups, kind)
-    if (
-        len({row.text["optim.lr"] for row in rows}) == 1
-    ):  # the same for all is a setting, and the caption's notes say it
-        columns = tuple(column for column in columns if column.key != "optim.lr")
+    if len({row.text["rate"] for row in rows}) == 1 or "optim.lr" in dict(groups[0].extras):
+        columns = tuple(column for column in columns if column.key != "rate")  # one for all is a setting like others
     references = tuple(reference_rows(kind, groups))
     table = Table(name, columns, tuple(rows), references, caption=caption(results)).without_empty_columns()
     reasons = tuple(dict.fromkeys(reason for block in blocks if (reason := unranked(block)) is not None))
@@ -120,9 +118,9 @@ def _row(g: Group, kind: Kind) -> Row:
     for key in ("throughput/tokens_per_second", "throughput/step_cpu_ms", *SIZES):
         raw[key] = g.median(key)
         text[key] = number(raw[key], 3) if key.startswith("throughput") else count(raw[key])
-    rates = {rate for r in g.results if (rate := (r.run.get("optim") or {}).get("lr")) is not None}
-    raw["optim.lr"] = min(rates) if len(rates) == 1 else None
-    text["optim.lr"] = MISSING if raw["optim.lr"] is None else f"{raw['optim.lr']:g}"
+    rates = {r.rate for r in g.results if r.rate is not None}
+    raw["rate"] = min(rates) if len(rates) == 1 else None
+    text["rate"] = MISSING if raw["rate"] is None else f"{raw['rate']:g}"
     backends = sorted({str(r.environment["backend"]) for r in g.results if r.environment.get("backend")})
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
     start, end = (lag(raw[f"{when}/hundredth_lag"], g.median(f"{when}/lags")) for when in ("init", "final"))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from rnnbench.report.kinds import KINDS, Score
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, group
-from rnnbench.report.tables.comparisons import VARIANCE
 from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
 from rnnbench.report.variance import Components, components
+
+#: `Table.part` of this one.
+VARIANCE = "variance"
 
 
 def variance_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
@@ -37,7 +39,7 @@ def variance_table(name: str, results: Sequence[Result], axis: str, caption: str
          "has not."),
     )  # fmt: skip
     rows = tuple(_row(g, one, score) for g, one in found)
-    return Table(f"{name}{VARIANCE}", columns, rows, (), notes, caption).without_empty_columns()
+    return Table(f"{name}-{VARIANCE}", columns, rows, (), notes, caption, part=VARIANCE).without_empty_columns()
 
 
 def _row(g: Group, one: Components, score: Score) -> Row:

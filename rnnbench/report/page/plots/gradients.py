@@ -117,12 +117,13 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
     finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
     if not finite:
         return None
-    last = min(_last(groups), 2 * max(finite))
+    last = _last(groups)
+    top = min(last, 2 * max(finite))
     data: list[Trace] = []
     for label, look in looks([g.series for g in groups]).items():
         for when in WHEN:
             points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
-            one = trace(label, [T for T, _ in points], [min(v, last) for _, v in points], look)
+            one = trace(label, [T for T, _ in points], [min(v, top) for _, v in points], look)
             one |= {"customdata": [lag(v, last) for _, v in points]}
             one |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {groups[0].symbol} = %{{x}}"}
             if when == "init":
@@ -133,7 +134,8 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
     symbol = groups[0].symbol
     data.append(reference(f"lag = {symbol}", lengths, lengths))
     beyond = any(value is not None and math.isinf(value) for value in values.values())
-    note = "Medians over seeds; hollow: at initialisation." + (f" At {last:.3g} stands what is beyond it." * beyond)
+    note = "Medians over seeds; hollow: at initialisation."
+    note += f" At {top:.3g} stands what is beyond {last:.3g}." * beyond
     title = "Do gradients reach as far as they were propagated in training?"
     up = axis("lag at which the gradient is down to 1/100", type="log")
     return Plot(title, tuple(data), ticks(LENGTHS[symbol], lengths), up, note)
@@ -148,8 +150,9 @@ def _reach_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot 
         return None
     names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
     table = [[values.get((name, length)) for length in lengths] for name in names]
-    last = min(_last(groups), 2 * max(finite))
-    rows = [[math.log10(min(v, last)) if v else math.nan for v in row] for row in table]
+    last = _last(groups)
+    top = min(last, 2 * max(finite))
+    rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in table]
     places = [f"{groups[0].symbol} = {length}" for length in lengths]
     drawn = heat(places, list(range(len(names))), rows, "log₁₀ of the lag")
     texts = [["" if v is None else lag(v, last) for v in row] for row in table]
