@@ -8,30 +8,26 @@ from collections.abc import Iterator
 
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, Run, Study, Tune
 
-TOKENS, SEEDS = 600_000, 3
 WIDE = ModelConfig(hidden_size=128, embedding_size=64)
 #: The recurrent and readout weights that an LSTM of 128 has.
 EQUAL = ModelConfig(parameters=107_000, embedding_size=64)
 FEW = ModelConfig(parameters=50_000, embedding_size=64)
 
 
-def runs(
-    cell: str, T: int, B: int, model: ModelConfig = WIDE, K: int | None = None, seeds: int = SEEDS, tokens: int = TOKENS
-) -> list[Run]:
-    return [
-        Run(
-            cell=CellConfig(cell),
-            model=model,
-            data=DataConfig("kjv", seq_len=T, batch_size=B),
-            optim=OptimConfig(truncate=K),
-            budget=BudgetConfig(tokens=tokens, evals=1),
-            seed=seed,
-        )
-        for seed in range(seeds)
-    ]
+def panels(seeds: int, tokens: int) -> Iterator[Panel]:
+    def runs(cell: str, T: int, B: int, model: ModelConfig = WIDE, K: int | None = None) -> list[Run]:
+        return [
+            Run(
+                cell=CellConfig(cell),
+                model=model,
+                data=DataConfig("kjv", seq_len=T, batch_size=B),
+                optim=OptimConfig(truncate=K),
+                budget=BudgetConfig(tokens=tokens, evals=1),
+                seed=seed,
+            )
+            for seed in range(seeds)
+        ]
 
-
-def panels() -> Iterator[Panel]:
     shapes = ((16, 128), (64, 32))
     plain = [run for cell in ("rnn", "lstm", "gru") for T, B in shapes for run in runs(cell, T, B)]
     yield Panel("width", "Equal widths, 128.", plain)
@@ -41,14 +37,17 @@ def panels() -> Iterator[Panel]:
     yield Panel("streams", "A longer T at constant B × T: fewer streams.", streams)
     cut = [run for cell in ("lstm", "gru") for K in (16, None) for run in runs(cell, 256, 8, K=K)]
     yield Panel("truncation", "The same streams, the gradient cut after K steps.", cut, "optim.truncate")
-    rate = [run for cell in ("rnn", "lstm") for run in runs(cell, 16, 128, FEW, tokens=400_000)]
-    yield Panel("rate", "Few weights and characters, each cell at its own rate.", rate)
+    rate = [run for cell in ("rnn", "lstm") for run in runs(cell, 16, 128, FEW)]
+    yield Panel("rate", "Few weights, each cell at its own rate.", rate)
 
 
 STUDY = Study(
     name="confounds",
     question="How much of what looked like the cell's doing, or the length's, was something else's?",
-    presets={"quick": panels},
+    presets={
+        "quick": lambda: panels(seeds=3, tokens=600_000),
+        "full": lambda: panels(seeds=5, tokens=20_000_000),
+    },
     tune=Tune(),
 )
 

@@ -101,7 +101,7 @@ def write_rates(folder: Path, choices: Sequence[Mapping[str, Any]]) -> None:
 
 def read_rates(folder: Path) -> dict[str, dict[str, Any]]:
     """The choices of `learning_rates.json` by setting; empty where there are none, or of another protocol."""
-    return {setting_of(choice["config"]): choice for choice in _entries(folder / RATES, "choices", ("config", "lr"))}
+    return _by_setting(folder / RATES, "choices", ("lr",))
 
 
 def write_speeds(folder: Path, speeds: Iterable[Mapping[str, Any]]) -> None:
@@ -113,13 +113,16 @@ def write_speeds(folder: Path, speeds: Iterable[Mapping[str, Any]]) -> None:
 
 def read_speeds(folder: Path) -> dict[str, dict[str, Any]]:
     """The figures of `speeds.json` by setting; empty where there are none, or of another protocol."""
-    return {setting_of(speed["config"]): speed for speed in _entries(folder / SPEEDS, "speeds", ("config",))}
+    return _by_setting(folder / SPEEDS, "speeds", ())
 
 
-def _entries(path: Path, name: str, needed: Sequence[str]) -> list[dict[str, Any]]:
+def _by_setting(path: Path, name: str, needed: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The entries of a file that are whole; of a damaged file those that can be read."""
+    out: dict[str, dict[str, Any]] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads(path.read_bytes())
-        if found["protocol"] == PROTOCOL:
-            entries = [entry for entry in found[name] if isinstance(entry, dict)]
-            return [entry for entry in entries if all(key in entry for key in needed)]
-    return []
+        for entry in found[name] if found["protocol"] == PROTOCOL else ():
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                if all(key in entry for key in needed):
+                    out[setting_of(entry["config"])] = entry
+    return out

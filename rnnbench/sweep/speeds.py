@@ -11,7 +11,7 @@ from rich.console import Console
 from rnnbench.config import Run
 from rnnbench.errors import UserError, told
 from rnnbench.forkserver import forkserver
-from rnnbench.ledger import read_speeds, setting_of, write_speeds
+from rnnbench.ledger import StorageError, read_speeds, setting_of, write_speeds
 from rnnbench.sweep.study import Job, Results
 from rnnbench.sweep.worker import obey, settings
 
@@ -47,8 +47,11 @@ def measure_speeds(folder: Path, jobs: Sequence[Job], results: Results, console:
             status.update(f"speeds: each setting trained by itself, turn {more[0]} of {more[1]}")
     process.join()
     if what == "done":
-        write_speeds(folder, more[0])
-    else:
+        try:
+            write_speeds(folder, more[0])
+        except StorageError as error:  # the runs are done, and the next sweep measures again
+            what, more = "failed", [str(error)]
+    if what == "failed":
         console.print(f"no speeds were measured: {more[0]}", highlight=False, soft_wrap=True)
 
 

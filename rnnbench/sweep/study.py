@@ -109,18 +109,22 @@ class Study:
             raise
         except Exception as error:
             raise UserError(f"the preset {preset} of {self.name} fails: {told(error)}.") from error
-        panels = {one.name: one for one in found if isinstance(one, Panel)}
+        panels = [one for one in found if isinstance(one, Panel)]
         alone = tuple(one for one in found if not isinstance(one, Panel))
         if alone:
             timed = isinstance(alone[0], Timing)
-            panels[""] = Panel("", "", alone, "seq_len" if timed else Panel.axis)
-        for panel in panels.values():
+            panels.append(Panel("", "", alone, "seq_len" if timed else Panel.axis))
+        names = [panel.name for panel in panels]
+        if twice := [name for name in names if names.count(name) > 1]:
+            named = f"panels named {quoted(twice[0])}" if twice[0] else "panels without a name, or runs beside one"
+            raise UserError(f"the preset {preset} of {self.name} has {names.count(twice[0])} {named}.")
+        for panel in panels:
             for job in panel.jobs:
                 if not isinstance(job, Run | Timing):
                     raise UserError(
                         f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}."
                     )
-        return list(panels.values())
+        return panels
 
     def described(self, preset: str, results: Results | None = None) -> StudyFile:
         """What is written beside its runs, for whoever reads them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning as L
@@ -19,8 +20,9 @@ from rnnbench.probes.flops import cost_per_token
 from rnnbench.train.callbacks import Clock
 from rnnbench.train.fitting import QUIET, Placed
 
-#: A validation loss so many times the first batch's, before any update, is that of a training gone astray.
-WORSE = 1.05
+#: A training loss so many times the first batch's, before any update, is that of a training gone astray. A fresh
+#: model's cross-entropy is nearly the same on any batch; its squared error is as large as the batch's values are.
+WORSE, WORSE_SQUARED = 1.05, 2.0
 
 
 def constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dict[str, Any]:
@@ -96,9 +98,10 @@ def evaluate(
 
 
 def has_diverged(metrics: dict[str, Any], module: SequenceModule) -> bool:
-    """A validation loss that is no finite number, or clearly larger than the loss before the first update.
+    """A loss that is no finite number, or on what was trained on clearly larger than before the first update.
 
-    To be worse than a baseline is a finding, not a divergence: on some texts nothing beats the unigram.
+    To be worse than a baseline is a finding, not a divergence: on some texts nothing beats the unigram. Nor is it one
+    to have learnt the training part by heart, however large the validation loss is then.
     """
-    value = metrics["val/mse" if module.task.predicts == "values" else "val/nll"]
-    return not value <= WORSE * module.first_loss
+    name, worse = ("mse", WORSE_SQUARED) if module.task.predicts == "values" else ("nll", WORSE)
+    return not (math.isfinite(metrics[f"val/{name}"]) and metrics[f"train/{name}"] <= worse * module.first_loss)

@@ -15,6 +15,7 @@ from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.describe import info, listing
 from rnnbench.data.load import load
 from rnnbench.data.source import Source
+from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 
 #: Of the user's own files, which have tests of their own.
@@ -23,11 +24,11 @@ OWN = ("text", "csv")
 CHEAP = ("series", "adding", "memory")
 
 
-def loaded(name: str) -> Source:
+def loaded(name: str, seed: int = 0) -> Source:
     """The set, with small batches; skips where its files or its package are not here."""
     if to_do := next(row["to_do"] for row in listing() if row["name"] == name):
         pytest.skip(to_do)
-    return load(DataConfig(name=name, batch_size=4))
+    return load(DataConfig(name=name, batch_size=4), seed)
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in OWN])
@@ -48,6 +49,23 @@ def test_the_table_agrees_with_the_data(name: str) -> None:
     check_batches(data)
     if item.kind in CHEAP:
         check_references(data.references(), seasonal=item.period is not None)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in OWN])
+def test_a_seed_changes_what_is_learned_first_and_not_what_is_scored(name: str) -> None:
+    """Else several seeds would be several starts on the same path, and their spread too small."""
+    one, other = loaded(name, 0), loaded(name, 1)
+    for step in range(3):
+        assert not alike(one.train_batch(step), other.train_batch(step))
+    for part in ("val", "test"):
+        ours, theirs = (next(iter(data.evaluation(part, stateful=False, limit=100))) for data in (one, other))  # type: ignore[arg-type]
+        assert alike(ours, theirs)
+    assert alike(one.probe_batch(16, 3), other.probe_batch(16, 3))
+
+
+def alike(one: Batch, other: Batch) -> bool:
+    """The same inputs with the same targets, in the same order."""
+    return torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
 
 
 def check_batches(data: Source) -> None:

@@ -75,6 +75,26 @@ def test_val_and_test_have_the_full_length_and_longer_ones_a_multiple(name: str)
 
 
 @every_task
+@pytest.mark.parametrize(("asked", "given"), [(2, 15), (15, 15), (99, 99), (256, 256)])
+def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: str, asked: int, given: int) -> None:
+    """How far a gradient reaches is asked of more steps than a short task has."""
+    data = drawn(name)
+    batch = data.probe_batch(asked, 6)
+    assert batch.x.shape[:2] == (6, data.steps(given))
+    assert batch.lengths is None
+    assert same(batch, drawn(name, seq_len=given).probe_batch(2, 6)), "the sequences of a task of that length"
+
+
+@pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])
+def test_a_longer_probe_has_as_many_items(name: str) -> None:
+    data = drawn(name, items=3)
+    for batch in (joined(data.evaluation("val")), data.probe_batch(150, 6), data.probe_batch(2, 6)):
+        scored = batch.mask if batch.scored is None else batch.scored
+        assert scored is not None
+        assert scored.sum(1).unique().tolist() == [3]
+
+
+@every_task
 def test_of_very_long_sequences_there_are_fewer(name: str) -> None:
     sizes = [len(joined(batches).x) for batches in drawn(name, 900).longer().values()]
     assert 30 < sizes[0] < 40  # 65536 / 1800, or a little less

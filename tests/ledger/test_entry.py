@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, Run
+from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, ModelConfig, Run
 from rnnbench.errors import UserError
 from rnnbench.ledger import (
     CHECKPOINT,
@@ -31,6 +31,7 @@ from rnnbench.ledger import (
     write_atomic,
 )
 from rnnbench.ledger.survey import last_step
+from rnnbench.throughput.timing import Timing
 
 HOLDER = """
 import sys, time
@@ -230,6 +231,14 @@ def test_what_is_not_finite_is_a_string(entry: Entry) -> None:
     assert json.loads(entry.path(RESULT).read_text(), parse_constant=refuse)["metrics"] == plain
     entry.append({"step": 1, **values})
     assert json.loads(entry.path(HISTORY).read_text(), parse_constant=refuse) == {"step": 1, **plain}
+
+
+def test_a_result_says_under_which_protocol_it_was_made(entry: Entry) -> None:
+    """A later one reads it, and does not take it for its own."""
+    for job in (Run(), Timing()):
+        result = entry.finish(job, "done", Start(), {}, {})
+        assert result["protocol"] == PROTOCOL == 2
+        assert (result["id"], entry.result()) == (job.id_under(2), result)
 
 
 def one_sentence(error: UserError, folder: Path) -> bool:

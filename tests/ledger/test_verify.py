@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnbench.config import CellConfig, DataConfig, ModelConfig, Run
+from rnnbench.config import PROTOCOL, CellConfig, DataConfig, ModelConfig, Run
 from rnnbench.ledger import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLE, SAMPLES, WEIGHTS, Entry, Start
+from rnnbench.ledger.seal import facts_sha256
 from rnnbench.ledger.survey import survey
 from rnnbench.ledger.verify import Finding, verify
 from rnnbench.throughput.timing import Timing
@@ -183,6 +184,40 @@ def test_a_run_that_took_too_long_keeps_its_checkpoint(tmp_path: Path) -> None:
     folder = make(tmp_path, Run(), "timeout", error="too long")
     left_checkpoint(folder)
     assert found(folder) == []
+
+
+def of_protocol_one(folder: Path, job: Run | Timing) -> Path:
+    """The folder as the first protocol left it: its name, and in its result no word of a protocol."""
+    result = json.loads((folder / RESULT).read_text())
+    assert result.pop("protocol") == PROTOCOL == 2
+    result["id"] = job.id_under(1)
+    result["seal"] = facts_sha256({key: value for key, value in result.items() if key != "seal"})
+    (folder / RESULT).write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
+    return folder.rename(folder.with_name(job.id_under(1)))
+
+
+@pytest.mark.parametrize("job", [Run(seed=3), Timing(seq_len=3)], ids=["run", "timing"])
+def test_results_of_the_first_protocol_have_no_fault(job: Run | Timing, tmp_path: Path) -> None:
+    """They bear the name that they had; under the new one they would pass for new."""
+    folder = of_protocol_one(make(tmp_path, job), job)
+    assert job.id_under(1) != job.id == job.id_under(2)
+    assert found(folder) == []
+    assert kinds(folder.rename(folder.with_name(job.id))) == {"renamed"}
+
+
+def test_a_result_that_claims_another_protocol(folder: Path) -> None:
+    result = json.loads((folder / RESULT).read_text())
+    (folder / RESULT).write_text(json.dumps({**result, "protocol": 1}, indent=1, ensure_ascii=False), encoding="utf-8")
+    assert kinds(folder) == {"edited", "renamed"}
+
+
+def test_a_run_that_was_begun_under_the_first_protocol_is_no_fault(tmp_path: Path) -> None:
+    """It does not say under which: its name does."""
+    run = Run(model=ModelConfig(hidden_size=3))
+    for name in (run.id_under(1), run.id):
+        with Entry(tmp_path, "study", name).opened(run.to_dict()):
+            pass
+    assert [(one.kind, one.fault) for one in found(tmp_path)] == [("unfinished", False)] * 2
 
 
 def test_leftovers_of_no_run(tmp_path: Path) -> None:

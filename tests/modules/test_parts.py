@@ -74,6 +74,9 @@ def test_the_training_is_the_whole_batchs(name: str) -> None:
     assert len(whole) == STEPS
     for row, same in zip(parts, whole, strict=True):
         assert row == pytest.approx(same, rel=2e-5)
+    first = whole[0]["train/mse" if one.task.predicts == "values" else "train/nll"]
+    assert one.first_loss == pytest.approx(first, rel=1e-6), "before any update"
+    assert other.first_loss == pytest.approx(first, rel=2e-5), "of all parts together"
     if one.task.stateful:
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(one._carry, other._carry, strict=True))
         assert len(one._carry[0]) == 7

@@ -14,7 +14,7 @@ from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
 from rnnbench.probes.context import context_curve
 from rnnbench.probes.gates import measure_gates
-from rnnbench.probes.gradient_flow import measure_gradient_flow, measure_saliency
+from rnnbench.probes.gradient_flow import measure_gradient_flow, measure_saliency, shuffled
 from rnnbench.probes.gradient_share import measure_gradient_share
 from rnnbench.probes.lyapunov import measure_lyapunov
 from rnnbench.probes.singular_values import measure_singular_values
@@ -35,6 +35,11 @@ def test_every_probe_agrees_with_the_cpu(name: str) -> None:
     for probe in (measure_gradient_flow, measure_saliency):
         ours, theirs = (probe(m, b, TASK).mean for m, b in ((model, batch), (there, batch_there)))
         np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-6)
+    flows = [measure_gradient_flow(m, b, TASK) for m, b in ((model, batch), (there, batch_there))]
+    assert flows[0].parts.keys() == flows[1].parts.keys()
+    for part, curve in flows[0].parts.items():
+        np.testing.assert_allclose(flows[1].parts[part], curve, rtol=1e-6, atol=1e-6)
+    assert torch.equal(shuffled(batch_there).x.cpu(), shuffled(batch).x)
     ours, theirs = (measure_gradient_share(m, b, TASK) for m, b in ((model, batch), (there, batch_there)))
     np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-9)
     ours, theirs = (measure_lyapunov(m, b, TASK, 2).exponents for m, b in ((model, batch), (there, batch_there)))

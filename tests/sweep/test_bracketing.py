@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, Run
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.errors import UserError
 from rnnbench.probes.solvable import bracket, passed
 from rnnbench.sweep.bracketing import RATIO, asked_for, at_length, next_length
@@ -142,6 +143,84 @@ def test_failed_runs_stay_in_the_denominator() -> None:
     results = {run.id: trained(run, {"rnn": 100, "gru": 100}) for run in first()}
     further = [run for run in asked_for(first(), results, LENGTHS) if run.id not in results]
     assert [(run.cell.name, run.data.seq_len, run.seed) for run in further] == [("rnn", 20, seed) for seed in range(3)]
+
+
+# --- several learning rates -----------------------------------------------------------------------------------------
+
+RATES = (3e-3, 1e-3, 1e-2)
+#: Which of five seeds pass, by T and learning rate; of what is not listed none does.
+Passing = Mapping[tuple[int, float], int]
+
+
+def five() -> list[Run]:
+    return [
+        Run(CellConfig("gru"), data=DataConfig("adding", seq_len=10, batch_size=96), budget=BudgetConfig(tokens=9600),
+            seed=seed)
+        for seed in range(5)
+    ]  # fmt: skip
+
+
+def searched_at(passing: Passing, at_once: int | None = None) -> dict[str, tuple[Run, dict[str, Any]]]:
+    """Every run of a search that is replayed after so many results, in their order, with its result."""
+    done: dict[str, tuple[Run, dict[str, Any]]] = {}
+    while True:
+        results = {id: result for id, (_, result) in done.items()}
+        todo = [run for run in asked_for(five(), results, LENGTHS, RATES) if run.id not in done]
+        if not todo:
+            return done
+        for run in todo[:at_once]:
+            passes = run.seed < passing.get((run.data.seq_len, run.optim.lr), 0)
+            done[run.id] = run, {"status": "done", "metrics": {"test/mse": 0.001 if passes else 0.16}}
+
+
+def order(found: Mapping[str, tuple[Run, Any]]) -> list[tuple[int, float]]:
+    """T and learning rate, as they were tried; all seeds of each."""
+    seeds: dict[tuple[int, float], list[int]] = {}
+    for run, _ in found.values():
+        seeds.setdefault((run.data.seq_len, run.optim.lr), []).append(run.seed)
+    assert all(sorted(several) == [0, 1, 2, 3, 4] for several in seeds.values())
+    return list(seeds)
+
+
+LEARNT = {(10, 1e-3): 5, (20, 1e-3): 4, (40, 1e-2): 5, (80, 3e-3): 3, (60, 1e-2): 4}
+
+
+def test_the_first_rate_that_solves_is_tried_first_at_the_next_length() -> None:
+    """And what has solved a length ends its trials; the others follow in the order in which they last stood."""
+    assert order(searched_at(LEARNT)) == [
+        (10, 3e-3), (10, 1e-3),
+        (20, 1e-3),
+        (40, 1e-3), (40, 3e-3), (40, 1e-2),
+        (80, 1e-2), (80, 1e-3), (80, 3e-3),  # not solved: three of five at the best of them
+        (60, 3e-3), (60, 1e-2),  # so that one is tried first
+    ]  # fmt: skip
+
+
+def test_a_length_that_no_rate_solves_has_failed() -> None:
+    """Three of five seeds at one rate, and two others at another, are no four."""
+    found = searched_at({(10, 3e-3): 3, (10, 1e-2): 3})
+    assert order(found) == [(10, rate) for rate in RATES], "and nothing longer is tried"
+    then = order(searched_at({(10, 3e-3): 5, (20, 1e-2): 3}))
+    assert then[1:4] == [(20, rate) for rate in RATES]
+    assert then[4:7] == [(15, 1e-2), (15, 3e-3), (15, 1e-3)], "first the one that most seeds have passed at"
+
+
+def test_a_search_over_rates_that_is_killed_asks_for_what_is_missing_alone() -> None:
+    """After each single result; and where one of a finished search is lost, for that one."""
+    whole = searched_at(LEARNT)
+    for at_once in (1, 2, 3):
+        assert searched_at(LEARNT, at_once) == whole
+    results = {id: result for id, (_, result) in whole.items()}
+    assert all(run.id in results for run in asked_for(five(), results, LENGTHS, RATES))
+    for lost in results:
+        kept = {id: result for id, result in results.items() if id != lost}
+        assert [run.id for run in asked_for(five(), kept, LENGTHS, RATES) if run.id not in kept] == [lost]
+
+
+def test_without_rates_a_runs_own_is_the_only_one() -> None:
+    runs = [dataclasses.replace(run, optim=OptimConfig(lr=0.5)) for run in five()]
+    results = {run.id: {"status": "done", "metrics": {"test/mse": 0.16}} for run in runs}
+    assert list(asked_for(runs, results, LENGTHS)) == runs
 
 
 def test_what_cannot_be_searched_is_refused() -> None:

@@ -38,7 +38,7 @@ def panels():
     same = [run(cell, seed, truncate, parameters=2000) for cell in ("gru", "twin") for truncate in (4, None)
             for seed in range(5)]
     yield Panel("truncation", "Only K varies.", same, "optim.truncate")
-    widths = [run("gru", seed, hidden_size=width) for width in (8, 16) for seed in range(5)]
+    widths = [run("gru", seed, hidden_size=width) for width in (8, 16) for seed in range(2)]
     yield Panel("width", "Widths.", widths)
 
 STUDY = Study("known", "Does it come out?", {{"quick": panels}}, tune=Tune((2e-3, 4e-3)))
@@ -68,7 +68,7 @@ def test_every_setting_has_a_rate_of_its_own_that_is_inside_the_grid(known: tupl
     assert len(rates) == 6
     assert not any(choice["at_edge"] for choice in rates.values())
     assert len({tuple(one["lr"] for one in choice["rates"]) for choice in rates.values()}) == 1, "the same grid for all"
-    assert "further ones are tried, for every setting" in known[1]
+    assert "further ones are tried, for every setting" in " ".join(known[1].split())
 
 
 def test_a_longer_gradient_changes_nothing_where_there_is_nothing_to_remember(made: dict[str, Table]) -> None:
@@ -104,7 +104,7 @@ def test_the_study_says_what_it_is_and_speeds_are_measured_apart(
     assert study.question == "Does it come out?"
     assert not study.search
     assert [(panel.name, panel.axis, len(panel.runs)) for panel in study.panels] == [
-        ("truncation", "optim.truncate", 20), ("width", "data.seq_len", 10)
+        ("truncation", "optim.truncate", 20), ("width", "data.seq_len", 4)
     ]  # fmt: skip
     speeds = read_speeds(known[0])
     assert len(speeds) == 6

@@ -1,20 +1,24 @@
-"""The GPU's side of a timing, on stand-ins for it: events, replays, energy. What needs a card is in test_gpu.py."""
+"""Clocks, and the GPU's side of a timing on stand-ins for it: events, replays, energy.
+
+What needs a card is in test_gpu.py.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from support.clocks import Ticks
 
 from rnnbench import nvml
 from rnnbench.backends import BACKENDS
 from rnnbench.config import CellConfig
-from rnnbench.throughput.clock import EventClock, WallClock, clock_of
+from rnnbench.throughput.clock import EventClock, Seconds, WallClock, clock_of, together
 from rnnbench.throughput.contestant import REPLAYED, Contestant, Replay
 from rnnbench.throughput.measure import _energy
 from rnnbench.throughput.timing import Timing
@@ -25,16 +29,39 @@ def contestant(what: str = "training") -> Contestant:
     return Contestant.made(job, job.cells[0], BACKENDS["loop"], torch.device("cpu"))
 
 
-def test_a_cpus_clock_is_the_wall() -> None:
+def test_a_cpus_clock_is_the_wall_and_the_processor() -> None:
     clock = clock_of(torch.device("cpu"))
     assert isinstance(clock, WallClock)
-    assert clock.seconds([1.0, 3.5, 4.0]) == [2.5, 0.5]
-    assert clock.mark() <= clock.mark()
+    marks = [Seconds(1.0, 0.5), Seconds(3.5, 0.75), Seconds(4.0, 2.0)]
+    assert clock.seconds(marks) == [Seconds(2.5, 0.25), Seconds(0.5, 1.25)]
     assert isinstance(clock_of(torch.device("cuda")), EventClock)
 
 
+def test_the_processor_works_in_a_loop_and_not_in_a_sleep() -> None:
+    """Whatever other processes do: a loop that ends by the processor's time takes that, and at least so long."""
+    clock = WallClock()
+    marks = [clock.start()]
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    marks.append(clock.mark())
+    time.sleep(0.1)
+    marks.append(clock.mark())
+    busy, asleep = clock.seconds(marks)
+    assert 0.1 <= busy.cpu < 0.15
+    assert busy.wall > 0.9 * busy.cpu
+    assert asleep.wall >= 0.1
+    assert asleep.cpu < 0.03
+
+
+def test_seconds_are_shared_out_and_added_up() -> None:
+    assert Seconds(3.0, 6.0).over(4) == Seconds(0.75, 1.5)
+    assert together([Seconds(0.1, 1.0)] * 10) == Seconds(1.0, 10.0), "no rounding adds up"
+    assert math.isnan(together([Seconds(1.0, math.nan), Seconds(1.0, math.nan)]).cpu)
+
+
 def test_events_are_recorded_in_the_stream_and_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits between the marks; milliseconds become seconds."""
+    """Nothing waits between the marks; milliseconds become seconds, and of the processor nothing is known."""
     said: list[str] = []
 
     class Event:
@@ -57,12 +84,16 @@ def test_events_are_recorded_in_the_stream_and_waited_for_once(monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: said.append("wait for all"))
     clock = EventClock()
-    assert clock.seconds([clock.start(), clock.mark(), clock.mark()]) == [3.0, 5.0]
+    found = clock.seconds([clock.start(), clock.mark(), clock.mark()])
+    assert [seconds.wall for seconds in found] == [3.0, 5.0]
+    assert all(math.isnan(seconds.cpu) for seconds in found)
     assert said == ["wait for all", "record 1", "record 2", "record 3", "wait for 3"]
 
 
 @pytest.mark.parametrize(("what", "calls"), [("training", [1, 1]), ("decoding", [5])])
-def test_a_replay_is_timed_as_its_contestant_is(what: str, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_is_timed_as_its_contestant_is(
+    what: str, calls: list[int], ticks: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One graph for inference and one for a step; or one for a symbol, replayed for each, its time a symbol's."""
     counts: list[int] = []
 
@@ -76,9 +107,9 @@ def test_a_replay_is_timed_as_its_contestant_is(what: str, calls: list[int], mon
             counts[self.index] += 1
 
     monkeypatch.setattr(Replay, "_captured", staticmethod(Graph))
-    seconds = Replay(contestant(what), what).turn(Ticks())
+    seconds = Replay(contestant(what), what).turn(ticks)
     assert counts == calls
-    assert seconds == tuple(10.0 / count for count in calls)
+    assert seconds == tuple(Seconds(10.0 / count, 4.0 / count) for count in calls)
     assert len(seconds) == len(REPLAYED[what])
 
 

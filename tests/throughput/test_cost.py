@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from rnnbench.cells import cell_names
 from rnnbench.config import CellConfig
 from rnnbench.throughput.clock import WallClock
-from rnnbench.throughput.cost import ADAM, Ceiling, Ceilings, Work, flops_per_token, work_of
+from rnnbench.throughput.cost import (
+    ADAM,
+    LARGEST_STEP,
+    Ceiling,
+    Ceilings,
+    Work,
+    flops_per_token,
+    sequential_per_token,
+    work_of,
+)
 from rnnbench.throughput.layers import Layers
 from rnnbench.throughput.timing import Timing
 
@@ -43,6 +55,24 @@ def test_a_linear_cell_has_no_recurrent_product() -> None:
     assert flops_per_token(meta("mingru")) == (forward, 3 * forward)
 
 
+@pytest.mark.parametrize(("cell", "gates"), [*GATES.items(), ("mingru", 0), ("s4d", 0), ("transformer", 0)])
+def test_what_waits_for_the_last_step_is_the_product_with_the_state(cell: str, gates: int) -> None:
+    """2 g H² a token of each cell: of the layers and of both directions together."""
+    assert sequential_per_token(meta(cell)) == 2 * gates * H * H
+    assert sequential_per_token(meta(cell, num_layers=3)) == 3 * 2 * gates * H * H
+    assert sequential_per_token(meta(cell, num_layers=2, bidirectional=True)) == 4 * 2 * gates * H * H
+
+
+@pytest.mark.parametrize("cell", cell_names())
+def test_what_is_sequential_is_a_part_of_it_all(cell: str) -> None:
+    """Of a forward pass, and of a step twice as much: forwards and backwards."""
+    job = Timing(cells=(CellConfig(cell),), seq_len=10, batch_size=4, input_size=I, hidden_size=H)
+    works = work_of(job, job.cells[0])
+    assert 0 <= works["forward"].sequential <= works["forward"].flops
+    assert works["forward"].sequential == 40 * sequential_per_token(meta(cell))
+    assert works["step"].sequential == 2 * works["forward"].sequential <= works["step"].flops
+
+
 def test_traffic_is_what_goes_in_and_comes_out() -> None:
     """Forward: x, y and the weights. A step: x twice, ∂x, y, ∂y, the weights twice, their gradient, and Adam's."""
     job = Timing(cells=(CellConfig("gru"),), seq_len=10, batch_size=4, input_size=I, hidden_size=H)
@@ -51,25 +81,65 @@ def test_traffic_is_what_goes_in_and_comes_out() -> None:
     assert works["forward"].bytes == 4 * (tokens * (I + H) + weights)
     assert works["step"].bytes == 4 * (tokens * (3 * I + 2 * H) + (3 + ADAM) * weights)
     assert works["step"].flops == tokens * 3 * 2 * 3 * (I * H + H * H)
+    assert works["step"].sequential == tokens * 2 * 2 * 3 * H * H
     half = work_of(Timing(**{**vars(job), "dtype": "bfloat16"}), job.cells[0])
     assert half["step"].bytes == works["step"].bytes / 2
+    assert half["step"].sequential == works["step"].sequential
+    decoding = work_of(Timing(**{**vars(job), "what": "decoding"}), job.cells[0])
+    assert decoding["decode"] == Work(4 * 2 * 3 * (I * H + H * H), 4 * (4 * (I + H) + weights), 4 * 2 * 3 * H * H)
 
 
 def test_the_floor_is_the_higher_of_two() -> None:
-    ceiling = Ceiling(gemm=100.0, copy=10.0)
-    assert Work(flops=1000.0, bytes=10.0).floor(ceiling) == 10.0
-    assert Work(flops=10.0, bytes=1000.0).floor(ceiling) == 100.0
+    ceiling = Ceiling(gemm=100.0, copy=10.0, step=5.0)
+    assert Work(flops=1000.0, bytes=10.0, sequential=200.0).floor(ceiling) == 10.0
+    assert Work(flops=10.0, bytes=1000.0, sequential=10.0).floor(ceiling) == 100.0
+
+
+def test_a_loop_does_what_is_sequential_at_a_steps_rate() -> None:
+    """And the rest as fast as the higher of the other two."""
+    ceiling = Ceiling(gemm=100.0, copy=10.0, step=5.0)
+    assert Work(flops=1000.0, bytes=10.0, sequential=200.0).loop_floor(ceiling) == 200 / 5 + 800 / 100
+    assert Work(flops=1000.0, bytes=1000.0, sequential=200.0).loop_floor(ceiling) == 200 / 5 + 1000 / 10
+    assert Work(flops=1000.0, bytes=10.0, sequential=0.0).loop_floor(ceiling) == 10.0
+
+
+RATE = st.floats(1e-3, 1e15)
+
+
+@given(flops=st.floats(0, 1e18), part=st.floats(0, 1), moved=st.floats(0, 1e18), gemm=RATE, copy=RATE, slower=RATE)
+def test_a_loop_is_no_faster_than_the_floor(
+    flops: float, part: float, moved: float, gemm: float, copy: float, slower: float
+) -> None:
+    """Where a step's small product is no faster than a large one."""
+    work, ceiling = Work(flops, moved, part * flops), Ceiling(gemm, copy, min(slower, gemm))
+    assert work.loop_floor(ceiling) >= work.floor(ceiling) * (1 - 1e-9)
 
 
 def test_ceilings_are_rates() -> None:
-    """2 n³ operations of a product, and each byte of a copy once read and once written."""
-    ceilings = Ceilings(torch.float32, torch.device("cpu"), 2**20)
-    gemm, copy = ceilings.ceiling(2.0, 0.5)
+    """2 n³ operations of a product, each byte of a copy once read and once written, and 2 B·H·4H of a step."""
+    ceilings = Ceilings(torch.float32, torch.device("cpu"), 2**20, batch_size=3, hidden_size=16)
+    gemm, copy, step = ceilings.ceiling(2.0, 0.5, 0.25)
     assert gemm == ceilings.size**3
     assert 2 * ceilings.source.numel() * 4 == 2**20, "a copy is as large as what a call moves"
     assert copy == ceilings.repeats * 2**20 / 0.5
     assert ceilings.repeats == 32
-    assert Ceilings(torch.float32, torch.device("cpu"), 2**27).repeats == 1
-    assert all(seconds > 0 for seconds in ceilings.turn(WallClock()))
+    assert step == ceilings.steps * 2 * 3 * 16 * 64 / 0.25
+    assert ceilings.steps == 4096, "as many as the clock can tell, but no more"
+    found = ceilings.turn(WallClock())
+    assert len(found) == len(Ceilings.PARTS) == 3
+    assert all(seconds.wall > 0 and seconds.cpu >= 0 for seconds in found)
     assert torch.equal(ceilings.target, ceilings.source)
     torch.testing.assert_close(ceilings.product, ceilings.a @ ceilings.b)
+    assert (ceilings.state.shape, ceilings.weight.shape) == ((3, 16), (16, 64))
+    torch.testing.assert_close(ceilings.stepped, ceilings.state @ ceilings.weight)
+
+
+def test_a_ceilings_turn_is_neither_too_short_nor_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large copies and products are done once; beyond a size a step's product is not small, and no larger one made."""
+    assert Ceilings(torch.float32, torch.device("cpu"), 2**27, 1, 1).repeats == 1
+    assert Ceilings(torch.float32, torch.device("cpu"), 1, 64, 256).steps == int(2e8 / (2 * 64 * 256 * 1024))
+    assert LARGEST_STEP == 2048
+    monkeypatch.setattr("rnnbench.throughput.cost.LARGEST_STEP", 32)
+    capped = Ceilings(torch.float32, torch.device("cpu"), 1, 100, 50)
+    assert (capped.state.shape, capped.weight.shape) == ((32, 32), (32, 128))
+    assert capped.step_flops == 2 * 32 * 32 * 128

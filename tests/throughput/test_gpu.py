@@ -41,6 +41,10 @@ def test_everything_is_measured(dtype: str, tmp_path: Path) -> None:
     for name in ("lstm/torch", "lstm/loop", "mingru/loop"):
         assert 0 < metrics[f"{name}/replay_step_ms"] <= 1.2 * metrics[f"{name}/step_ms"]
         assert metrics[f"{name}/replay_forward_ms"] > 0
+    assert 0 < metrics["lstm/loop/step_loop_floor_ms"] < metrics["lstm/loop/step_ms"]
+    assert "mingru/loop/step_loop_floor_ms" not in metrics
+    assert not any(key.endswith("_cpu_ms") for key in metrics), "of the processor nothing is said where a GPU works"
+    assert result["environment"]["pinned"] == []
     assert "aten::" not in metrics["lstm/torch/kernels"]
     assert {"driver", "clocks_mhz"} <= set(result["environment"]), "NVML does not answer: install nvidia-ml-py"
 

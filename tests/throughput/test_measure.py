@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.clocks import Ticks
 from support.saboteurs import Saboteur, loop
 
 from rnnbench.backends import BACKENDS
@@ -19,7 +18,7 @@ from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
 from rnnbench.ledger import CURVES, RESULT, Entry
-from rnnbench.throughput.clock import Clock
+from rnnbench.throughput.clock import Clock, Seconds, WallClock
 from rnnbench.throughput.contestant import PARTS, Contestant, contenders
 from rnnbench.throughput.cost import SIZES
 from rnnbench.throughput.entrants import chosen, failure
@@ -55,20 +54,28 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     assert (result["kind"], result["status"]) == ("timing", "done")
     assert Timing.from_dict(result["run"]) == job
     assert {"commit", "torch", "device_name", "threads", "cpu_mhz"} <= set(result["environment"])
-    figures = {f"{part}{end}" for part in PARTS["training"] for end in ("_ms", "_iqr_ms")}
-    figures |= {f"{what}_{end}" for what in ("forward", "step") for end in ("flops", "bytes", "floor_ms", "share")}
+    assert result["environment"]["pinned"] == [max(os.sched_getaffinity(0))]
+    figures = {f"{part}{end}" for part in PARTS["training"] for end in ("_ms", "_iqr_ms", "_cpu_ms")}
+    ends = ("flops", "bytes", "floor_ms", "share", "loop_floor_ms", "loop_share")
+    figures |= {f"{what}_{end}" for what in ("forward", "step") for end in ends}
     figures |= {"tokens_per_second", "speedup", "speedup_low", "speedup_high", "certificate", "kernels", "peak_mib"}
     names = [f"{cell}/{backend}" for cell in ("lstm(forget_bias=1.0)", "gru") for backend in ("torch", "loop")]
     metrics = {key: value for key, value in result["metrics"].items() if not key.endswith("/refused")}
     everything = {f"{name}/{figure}" for name in names for figure in figures}
-    assert set(metrics) == {"work", "gemm_flops_per_second", "copy_bytes_per_second"} | everything
+    rates = {"gemm_flops_per_second", "copy_bytes_per_second", "step_flops_per_second"}
+    assert set(metrics) == {"work"} | rates | everything
     with np.load(entry.path(CURVES)) as curves:
         parts = {f"{name}/{part}" for name in names for part in PARTS["training"]}
-        assert set(curves) == parts | {"ceiling/gemm", "ceiling/copy"}
+        parts |= {"ceiling/gemm", "ceiling/copy", "ceiling/step"}
+        assert set(curves) == parts | {f"{part}_cpu" for part in parts}
         for name in names:
             own = {part: curves[f"{name}/{part}"] for part in PARTS["training"]}
             assert all(values.shape == (7,) and (values > 0).all() for values in own.values())
             np.testing.assert_allclose(own["step"], own["train_forward"] + own["backward"] + own["update"])
+            cpu = {part: curves[f"{name}/{part}_cpu"] for part in PARTS["training"]}
+            assert all(values.shape == (7,) and (values >= 0).all() for values in cpu.values())
+            np.testing.assert_allclose(cpu["step"], cpu["train_forward"] + cpu["backward"] + cpu["update"])
+            assert metrics[f"{name}/step_cpu_ms"] == pytest.approx(1e3 * float(np.median(cpu["step"])))
             step = 1e3 * float(np.median(own["step"]))
             assert metrics[f"{name}/step_ms"] == pytest.approx(step)
             assert metrics[f"{name}/tokens_per_second"] == pytest.approx(1e3 * 3 * 12 / step)
@@ -78,6 +85,16 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
                 * max(metrics[f"{name}/step_flops"] / metrics["gemm_flops_per_second"],
                       metrics[f"{name}/step_bytes"] / metrics["copy_bytes_per_second"])
             )  # fmt: skip
+            gates = 4 if name.startswith("lstm") else 3
+            sequential = 2 * 2 * gates * 8 * 8  # of a token's step: the product with the state, and the way back
+            assert metrics[f"{name}/step_loop_floor_ms"] == pytest.approx(
+                3 * 12 * 1e3 * (
+                    sequential / metrics["step_flops_per_second"]
+                    + max((metrics[f"{name}/step_flops"] - sequential) / metrics["gemm_flops_per_second"],
+                          metrics[f"{name}/step_bytes"] / metrics["copy_bytes_per_second"])
+                )
+            )  # fmt: skip
+            assert metrics[f"{name}/step_loop_share"] == pytest.approx(metrics[f"{name}/step_loop_floor_ms"] / step)
     for name in ("lstm(forget_bias=1.0)/loop", "gru/loop"):
         assert [metrics[f"{name}/{key}"] for key in ("speedup", "speedup_low", "speedup_high")] == [1.0, 1.0, 1.0]
     before = entry.path(RESULT).stat().st_mtime_ns
@@ -100,7 +117,8 @@ def test_decoding(tmp_path: Path, no_memory: None) -> None:
     assert job.id.startswith("decoding-")
     metrics = measure(job, tmp_path, "study", "disabled")["metrics"]
     assert {key.partition("/")[0] for key in metrics if key.endswith("/decode_ms")} == {"gru", "mingru"}
-    assert not any("step" in key or "forward" in key for key in metrics)
+    assert not any("step" in key or "forward" in key for key in metrics if key != "step_flops_per_second")
+    assert {key.partition("/")[0] for key in metrics if key.endswith("/decode_loop_share")} == {"gru"}
     weights = 2 * 3 * 8 * 8 + 2 * 3 * 8
     assert metrics["gru/loop/decode_bytes"] == 4 * (2 * (8 + 8) + weights) / 2
     assert metrics["gru/loop/decode_flops"] == 2 * 2 * 3 * 8 * 8
@@ -163,7 +181,7 @@ def test_what_breaks_while_it_is_timed_is_a_row_too(
     """Memory that runs out at the tenth turn: that contestant has no figures, the others have all of theirs."""
     turn, count = Contestant.turn, {"rnn/torch": 0}
 
-    def limited(self: Contestant, what: str, clock: Clock) -> tuple[float, ...]:
+    def limited(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
         if self.name == "rnn/torch":
             count[self.name] += 1
             if count[self.name] == 5:
@@ -232,7 +250,7 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     turns: list[str] = []
     turn = Contestant.turn
 
-    def noted(self: Contestant, what: str, clock: Clock) -> tuple[float, ...]:
+    def noted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
         turns.append(self.name)
         return turn(self, what, clock)
 
@@ -253,12 +271,35 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert turns == first
 
 
-def test_a_turn_changes_nothing() -> None:
+def test_turns_are_taken_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_memory: None) -> None:
+    """And a job that is interrupted leaves the process where it was."""
+    before, cores = os.sched_getaffinity(0), set()
+    turn = Contestant.turn
+
+    def noted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+        cores.add(frozenset(os.sched_getaffinity(0)))
+        return turn(self, what, clock)
+
+    monkeypatch.setattr(Contestant, "turn", noted)
+    measure(small(cells=("rnn",), samples=2), tmp_path, "study", "disabled")
+    assert cores == {frozenset({max(before)})}
+    assert os.sched_getaffinity(0) == before
+
+    def interrupted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Contestant, "turn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(small(cells=("gru",), samples=2), tmp_path, "study", "disabled")
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_turn_changes_nothing(ticks: WallClock) -> None:
     """Neither weights nor input: every turn is the same work, and its parts are what the clock says."""
 
     one = Contestant.made(small(), CellConfig("gru"), BACKENDS["loop"], CPU)
     x, before = one.x.detach().clone(), [p.detach().clone() for p in one.layers.parameters()]
-    assert one.turn("training", Ticks()) == (10.0, 10.0, 10.0, 10.0, 30.0)
+    assert one.turn("training", ticks) == (*[Seconds(10.0, 4.0)] * 4, Seconds(30.0, 12.0))
     assert all(torch.equal(p, old) for p, old in zip(one.layers.parameters(), before, strict=True))
     assert torch.equal(one.x.detach(), x)
     assert one.x.grad is None, "gradients accumulate inside the timed part"
@@ -306,12 +347,13 @@ def test_a_killed_study_goes_on(tmp_path: Path) -> None:
 
 
 def test_old_timings_keep_their_names() -> None:
-    """A setting that is new, at its default, is no part of a job's identity: committed results stay what they are."""
+    """A setting that is new, at its default, is no part of a job's identity; the protocol is."""
     old = {
         "cells": ["rnn", "lstm", "gru"], "backends": ["torch", "scan", "graph", "loop"], "seq_len": 64,
         "batch_size": 256, "hidden_size": 256, "samples": 30, "warmup": 3, "dtype": "float32", "seed": 0,
         "device": "auto",
     }  # fmt: skip
-    committed = Path(__file__).parents[2] / "experiments/results/h200/seqlen_throughput"
-    assert (committed / Timing.from_dict(old).id).is_dir()
-    assert dataclasses.replace(Timing.from_dict(old), num_layers=2).id != Timing.from_dict(old).id
+    job = Timing.from_dict(old)
+    assert job.id_under(1) == "timing-T64-B256-H256-3a8d8b8f", "as results of the first protocol are called"
+    assert job.id == job.id_under(2) != job.id_under(1)
+    assert dataclasses.replace(job, num_layers=2).id != job.id

@@ -17,9 +17,13 @@ import torch
 
 from rnnbench import stopping
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, HISTORY, WEIGHTS, Entry
+from rnnbench.modules import SequenceModule, module_for
+from rnnbench.modules.metrics import loss
 from rnnbench.train import train
+from rnnbench.train.figures import has_diverged
 from rnnbench.weights import load_tensors
 
 
@@ -45,8 +49,31 @@ def written_run(text_file: Path) -> Run:
     )
 
 
-def rows(root: Path, run: Run) -> list[dict[str, Any]]:
-    return Entry(root, "single", run.id).history()
+def rows(root: Path, run: Run) -> list[dict[str, float]]:
+    """Numbers alone: a lag beyond those measured is infinite, and JSON has no such number."""
+    return [{key: float(value) for key, value in row.items()} for row in Entry(root, "single", run.id).history()]
+
+
+@pytest.fixture
+def first_losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Of every run that this process ends: the loss of its first batch, as it is compared with the last one."""
+    seen: list[float] = []
+
+    def noted(metrics: dict[str, Any], module: SequenceModule) -> bool:
+        seen.append(module.first_loss)
+        return has_diverged(metrics, module)
+
+    monkeypatch.setattr("rnnbench.train.one_run.has_diverged", noted)
+    return seen
+
+
+def loss_before_any_update(run: Run) -> float:
+    """Of the whole first batch, with neither processes nor parts nor Lightning."""
+    data = SequenceDataModule(run.data, run.seed, run.steps)
+    torch.manual_seed(run.seed)
+    module, batch = module_for(run, data.task), data.source.train_batch(0)
+    with torch.no_grad():
+        return float(loss(module.model.predict(batch)[0], batch, data.task))
 
 
 def assert_close(root: Path, other: Path, run: Run, rel: float = 1e-5) -> None:
@@ -65,7 +92,9 @@ def assert_close(root: Path, other: Path, run: Run, rel: float = 1e-5) -> None:
 
 
 @pytest.mark.parametrize(("make", "micro_batches"), [(text_run, 1), (written_run, 2)])
-def test_two_processes_are_one(make: Any, micro_batches: int, text_file: Path, tmp_path: Path) -> None:
+def test_two_processes_are_one(
+    make: Any, micro_batches: int, text_file: Path, tmp_path: Path, first_losses: list[float]
+) -> None:
     run = make(text_file)
     alone = train(run, tmp_path / "alone", wandb="disabled")
     both = train(run, tmp_path / "both", wandb="disabled", devices=2, micro_batches=micro_batches)
@@ -74,6 +103,7 @@ def test_two_processes_are_one(make: Any, micro_batches: int, text_file: Path, t
     assert both["environment"].get("micro_batches", 1) == micro_batches
     assert "devices" not in alone["environment"]
     assert not torch.distributed.is_initialized()
+    assert first_losses == pytest.approx([loss_before_any_update(run)] * 2, rel=1e-5), "that of the whole batch"
 
 
 @pytest.mark.slow
@@ -93,6 +123,7 @@ def test_stopped_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path)
     assert 0 < saved["global_step"] < 700
     assert [tuple(s.shape[:1]) for s in saved["rnnbench"]["carry"]] == [(7,), (7,)]
     assert not torch.equal(*saved["rnnbench"]["rng"])
+    assert saved["rnnbench"]["first_loss"] == pytest.approx(loss_before_any_update(run), rel=0.1)  # but for dropout
     for other in ("three", "one"):
         copy = Entry(tmp_path / other, "single", run.id)
         copy.folder.mkdir(parents=True)

@@ -38,7 +38,9 @@ def test_a_run_on_the_gpu_agrees_with_the_cpu(cell: str, text_file: Path, tmp_pa
         results[device] = train(run, tmp_path, wandb="disabled")
     cpu, gpu = results["cpu"]["metrics"], results["cuda"]["metrics"]
     assert results["cuda"]["environment"]["backend"] == "torch"
-    assert gpu["init/half_life"] == pytest.approx(cpu["init/half_life"], rel=1e-4)
+    for figure in ("half_life", "half_lag", "hundredth_lag", "noise_half_life", "noise_decades"):
+        assert gpu[f"init/{figure}"] == pytest.approx(cpu[f"init/{figure}"], rel=1e-4)
+    assert "throughput/step_cpu_ms" not in gpu
     assert gpu["test/bpc"] == pytest.approx(cpu["test/bpc"], abs=0.02)
     assert gpu["memory/peak_mib"] > 0
     entry = Entry(tmp_path, "single", results["cuda"]["id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import lightning
@@ -18,8 +19,10 @@ from rnnbench.ledger import CURVES, WEIGHTS, Entry
 from rnnbench.models import build
 from rnnbench.modules.by_cell import module_for
 from rnnbench.modules.metrics import loss
-from rnnbench.probes.gradient_flow import measure_gradient_flow
+from rnnbench.probes.curve import falls_to
+from rnnbench.probes.gradient_flow import measure_gradient_flow, shuffled
 from rnnbench.train import train
+from rnnbench.train.probing import FLOWS, Probing
 
 QUIET = ProbeConfig(seq_len=24, batch_size=3)
 LOUD = dataclasses.replace(QUIET, every=7, lyapunov=2, detail=True)
@@ -45,14 +48,58 @@ def test_along_the_training(text_file: Path, tmp_path: Path) -> None:
     result = train(run, tmp_path, wandb="disabled")
     entry, curves = Entry(tmp_path, "single", run.id), curves_of(run, tmp_path)
     assert curves["along/step"].tolist() == [0, 7, 14, 21, 28, 30]
-    assert curves["along/gradient_flow"].shape == (6, 24)
-    assert np.array_equal(curves["along/gradient_flow"][0], curves["init/gradient_flow"])
-    assert np.array_equal(curves["along/gradient_flow"][-1], curves["final/gradient_flow"])
+    for flow in ("gradient_flow", "gradient_flow_noise"):
+        assert curves[f"along/{flow}"].shape == (6, 24)
+        assert np.array_equal(curves[f"along/{flow}"][0], curves[f"init/{flow}"])
+        assert np.array_equal(curves[f"along/{flow}"][-1], curves[f"final/{flow}"])
+    assert not np.array_equal(curves["along/gradient_flow"], curves["along/gradient_flow_noise"])
     rows = [row for row in entry.history() if "probe/half_life" in row]
     assert [row["step"] for row in rows] == [7, 14, 21, 28]
     assert all(row["probe/lyapunov_1"] < 0 for row in rows)
+    for row, *flows in zip(rows, *(curves[f"along/{flow}"][1:-1] for flow in FLOWS), strict=True):
+        for flow, begins in zip(flows, FLOWS.values(), strict=True):
+            assert float(row[f"probe/{begins}half_lag"]) == falls_to(flow, 0.5)
+            assert row[f"probe/{begins}decades"] == pytest.approx((flow[-1] - flow[0]) / math.log(10))
     assert result["metrics"]["probes/added_share"] * result["metrics"]["throughput/train_seconds"] > 0
     assert result["metrics"]["probes/seconds"] > 0
+
+
+@pytest.mark.parametrize(("cell", "parts"), [("lstm", ("h", "c")), ("gru", ())])
+def test_what_is_kept_of_data_and_noise(text_file: Path, tmp_path: Path, cell: str, parts: tuple[str, ...]) -> None:
+    """Whole curves in float64; spread and parts in float32, and of dead samples nothing where there is none."""
+    run = dataclasses.replace(text_run(text_file, QUIET, cell), budget=BudgetConfig(steps=3, evals=1))
+    metrics, curves = train(run, tmp_path, wandb="disabled")["metrics"], curves_of(run, tmp_path)
+    names = {name for name in curves if "gradient_flow" in name}
+    wanted = {f"{when}/gradient_flow{noise}" for when in ("init", "final") for noise in ("", "_noise")}
+    assert names == wanted | {f"{name}_{beside}" for name in wanted for beside in ("sd", *parts)}
+    assert {name for name in names if curves[name].dtype == np.float64} == wanted
+    assert {curves[name].dtype for name in names - wanted} == {np.dtype(np.float32)}
+    assert all(curves[name].shape == (24,) for name in names)
+    numbers = {"lags", "half_lag", "hundredth_lag", "horizon", "beyond_10", "max_gain", "decades", "dead_share"}
+    numbers |= {"log10_gain_at_last_lag", "half_life", "half_life_r2", "half_life_first", "half_life_last"}
+    numbers |= {f"{number}_{part}" for part in parts for number in ("half_lag", "hundredth_lag")}
+    for when in ("init", "final"):
+        found = {name.removeprefix(f"{when}/") for name in metrics if name.startswith(f"{when}/")}
+        flows = {name for name in found if not name.startswith("context_")}
+        assert flows == numbers | {f"noise_{number}" for number in numbers}
+        assert metrics[f"{when}/lags"] == 23
+        assert metrics[f"{when}/dead_share"] == 0
+
+
+def test_dead_samples_are_told_of(text_file: Path, tmp_path: Path) -> None:
+    """Relus all off, by their biases: there is no gradient at any lag but the last state's own."""
+    run = text_run(text_file, QUIET, "irnn")
+    data = SequenceDataModule(run.data)
+    module = module_for(run, data.task)
+    with torch.no_grad():
+        for cell in module.model.cells:
+            dict(cell.named_parameters())["bias_hh"].fill_(-10.0)
+    metrics, curves = Probing(run.probes, module, data, 30).measure("init")
+    assert (metrics["init/dead_share"], metrics["init/noise_dead_share"]) == (1, 1)
+    assert (metrics["init/half_lag"], metrics["init/horizon"]) == (1, 0)
+    assert curves["init/gradient_flow"].tolist()[1:] == [-math.inf] * 23
+    assert curves["init/gradient_flow_dead"].tolist() == [0.0] + [1.0] * 23
+    assert curves["init/gradient_flow_noise_dead"].dtype == np.float32
 
 
 def test_a_row_is_what_the_weights_of_that_step_give(text_file: Path, tmp_path: Path) -> None:
@@ -62,7 +109,8 @@ def test_a_row_is_what_the_weights_of_that_step_give(text_file: Path, tmp_path: 
     for one in (run, short):
         train(one, tmp_path, wandb="disabled")
     ends = curves_of(short, tmp_path)
-    assert np.array_equal(curves_of(run, tmp_path)["along/gradient_flow"][4], ends["final/gradient_flow"])
+    for flow in FLOWS:
+        assert np.array_equal(curves_of(run, tmp_path)[f"along/{flow}"][4], ends[f"final/{flow}"])
 
 
 def test_probing_disturbs_nothing(text_file: Path, tmp_path: Path) -> None:
@@ -115,8 +163,10 @@ def test_the_batch_is_the_data_sets_own(text_file: Path, tmp_path: Path) -> None
     torch.manual_seed(run.seed)
     model = build(data.task, run.cell, run.model, run.data.seq_len)
     batch = data.probe_batch(24, 3)
-    flow = measure_gradient_flow(model, Batch(batch.x, batch.y), data.task)
-    np.testing.assert_array_equal(curves_of(run, tmp_path)["init/gradient_flow"], flow.mean)
+    batch = Batch(batch.x, batch.y)
+    for name, one in (("gradient_flow", batch), ("gradient_flow_noise", shuffled(batch))):
+        flow = measure_gradient_flow(model, one, data.task)
+        np.testing.assert_array_equal(curves_of(run, tmp_path)[f"init/{name}"], flow.mean)
 
 
 def test_probes_need_gradient_flow() -> None:

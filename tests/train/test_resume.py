@@ -155,15 +155,3 @@ def test_a_finished_run_is_not_touched(text_file: Path, tmp_path: Path) -> None:
     result = train(run, tmp_path, wandb="disabled")
     assert result == json.loads(entry.path(RESULT).read_text())
     assert {path: path.stat().st_mtime_ns for path in entry.folder.iterdir()} == before
-
-
-def test_divergence_is_recorded(text_file: Path, tmp_path: Path) -> None:
-    """A learning rate that makes the loss NaN or worse than the unigram ends as diverged, not as a figure."""
-    run = Run(
-        cell="rnn",  # type: ignore[arg-type]
-        data=DataConfig(path=str(text_file), seq_len=16, batch_size=4),
-        model=ModelConfig(hidden_size=8),
-        optim=OptimConfig(name="sgd", lr=1e6, clip=None),
-        budget=BudgetConfig(steps=60),
-    )
-    assert train(run, tmp_path, wandb="disabled")["status"] == "diverged"

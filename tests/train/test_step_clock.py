@@ -1,0 +1,80 @@
+"""Step times by the wall and by the processor: what is no step is in neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.train import train
+from rnnbench.train.callbacks import Clock
+
+TRAINER: Any = SimpleNamespace(global_step=1)
+
+
+class Now:
+    """Time that passes when a test says so."""
+
+    wall = cpu = 1000.0
+
+    def passes(self, wall: float, cpu: float) -> None:
+        self.wall += wall
+        self.cpu += cpu
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Now:
+    now = Now()
+    clocks = SimpleNamespace(perf_counter=lambda: now.wall, process_time=lambda: now.cpu)
+    monkeypatch.setattr("rnnbench.train.callbacks.time", clocks)
+    monkeypatch.setattr("rnnbench.train.callbacks.validation_due", lambda trainer, index: index == 9)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: now.passes(1.0, 0.0))
+    return now
+
+
+def module(device: str) -> Any:
+    return SimpleNamespace(device=torch.device(device))
+
+
+def test_on_a_cpu_each_step_has_its_own(now: Now) -> None:
+    """Half of the processor is another's; a validation of an hour and a probe of two are no step."""
+    clock = Clock()
+    now.passes(50.0, 50.0)
+    clock.on_train_start(TRAINER, module("cpu"))
+    for index in range(10):
+        now.passes(2.0 + index, 1.0 + index / 2)
+        clock.on_train_batch_end(TRAINER, module("cpu"), None, None, index)
+        now.passes(3600.0, 1800.0)
+        clock.on_validation_end(TRAINER, module("cpu"))
+        now.passes(7200.0, 3600.0)
+        clock.restart()
+    assert clock.seconds == pytest.approx([2.0 + index for index in range(10)])
+    assert clock.cpu_seconds == pytest.approx([1.0 + index / 2 for index in range(10)])
+    assert (clock.median(), clock.cpu_median()) == (pytest.approx(7.0), pytest.approx(3.5)), "of the last nine"
+
+
+def test_on_a_gpu_a_stretch_is_shared_out(now: Now) -> None:
+    """Every fourth step is waited for, and one before a validation."""
+    clock = Clock(every=4)
+    clock.on_train_start(TRAINER, module("cuda"))
+    for index in range(10):
+        now.passes(1.0, 0.5)
+        clock.on_train_batch_end(TRAINER, module("cuda"), None, None, index)
+    assert clock.seconds == pytest.approx([1.25] * 8 + [1.5] * 2), "four and four, then two; each waited for once"
+    assert clock.cpu_seconds == pytest.approx([0.5] * 10)
+
+
+def test_a_run_tells_of_both(text_file: Path, tmp_path: Path) -> None:
+    run = Run(
+        data=DataConfig(path=str(text_file), seq_len=16, batch_size=4),
+        model=ModelConfig(hidden_size=8),
+        budget=BudgetConfig(steps=20, evals=1, val_tokens=100),
+        probes=ProbeConfig(gradient_flow=False),
+    )
+    metrics = train(run, tmp_path, wandb="disabled")["metrics"]
+    assert metrics["throughput/step_ms"] > 0
+    assert metrics["throughput/step_cpu_ms"] > 0
