@@ -155,7 +155,7 @@ def choose(tuning: Study, preset: str, results: Results) -> list[Choice]:
             f"{len(missing)} trials of {tuning.name} have no result, {missing[0]} for one; "
             "sweep again until none is missing."
         )
-    about = _distinguished([flat(runs[0]) for runs in groups.values()])
+    about = _distinguished([_settings(runs[0]) for runs in groups.values()])
     return [_choice(name, runs, about[i], results) for i, (name, runs) in enumerate(groups.items())]
 
 
@@ -233,6 +233,12 @@ def _runs(study: Study, preset: str) -> list[Run]:
     if not runs:
         raise UserError(f"{study.name} has no runs in its preset {preset}; there is nothing to choose a rate for.")
     return runs
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Under dotted names, without a width that is solved for."""
+    settings = flat(run)
+    return settings if run.model.parameters is None else settings | {"model.hidden_size": None}
 
 
 def _distinguished(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

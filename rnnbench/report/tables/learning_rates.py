@@ -37,7 +37,8 @@ def choices_table(choices: Sequence[Choice], caption: str = "") -> Table:
 
 
 def _row(choice: Choice) -> Row:
-    text = {key: str(value) for key, value in choice.about.items()} | {"metric": choice.metric}
+    text = {key: MISSING if value is None else str(value) for key, value in choice.about.items()}
+    text |= {"metric": choice.metric}
     raw = dict(choice.about) | {"metric": choice.metric}
     for lr, score in choice.scores.items():
         lost = choice.lost[lr]
