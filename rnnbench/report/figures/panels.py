@@ -10,7 +10,7 @@ from rnnbench.probes.measured import decades
 from rnnbench.report.estimates import INTERVAL_SEEDS, mean_band
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group
+from rnnbench.report.statistics import TRUNCATE, Group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,8 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
     scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
     low, high = min(scores), max(scores)
     reach = 1.5 * max(high - low, 0.05 * abs(high))
-    named: list[float] = []
     style: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
+    named: list[tuple[str, int, float]] = []
     for name, label in names.items():
         by_length = reference_by_length(groups, f"reference/{name}_{suffix}")
         if not by_length:
@@ -91,13 +91,13 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
             axes.plot([], [], **style, label=f"{label} {values[-1]:.3g} (off the scale)")
             continue
         axes.plot(lengths, values, **style) if len(lengths) > 1 else axes.axhline(values[0], **style)
-        below = values[-1] < (low + high) / 2
-        if any(abs(values[-1] - other) < 0.06 * (high - low + reach) for other in named):
-            below = not below  # a neighbour is named on that side
-        named.append(values[-1])
+        named.append((label, lengths[-1], values[-1]))
+    for label, length, value in named:
+        near = [other - value for _, _, other in named if 0 < abs(other - value) < 0.06 * (high - low + reach)]
+        below = near[0] > 0 if near else value < (low + high) / 2  # away from a neighbour, else from the scores
         offset, edge = ((0, -3), "top") if below else ((0, 3), "bottom")
         place: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "ha": "right", "va": edge}
-        axes.annotate(label, (lengths[-1], values[-1]), **place, fontsize=9, color=GREY)
+        axes.annotate(label, (length, value), **place, fontsize=9, color=GREY)
     axes.margins(y=0.14)
 
 
@@ -107,6 +107,13 @@ def reference_by_length(groups: Sequence[Group], key: str) -> dict[int, float]:
     for g in groups:
         found.setdefault(g.length, []).extend(value for r in g.results if (value := r.number(key)) is not None)
     return {length: math.fsum(values) / len(values) for length, values in found.items() if values}
+
+
+def question(groups: Sequence[Group]) -> str:
+    """What a figure of scores asks: along K, along T, or at a single length."""
+    if len({g.length for g in groups}) == 1:
+        return "How well does each predict?"
+    return "How far back must gradients go?" if groups[0].axis == TRUNCATE else "What does a longer T change?"
 
 
 def longest(groups: Sequence[Group]) -> dict[str, Group]:

@@ -16,7 +16,7 @@ from rnnbench.report.figures.gradients import context_gain, flow_along, reach_al
 from rnnbench.report.figures.improvement import improvement
 from rnnbench.report.figures.laboratory import laboratories
 from rnnbench.report.figures.options import option_figures
-from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, reference_lines
+from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, question, reference_lines
 from rnnbench.report.figures.panels import gradient_flow as flow_panel
 from rnnbench.report.figures.positions import position_perplexity
 from rnnbench.report.figures.ranking import ranking
@@ -24,7 +24,7 @@ from rnnbench.report.figures.reach_map import reach_map
 from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, TRUNCATE, Group, crowded, group
+from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, Group, crowded, group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,16 +208,11 @@ def _trained(groups: Sequence[Group]) -> str:
 
 def _score(axes: Axes, kind: str, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
     metric = KINDS[kind].headline.key
-    drawn = over_length(axes, groups, colors, metric, _question(groups), KINDS[kind].unit)
+    drawn = over_length(axes, groups, colors, metric, question(groups), KINDS[kind].unit)
     if drawn:
         reference_lines(axes, groups, metric, KINDS[kind].drawn)
         lost_runs(axes, groups, colors)
     return drawn
-
-
-def _question(groups: Sequence[Group]) -> str:
-    """What a score over a length asks."""
-    return "How far back must gradients go?" if groups[0].axis == TRUNCATE else "What does a longer T change?"
 
 
 def _speed(axes: Axes, groups: Sequence[Group], colors: dict[str, Look]) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.estimates import Estimate
-from rnnbench.report.figures.panels import reference_by_length
+from rnnbench.report.figures.panels import question, reference_by_length
 from rnnbench.report.figures.style import LENGTHS, Look, looks
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.page.numbers import kept, short, shorts
@@ -15,7 +15,7 @@ from rnnbench.report.page.plots.pareto import pareto
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, span, ticks, trace
 from rnnbench.report.page.plots.ranking import ranking_plots
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import SEQ_LEN, TRUNCATE, Group, crowded, group
+from rnnbench.report.statistics import SEQ_LEN, Group, crowded, group
 from rnnbench.report.timings import Timed
 
 SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
@@ -46,9 +46,7 @@ def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed],
 
 def _score(kind: Kind, groups: Sequence[Group]) -> Plot | None:
     """The headline against T, with its reference lines where they are not far off."""
-    truncated = groups[0].axis == TRUNCATE
-    question = "How far back must gradients go?" if truncated else "What does a longer T change?"
-    plot = _over_length(groups, kind.headline.key, question, kind.unit)
+    plot = _over_length(groups, kind.headline.key, question(groups), kind.unit)
     if plot is None:
         return None
     lines, far = references(kind, groups)

@@ -1,0 +1,112 @@
+"""What the README says of results: each sentence is made from the committed ones, and looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rnnbench.report.results import read
+from rnnbench.report.tables.table import Table
+from rnnbench.report.tables.training import tables
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments" / "results"
+PAGE = " ".join((ROOT / "README.md").read_text(encoding="utf-8").replace("\n*", "\n").split())
+Raw = Mapping[str, Any]
+
+
+@cache
+def made(study: str) -> dict[str, Table]:
+    """The tables of a committed study, by name."""
+    return {table.name: table for table in tables(read([RESULTS / study]))}
+
+
+def rows(study: str, table: str, **about: object) -> list[Raw]:
+    """The raw rows of a table that have these entries."""
+    found = [row.raw for row in made(study)[table].rows]
+    return [raw for raw in found if all(raw[key] == value for key, value in about.items())]
+
+
+def row(study: str, table: str, **about: object) -> Raw:
+    (found,) = rows(study, table, **about)
+    return found
+
+
+def span(raw: Raw, digits: int = 3) -> str:
+    """``0.041, 0.021 to 0.062``."""
+    mean, low, high = (f"{raw[name]:.{digits}f}".replace("-", "−") for name in ("difference", "low", "high"))
+    return f"{mean}, {low} to {high}"
+
+
+def said(sentence: str) -> None:
+    assert " ".join(sentence.split()) in PAGE
+
+
+LENGTHS = "quick/seqlen_perplexity"
+
+
+def pair(better: str, other: str, place: str = "all", panel: str = "truncation") -> Raw:
+    return row(LENGTHS, f"text-comparisons-{panel}", better=better, other=other, place=place)
+
+
+def effect(cell: str, length: str) -> Raw:
+    """Of a truncation against the longest one."""
+    (found,) = (raw for raw in rows(LENGTHS, "text-effects-truncation", place=cell) if length in raw.values())
+    return found
+
+
+def test_the_plain_rnn_is_behind_at_equal_weights() -> None:
+    gru, lstm = pair("gru", "rnn"), pair("lstm", "rnn")
+    assert {gru["verdict"], lstm["verdict"]} == {"better"}
+    said(f"the plain RNN is behind the GRU ({span(gru)} bits; p = {gru['p']:.2g}) and the LSTM ({span(lstm)}; "
+         f"p = {lstm['p']:.2g})")  # fmt: skip
+
+
+def test_lstm_and_gru_are_not_told_apart_and_not_called_equal() -> None:
+    one = pair("gru", "lstm")
+    assert one["verdict"] == "undecided"
+    said(f"Between those two ten seeds show no difference ({span(one)}), and are too few to call them equal within "
+         "0.01 bits")  # fmt: skip
+    assert {g.raw["done"] for g in made(LENGTHS)["text-truncation"].rows} == {10}
+
+
+def test_width_is_not_the_cell() -> None:
+    means = {raw["cell"]: raw["test/bpc"] for raw in rows(LENGTHS, "text-width", length=256)}
+    weights = {raw["cell"]: raw["model/matched_parameters"] for raw in rows(LENGTHS, "text-width", length=256)}
+    assert f"{LENGTHS.split('/')[1]}-comparisons-width" not in made(LENGTHS)
+    said(f"At equal widths instead it is {means['rnn'] - means['lstm']:.2f} bits behind the LSTM, with "
+         f"{weights['rnn'] / 1000:.0f} k weights against {weights['lstm'] / 1000:.0f} k")  # fmt: skip
+
+
+def test_a_short_gradient_costs_little() -> None:
+    rnn, lstm = effect("rnn", "K = 4"), effect("lstm", "K = 4")
+    assert {rnn["verdict"], lstm["verdict"]} == {"better"}
+    assert {rnn["better"], lstm["better"]} == {"K = 256"}
+    said(f"Cut every 4 steps the gradient costs the plain RNN {rnn['difference']:.3f} bits and the LSTM "
+         f"{lstm['difference']:.3f}")  # fmt: skip
+    assert {effect(cell, "K = 64")["verdict"] for cell in ("rnn", "lstm")} == {"equivalent"}
+    said("for both of them 64 steps are as good as 256, within 0.01 bits")
+    decided = {raw["verdict"] for cell in ("rnn", "lstm", "gru") for raw in [effect(cell, "K = 16")]}
+    assert decided == {"undecided"}
+
+
+def test_what_people_do_means_fewer_updates() -> None:
+    found = rows(LENGTHS, "text-effects-practice", better="T = 16", other="T = 256")
+    assert [raw["verdict"] for raw in found] == ["better"] * 3
+    costs = sorted(raw["difference"] for raw in found)
+    said(f"T = 256 in place of 16 costs {costs[0]:.2f} to {costs[-1]:.2f} bits")
+
+
+def test_an_ngram_on_the_same_characters_is_better_than_all() -> None:
+    table = made(LENGTHS)["text-truncation"]
+    (known,) = {r.raw["test/bpc"] for r in table.references if r.raw["cell"] == "ngram_read"}
+    assert known < min(r.raw["test/bpc"] for r in table.rows) - 0.3
+    said(f"an n-gram that has read the very same characters comes to {known:.2f} bits")
+
+
+def test_gradients_reach_as_far_as_it_says() -> None:
+    at = {raw["cell"]: raw["final/hundredth_lag"] for raw in rows(LENGTHS, "text-truncation", length=256)}
+    assert at["rnn"] == at["lstm"]
+    said(f"down to a hundredth {at['rnn']:.0f} states back in the plain RNN and the LSTM, {at['gru']:.0f} in the GRU")
