@@ -41,7 +41,7 @@ def panels():
     widths = [run("gru", seed, hidden_size=width) for width in (8, 16) for seed in range(2)]
     yield Panel("width", "Widths.", widths)
 
-STUDY = Study("known", "Does it come out?", {{"quick": panels}}, tune=Tune((2e-3, 4e-3)))
+STUDY = Study("known", "Does it come out?", {{"quick": panels}}, tune=Tune((4e-3, 8e-3)))
 """
 
 
