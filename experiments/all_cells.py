@@ -46,7 +46,7 @@ STUDY = Study(
     name="all_cells",
     question="Which of all cells predicts best at equal numbers of weights, and how far do its gradients reach?",
     presets={
-        "quick": lambda: panels(text=54_500, adding=50_750, tokens=600_000, seeds=1),
+        "quick": lambda: panels(text=54_500, adding=50_750, tokens=300_000, seeds=1),
         "seeds": lambda: panels(text=54_500, adding=50_750, tokens=600_000, seeds=5),
         "full": lambda: panels(text=260_000, adding=250_000, tokens=20_000_000, seeds=5),
     },
