@@ -102,6 +102,11 @@ def bits(g: Group) -> float:
     return found.mean
 
 
+def signed(value: float, digits: int = 3) -> str:
+    """``+0.041``, ``−0.002``."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 # --- the claims -----------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +114,7 @@ def width(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
     def behind(panel: str, T: int) -> float:
         return bits(found[panel]["rnn", T]) - bits(found[panel]["lstm", T])
 
-    then, now = ([f"{behind(panel, T):+.3f}" for T in (16, 64)] for panel in ("width", "weights"))
+    then, now = ([signed(behind(panel, T)) for T in (16, 64)] for panel in ("width", "weights"))
     return Row(
         "the plain RNN is 0.09 bits behind the LSTM",
         "equal widths give the RNN a third of the weights",
@@ -126,8 +131,8 @@ def streams(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
     return Row(
         "a longer window of backpropagation does not pay",
         "at constant batch × T a longer T has fewer streams",
-        f"T 256 costs lstm {then[0]:+.3f}, gru {then[1]:+.3f} bits over T 16",
-        f"following gradients 256 steps, not 16, costs {now[0]:+.3f}, {now[1]:+.3f} (same batches)",
+        f"T 256 costs lstm {signed(then[0])}, gru {signed(then[1])} bits over T 16",
+        f"following gradients 256 steps, not 16, costs {signed(now[0])}, {signed(now[1])} (same batches)",
     )
 
 
@@ -137,8 +142,8 @@ def learning_rate(found: dict[str, dict[tuple[str, int], Group]], one: Path) -> 
     return Row(
         "the plain RNN predicts best, ahead of the LSTM by 0.33 bits",
         "one learning rate, 2e-3, for all cells",
-        f"lstm − rnn {bits(same['lstm']) - bits(same['rnn']):+.3f} bits at 2e-3",
-        f"{bits(tuned['lstm']) - bits(tuned['rnn']):+.3f} bits, each at its own rate",
+        f"lstm − rnn {signed(bits(same['lstm']) - bits(same['rnn']))} bits at 2e-3",
+        f"{signed(bits(tuned['lstm']) - bits(tuned['rnn']))} bits, each at its own rate",
     )
 
 
@@ -210,7 +215,8 @@ def variance(out: Path) -> Row:
 
 
 def predictor() -> Row:
-    found, _ = searched([r for r in read([SEARCHES]) if r.kind == "train"])
+    (search,) = (panel for panel in panels(read([SEARCHES])) if panel.search)
+    found, _ = searched(search.results)
     told: dict[int, list[str]] = {LAGS_THEN: [], LAGS_NOW: []}
     for data in dict.fromkeys(one.data for one in found):
         own = [one for one in found if one.data == data and not one.broken]
@@ -218,7 +224,7 @@ def predictor() -> Row:
         for lags, words in told.items():
             reach = [_untrained_half_life(one, lags) for one in own]
             tau = kendall([(value, value) for value in reach], bounds)
-            words.append(f"{data.replace('_', ' ')}: τ {'–' if tau.tau is None else f'{tau.tau:+.2f}'}")
+            words.append(f"{data.replace('_', ' ')}: τ {'–' if tau.tau is None else signed(tau.tau, 2)}")
     return Row(
         "a far reach at the start does not predict what can be learnt",
         f"half-lives were fitted over {LAGS_THEN - 1} lags, lengths were bounds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median_high, median_low
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,3 +39,13 @@ def speed_up(
     ratios = np.median(base[rounds], axis=1) / np.median(other[rounds], axis=1)
     low, high = np.percentile(ratios, [2.5, 97.5])
     return float(np.median(base) / np.median(other)), float(low), float(high)
+
+
+def known_median(values: Sequence[float]) -> float:
+    """The median; of an even number, the lower one of the middle two where the upper is infinite.
+
+    Of lags and lengths an infinite one was not reached: half way between it and a known one nothing is known, and
+    the lower of the two is a median all the same.
+    """
+    low, high = median_low(values), median_high(values)
+    return low if math.isinf(high) else (low + high) / 2

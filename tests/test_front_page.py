@@ -75,7 +75,8 @@ def test_lstm_and_gru_are_not_told_apart_and_not_called_equal() -> None:
 def test_width_is_not_the_cell() -> None:
     means = {raw["cell"]: raw["test/bpc"] for raw in rows(LENGTHS, "text-width", length=256)}
     weights = {raw["cell"]: raw["model/matched_parameters"] for raw in rows(LENGTHS, "text-width", length=256)}
-    assert f"{LENGTHS.split('/')[1]}-comparisons-width" not in made(LENGTHS)
+    assert "text-comparisons-truncation" in made(LENGTHS)
+    assert "text-comparisons-width" not in made(LENGTHS)
     said(f"At equal widths instead it is {means['rnn'] - means['lstm']:.2f} bits behind the LSTM, with "
          f"{weights['rnn'] / 1000:.0f} k weights against {weights['lstm'] / 1000:.0f} k")  # fmt: skip
 

@@ -36,14 +36,21 @@ def main(argv: Sequence[str]) -> int:
     study, root = _study(arguments, console), Path(arguments.out)
     study.jobs(arguments.preset)  # a preset that is unknown is refused before anything is said
     known = None
-    if study.tune is not None and arguments.tune_lr is None:
+    asked = arguments.tune_lr is not None or arguments.tune_seeds is not None  # rates known already are no answer
+    if study.tune is not None and not asked:
         known = known_choices(study, arguments.preset, root)
         study = study if known is None else tuned_study(study, arguments.preset, known)
+    tuning = known is None and (asked or study.tune is not None)
     if arguments.export_wandb is not None:
+        if tuning:
+            raise UserError(
+                f"{study.name} chooses its learning rates before its runs, which a file for `wandb sweep` cannot; run "
+                "it here first, without --export_wandb: with the rates known it can be exported."
+            )
         return _export(study, arguments)
     if arguments.dry_run:
-        if study.tune is not None and known is None:
-            study = tuning_study(study, arguments.preset, study.tune.grid, study.tune.seeds)
+        if tuning:
+            study = tuning_study(study, arguments.preset, *_trials(study, arguments))
         for job in jobs_of(study, arguments.preset, root):
             print(job.id, "finished" if Entry(root, study.name, job.id).result() else "to do")
         return 0
@@ -53,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     outcome = None
     if known is not None:
         _write_choices(root / study.name, known, study, arguments.preset)
-    elif arguments.tune_lr is not None or study.tune is not None:
+    elif tuning:
         study, outcome = _tuned(study, arguments, options, launch, console)
     if outcome is None:
         _announce(study, arguments.preset, console)
@@ -189,12 +196,10 @@ def _tuned(
     """
     from rnnbench.report.tables import writers
     from rnnbench.sweep.conduct import conduct, results_of
-    from rnnbench.sweep.tuning import GRID, choose, extended, tuned_study, tuning_study
+    from rnnbench.sweep.tuning import choose, extended, tuned_study, tuning_study
 
     preset, root = arguments.preset, Path(arguments.out)
-    grid = _grid(arguments.tune_lr) if arguments.tune_lr else study.tune.grid if study.tune is not None else GRID
-    own = study.tune.seeds if study.tune is not None else 1
-    seeds = own if arguments.tune_seeds is None else arguments.tune_seeds
+    grid, seeds = _trials(study, arguments)
     while True:
         trials = tuning_study(study, preset, grid, seeds)
         _announce(trials, preset, console)
@@ -211,6 +216,16 @@ def _tuned(
     table = _write_choices(root / tuned.name, choices, study, preset)
     console.print(writers.rich_table(table, console.width))
     return tuned, None
+
+
+def _trials(study: Study, arguments: Any) -> tuple[tuple[float, ...], int]:
+    """The learning rates to begin with, and how many trials of each: as asked, else the study's own."""
+    from rnnbench.sweep.study import Tune
+    from rnnbench.sweep.tuning import GRID
+
+    own = study.tune or Tune(GRID)
+    grid = _grid(arguments.tune_lr) if arguments.tune_lr else own.grid
+    return grid, own.seeds if arguments.tune_seeds is None else arguments.tune_seeds
 
 
 def _write_choices(folder: Path, choices: Sequence[Choice], study: Study, preset: str) -> Table:

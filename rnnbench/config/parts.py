@@ -148,7 +148,8 @@ class OptimConfig:
         weight_decay: Decoupled for adamw, L2 for the others.
         truncate: Time steps that the gradient goes back, at most data.seq_len, and all of these where not given: the
             state is carried on past every such many steps, the gradient is not (truncated backpropagation through
-            time, Williams & Peng 1990). What is read, and when the weights are moved, stays the same.
+            time, Williams & Peng 1990). What is read, and when the weights are moved, stays the same. Pieces are
+            counted from the first step: where one output follows the last, let it divide the steps.
         schedule: Learning rate after the warm-up: constant, or cosine/linear decay to zero at the budget's end.
         warmup: Share of the steps over which the learning rate rises linearly from zero.
     """

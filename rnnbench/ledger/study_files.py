@@ -9,7 +9,7 @@ runs/<study>/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ def write_rates(folder: Path, choices: Sequence[Mapping[str, Any]]) -> None:
 
 def read_rates(folder: Path) -> dict[str, dict[str, Any]]:
     """The choices of `learning_rates.json` by setting; empty where there are none, or of another protocol."""
-    return _by_setting(folder / RATES, "choices", ("lr",))
+    return _by_setting(folder / RATES, "choices", _is_choice)
 
 
 def write_speeds(folder: Path, speeds: Iterable[Mapping[str, Any]]) -> None:
@@ -113,16 +113,23 @@ def write_speeds(folder: Path, speeds: Iterable[Mapping[str, Any]]) -> None:
 
 def read_speeds(folder: Path) -> dict[str, dict[str, Any]]:
     """The figures of `speeds.json` by setting; empty where there are none, or of another protocol."""
-    return _by_setting(folder / SPEEDS, "speeds", ())
+    return _by_setting(folder / SPEEDS, "speeds", lambda entry: True)
 
 
-def _by_setting(path: Path, name: str, needed: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _is_choice(entry: Mapping[str, Any]) -> bool:
+    """Does it say all that `rnnbench.sweep.tuning.Choice` wrote?"""
+    rates = [(float(one["lr"]), int(one["lost"]), int(one["trials"]), one["score"]) for one in entry["rates"]]
+    known = {"about", "metric", "at_edge"} <= entry.keys() and isinstance(entry["lr"], float | int)
+    return known and entry["lr"] in [lr for lr, *_ in rates]
+
+
+def _by_setting(path: Path, name: str, whole: Callable[[Mapping[str, Any]], bool]) -> dict[str, dict[str, Any]]:
     """The entries of a file that are whole; of a damaged file those that can be read."""
     out: dict[str, dict[str, Any]] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads(path.read_bytes())
         for entry in found[name] if found["protocol"] == PROTOCOL else ():
             with suppress(ValueError, TypeError, KeyError, AttributeError):
-                if all(key in entry for key in needed):
+                if whole(entry):
                     out[setting_of(entry["config"])] = entry
     return out

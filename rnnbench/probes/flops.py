@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -69,10 +70,17 @@ def cost_per_token(model: Model, task: Task, seq_len: int = 16) -> Cost:
         if window:
             flops = (_products(twin, task, 2 * window) - _products(twin, task, window)) / window
         else:
-            flops = _products(twin, task, seq_len) / seq_len
+            whole = _whole_pieces(twin, seq_len)
+            flops = _products(twin, task, whole) / whole
         short, long = (window, 2 * window) if window else (2, 3)
         pointwise = (_sequence(twin, task, long) - _sequence(twin, task, short)) / (long - short)
     return Cost(flops, pointwise)
+
+
+def _whole_pieces(model: Model, least: int) -> int:
+    """Time steps to count over, at least so many: whole pieces where the gradient is cut, each with its cut."""
+    pieces = {part.truncate for part in model.modules() if isinstance(part, Stack) and part.truncate is not None}
+    return max((piece * math.ceil(least / piece) for piece in pieces), default=least)
 
 
 def _products(model: Model, task: Task, time: int) -> int:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
-from rnnbench.intervals import student_interval
+from rnnbench.intervals import known_median, student_interval
 from rnnbench.probes.curve import Curve
 from rnnbench.probes.verdict import Judgement, judge
 
@@ -50,7 +49,7 @@ class Measured:
 
     def median(self, scalar: str) -> float:
         """Over the seeds: a lag may lie beyond those measured for one of them, and is infinite then."""
-        return median(one[scalar] for one in self.scalars)
+        return known_median([one[scalar] for one in self.scalars])
 
     def exponent(self) -> tuple[float, float | None]:
         """λ₁, the mean over seeds, and half of its 95 % interval's width; None of one seed or of an infinite one."""

@@ -43,6 +43,7 @@ class Comparison:
         better: The series, or the length, with the better score; one that lost runs is never it.
         other: The one with the worse.
         seeds: Runs of the one and of the other that are done.
+        lost: Runs of the one and of the other that are not; what is left is no sign of equality.
         difference: By how much the one is better, and how sure that is; its p values are Holm's.
         probability: That a run of the better one beats a run of the other; lost runs lose.
         probability_low: The lower end of its 95 % interval.
@@ -56,6 +57,7 @@ class Comparison:
     better: str
     other: str
     seeds: tuple[int, int]
+    lost: tuple[int, int]
     difference: Difference
     probability: float
     probability_low: float
@@ -72,7 +74,7 @@ class Comparison:
         """What the two tests come to; nothing where what is left of the other's runs scores better."""
         if self.difference.mean < 0:
             return "the other lost runs"
-        same = self.difference.p_equivalent is not None and self.difference.p_equivalent < LEVEL
+        same = not any(self.lost) and self.difference.p_equivalent is not None and self.difference.p_equivalent < LEVEL
         if self.sure:
             return "better, within the margin" if same else "better"
         return "equivalent" if same else "undecided"
@@ -110,7 +112,7 @@ def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
         for series, longest in by_length[lengths[-1]].items():
             for length in lengths[:-1]:
                 own = by_length[length].get(series)
-                if own is not None and not own.crossed | longest.crossed and rates_reason([own, longest]) is None:
+                if own is not None and _whole(own, longest) and rates_reason([own, longest]) is None:
                     first, second = sorted((own, longest), key=lambda g: rank(g, score.key))
                     one = _tested(data, series, None, [(first, second)], score, (first.place, second.place))
                     found += [one] if one is not None else []
@@ -183,8 +185,9 @@ def _tested(
     probability = probability_of_improvement(values[0] + lost[0], values[1] + lost[1])
     text = difference_by_text(groups) if score.key == "test/bpc" else None
     return Comparison(
-        data, place, length, *names, (len(values[0]), len(values[1])), test(*values, score.margin), *probability, text
-    )
+        data, place, length, *names, (len(values[0]), len(values[1])), (len(lost[0]), len(lost[1])),
+        test(*values, score.margin), *probability, text,
+    )  # fmt: skip
 
 
 def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], float]:
@@ -196,6 +199,11 @@ def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], flo
     found = [{r.seeds: sign * value for r in g.done if (value := r.number(score.key)) is not None} for g in groups]
     shared = set.intersection(*(set(one) for one in found))
     return {seeds: math.fsum(one[seeds] for one in found) / len(found) for seeds in sorted(shared)}
+
+
+def _whole(*groups: Group) -> bool:
+    """Has no run been lost, and is each an independent witness?"""
+    return all(len(g.done) == len(g.results) and not g.crossed for g in groups)
 
 
 def _same_start(one: Group, other: Group) -> bool:

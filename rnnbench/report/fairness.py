@@ -23,7 +23,7 @@ def unranked(groups: Sequence[Group]) -> str | None:
     """
     if len({g.series for g in groups}) < 2:
         return None
-    if any(len(g.results) < 2 for g in groups):
+    if any(sum(not result.broken for result in g.results) < 2 for g in groups):
         return "one seed: no ranking"
     if any(g.crossed for g in groups):
         return "seeds of weights and order are crossed: no ranking"

@@ -12,7 +12,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns that every row has, in this order, before its settings and metrics.
-ABOUT = ("study", "id", "kind", "status", "cell", "data", "seq_len", "seed", "device", "backend", "seconds", "error")
+ABOUT = (
+    "study",
+    "id",
+    "kind",
+    "protocol",
+    "status",
+    "cell",
+    "data",
+    "seq_len",
+    "seed",
+    "device",
+    "backend",
+    "seconds",
+    "error",
+)
 
 
 def frame(results: Iterable[Result]) -> pd.DataFrame:
@@ -55,6 +69,7 @@ def _row(result: Result) -> dict[str, Any]:
         "study": result.study,
         "id": result.id,
         "kind": result.kind,
+        "protocol": result.protocol,
         "status": result.status,
         "cell": result.cell if training else None,
         "data": result.data if training else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from rnnbench.config import PROTOCOL
 from rnnbench.ledger import PanelFile, read_study
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import SEQ_LEN
+from rnnbench.report.statistics import SEQ_LEN, SYMBOLS
 
 
 @dataclass(frozen=True)
@@ -66,5 +66,6 @@ def panels(results: Sequence[Result]) -> list[Panel]:
                 title = (
                     f"{title} Made under protocol {protocol}; not to be mixed with runs of protocol {PROTOCOL}.".strip()
                 )
-            found.append(Panel(name, title, panel.axis, study.search, members))
+            axis = panel.axis if panel.axis in SYMBOLS or members[0].kind != "train" else SEQ_LEN  # a damaged file's
+            found.append(Panel(name, title, axis, study.search, members))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from rnnbench.intervals import known_median
 from rnnbench.probes.verdict import Judgement, Verdict, judge
 from rnnbench.report.estimates import Estimate, estimate
 from rnnbench.report.results import Result
@@ -97,11 +98,8 @@ class Group:
 
     def median(self, metric: str) -> float | None:
         """Median over the runs that count: what a lag needs, which may lie beyond those measured for a seed."""
-        values = sorted(self.values(metric))
-        if not values:
-            return None
-        low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
-        return low if low == high else (low + high) / 2
+        values = self.values(metric)
+        return known_median(values) if values else None
 
     def judgement(self, when: Literal["init", "final"]) -> Judgement | None:
         """Decades and verdict of the gradient-flow curves of the runs that count."""
@@ -134,7 +132,8 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
         ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
         settings = flat(result.run) | {key: value for key, value in ran.items() if value is not None}
         settings |= {"optim.lr": "chosen"} if result.rate_chosen else {}
-        left_out = {*SEEDS, axis}
+        # Within one length all truncations are the same, unless one says all of T and another nothing.
+        left_out = {*SEEDS, SEQ_LEN} if axis == SEQ_LEN else set(SEEDS)
         settings = {key: v for key, v in settings.items() if key not in left_out and key.split(".")[0] != "cell"}
         coarse.setdefault((result.cell, result.data, length_of(result, axis)), []).append((result, settings))
     extras = varying([settings for _, settings in members] for members in coarse.values())

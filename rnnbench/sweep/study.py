@@ -15,6 +15,8 @@ from rnnbench.files import load_file, name_file
 from rnnbench.ledger.study_files import PanelFile, StudyFile
 from rnnbench.throughput.timing import Timing
 
+#: Settings that a Panel's figures may be drawn along: of trainings, and of timings.
+AXES = ("data.seq_len", "optim.truncate", "seq_len", "batch_size", "hidden_size", "num_layers")
 #: One entry of the ledger: a training run, or an interleaved timing of several contestants.
 Job = Run | Timing
 #: What the ledger has of a study, by a job's id: each what its ``result.json`` holds.
@@ -40,6 +42,8 @@ class Panel:
     def __post_init__(self) -> None:
         if self.name:
             folder_name(self.name, "a Panel's name")
+        if self.axis not in AXES:
+            raise unknown("axis of a Panel", self.axis, AXES)
         object.__setattr__(self, "jobs", tuple(self.jobs))
 
 

@@ -40,6 +40,7 @@ def time_steps(
     machine.prepare()
     quieten()
     order = np.random.default_rng(0)
+    tokens: dict[int, float] = {}
     wall: dict[int, list[float]] = {}
     cpu: dict[int, list[float]] = {}
     device = machine.resolve_device(runs[0].device)
@@ -47,7 +48,7 @@ def time_steps(
         for turn, index in enumerate(i for _ in range(ROUNDS) for i in order.permutation(len(runs)).tolist()):
             clock = Clock(every=1)
             try:
-                _train(runs[index], device, clock)
+                tokens[index] = _train(runs[index], device, clock)
             except (UserError, RuntimeError):  # its result says why it cannot be trained
                 continue
             finally:
@@ -55,29 +56,34 @@ def time_steps(
             wall.setdefault(index, []).extend(clock.seconds[WARM_UP:])
             cpu.setdefault(index, []).extend(clock.cpu_seconds[WARM_UP:])
         environment = machine.environment(device) | {"pinned": cores, "workers": 1}
-    return [figures | {"environment": environment} for figures in _figures(runs, wall, cpu, device)]
+    return [figures | {"environment": environment} for figures in _figures(runs, tokens, wall, cpu, device)]
 
 
-def _train(run: Run, device: str, clock: Clock) -> None:
+def _train(run: Run, device: str, clock: Clock) -> float:
+    """A short training; returns the tokens that an update of it reads."""
     short = dataclasses.replace(run, budget=BudgetConfig(steps=STEPS, evals=1, val_tokens=1))
     data, module = built(short, Division(), device)
     with tempfile.TemporaryDirectory() as folder:
         fit(short, data, module, Entry(Path(folder), "speed", "run"), None, [clock], None)
+    return module.tokens / STEPS
 
 
 def _figures(
-    runs: Sequence[Run], wall: dict[int, list[float]], cpu: dict[int, list[float]], device: str
+    runs: Sequence[Run],
+    tokens: dict[int, float],
+    wall: dict[int, list[float]],
+    cpu: dict[int, list[float]],
+    device: str,
 ) -> Iterator[dict[str, Any]]:
     for index, seconds in sorted(wall.items()):
         config = runs[index].to_dict()
         del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
         low, middle, high = np.percentile(seconds, [25, 50, 75])
-        tokens = runs[index].data.batch_size * runs[index].data.seq_len
         figures = {
             "config": config,
             "step_ms": 1e3 * float(middle),
             "step_iqr_ms": 1e3 * float(high - low),
-            "tokens_per_second": tokens / float(middle),
+            "tokens_per_second": tokens[index] / float(middle),
         }
         if device == "cpu":
             figures["step_cpu_ms"] = 1e3 * float(np.median(cpu[index]))

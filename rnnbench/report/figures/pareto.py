@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.report.estimates import Estimate
+from rnnbench.report.fairness import unranked_anywhere
 from rnnbench.report.figures.contestants import direct_labels
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save
 from rnnbench.report.kinds import KINDS
@@ -20,6 +21,8 @@ from rnnbench.report.timings import Timed
 OWN = "throughput/tokens_per_second"
 #: Fewer points have no frontier worth the name.
 LEAST = 3
+#: Above the figure: with the frontier, and without one where the cells may not be ranked.
+TITLE, UNRANKED = "Which cell, for the time it takes?", "Score and speed: no ranking"
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,18 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
 def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Choice]:
     """Every group with a score that lost no run, and its speed.
 
-    The speed is that of the fastest contestant of the same cell at the runs' T in one timing study, at one width,
-    number format and device: of several such, those that know most of the groups, then those nearest to the runs'
-    width. Where none knows `LEAST` of them, it is what the runs measured.
+    The speed is that of the fastest contestant of the same cell at the runs' T and batch in one timing study, at one
+    width, number format and device: of several such, those that know most of the groups, then those nearest to the
+    runs' width. Where none knows `LEAST` of them, or some gradients are cut, which no layer timed by itself is, it is
+    what the runs measured.
     """
     whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
     scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.mean)]
     sources: dict[tuple[Any, ...], list[Timed]] = {}
-    for job in timed:
+    for job in () if any(truncated(g) for g in groups) else timed:
         if not job.decoding and job.ms is not None:
             names = ("hidden_size", "num_layers", "bidirectional", "dtype", "device")
-            key = (job.result.folder.parent, *(job.settings[name] for name in names))
+            key = (job.result.folder.parent, job.result.protocol, *(job.settings[name] for name in names))
             sources.setdefault(key, []).append(job)
     known = [
         [Choice(g, s, _speed(one), one) for g, s in scored if (one := _fastest(g, own))] for own in sources.values()
@@ -78,12 +82,25 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     return [Choice(g, found, speed, None) for g, found in scored if (speed := g.median(OWN)) is not None]
 
 
+def truncated(g: Group) -> bool:
+    """Is its gradient cut after less than T steps?"""
+    return any(result.run["optim"].get("truncate") is not None for result in g.results)
+
+
+def best_choices(found: Sequence[Choice]) -> tuple[list[int], str | None]:
+    """The indices of those on the `frontier`; none, and why, where these cells may not be ranked."""
+    reason = unranked_anywhere([one.group for one in found])
+    return ([] if reason else frontier([(one.speed, one.score.mean) for one in found])), reason
+
+
 def _speed(one: Timed) -> float:
     return one.numbers["tokens_per_second"]
 
 
 def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
-    own = [one for one in timed if one.cell == g.cell and one.settings["seq_len"] == g.results[0].seq_len]
+    data = g.results[0].run["data"]
+    shape = (g.cell, g.results[0].seq_len, data.get("batch_size"))
+    own = [one for one in timed if (one.cell, one.settings["seq_len"], one.settings["batch_size"]) == shape]
     return max(own, key=_speed, default=None)
 
 
@@ -107,16 +124,17 @@ def pareto_figure(
     found = [] if groups[0].extras else choices(groups, timed, KINDS[kind].headline.key)
     if len(found) < LEAST:
         return []
-    best = frontier([(one.speed, one.score.mean) for one in found])
+    best, reason = best_choices(found)
     looking = looks([one.group.cell for one in found])
     lengths = {one.group.length for one in found}
     # A legend says which cell, and each point which T; of many cells, or at one T, the points say their cells.
     legend = len(lengths) > 1 and len(looking) < CROWD
     with canvas(width=7.6, height=5.0 if len(looking) < CROWD else 6.4) as (figure, (axes,)):
-        axes.plot(
-            [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best],
-            color=GREY, linewidth=5, alpha=0.3, drawstyle="steps-post", label="beaten by none in both",
-        )  # fmt: skip
+        if best:
+            axes.plot(
+                [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best],
+                color=GREY, linewidth=5, alpha=0.3, drawstyle="steps-post", label="beaten by none in both",
+            )  # fmt: skip
         for cell, look in looking.items():
             own = [one for one in found if one.group.cell == cell]
             x, y = [one.speed / 1e3 for one in own], [one.score.mean for one in own]
@@ -131,8 +149,8 @@ def pareto_figure(
             )
         axes.set_xscale("log")
         plain_number(axes.xaxis)
-        lines = textwrap.wrap(_source(found, groups, legend), 100)
-        axes.set_title("Which cell, for the time it takes?", pad=8 + 11 * len(lines))
+        lines = textwrap.wrap(_source(found, groups, legend, reason), 100)
+        axes.set_title(TITLE if best else UNRANKED, pad=8 + 11 * len(lines))
         above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
         axes.annotate("\n".join(lines), (0, 1), **above, fontsize=8, color=GREY)
         axes.set_xlabel("tokens per second in training (thousand): faster to the right")
@@ -153,8 +171,8 @@ def _name(one: Choice, legend: bool, lengths: set[int]) -> str:
     return f"{one.group.cell}, {one.group.symbol} {one.group.length}" if len(lengths) > 1 else one.group.cell
 
 
-def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> str:
-    """Where the speeds are from, at which width, and how many are left out."""
+def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
+    """Where the speeds are from, at which width, how many are left out, and why nothing is ranked."""
     source = "Speed: as the runs themselves measured it, with all that a training does"
     if (timed := found[0].timed) is not None:
         settings, study = timed.settings, timed.result.study
@@ -164,4 +182,6 @@ def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool) -> s
         source += f", {settings['dtype']}, on {settings['device']}"
     missing = len(groups) - len(found)
     lost = f"; {missing} of {len(groups)} are left out, having lost runs or no such time" if missing else ""
-    return (f"Numbers: {groups[0].symbol}. " if legend else "") + source + lost + "."
+    return (
+        (f"Numbers: {groups[0].symbol}. " if legend else "") + source + lost + (f"; {reason}" if reason else "") + "."
+    )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rnnbench.intervals import known_median
 from rnnbench.probes.solvable import METRIC, PASS, SHARE, Bracket, bracket, passed
 from rnnbench.report.caption import caption
 from rnnbench.report.correlation import Bounds, Correlation, kendall
@@ -102,11 +103,8 @@ def _rate(result: Result) -> float:
 
 def _median(results: Sequence[Result], name: str) -> float | None:
     """Over all runs that have it, diverged ones too: it was measured before they did. It may be infinite."""
-    values = sorted(value for result in results if (value := result.number(name)) is not None)
-    if not values:
-        return None
-    low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
-    return low if low == high else (low + high) / 2
+    values = [value for result in results if (value := result.number(name)) is not None]
+    return known_median(values) if values else None
 
 
 def predicts(found: Sequence[Solvable]) -> dict[str, Correlation]:
@@ -145,6 +143,7 @@ def solvable_table(found: Sequence[Solvable]) -> Table:
     runs = [result for one in found for result in one.results]
     rows = tuple(_row(one, correlations[one.data]) for one in found)
     notes = [("solved", _criterion(runs)), ("init/hundredth_lag", _measured(found))]
+    notes += [("solved", sentence) for sentence in _doubts(found)]
     if broken := [result for result in runs if result.broken]:
         notes.append(("solved", _errors(broken, sum(one.broken for one in found))))
         notes += [("solved", sentence) for sentence in broken_notes(runs)]
@@ -165,6 +164,28 @@ def _criterion(runs: Sequence[Result]) -> str:
         f"a test mse of {PASS}, copying below a test error of {PASS}. ≥: the longest T tried was solved; <: the "
         "shortest was not."
     )
+
+
+def _doubts(found: Sequence[Solvable]) -> list[str]:
+    """Why these are no ranking of cells: too few seeds, and rates that were not tried far enough."""
+    out = []
+    if max((seeds for one in found for _, _, seeds in one.found.tried), default=0) < 2:
+        out.append("One seed: no ranking.")
+    passing = [_passing_rates(one) for one in found if one.found.solved is not None]
+    tried = {rate for one in found for result in one.results if not math.isnan(rate := _rate(result))}
+    at_edge = [rates for rates in passing if len(tried) > 1 and rates in ({min(tried)}, {max(tried)})]
+    if at_edge:
+        out.append(
+            f"{len(at_edge)} of {len(passing)} were solved, at their longest T, at the smallest or largest learning "
+            "rate alone: one outside those tried may take them further."
+        )
+    return out
+
+
+def _passing_rates(one: Solvable) -> set[float]:
+    """The learning rates at which some seed passes at the longest T solved."""
+    at = [result for result in one.results if result.seq_len == one.found.solved]
+    return {_rate(result) for result in at if passed(one.data, result.status, result.metrics)}
 
 
 def _errors(broken: Sequence[Result], searches: int) -> str:

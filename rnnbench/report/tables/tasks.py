@@ -9,6 +9,7 @@ from typing import Any
 from rnnbench.data.catalog import DATASETS
 from rnnbench.data.entry import Entry
 from rnnbench.report.caption import caption
+from rnnbench.report.fairness import unranked
 from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, cell_rank, data_settings, group, rank
@@ -104,11 +105,12 @@ def tasks_table(train: Sequence[Result]) -> Table:
     """A line for each task: its best cell's test score beside the fool's line and the strongest one."""
     tasks = task_results(train)
     cells = sorted({g.series for task in tasks for g in task.groups}, key=cell_rank)
+    reason = next((why for task in tasks if (why := unranked(task.groups)) is not None), None)
     columns = (
         Column("task", "task", 0, left=True),
         Column("shape", "shape", 3, left=True),
         Column("T", "T", 4),
-        Column("cell", "best cell" if len(cells) > 1 else "cell", 0, left=True),
+        Column("cell", "best cell" if len(cells) > 1 and not reason else "cell", 0, left=True),
         Column("metric", "score", 0, left=True),
         Column("score", "test", 0),
         Column("fool", "fool's line", 0, left=True),
@@ -124,15 +126,17 @@ def tasks_table(train: Sequence[Result]) -> Table:
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
         ("fool", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
-        (
-            "cell",
-            "Best cell: of the lowest validation score, the mean over seeds." if len(cells) > 1 else "",
-        ),
+        ("cell", _shown(reason) if len(cells) > 1 else ""),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
     ]
     kept = tuple((key, sentence) for key, sentence in notes if sentence)
     table = Table("tasks", columns, tuple(_row(task) for task in tasks), notes=kept, caption=caption(train))
     return table.without_empty_columns()
+
+
+def _shown(reason: str | None) -> str:
+    best = "Best cell: of" if reason is None else "Cell: that of"
+    return f"{best} the lowest validation score, the mean over seeds{f'; {reason}' if reason else ''}."
 
 
 def _row(task: TaskResult) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnbench.report.figures.pareto import LEAST, choices, frontier
+from rnnbench.report.figures.pareto import LEAST, TITLE, UNRANKED, best_choices, choices
 from rnnbench.report.figures.style import GREY, Look, looks
 from rnnbench.report.kinds import Kind
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, safe, trace
@@ -23,14 +23,14 @@ def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot 
     found = [] if groups[0].extras else choices(groups, timed, kind.headline.key)
     if len(found) < LEAST:
         return None
-    best = frontier([(one.speed, one.score.mean) for one in found])
+    best, reason = best_choices(found)
     front = trace(
         "beaten by none in both", [found[i].speed for i in best], [found[i].score.mean for i in best],
         Look(GREY, "o", "-"), "lines",
     )  # fmt: skip
     front["line"] = {"color": GREY, "width": 7, "shape": "hv"}
     front["opacity"] = 0.35
-    data: list[Trace] = [front]
+    data: list[Trace] = [front] if best else []
     named = len({one.group.cell for one in found}) >= CROWD
     for cell, look in looks([one.group.cell for one in found]).items():
         own = [one for one in found if one.group.cell == cell]
@@ -51,8 +51,9 @@ def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot 
         )
     if missing := len(groups) - len(found):
         note += f" {missing} of {len(groups)} are left out: they lost runs, or have no such time."
+    note += f" {reason[0].upper()}{reason[1:]}." if reason else ""
     x = axis("tokens per second: faster to the right", type="log")
     scores = [one.score.mean for one in found]
     wide = {"type": "log"} if 0 < WIDE * min(scores) < max(scores) else {}
     y = axis(f"{kind.unit}, less is better", **wide)
-    return Plot("Which cell, for the time it takes?", tuple(data), x, y, note)
+    return Plot(TITLE if best else UNRANKED, tuple(data), x, y, note)
