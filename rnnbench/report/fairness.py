@@ -23,7 +23,9 @@ def unranked(groups: Sequence[Group]) -> str | None:
     """
     if len({g.series for g in groups}) < 2:
         return None
-    if any(sum(not result.broken for result in g.results) < 2 for g in groups):
+    # Of a cell that lost runs to errors nothing is said; it is last, and the others may be ranked where there are two.
+    several = [g for g in groups if sum(not result.broken for result in g.results) >= 2]
+    if len(several) < 2 or any(len(g.results) < 2 for g in groups):
         return "one seed: no ranking"
     if any(g.crossed for g in groups):
         return "seeds of weights and order are crossed: no ranking"

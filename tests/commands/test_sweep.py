@@ -109,6 +109,8 @@ def test_a_study_that_asks_for_rates_is_tuned_without_being_told(
     trials = capsys.readouterr().out.splitlines()
     assert len(trials) == 3 * 2
     assert all("-s1000-" in line and line.endswith(" to do") for line in trials)
+    assert main([*words, "--export_wandb"]) == 2
+    assert "chooses its learning rates before its runs" in capsys.readouterr().err
     assert main([*words, "--jobs", "2"]) == 0
     assert {r["run"]["seed"] for r in results(runs / "short")} == {0, 1, 2}  # type: ignore[index]
     assert {r["run"]["optim"]["lr"] for r in results(runs / "short")} == {1e-1}  # type: ignore[index]
@@ -121,6 +123,10 @@ def test_a_study_that_asks_for_rates_is_tuned_without_being_told(
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == {str(r["id"]) for r in results(runs / "short")}
     assert all(line.endswith(" finished") for line in lines)
+    assert main([*words, "--dry_run", "--tune_lr", "1e-3,1e-2,1e-1", "--tune_seeds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 * 3 * 2, "rates that are known are no answer to a wish for others"
+    assert sum(line.endswith(" finished") for line in lines) == 3 * 2
 
 
 def test_a_report_is_made_when_there_is_something_to_report(

@@ -25,6 +25,7 @@ from rnnbench.ledger import (
     write_study,
 )
 from rnnbench.ledger.study_files import RATES, SPEEDS, STUDY
+from rnnbench.sweep.tuning import Choice
 
 TRUNCATION = PanelFile("truncation", "Only K varies – ∂.", "optim.truncate", frozenset({"a", "b"}))
 PRACTICE = PanelFile("practice", "What people do.", "data.seq_len", frozenset({"b", "c"}))
@@ -35,7 +36,9 @@ def speed(run: Run, step_ms: float) -> dict[str, Any]:
 
 
 def choice(run: Run, lr: float) -> dict[str, Any]:
-    return {"config": run.to_dict(), "lr": lr, "rates": [{"lr": lr, "score": 1.5}]}
+    rates = [{"lr": lr, "score": 1.5, "lost": 0, "trials": 1}]
+    return {"config": run.to_dict(), "about": {"cell": "gru"}, "metric": "val/bpc", "lr": lr, "at_edge": False,
+            "rates": rates}  # fmt: skip
 
 
 # --- the study ------------------------------------------------------------------------------------------------------
@@ -132,6 +135,22 @@ def test_a_damaged_file_is_an_empty_one(name: str, content: bytes | None, tmp_pa
         (tmp_path / name).write_bytes(content)
     assert READERS[name](tmp_path) == empty
     assert READERS[name](tmp_path / "no folder") == empty
+
+
+@pytest.mark.parametrize("part", ["rates", "lr", "about", "metric", "at_edge"])
+@pytest.mark.parametrize("value", [None, "x", [], [{}], [3], 7.5])
+def test_a_choice_that_is_not_whole_is_none(part: str, value: object, tmp_path: Path) -> None:
+    """What is left of a damaged file is fit to be compared by, and to be run at; a missing part is damage too."""
+    other = dataclasses.replace(Run(), data=DataConfig(seq_len=16))
+    damaged = {**choice(Run(), 1e-3), part: value}
+    if value is None:
+        del damaged[part]
+    write_rates(tmp_path, [damaged, choice(other, 2e-3)])
+    found = read_rates(tmp_path)
+    if part in ("rates", "lr"):
+        assert [one["lr"] for one in found.values()] == [2e-3]
+    for group, one in found.items():
+        assert Choice.from_dict(group, one).lr in (1e-3, 2e-3)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -115,8 +115,10 @@ def test_what_cannot_be_truncated_is_refused() -> None:
     assert Run(optim=OptimConfig(truncate=64), data=DataConfig("kjv", seq_len=64)).label == "lstm kjv T=64 K=64 seed 0"
 
 
-def test_truncations_share_initial_weights_and_batches(source: Callable[[int], StepLoader], tmp_path: Path) -> None:
-    """What makes a comparison of truncations paired: after one step from the same weights only the gradients differ."""
+def test_truncations_share_initial_weights_and_differ_in_gradients(
+    source: Callable[[int], StepLoader], tmp_path: Path
+) -> None:
+    """The same weights at first and, after the same batches, others."""
     modules = {}
     for truncate in (2, None):
         torch.manual_seed(0)

@@ -28,6 +28,15 @@ def test_a_token_costs_the_same_at_any_length() -> None:
     assert cost_per_token(model, TEXT, 8) == cost_per_token(model, TEXT, 16)
 
 
+def test_a_cut_gradient_costs_a_little_less_at_any_length() -> None:
+    """Each piece spares the one product that would go on into the piece before it, and no more."""
+    model = SequenceModel(TEXT, CellConfig("rnn"), ModelConfig(hidden_size=H))
+    whole = cost_per_token(model, TEXT).flops
+    for truncate in (1, 5, 16, 64, 100):
+        model.probed.truncate = truncate
+        assert cost_per_token(model, TEXT).flops == pytest.approx(whole - 2 * H * H / truncate, rel=1e-12)
+
+
 def test_a_convolution_is_not_made_anew_for_every_window() -> None:
     """Forward two operations a weight and token, backward twice that, and what else a TCN has is not a product."""
     model = SequenceModel(TEXT, CellConfig("tcn"), ModelConfig(hidden_size=H))

@@ -149,6 +149,35 @@ def test_a_lost_run_loses_and_is_in_no_mean(tmp_path: Path, text_run: Write) -> 
     assert other.verdict == "the other lost runs"
 
 
+def test_survivors_are_not_called_equal(tmp_path: Path, text_run: Write) -> None:
+    """Ten runs of the one, and the half of the other's that did not diverge, all with the same score."""
+    scores = 2 + np.random.default_rng(0).normal(0, 0.002, (10, 1))
+    study(tmp_path / "s", text_run, {"lstm": scores, "gru": scores}, lost=("gru", 0, 5))
+    (one,) = pairs(tmp_path)
+    assert (one.better, one.lost) == ("lstm", (0, 1))
+    assert one.difference.p_equivalent is not None
+    assert one.difference.p_equivalent < 0.05
+    assert one.verdict in ("undecided", "the other lost runs")
+
+
+def test_a_length_with_lost_runs_has_no_effect(tmp_path: Path, text_run: Write) -> None:
+    good = 2 + np.random.default_rng(0).normal(0, 0.002, (6, 2))
+    study(tmp_path / "s", text_run, {"lstm": good})
+    assert len(effects(group(read([tmp_path])), SCORE)) == 1
+    study(tmp_path / "t", text_run, {"lstm": good}, lost=("lstm", 0, 2))
+    assert effects(group(read([tmp_path / "t"])), SCORE) == []
+
+
+def test_all_of_t_and_nothing_said_stay_apart(tmp_path: Path, text_run: Write) -> None:
+    """On some tasks they are not the same: more is read than T steps."""
+    for seed in range(5):
+        for truncate in (64, None):
+            write_truncated(tmp_path / "s", text_run, truncate, seed, 3.0)
+    found = group(read([tmp_path]), TRUNCATE)
+    assert [(g.length, len(g.results)) for g in found] == [(64, 5), (64, 5)]
+    assert not any(g.crossed for g in found)
+
+
 def test_fewer_than_five_seeds_are_no_comparison(tmp_path: Path, text_run: Write) -> None:
     study(tmp_path / "s", text_run, {"lstm": X[:4, :1], "gru": Y[:4, :1]})
     assert pairs(tmp_path) == []

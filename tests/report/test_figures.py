@@ -206,7 +206,7 @@ def test_a_reach_beyond_the_lags_measured_is_marked_at_the_edge(
 def comparison(better: str = "gru", length: int | None = 64, p: float = 0.01, probability: float = 0.8) -> Comparison:
     difference = Difference(mean=0.1, low=0.05, high=0.15, p=p, p_equivalent=None, paired=False)
     place = "all" if length is None else f"T = {length}"
-    return Comparison("kjv", place, length, better, "rnn", (5, 5), difference, probability, 0.6, 1.0, None)
+    return Comparison("kjv", place, length, better, "rnn", (5, 5), (0, 0), difference, probability, 0.6, 1.0, None)
 
 
 def test_a_row_a_pair_filled_where_it_is_sure(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:

@@ -52,6 +52,13 @@ def test_a_cell_that_lost_all_runs_takes_the_ranking_from_nobody(
     assert unranked(group(read([tmp_path]))) is None
 
 
+def test_one_run_a_cell_that_errors_have_left_is_no_ranking(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for name in ("rnn", "lstm"):
+        for seed in range(2):
+            text_run(tmp_path / "s", name, 64, seed, "failed" if seed else "done", full=False)
+    assert unranked(group(read([tmp_path]))) == "one seed: no ranking"
+
+
 def test_a_length_at_which_cells_may_not_be_ranked_keeps_their_usual_order(
     tmp_path: Path, text_run: Callable[..., Path]
 ) -> None:

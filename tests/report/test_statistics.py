@@ -68,7 +68,7 @@ def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run:
 
 @pytest.mark.parametrize(
     ("lags", "median"),
-    [((10, "inf", 12), 12.0), ((10, "inf", "inf"), math.inf), ((10, 13), 11.5), ((10, "inf"), math.inf),
+    [((10, "inf", 12), 12.0), ((10, "inf", "inf"), math.inf), ((10, 13), 11.5), ((10, "inf"), 10.0),
      (("inf", "inf"), math.inf), ((), None)],
 )  # fmt: skip
 def test_a_median_of_lags_knows_what_is_beyond_those_measured(

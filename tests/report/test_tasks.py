@@ -77,6 +77,17 @@ def test_a_line_is_beaten_by_every_seed_or_not_at_all(tmp_path: Path, task_run: 
     assert beaten("lost", [0.1, 0.1, 0.1], lost=True) == []
 
 
+def test_where_cells_may_not_be_ranked_none_is_called_the_best(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+    for name in ("copy", "parity", "adding", "dyck"):
+        for cell, error in (("lstm", 0.1), ("gru", 0.2)):
+            key = "mse" if name == "adding" else "error"
+            task_run(tmp_path, name, {f"test/{key}": error, f"val/{key}": error}, cell)
+    table = tables(read([tmp_path]))[0]
+    assert table.name == "tasks"
+    assert next(column.title for column in table.columns if column.key == "cell") == "cell"
+    assert any(note.endswith("the mean over seeds; one seed: no ranking.") for _, note in table.notes)
+
+
 def test_settings_of_the_data_make_tasks_of_their_own(study: Path, task_run: Callable[..., Path]) -> None:
     for permuted in (False, True):
         task_run(study, DataConfig("digits", permuted=permuted), {"test/error": 0.1, "reference/majority_error": 0.9})

@@ -134,18 +134,22 @@ def test_where_the_speed_of_quality_against_speed_is_from(tmp_path: Path, text_r
 
     own = {(g.cell, g.length): g.values("throughput/tokens_per_second")[0] for g in groups}
     assert speeds() == own
-    write_job(tmp_path / "timed" / "other", job(("gru",), seq_len=16), ("torch",))
+    write_job(tmp_path / "timed" / "other", job(("gru",), seq_len=16, batch_size=128), ("torch",))
     assert speeds() == own, "one point has no frontier"
     for width in (128, 1024):
         for length in (16, 64):
-            write_job(tmp_path / "timed" / "a", job(seq_len=length, hidden_size=width), ("loop", "torch"))
+            shape = {"seq_len": length, "batch_size": 2048 // length}  # the runs'
+            write_job(tmp_path / "timed" / "a", job(**shape, hidden_size=width), ("loop", "torch"))
     found = speeds()
     assert set(found) == set(own)
     (at_64,) = read([next((tmp_path / "timed" / "a").glob("timing-T64-B32-H128-*"))])
     assert found["gru", 64] == at_64.metrics["gru/torch/tokens_per_second"]
     slow = ENVIRONMENT | {"device_name": "an old one"}
-    write_job(tmp_path / "timed" / "b", job(seq_len=16), ("torch",), lambda *_: 1e-9, environment=slow)
+    write_job(tmp_path / "timed" / "b", job(seq_len=16, batch_size=128), ("torch",), lambda *_: 1e-9, environment=slow)
     assert speeds() == found, "it knows half of the runs"
+    for length in (16, 64):
+        write_job(tmp_path / "timed" / "c", job(seq_len=length, batch_size=512), ("torch",), lambda *_: 1e-9)
+    assert speeds() == found, "a larger batch is another speed"
     text_run(tmp_path / "train", "gru", 64, 1, "diverged", full=False)
     groups = group(read([tmp_path / "train"]))
     assert set(speeds()) == set(own) - {("gru", 64)}, "survivors speak for a cell"
@@ -157,12 +161,25 @@ def test_quality_against_speed_of_a_text_study(tmp_path: Path, text_run: Callabl
             for seed in range(5):
                 text_run(tmp_path / "runs" / "train", cell, length, seed, full=False)
             if cell == "rnn":
-                write_job(tmp_path / "runs" / "speed", job(seq_len=length), ("loop", "torch"))
+                timed = job(seq_len=length, batch_size=2048 // length)
+                write_job(tmp_path / "runs" / "speed", timed, ("loop", "torch"))
     answer = report([tmp_path / "runs"], {"svg"}, None, None)
     (path,) = (Path(name) for name in answer["train"]["files"] if Path(name).stem == "pareto")
     text = path.read_text()
     assert "the fastest certified backend in speed, H 128," in text
     assert "beaten by none in both" in text
+
+
+def test_what_may_not_be_ranked_has_no_frontier(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """One seed: the points are shown, and why no more; in the figure and on the page."""
+    for cell in ("rnn", "lstm", "gru"):
+        text_run(tmp_path / "s", cell, 64, 0, full=False)
+    files = report([tmp_path / "s"], {"svg", "html"}, None, None)["s"]["files"]
+    picture, page = (next(Path(f) for f in files if f.endswith(end)).read_text() for end in ("pareto.svg", ".html"))
+    for text in (picture, page):
+        assert "beaten by none in both" not in text
+        assert "Score and speed: no ranking" in text
+    assert "one seed: no ranking" in picture
 
 
 def test_a_study_of_something_else_is_not_asked_about_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:

@@ -65,6 +65,8 @@ def test_what_results_ask_for_joins_them() -> None:
 def test_what_is_no_panel_is_refused() -> None:
     with pytest.raises(UserError, match="a Panel's name"):
         Panel("a/b", "", ())
+    with pytest.raises(UserError, match=r"axis of a Panel .*data.seqlen.*data.seq_len"):
+        Panel("a", "", (), "data.seqlen")
     with pytest.raises(UserError, match="must yield Runs and Timings, got 'x'"):
         study(Panel("one", "", ["x"])).panels("quick")  # type: ignore[list-item]
     with pytest.raises(UserError, match="must yield Runs and Timings, got 3"):

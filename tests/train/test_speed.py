@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.ledger import setting_of
-from rnnbench.train import speed
+from rnnbench.ledger import Entry, setting_of
+from rnnbench.train import speed, train
 from rnnbench.train.callbacks import Clock
 from rnnbench.train.speed import ROUNDS, STEPS, WARM_UP, time_steps
 
@@ -58,11 +58,12 @@ def test_the_medians_are_of_all_rounds_without_their_first_steps(
     """Turns are in a random order; what is allocated at a turn's first steps is no speed."""
     order: list[str] = []
 
-    def trained(run: Run, device: str, clock: Clock) -> None:
+    def trained(run: Run, device: str, clock: Clock) -> float:
         order.append(run.cell.name)
         turn, step = order.count(run.cell.name), 1.0 if run.cell.name == "gru" else 3.0
         clock.seconds = [1e6] * WARM_UP + [turn * step] * (STEPS - WARM_UP)
         clock.cpu_seconds = [1e6] * WARM_UP + [turn * step / 2] * (STEPS - WARM_UP)
+        return 64.0
 
     monkeypatch.setattr(speed, "_train", trained)
     gru, lstm = time_steps([text_run(text_file), text_run(text_file, "lstm")])
@@ -71,6 +72,25 @@ def test_the_medians_are_of_all_rounds_without_their_first_steps(
     assert (gru["step_ms"], gru["step_cpu_ms"]) == (2000.0, 1000.0)  # of rounds of 1, 2 and 3 seconds
     assert (lstm["step_ms"], lstm["step_iqr_ms"]) == (6000.0, 6000.0)
     assert gru["tokens_per_second"] == 4 * 16 / 2
+
+
+def test_tokens_are_those_that_are_read(tmp_path: Path) -> None:
+    """As the run itself counts them: copying over T steps reads T and, twice, what is to be remembered."""
+    run = Run(
+        cell=CellConfig("gru"),
+        model=ModelConfig(hidden_size=8),
+        data=DataConfig("copy", seq_len=20, batch_size=4, items=3),
+        budget=BudgetConfig(steps=20, evals=1, val_tokens=100),
+        probes=ProbeConfig(gradient_flow=False),
+    )
+    (found,) = time_steps([run])
+    read = found["tokens_per_second"] * found["step_ms"] / 1e3
+    assert read == pytest.approx(4 * (20 + 2 * 3))
+    train(run, tmp_path, wandb="disabled")
+    result = Entry(tmp_path, "single", run.id).result()
+    assert result is not None
+    own = result["metrics"]["throughput/tokens_per_second"] * result["metrics"]["throughput/step_ms"] / 1e3
+    assert own == pytest.approx(read)
 
 
 def test_where_nothing_can_be_built_there_is_nothing(tmp_path: Path) -> None:
