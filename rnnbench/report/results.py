@@ -198,9 +198,9 @@ class _Beside(NamedTuple):
 SPEED_KEYS = {"throughput/tokens_per_second": "tokens_per_second", "throughput/step_ms": "step_ms"}
 
 
-def _comparable(metrics: dict[str, Metric], speed: Mapping[str, Any] | None, environment: Any) -> None:
+def _comparable(metrics: dict[str, Metric], speed: Mapping[str, Any] | None, environment: Mapping[str, Any]) -> None:
     """Put the speeds that were measured apart in the place of the run's own; drop these where others ran beside it."""
-    if speed is None and (environment or {}).get("workers", 1) == 1:
+    if speed is None and environment.get("workers", 1) == 1:
         return
     for key, name in SPEED_KEYS.items():
         metrics.pop(key, None)
@@ -215,11 +215,15 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     if values["status"] not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
     metrics = {str(key): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()}
+    environment = dict(values.get("environment") or {})
     choice = None
     if values["kind"] == "train":
         setting = setting_of(values["run"])
         choice = beside.rates.get(setting)
-        _comparable(metrics, beside.speeds.get(setting), values.get("environment"))
+        speed = beside.speeds.get(setting)
+        _comparable(metrics, speed, environment)
+        if speed is not None and isinstance(speed.get("environment"), Mapping):
+            environment["timed_on"] = speed["environment"].get("device_name")
     result = Result(
         folder=folder,
         id=str(values["id"]),
@@ -228,7 +232,7 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
         status=values["status"],
         run=values["run"],
         metrics=metrics,
-        environment=dict(values.get("environment") or {}),
+        environment=environment,
         seconds=float(values.get("seconds") or 0.0),
         error=values.get("error"),
         curves=values.get("curves"),

@@ -72,8 +72,8 @@ def verdict_note(groups: Sequence[Group]) -> str:
 
 
 def _speeds(results: Sequence[Result]) -> str:
-    return (
-        "Tokens/s: of the whole training step, each setting by itself on one pinned core, in turns."
-        if any(result.environment.get("workers", 1) > 1 for result in results)
-        else ""
-    )
+    if not any(result.environment.get("workers", 1) > 1 for result in results):
+        return ""
+    timed, ran = ({result.environment.get(key) for result in results} - {None} for key in ("timed_on", "device_name"))
+    where = "" if timed <= ran else f", on {' and '.join(sorted(map(str, timed)))}"
+    return f"Tokens/s: of the whole training step, each setting by itself on one pinned core, in turns{where}."
