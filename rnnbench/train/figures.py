@@ -98,10 +98,11 @@ def evaluate(
 
 
 def has_diverged(metrics: dict[str, Any], module: SequenceModule) -> bool:
-    """A loss that is no finite number, or on what was trained on clearly larger than before the first update.
+    """A loss on some part that is no finite number, or on what was trained on clearly larger than before any update.
 
     To be worse than a baseline is a finding, not a divergence: on some texts nothing beats the unigram. Nor is it one
     to have learnt the training part by heart, however large the validation loss is then.
     """
     name, worse = ("mse", WORSE_SQUARED) if module.task.predicts == "values" else ("nll", WORSE)
-    return not (math.isfinite(metrics[f"val/{name}"]) and metrics[f"train/{name}"] <= worse * module.first_loss)
+    finite = all(math.isfinite(metrics[f"{part}/{name}"]) for part in ("train", "val", "test"))
+    return not (finite and metrics[f"train/{name}"] <= worse * module.first_loss)

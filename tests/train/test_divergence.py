@@ -59,11 +59,13 @@ def test_a_training_loss_clearly_larger_than_before_the_first_update(
 ) -> None:
     """Of what training minimises, whatever else is worse; and what cannot be compared has diverged."""
     module: Any = SimpleNamespace(task=SimpleNamespace(predicts=predicts), first_loss=2.0)
-    kept = {f"{part}/{name}": 0.0 for part in ("train", "val") for name in ("nll", "mse")} | {"val/bpc": 1e9}
+    kept = {f"{part}/{name}": 0.0 for part in ("train", "val", "test") for name in ("nll", "mse")} | {"val/bpc": 1e9}
     metrics = kept | {f"train/{metric}": times * worse * 2.0}
     assert has_diverged(metrics, module) == (not times <= 1)
     overfitted = kept | {f"val/{metric}": times * worse * 2.0}
     assert has_diverged(overfitted, module) == (not math.isfinite(times)), "to overfit is not to diverge"
+    unread = kept | {f"test/{metric}": times * worse * 2.0}
+    assert has_diverged(unread, module) == (not math.isfinite(times)), "a score that is no number is no score"
     module.first_loss = math.nan
     assert has_diverged(metrics, module)
 

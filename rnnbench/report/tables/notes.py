@@ -16,13 +16,17 @@ from rnnbench.report.tables.table import Table, count
 def notes(table: Table, groups: list[Group], kind: Kind, reasons: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Sentences, each with the key of the column that it explains.
 
-    reasons: Why cells are not ranked, somewhere in the table.
+    reasons: Why cells are not ranked, and where, if not everywhere.
     """
     primary = kind.headline.key
     sizes = [len(g.done) for g in groups]
     out = [(primary, f"{reason[0].upper()}{reason[1:]}.") for reason in reasons]
     if any((found := g.estimate(primary)) is not None and found.interval is not None for g in groups):
-        bold = "" if reasons else f"; bold: best of its {groups[0].symbol}, intervals apart"
+        bold = (
+            ""
+            if not any(row.bold for row in table.rows)
+            else f"; bold: best of its {groups[0].symbol}, intervals apart"
+        )
         out.append((primary, f"Mean over seeds with its 95 % Student-t interval{bold}."))
     if any(1 < size < INTERVAL_SEEDS for size in sizes):
         out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))

@@ -64,6 +64,18 @@ def panel_tables(panel: Panel) -> list[Table]:
     return out
 
 
+def _unranked_places(blocks: Sequence[Sequence[Group]]) -> list[str]:
+    """Why cells are not ranked, and where, if they are elsewhere."""
+    found: dict[str, list[str]] = {}
+    for block in blocks:
+        if (reason := unranked(block)) is not None:
+            found.setdefault(reason, []).append(block[0].place)
+    everywhere = sum(map(len, found.values())) == len(blocks)
+    return [
+        reason if everywhere else f"{', '.join(dict.fromkeys(places))}: {reason}" for reason, places in found.items()
+    ]
+
+
 def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
     """Groups over seeds, length by length, with the reference lines below; name: a key of `KINDS`."""
     kind = KINDS[name]
@@ -95,8 +107,7 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         columns = tuple(column for column in columns if column.key != "rate")  # one for all is a setting like others
     references = tuple(reference_rows(kind, groups))
     table = Table(name, columns, tuple(rows), references, caption=caption(results)).without_empty_columns()
-    reasons = tuple(dict.fromkeys(reason for block in blocks if (reason := unranked(block)) is not None))
-    return dataclasses.replace(table, notes=notes(table, groups, kind, reasons))
+    return dataclasses.replace(table, notes=notes(table, groups, kind, _unranked_places(blocks)))
 
 
 def _row(g: Group, kind: Kind) -> Row:
