@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rnnbench.ledger import read_rates
+from rnnbench.report.correlation import kendall
 from rnnbench.report.results import read
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
@@ -111,3 +114,68 @@ def test_gradients_reach_as_far_as_it_says() -> None:
     at = {raw["cell"]: raw["final/hundredth_lag"] for raw in rows(LENGTHS, "text-truncation", length=256)}
     assert at["rnn"] == at["lstm"]
     said(f"down to a hundredth {at['rnn']:.0f} states back in the plain RNN and the LSTM, {at['gru']:.0f} in the GRU")
+
+
+GRADIENTS = "full/seqlen_gradients"
+CELLS = ("rnn", "gru", "lstm", "lstm(forget_bias=3.0)", "irnn", "indrnn", "antisymmetric", "cornn", "exprnn", "mgu",
+         "mingru", "rglru", "lru")  # fmt: skip
+
+
+def lag_of(cell: str, when: str, length: int = 128) -> str:
+    """As the text has it: ``10``, ``beyond 255 lags``."""
+    raw = row(GRADIENTS, "gradients", cell=cell, length=length)
+    lag = raw[f"{when}/hundredth_lag"]
+    return "beyond 255" if lag > 255 else f"{lag:.0f}"
+
+
+def test_a_cut_gradient_reaches_as_far_once_trained() -> None:
+    kept = [cell for cell in CELLS if row(GRADIENTS, "text", cell=cell, length=128)["done"] == 5
+            and row(GRADIENTS, "text", cell=cell, length=16)["done"] == 5]  # fmt: skip
+    for cell in kept:
+        lags = [min(row(GRADIENTS, "gradients", cell=cell, length=K)["final/hundredth_lag"], 255) for K in (16, 128)]
+        assert max(lags) <= 1.5 * min(lags), cell
+    found = rows(GRADIENTS, "text-effects")
+    assert {raw["place"] for raw in found} == {*kept}
+    assert not any(raw["p"] < 0.05 and raw["verdict"] == "better" for raw in found)
+    words = {11: "eleven", 10: "ten"}[len(kept)]
+    said(f"Of the {words} that lost no run none is shown to score differently by more than 0.01 bits.")
+
+
+def test_a_far_reach_at_first_is_not_kept() -> None:
+    assert {lag_of(cell, "init") for cell in ("exprnn", "lstm(forget_bias=3.0)", "rglru", "lru")} == {"beyond 255"}
+    said(f"Training takes `exprnn` from beyond 255 lags to {lag_of('exprnn', 'final')}, an LSTM with open forget gates "
+         f"from beyond 255 to {lag_of('lstm(forget_bias=3.0)', 'final')}, IndRNN from {lag_of('indrnn', 'init')} to "
+         f"{lag_of('indrnn', 'final')}; of those that reach so far only LRU and RG-LRU keep it.")  # fmt: skip
+    assert {lag_of(cell, "final") for cell in ("rglru", "lru")} == {"beyond 255"}
+    grown = ("mgu", "gru", "mingru")
+    first, last = ([lag_of(cell, when) for cell in grown] for when in ("init", "final"))
+    said(f"It grows in MGU, GRU and minGRU, from {first[0]}, {first[1]} and {first[2]} lags to "
+         f"{last[0]}, {last[1]} and {last[2]}.")  # fmt: skip
+
+
+def test_a_far_reach_is_not_shown_to_help() -> None:
+    whole = [raw for raw in rows(GRADIENTS, "text", length=128) if raw["done"] == 5]
+    best, worst = min(whole, key=lambda raw: raw["test/bpc"]), max(whole, key=lambda raw: raw["test/bpc"])
+    assert (best["cell"], worst["cell"]) == ("mgu", "rglru")
+    tests = rows(GRADIENTS, "text-comparisons", better="mgu", length=128)
+    assert {raw["other"] for raw in tests if raw["verdict"] == "better"} == {raw["cell"] for raw in whole} - {"mgu"}
+    said(f"MGU predicts best ({best['test/bpc']:.3f} bits), better than each of the others that lost no run; RG-LRU, "
+         f"which reaches farthest, worst ({worst['test/bpc']:.3f})")  # fmt: skip
+    lags = [raw["final/hundredth_lag"] for raw in whole]
+    bounds = [(lag, lag) if lag < 255 else (255.0, math.inf) for lag in lags]
+    tau = kendall(bounds, [(raw["test/bpc"],) * 2 for raw in whole])
+    assert tau.low is not None and tau.high is not None and tau.low < 0 < tau.high  # noqa: PT018
+    said(f"The rank correlation of reach and bits is {tau.tau:.2f}, with an interval from "
+         f"{tau.low:.2f} to {tau.high:.2f}".replace("-", "−"))  # fmt: skip
+    context = [raw["final/context_horizon"] for raw in whole if raw["cell"] != "rglru"]
+    said(f"a context of more than {max(context):.0f} characters saves less than 0.01 bits in all but RG-LRU")
+
+
+def test_irnn_diverged() -> None:
+    lost = [5 - row(GRADIENTS, "text", cell="irnn", length=K)["done"] for K in (16, 128)]
+    words = ("none", "one", "two", "three", "four", "all five")
+    said(f"IRNN lost {words[lost[0]]} runs with the gradient cut after 16 steps, whichever of seven learning rates was "
+         f"tried, and {words[lost[1]]} of five without the cut")  # fmt: skip
+    choices = [one for one in read_rates(RESULTS / GRADIENTS).values() if one["about"]["cell"] == "irnn"]
+    (cut,) = (one for one in choices if one["about"].get("optim.truncate") == 16)
+    assert [(one["lost"], one["trials"]) for one in cut["rates"]] == [(1, 1)] * 7

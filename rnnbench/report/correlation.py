@@ -62,6 +62,8 @@ def kendall(x: Sequence[Bounds], y: Sequence[Bounds]) -> Correlation:
     same interval.
     """
     count = len(x)
+    points = sorted(zip(x, y, strict=True))  # in whatever order they come, the resamples are the same
+    x, y = [one for one, _ in points], [other for _, other in points]
     signs = _order(x) * _order(y)  # (n, n): 1 concordant, −1 discordant, 0 not known
     tau, pairs = _tau(signs, np.arange(count)[None])
     drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count)) if count else np.zeros((0, 0), dtype=int)

@@ -262,6 +262,13 @@ def test_with_one_quantity_censored_it_is_twice_harrells_c_less_one() -> None:
     assert found.tau == pytest.approx(2 * good / (good + bad) - 1)
 
 
+def test_the_order_of_the_points_is_all_one() -> None:
+    rng = np.random.default_rng(3)
+    points = [((float(a), float(a) + 1), (float(b), math.inf)) for a, b in rng.integers(0, 30, (15, 2))]
+    found = {kendall(*zip(*[points[i] for i in rng.permutation(15)], strict=True)) for _ in range(5)}
+    assert len(found) == 1
+
+
 def test_the_interval_covers() -> None:
     """Of normal pairs with τ = 2/π asin r it holds the true one about 19 times in 20."""
     rng, r = np.random.default_rng(0), 0.6
