@@ -102,7 +102,7 @@ def test_a_figure_of_many_cells_keeps_their_usual_order_then(tmp_path: Path, tex
         ranking(KINDS["text"], group(read([folder])), "throughput/tokens_per_second", tmp_path / name, {"svg"})
         left = saved[-1].axes[0]
         order[name] = [label.get_text() for label in left.get_yticklabels()]
-        assert ("no ranking" in left.get_title(loc="left")) != tuned
+        assert ("no ranking" in left.get_xlabel()) != tuned
     assert order == {"fair": ["gru", "lstm", "rnn"], "one_rate": ["rnn", "lstm", "gru"]}
 
 

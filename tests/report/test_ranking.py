@@ -84,6 +84,16 @@ def test_one_picture_in_the_tables_order(crowd: Path) -> None:
     assert words.count("lost") == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_speeds_there_is_no_panel_for_them(workers: int, tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """What two workers measured of themselves is no speed."""
+    for name in CELLS:
+        text_run(tmp_path / "s", name, 64, 0, environment={"workers": workers})
+    files = [Path(name) for name in report([tmp_path / "s"], {"svg"}, None, None)["s"]["files"]]
+    (picture,) = (file.read_text() for file in files if file.stem == "overview")
+    assert ("How fast does it train?" in picture) == (workers == 1)
+
+
 def test_a_picture_for_each_length(crowd: Path, text_run: Callable[..., Path]) -> None:
     text_run(crowd, "rnn", 16, 0)
     files = {Path(name).name for name in report([crowd], {"png"}, None, None)["many"]["files"]}

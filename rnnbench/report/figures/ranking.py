@@ -38,17 +38,19 @@ def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats
     ranked = sorted(groups, key=lambda g: rank(g, metric) if reason is None else cell_rank(g.series))
     if not any(g.values(metric) for g in ranked):
         return []
-    width = 11.6 + 0.085 * max(len(g.series) for g in ranked)  # names never take room from the panels
-    with canvas(3, width=width, height=1.6 + 0.24 * len(ranked), widths=(4, 4, 3)) as (figure, (left, middle, right)):
-        _scores(left, ranked, kind, reason)
-        _flows(figure, middle, ranked)
-        _speeds(right, ranked, speed)
-        left.set_yticks(range(len(ranked)), [g.series for g in ranked])
-        for axes in (left, middle, right):
+    timed = any(g.values(speed) for g in ranked)
+    widths = (4, 4, 3) if timed else (4, 4)
+    names = 0.085 * max(len(g.series) for g in ranked)  # they never take room from the panels
+    width, height = 0.6 + sum(widths) + names, 1.6 + 0.24 * len(ranked)
+    with canvas(len(widths), width=width, height=height, widths=widths) as (figure, panels):
+        _scores(panels[0], ranked, kind, reason)
+        _flows(figure, panels[1], ranked)
+        if timed:
+            _speeds(panels[2], ranked, speed)
+        for axes in panels:
             axes.set_ylim(len(ranked) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
-        for axes in (middle, right):
-            axes.set_yticks(range(len(ranked)), [])
+            axes.set_yticks(range(len(ranked)), [g.series for g in ranked] if axes is panels[0] else [])
         return save(figure, path, formats)
 
 
@@ -86,8 +88,9 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind, reason: str | None)
         place["ha"] = "right" if value > high else "left"  # not into the next panel
         axes.annotate(f" {label} ", (value, 1.0 + 0.2 * (index % 2) / (1 + 0.24 * len(ranked))), **place)
     plain_number(axes.xaxis)
-    axes.set_title("Which cell?" if reason is None else f"Which cell? ({reason})", pad=30)
-    axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n(off the scale: {line})" for line in far))
+    axes.set_title("Which cell?", pad=30)
+    remarks = [*([reason] if reason else []), *(f"off the scale: {line}" for line in far)]
+    axes.set_xlabel(f"{kind.unit}, less is better" + "".join(f"\n({remark})" for remark in remarks))
 
 
 def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
