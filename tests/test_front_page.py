@@ -179,3 +179,28 @@ def test_irnn_diverged() -> None:
     choices = [one for one in read_rates(RESULTS / GRADIENTS).values() if one["about"]["cell"] == "irnn"]
     (cut,) = (one for one in choices if one["about"].get("optim.truncate") == 16)
     assert [(one["lost"], one["trials"]) for one in cut["rates"]] == [(1, 1)] * 7
+
+
+SEARCH = "quick/longest_solvable"
+
+
+def test_a_far_reach_at_first_does_not_tell_what_can_be_learnt() -> None:
+    table = made(SEARCH)["solvable"]
+    words = []
+    for data, name in (("adding", "adding"), ("selective_copy", "selective copying")):
+        raw = rows(SEARCH, "solvable", data=data)[0]
+        assert raw["kendall_low"] < 0 < raw["kendall_high"]
+        words.append((name, *(f"{raw[key]:.2f}" for key in ("kendall", "kendall_low", "kendall_high"))))
+    first, second = words
+    said(f"Kendall's τ is {first[1]} on {first[0]} (95 %: {first[2]} to {first[3]}) and {second[1]} on {second[0]} "
+         f"({second[2]} to {second[3]})".replace("-", "−"))  # fmt: skip
+    longest = {raw["cell"]: raw for raw in rows(SEARCH, "solvable", data="adding", failed=None)}
+    assert set(longest) == {"gru", "mgu", "lem"}
+    assert {raw["solved"] for raw in longest.values()} == {160}
+    lags = [raw["init/hundredth_lag"] for raw in longest.values()]
+    said("GRU, MGU and LEM learn to add over 160 steps, the most tried, with gradients that are down to a hundredth "
+         f"after {min(lags):.0f} to {max(lags):.0f} lags at first")  # fmt: skip
+    never = {raw["cell"]: raw["init/hundredth_lag"] for raw in rows(SEARCH, "solvable", data="adding", solved=None)}
+    assert never == {"lru": math.inf, "indrnn": math.inf}
+    edge = next(note for _, note in table.notes if "at the smallest or largest learning rate" in note)
+    said(f"{' of '.join(edge.split()[0:3:2])} lengths were solved at the smallest or the largest rate alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,16 +45,17 @@ def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) 
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.margins(x=0.12, y=0.2)
-            axes.set_title(f"{data.replace('_', ' ')}: {correlation.text()}", fontsize=10.5)
+            axes.set_title(data.replace("_", " "), pad=24)
+            above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+            axes.annotate("\n".join(textwrap.wrap(correlation.text(), 110)), (0, 1), **above, fontsize=8, color=GREY)
             axes.set_xlabel("lag at which the gradient is down to 1/100, untrained")
             axes.set_ylabel("longest solvable T")
             plain_number(axes.xaxis)
             plain_number(axes.yaxis)
             if any(math.isinf(one.reach or 0.0) for one in own):
                 axes.axvline(edge, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0)
-                axes.annotate(
-                    f"≥ {edge:g}", (edge, 1.0), (0, 2), axes.get_xaxis_transform(), "offset points", ha="center"
-                )
+                beside: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+                axes.annotate(f"≥ {edge:g}", (edge, 1.0), (4, -11), **beside, fontsize=8.5, color=GREY)
             _name(axes, places)
         note = "bars: from the last T solved to the first failed; △: all T tried were solved; ▽: not even the smallest"
         figure.supxlabel(note, fontsize=8.5, color=GREY)
