@@ -204,3 +204,45 @@ def test_a_far_reach_at_first_does_not_tell_what_can_be_learnt() -> None:
     assert never == {"lru": math.inf, "indrnn": math.inf}
     edge = next(note for _, note in table.notes if "at the smallest or largest learning rate" in note)
     said(f"{' of '.join(edge.split()[0:3:2])} lengths were solved at the smallest or the largest rate alone")
+
+
+SPEEDS = "quick/seqlen_throughput"
+
+
+def thousands(cell: str, backend: str, B: int, panel: str = "length") -> list[float]:
+    """Thousand tokens a second of training steps, along T or (panel batch) at T = 64."""
+    about = {"cell": cell, "backend": backend, "batch_size": B}
+    return [raw["tokens_per_second"] / 1e3 for raw in rows(SPEEDS, f"timing-{panel}", **about)]
+
+
+def test_a_grus_speed_is_the_batchs() -> None:
+    assert {raw["seq_len"] for raw in made_rows("timing-length")} == {16, 64, 256, 1024}
+    two, eight = (thousands("gru", "nn", B) for B in (2, 8))
+    said(f"{min(two):.0f} to {max(two):.0f} thousand tokens a second at B 2 and {min(eight):.0f} to {max(eight):.0f} "
+         "at B 8, from T = 16 to 1024")  # fmt: skip
+    (one,), (many,) = (thousands("gru", "nn", B, "batch") for B in (1, 32))
+    said(f"at T = 64 it rises from {one:.0f} thousand at B 1 to {many:.0f} at B 32")
+    raw = row(SPEEDS, "timing-length", cell="gru", backend="nn", batch_size=2, seq_len=256)
+    said(
+        f"`nn.GRU` at B 2, T = 256 reaches {raw['step_share']:.0%} and {raw['step_loop_share']:.0%}".replace("%", " %")
+    )
+
+
+def test_one_call_gains_by_length_and_loops_do_not() -> None:
+    lstm, mingru = thousands("lstm", "nn", 2), thousands("mingru", "scan", 2)
+    said(f"at B 2 oneDNN's LSTM goes from {lstm[0]:.0f} to {lstm[-1]:.0f} thousand, the scan of minGRU from "
+         f"{mingru[0]:.0f} to {mingru[-1]:.0f}")  # fmt: skip
+
+    def ratios(cell: str, backend: str) -> list[float]:
+        return [other / nn for B in (2, 8)
+                for other, nn in zip(thousands(cell, backend, B), thousands(cell, "nn", B), strict=True)]  # fmt: skip
+
+    assert min(ratios("rnn", "loop")) > 0.98
+    behind = [1 - ratio for ratio in ratios("gru", "loop")]
+    said(f"Our loop is as fast as `nn.RNN` and {100 * min(behind):.0f} to {100 * max(behind):.0f} % behind `nn.GRU`")
+    slower = [1 / ratio for ratio in ratios("lstm", "plain")]
+    said(f"is {min(slower):.1f} to {max(slower):.0f} times slower than `nn.LSTM`")
+
+
+def made_rows(table: str) -> list[Raw]:
+    return [one.raw for one in made(SPEEDS)[table].rows]
