@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 test: $(STAMP)
-	@echo "== the tests, on two workers"
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm and not browser"
+	@echo "== the tests, on three workers: some wait for processes of theirs"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not gpu and not slurm and not browser"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
