@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: $(STAMP)
 	@echo "== the tests, on three workers: some wait for processes of theirs"
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not slow and not gpu and not slurm and not browser"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not gpu and not slurm and not browser"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
