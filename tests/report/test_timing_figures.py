@@ -88,6 +88,10 @@ def test_a_backend_looks_the_same_in_every_company() -> None:
     assert company.colors["gru"] == alone.colors["gru"]
     assert len(set(company.styles.values())) == 5
     assert list(company.styles)[:2] == ["plain", "loop"]
+    several = Marks.of([("gru", f"{name}, B={B}") for name in ("torch", "nn", "loop", "scan", "plain") for B in (2, 8)])
+    assert len(set(several.styles.values())) == 10, "each line can be told from the others"
+    assert several.styles["torch, B=2"] == alone.styles["torch"]
+    assert several.styles["torch, B=8"][1] == alone.styles["torch"][1], "the same kind of line"
 
 
 def test_names_stand_apart() -> None:

@@ -37,6 +37,8 @@ COLORS = {
     "mamba_ssm": "#56B4E9", "accelerated_scan": "#7F7F7F",
 }  # fmt: skip
 REST: tuple[tuple[str, Any], ...] = (("8", "-."), ("H", "--"), ("x", ":"))
+#: Of one contestant at several settings the first has its own marker and the others these, on the same kind of line.
+VARIANTS = ("+", "1", "|", "2", "x", "3")
 
 #: Left, bottom, right, top, in pixels.
 Box = tuple[float, float, float, float]
@@ -69,8 +71,12 @@ class Marks:
         """For pairs of a cell and a contestant."""
         cells, contestants = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
         rest = iter(REST * len(contestants))
-        ordered = sorted(contestants, key=lambda name: backend_rank(name))
-        styles = {name: FIXED[name] if name in FIXED else next(rest) for name in ordered}
+        own, styles = dict[str, tuple[str, Any]](), dict[str, tuple[str, Any]]()
+        for name in sorted(contestants, key=lambda name: backend_rank(name)):
+            backend = name.split(",", 1)[0]
+            marker, linestyle = own.setdefault(backend, FIXED.get(backend) or next(rest))
+            free = ((one, linestyle) for one in (marker, *VARIANTS) if (one, linestyle) not in styles.values())
+            styles[name] = next(free, (marker, linestyle))
         found = looks(cells)
         return cls({cell: found[cell].color for cell in sorted(cells, key=cell_rank)}, styles)
 

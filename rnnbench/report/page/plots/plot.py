@@ -20,7 +20,8 @@ from rnnbench.report.statistics import Group
 SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left", ">": "triangle-right",
     "D": "diamond", "d": "diamond-tall", "P": "cross", "X": "x", "*": "star", "p": "pentagon", "h": "hexagon",
-    "H": "hexagon2", "8": "octagon", "x": "x-thin-open",
+    "H": "hexagon2", "8": "octagon", "x": "x-thin-open", "+": "cross-thin-open", "1": "y-down-open", "2": "y-up-open",
+    "|": "line-ns-open", "3": "y-left-open",
 }  # fmt: skip
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 #: Of reference lines, one after the other.
