@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,8 +80,18 @@ class DataConfig:
 
     Args:
         name: Data set, see `rnnbench data list`; kjv where neither name nor path is given.
-        path: Your own file: UTF-8 text, or a CSV of numbers (name csv) with a header line.
-        column: The column of a CSV to forecast; its only numeric one where not given.
+        path: Your own file, compressed or not: a text, or a table of numbers (name csv: CSV, TSV, Parquet, Excel).
+        val_path: A file of its own to validate on (your text or table).
+        test_path: A file of its own to test on (your text or table).
+        split: Shares of the train, val and test parts of your file, as 80/10/10; a text's is 90/5/5, a table's
+            70/10/20 where not given.
+        encoding: Of your text or table, as Python calls it (utf-8, cp1252 …); found out where not given.
+        column: The column of your table to forecast, several separated by commas, or all; its only one where not given.
+        entity: The column of your table that says whose row it is, where several series are stacked.
+        date_format: How your table writes its times, as Python's strptime has it (%d/%m/%Y %H:%M).
+        sort: Put the rows of your table in the order of their times.
+        missing: What is done about values that your table lacks: refuse it, interpolate (fill up to three steps in a
+            row on a line, split the record at longer holes) or segment (split the record at every hole).
         seq_len: Length T of what is read: steps of each stream in one update (text), inputs of a forecast
             (series), steps to remember over (memory), the longest sequence (the others); the data set's own
             where not given.
@@ -99,7 +111,15 @@ class DataConfig:
 
     name: str | None = None
     path: str | None = None
+    val_path: str | None = None
+    test_path: str | None = None
+    split: str | None = None
+    encoding: str | None = None
     column: str | None = None
+    entity: str | None = None
+    date_format: str | None = None
+    sort: bool = False
+    missing: Literal["refuse", "interpolate", "segment"] = "refuse"
     seq_len: int = None  # type: ignore[assignment]  # an int from __post_init__ on
     batch_size: int = 32
     horizon: int = 6
@@ -117,8 +137,14 @@ class DataConfig:
         _at_most("data", self, WIDEST, "batch_size", "items")
         _at_most("data", self, LONGEST, "seq_len", "horizon", "period")
         if self.name is None:
-            own = "csv" if str(self.path).lower().endswith(".csv") else "text"
+            own = "csv" if is_table(str(self.path)) else "text"
             object.__setattr__(self, "name", own if self.path else "kjv")
+        shares(self.split)
+        if self.split is not None and self.test_path is not None and self.val_path is not None:
+            raise UserError(
+                f"data.split {self.split!r} has nothing to divide where data.val_path and data.test_path are given; "
+                "leave it out."
+            )
         if self.path is not None and self.name not in ("text", "csv"):
             raise UserError(f'data.path goes with data.name "text" or "csv", not "{self.name}"; leave data.name out.')
         if self.path is None and self.name in ("text", "csv"):
@@ -240,6 +266,32 @@ class ProbeConfig:
         wanted = [name for name in ("every", "lyapunov", "detail") if getattr(self, name)]
         if wanted and not self.gradient_flow:
             raise UserError(f"probes.{wanted[0]} goes with probes.gradient_flow, which is off; leave one of them out.")
+
+
+def is_table(path: str) -> bool:
+    """Whether a file's name says that it is a table of numbers, whatever it is compressed with."""
+    name = Path(path.lower())
+    if name.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+        name = Path(name.stem)
+    return name.suffix in (".csv", ".tsv", ".tab", ".parquet", ".pq", ".xlsx", ".xls")
+
+
+def shares(split: str | None) -> tuple[float, float, float] | None:
+    """Shares of the train, val and test parts, which add up to 1, from ``80/10/10`` or ``0.8,0.1,0.1``.
+
+    Raises:
+        UserError: They are not three positive numbers.
+    """
+    if split is None:
+        return None
+    try:
+        train, val, test = (float(share) for share in re.split(r"[/,: ]+", split.strip()))
+    except ValueError:
+        train = val = test = math.nan
+    whole = train + val + test
+    if not (min(train, val, test) > 0 and math.isfinite(whole)):
+        raise UserError(f"data.split must be three positive shares such as 80/10/10, got {split!r}.")
+    return train / whole, val / whole, test / whole
 
 
 def _at_most(room: str, config: Any, most: int, *names: str) -> None:

@@ -13,6 +13,7 @@ from rnnbench.data.task import Batch, Task
 
 if TYPE_CHECKING:
     from rnnbench.config import DataConfig
+    from rnnbench.data.files.notes import ReadingNotes
     from rnnbench.data.text.vocabulary import Vocabulary
 
 Part = Literal["train", "val", "test"]
@@ -75,12 +76,14 @@ class Source(ABC):
         fingerprint: SHA-256 of the raw content (of the definition, where it is drawn).
         vocabulary: Characters of the input and their indices; None where the input is numbers.
         targets: Characters of the targets, where they are not the input's.
+        notes: How a user's file was read, and what looks wrong in it; None for the catalogue's own data.
     """
 
     task: Task
     fingerprint: str
     vocabulary: Vocabulary | None = None
     targets: Vocabulary | None = None
+    notes: ReadingNotes | None = None
 
     @classmethod
     @abstractmethod

@@ -54,10 +54,10 @@ ENTRIES = (
         "text",
         "text",
         "many_to_many",
-        "Your own UTF-8 text, a file or a folder of them, character by character (data.path)",
+        "Your own text, a file or a folder of them, character by character (data.path)",
         "yours",
         "a file or folder of yours",
         _SOURCE,
-        options=("path", "symbols"),
+        options=("path", "val_path", "test_path", "split", "encoding", "symbols"),
     ),
 )

@@ -1,0 +1,144 @@
+"""The bytes of a user's file, decompressed where it is compressed. Whatever is wrong is a `UserError`."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from rnnbench.errors import UserError
+
+#: Bytes that a file may have once it is decompressed: more is a slip of the keyboard, or made to fill the memory.
+LARGEST = 4_000_000_000
+#: A compressed file's first bytes, and what it is then.
+MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+}
+_PIECE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's content.
+
+    Args:
+        data: Its bytes, decompressed.
+        compression: gzip, bzip2, xz, zstandard or zip; None where it was not compressed.
+        member: Name of the file inside a zip archive.
+    """
+
+    data: bytes
+    compression: str | None = None
+    member: str | None = None
+
+
+def read_content(path: str) -> Content:
+    """The content of a regular file that is not empty, decompressed by what its first bytes say it is.
+
+    Raises:
+        UserError: It cannot be read, is empty, is damaged, holds too much, or is an archive of several files.
+    """
+    data = _bytes(path)
+    compression = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
+    if compression is None or is_workbook(data):
+        content = Content(data)
+    elif compression == "zip":
+        content = _from_zip(path, data)
+    else:
+        content = Content(_decompressed(path, _opened(path, compression, data), compression), compression)
+    if not content.data.strip():
+        raise UserError(f"data.path {path!r} is empty; name a file with content.")
+    return content
+
+
+def is_workbook(data: bytes) -> bool:
+    """Whether the bytes are an Excel workbook (.xlsx), which is a zip archive too."""
+    if not data.startswith(b"PK"):
+        return False
+    try:
+        return "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(data)).namelist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return False
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        file = Path(path).expanduser()
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise UserError(f"data.path {path!r} is {what}; name one file.")
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"data.path {path!r} does not exist; name a file that does.") from None
+    except PermissionError:
+        raise UserError(f"data.path {path!r} may not be read (permission denied); change its mode.") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"data.path {path!r} cannot be read ({reason}); name another file.") from None
+
+
+def _opened(path: str, compression: str, data: bytes) -> IO[bytes]:
+    stream = io.BytesIO(data)
+    match compression:
+        case "gzip":
+            return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+        case "bzip2":
+            return bz2.BZ2File(stream)
+        case "xz":
+            return lzma.LZMAFile(stream)
+        case _:
+            import zstandard
+
+            return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+
+
+def _from_zip(path: str, data: bytes) -> Content:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise UserError(f"data.path {path!r} is a damaged zip archive ({error}); make it again.") from None
+    # what macOS adds to an archive is none of the user's files
+    members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+    if len(members) != 1:
+        names = ", ".join(repr(item.filename) for item in members[:5])
+        raise UserError(
+            f"data.path {path!r} is a zip archive of {len(members)} files ({names}); unpack it and name one of them."
+        )
+    if members[0].flag_bits & 1:
+        raise UserError(f"data.path {path!r} is a zip archive with a password; unpack it.")
+    try:
+        stream = archive.open(members[0])
+    except (NotImplementedError, zipfile.BadZipFile) as error:
+        raise UserError(f"data.path {path!r} cannot be unpacked ({error}); unpack it yourself.") from None
+    return Content(_decompressed(path, stream, "zip"), "zip", members[0].filename)
+
+
+def _decompressed(path: str, stream: IO[bytes], compression: str) -> bytes:
+    pieces, size = [], 0
+    errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+    if compression == "zstandard":
+        import zstandard
+
+        errors = (*errors, zstandard.ZstdError)
+    try:
+        while piece := stream.read(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise UserError(f"data.path {path!r} has more than {LARGEST:,} bytes in it; name a smaller file.")
+    except errors as error:
+        raise UserError(f"data.path {path!r} is {compression} and damaged ({error}); copy or make it again.") from None
+    return b"".join(pieces)
