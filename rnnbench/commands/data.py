@@ -1,4 +1,4 @@
-"""``rnnbench data list|info|fetch``: the data sets."""
+"""``rnnbench data list|info|check|fetch``: the data sets, and files of the user's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from rnnbench.commands.arguments import Parser, read_scalar
@@ -16,16 +17,24 @@ from rnnbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rnnbench.data.source import Source
+
 
 def main(argv: Sequence[str]) -> int:
-    """List the data sets, look into one, or download; status 2 where a download failed."""
+    """List the data sets, look into one, check a file, download; status 1 for a leak, 2 where a download failed."""
     parser = Parser(prog="rnnbench data", description="The data sets.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info|fetch", parser_class=Parser)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info|check|fetch", parser_class=Parser)
     lister = verbs.add_parser("list", help="all of them", prog="rnnbench data list")
     looker = verbs.add_parser("info", help="one of them: sizes, a sample, reference lines", prog="rnnbench data info")
-    looker.add_argument("name", nargs="?", help="a data set's name")
-    _add_data_options(looker)
-    for one in (lister, looker):
+    looker.add_argument("name", nargs="?", default=argparse.SUPPRESS, help="a data set's name")
+    checker = verbs.add_parser(
+        "check", help="a file of yours: what is read, what looks wrong", prog="rnnbench data check"
+    )
+    checker.add_argument("path", nargs="?", default=argparse.SUPPRESS, metavar="FILE", help="a text or a table")
+    checker.add_argument("--png", metavar="FILE", help="where the picture goes; NAME-check.png here where not given")
+    for one in (looker, checker):
+        _add_data_options(one)
+    for one in (lister, looker, checker):
         one.add_argument("--json", action="store_true", help="print JSON")
     fetcher = verbs.add_parser("fetch", help="download one of them, or all", prog="rnnbench data fetch")
     fetcher.add_argument("name", help="a data set's name, a file's, or all")
@@ -35,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
         return _list(arguments["json"])
     if verb == "fetch":
         return _fetch(arguments["name"])
+    if verb == "check":
+        return _check(arguments.pop("json"), arguments.pop("png"), arguments)
     return _info(arguments.pop("json"), arguments)
 
 
@@ -47,8 +58,6 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     hints = get_type_hints(DataConfig)
     for told in parse(DataConfig.__doc__ or "").params:
         name = told.arg_name
-        if name == "name":
-            continue
 
         def read(text: str, hint: Any = hints[name], name: str = f"data.{name}") -> Any:
             with suppress(UserError):
@@ -75,6 +84,35 @@ def _info(as_json: bool, values: dict[str, Any]) -> int:
     print("\n".join(lines(told)), flush=True)  # the references may take their time
     print("\n".join(lines({"references": source.references()})))
     return 0
+
+
+def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
+    """What `rnnbench.data.check.check` found, on one screen, and a picture."""
+    if "path" not in values:
+        raise UserError("data check needs a file of yours: rnnbench data check FILE.")
+    from rnnbench.commands.layout import sections
+    from rnnbench.config import DataConfig
+    from rnnbench.data.check import check
+
+    data = DataConfig(**values)
+    found, source = check(data)
+    picture = _draw(source, Path(png or f"{data.label}-check.png"))
+    if as_json:
+        print(json.dumps({**found, "picture": picture}, ensure_ascii=False))
+    else:
+        print("\n".join(sections({**found, "picture": [picture]})))
+    return 1 if found["leaks"] else 0
+
+
+def _draw(source: Source, path: Path) -> str:
+    from rnnbench.report.figures.own_data import draw_series
+
+    try:
+        return str(draw_series(source, path))
+    except OSError as error:
+        raise UserError(
+            f"the picture {str(path)!r} cannot be written ({error.strerror}); say where with --png."
+        ) from None
 
 
 def _fetch(name: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 #: Columns of a line, and rows shown of a list of lists.
@@ -33,6 +33,15 @@ def lines(values: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
                     yield from _flat(f"{margin}  ", item)
             if len(value) > ROWS:
                 yield f"{margin}  … {len(value)} in all"
+
+
+def sections(values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """A label and its sentences beside it, each on a line of its own; labels without a sentence are left out."""
+    width = max(len(label) for label in values)
+    for label, sentences in values.items():
+        for index, sentence in enumerate(sentences):
+            start = f"{label.replace('_', ' ') if index == 0 else '':<{width}}  "
+            yield from _wrapped(start, _shown(sentence))
 
 
 def _is_block(value: Any) -> bool:

@@ -6,13 +6,20 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rnnbench.commands.arguments import add_output_options, read_yaml, readable, split_cell
 from rnnbench.config import CellConfig, Run
 from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rnnbench.data.source import Source
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,6 +80,7 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
                 options["threads"],
                 micro_batches=options["micro_batches"],
                 devices=options["devices"],
+                look=partial(_show_data, console),
             )
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None
@@ -83,6 +91,15 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
                 raise
             parts = f"--micro_batches {2 * options['micro_batches']}"
             raise UserError(f"not enough memory ({told(error)}); try {parts}, or a smaller run.") from None
+
+
+def _show_data(console: Console, source: Source) -> None:
+    """Of a user's file: how it was read, and what looks wrong, before it is trained on."""
+    from rnnbench.commands.layout import sections
+    from rnnbench.data.check import findings
+
+    if found := findings(source):
+        console.print("\n".join(sections(found)), highlight=False, markup=False, soft_wrap=True)
 
 
 def show(result: dict[str, Any], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rnnbench.backends.recurrence import kernel_name
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.sequences.pairs import PairData
+from rnnbench.data.source import Source
 from rnnbench.data.text.streams import TextData
 from rnnbench.ledger import CHECKPOINT, WEIGHTS, Entry, Progress, Start
 from rnnbench.ledger.lock import State
@@ -44,6 +46,7 @@ def train(
     micro_batches: int = 1,
     devices: int = 1,
     over: State | None = None,
+    look: Callable[[Source], None] = lambda source: None,
 ) -> dict[str, Any]:
     """Train, measure and record one run; a run that is finished already is only read.
 
@@ -61,6 +64,7 @@ def train(
         devices: GPUs (on a CPU processes) that share each batch; likewise. torchrun's processes are used where it
             has started some: all of them call this, and those that are not the first return nothing.
         over: A lock of the run whose holder, on another machine, is known to be dead.
+        look: Given the data once they are loaded, before anything is trained or written.
 
     Returns:
         What `result.json` holds.
@@ -81,11 +85,13 @@ def train(
         return {}
     # Built before the folder: data, a cell or a backend that are not there leave nothing behind.
     data, module = built(run, division, device)
+    look(data.source)
     environment = machine.environment(device) | {
         "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
         "recurrence_kernel": kernel_name(torch.empty(0, device=device)),
         "workers": workers,
         "data_sha256": data.fingerprint,
+        **({"data_notes": data.source.notes.plain()} if data.source.notes else {}),
         **({"micro_batches": micro_batches} if micro_batches > 1 else {}),
         **({"devices": devices} if devices > 1 else {}),
     }

@@ -131,7 +131,7 @@ def test_time_features_stand_beside_the_columns_and_are_not_forecast() -> None:
 
 def test_phases_by_hand() -> None:
     clock = np.array(["2024-01-01T06:00", "2024-01-02T12:00", "2024-07-01T18:00", "2024-12-31T00:00"], "datetime64[m]")
-    names, waves = time_features(clock, 4)
+    names, waves = time_features(clock, np.arange(len(clock)) < 4)
     assert names == ("time of day", "day of week", "day of year")
     np.testing.assert_allclose(waves[:, 0], [1, 0, -1, 0], atol=1e-12)
     np.testing.assert_allclose(waves[:, 1], [0, -1, 0, 1], atol=1e-12)
@@ -142,10 +142,10 @@ def test_phases_by_hand() -> None:
 
 def test_only_cycles_that_training_goes_through_are_told() -> None:
     daily = np.datetime64("2020-01-01", "D") + np.arange(1000)
-    assert time_features(daily, 700)[0] == ("day of week", "day of year")
-    assert time_features(daily, 300)[0] == ("day of week",)
+    assert time_features(daily, np.arange(len(daily)) < 700)[0] == ("day of week", "day of year")
+    assert time_features(daily, np.arange(len(daily)) < 300)[0] == ("day of week",)
     with pytest.raises(UserError, match="the 2 days of training go through neither"):
-        time_features(daily, 3)
+        time_features(daily, np.arange(len(daily)) < 3)
 
 
 def test_the_standard_ends_cut_the_record_and_what_lies_behind_is_not_seen() -> None:

@@ -58,7 +58,7 @@ def read_content(path: str) -> Content:
         content = _from_zip(path, data)
     else:
         content = Content(_decompressed(path, _opened(path, compression, data), compression), compression)
-    if not content.data.strip():
+    if not content.data or content.data.isspace():
         raise UserError(f"data.path {path!r} is empty; name a file with content.")
     return content
 

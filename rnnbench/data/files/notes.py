@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Rank(IntEnum):
+    """How much a warning matters, the most first: scores would mislead, they may, or it is only good to know."""
+
+    MISLEADING = 0
+    DOUBTFUL = 1
+    MINOR = 2
 
 
 @dataclass
 class ReadingNotes:
-    """Sentences in the order in which they came up, none of them an error.
+    """Sentences about a file, none of them an error.
 
     Args:
         read: What was read, and what was decided: encoding, rows, columns, spacing.
         left_out: What was not read, each with its reason.
-        warnings: What looks wrong, or makes a result mean less than it seems to.
+        ranked: What looks wrong, each with its rank; `warn` adds to it.
     """
 
     read: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    ranked: list[tuple[Rank, str]] = field(default_factory=list)
+
+    def warn(self, sentence: str, rank: Rank = Rank.DOUBTFUL) -> None:
+        """Adds a warning."""
+        self.ranked.append((rank, sentence))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What looks wrong, what matters most first."""
+        return [sentence for _, sentence in sorted(self.ranked, key=lambda item: item[0])]
 
     def plain(self) -> dict[str, list[str]]:
         """As JSON has it, what is empty left out."""
-        return {name: sentences for name, sentences in vars(self).items() if sentences}
+        lists = {"read": self.read, "left_out": self.left_out, "warnings": self.warnings}
+        return {name: sentences for name, sentences in lists.items() if sentences}
+
+    def extend(self, other: ReadingNotes, label: str) -> None:
+        """Adds another file's notes, each with a label before it."""
+        self.read += [f"{label}: {sentence}" for sentence in other.read]
+        self.left_out += [f"{label}: {sentence}" for sentence in other.left_out]
+        self.ranked += [(rank, f"{label}: {sentence}") for rank, sentence in other.ranked]
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

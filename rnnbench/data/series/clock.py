@@ -11,7 +11,7 @@ _DAY = 86_400
 COVERED = 0.9
 
 
-def time_features(clock: np.ndarray, train: int) -> tuple[tuple[str, ...], np.ndarray]:
+def time_features(clock: np.ndarray, train: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
     """Sine and cosine of the phase in each cycle: time of day, day of the week, day of the year.
 
     A cycle is left out where its phase never changes in training (the time of day of daily data), and where training
@@ -19,7 +19,7 @@ def time_features(clock: np.ndarray, train: int) -> tuple[tuple[str, ...], np.nd
 
     Args:
         clock: (N,) datetime64.
-        train: Length of the training part; what comes later decides nothing.
+        train: (N,) bool, True in the training part; nothing else decides anything.
 
     Returns:
         The cycles' names, K of them, and (N, 2 K) float64: sin 2πφ and cos 2πφ of each.
@@ -35,11 +35,11 @@ def time_features(clock: np.ndarray, train: int) -> tuple[tuple[str, ...], np.nd
         "day of week": ((days + 3) % 7 / 7, 7.0),  # day 0, 1970-01-01, was a Thursday; Monday is 0
         "day of year": ((days - years) / 365.2425, 365.2425),
     }
-    trained = (seconds[:train].max() - seconds[:train].min()) / _DAY
+    trained = (seconds[train].max() - seconds[train].min()) / _DAY
     kept = {
         name: phase
         for name, (phase, length) in phases.items()
-        if trained >= COVERED * length and len(np.unique(phase[:train])) > 1
+        if trained >= COVERED * length and len(np.unique(phase[train])) > 1
     }
     if not kept:
         raise UserError(

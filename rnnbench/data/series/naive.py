@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def naive_forecasts(values: np.ndarray, last: np.ndarray, horizon: int, period: int | None) -> dict[str, np.ndarray]:
+def naive_forecasts(
+    values: np.ndarray, last: np.ndarray, horizon: int, period: int | None, first: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Persistence and, where there is a period, seasonal-naive (Hyndman & Athanasopoulos 2021, section 5.2).
 
     persistence repeats the last value seen. seasonal_naive takes the value a whole number of periods before the target:
@@ -16,6 +18,7 @@ def naive_forecasts(values: np.ndarray, last: np.ndarray, horizon: int, period: 
         last: (M,) index of the last value seen, for each forecast.
         horizon: Steps ahead.
         period: Seasonal period in steps.
+        first: (M,) the record's first index that is of each forecast's series; None where all of it is.
 
     Returns:
         Name → (M, horizon) forecasts, in the record's units.
@@ -26,7 +29,8 @@ def naive_forecasts(values: np.ndarray, last: np.ndarray, horizon: int, period: 
     ahead = np.arange(1, horizon + 1)
     at = last[:, None] + ahead - -(-ahead // period) * period
     source = np.where(at >= 0, _latest(values, period)[np.maximum(at, 0)], -1)
-    return {"persistence": persistence, "seasonal_naive": np.where(source >= 0, values[source], persistence)}
+    earliest = 0 if first is None else first[:, None]
+    return {"persistence": persistence, "seasonal_naive": np.where(source >= earliest, values[source], persistence)}
 
 
 def _latest(values: np.ndarray, period: int) -> np.ndarray:

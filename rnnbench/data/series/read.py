@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from rnnbench.config import DataConfig
 from rnnbench.data.series import downloaded, generated, packaged
-from rnnbench.data.series.csv_file import read_csv
 from rnnbench.data.series.record import Record
+from rnnbench.data.series.table.read import read_user_table
 
 
 def read(data: DataConfig) -> Record:
     """The record that the configuration names, with the columns it asks for."""
     if data.path is not None:
-        return read_csv(data.path, data.column, data.time_features)
+        return read_user_table(data)
     readers: dict[str, Callable[[], Record]] = {
         "glucose": packaged.read_glucose,
         "sea_temperature": packaged.read_sea_temperature,

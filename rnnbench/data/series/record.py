@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnbench.data.files.notes import ReadingNotes
+from rnnbench.data.source import Part
 from rnnbench.errors import UserError
 
 #: The longest hole that is filled, in time steps: 15 minutes of glucose, 90 minutes of sea temperature.
@@ -24,6 +26,12 @@ class Record:
         fingerprint: SHA-256 of the file's content and the columns.
         clock: (N,) datetime64, when each row was measured; None where that is not known.
         ends: Rows at which the train, val and test parts end, where a standard split says so; else 70/10/20.
+        spans: The rows (start, stop) of which each part consists, where it is more than one stretch of time, in the
+            place of ``ends``.
+        first: (N,) int64, the first row of the series that each row is of; None where the rows are one series.
+        longest_filled: The longest hole that is filled, in time steps; 0 for none.
+        period: Seasonal period in time steps, as far as the clock tells it.
+        notes: How a user's file was read.
     """
 
     values: np.ndarray
@@ -31,6 +39,19 @@ class Record:
     fingerprint: str
     clock: np.ndarray | None = None
     ends: tuple[int, int, int] | None = None
+    spans: dict[Part, list[tuple[int, int]]] | None = None
+    first: np.ndarray | None = None
+    longest_filled: int = LONGEST_FILLED
+    period: int | None = None
+    notes: ReadingNotes | None = None
+
+    def parts(self) -> dict[Part, list[tuple[int, int]]]:
+        """The rows (start, stop) of which each part consists, in order."""
+        if self.spans is not None:
+            return self.spans
+        size = len(self.values)
+        train, val, size = self.ends or (size * 7 // 10, size * 8 // 10, size)
+        return {"train": [(0, train)], "val": [(train, val)], "test": [(val, size)]}
 
 
 def chosen(column: str, columns: Sequence[str], where: str) -> list[int]:
@@ -59,21 +80,26 @@ def listed(columns: Sequence[str]) -> str:
 
 def digest(data: bytes, columns: Sequence[str]) -> str:
     """The fingerprint of a file's content and the columns taken from it."""
-    return hashlib.sha256(data + b"\0" + ",".join(columns).encode()).hexdigest()
+    hasher = hashlib.sha256(data)
+    hasher.update(b"\0" + ",".join(columns).encode())
+    return hasher.hexdigest()
 
 
-def fill(values: np.ndarray) -> np.ndarray:
-    """Holes of up to LONGEST_FILLED missing values (NaN) between two known ones, filled on the line between them.
+def fill(values: np.ndarray, longest: int = LONGEST_FILLED) -> np.ndarray:
+    """Holes of up to ``longest`` missing values (NaN) between two known ones, filled on the line between them.
 
     Args:
         values: (N,) one column.
+        longest: In time steps; 0 fills none.
     """
+    if not longest:
+        return values
     known = np.flatnonzero(~np.isnan(values))
     if not len(known):
         return values
     out = np.interp(np.arange(len(values)), known, values[known], left=np.nan, right=np.nan)
     holes = np.diff(known) - 1
-    for at in np.flatnonzero(holes > LONGEST_FILLED):
+    for at in np.flatnonzero(holes > longest):
         out[known[at] + 1 : known[at + 1]] = np.nan
     return out
 

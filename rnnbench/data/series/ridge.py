@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnbench.data.source import evenly
+from rnnbench.data.source import Part, evenly
 
+#: Of what the map is fitted on, and what its penalty is chosen on.
+PARTS: tuple[Part, Part] = ("train", "val")
 #: Penalties to choose from, on the mean squared error of one example.
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 #: At most so many examples are fitted (evenly spread), so many numbers of theirs held, and so many inputs of one.
@@ -45,7 +48,7 @@ def fit(x: np.ndarray, y: np.ndarray, x_val: np.ndarray, y_val: np.ndarray) -> L
     return min(found, key=lambda one: float(one.errors.mean()))
 
 
-def ridge_forecasts(values: np.ndarray, starts: dict[str, np.ndarray], seq_len: int, horizon: int) -> np.ndarray:
+def ridge_forecasts(values: np.ndarray, starts: Mapping[Part, np.ndarray], seq_len: int, horizon: int) -> np.ndarray:
     """Forecasts of the test windows from a fit on the training windows.
 
     Each channel is forecast from its own last T values, or from those of all channels where that does better on
@@ -77,7 +80,7 @@ def ridge_forecasts(values: np.ndarray, starts: dict[str, np.ndarray], seq_len: 
     for group in groups:
         width = group.stop - group.start
         most = max(1, min(EXAMPLES, NUMBERS // (width * seq_len)))
-        train, val = (starts[part][evenly(most, len(starts[part])).numpy()] for part in ("train", "val"))
+        train, val = (starts[part][evenly(most, len(starts[part])).numpy()] for part in PARTS)
         linear = fit(inputs(train, group), targets(train, group), inputs(val, group), targets(val, group))
         forecasts = np.concatenate(
             [linear(inputs(some, group)) for some in np.array_split(starts["test"], -(-len(starts["test"]) // most))]

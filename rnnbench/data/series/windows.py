@@ -6,6 +6,7 @@ cut in time before that, 70/10/20 or by its standard split, so nothing of a late
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
 from rnnbench.data.catalog import entry
+from rnnbench.data.files.notes import Rank, ReadingNotes, plural
 from rnnbench.data.series.clock import time_features
 from rnnbench.data.series.read import read
 from rnnbench.data.series.record import Record, each_column, fill, segments
@@ -27,6 +29,9 @@ from rnnbench.errors import UserError
 
 #: Windows in an evaluation batch.
 EVALUATION_BATCH = 256
+#: Fewer windows than this in a part are said to be few; a part whose mean lies further off than this many standard
+#: deviations is said to be shifted; more standard deviations from the training part than this cannot be scored.
+FEW, SHIFTED, LARGEST = 30, 3.0, 1e15
 
 
 class SeriesData(Source):
@@ -47,56 +52,130 @@ class SeriesData(Source):
     """
 
     def __init__(self, record: Record, data: DataConfig, seed: int = 0, period: int | None = None) -> None:
-        self._data, self._seed, self._period = data, seed, period
-        self.fingerprint, self._columns = record.fingerprint, record.columns
-        size = len(record.values)
-        train, val, size = record.ends or (size * 7 // 10, size * 8 // 10, size)
-        self._bounds = {"train": (0, train), "val": (train, val), "test": (val, size)}
-        self._raw = record.values[:size]
-        parts = [self._raw[slice(*bounds)] for bounds in self._bounds.values()]
-        self._values = np.concatenate([np.stack([fill(column) for column in part.T], axis=1) for part in parts])
-        self._starts = {part: self._windows(part) for part in self._bounds}
-        known = self._values[:train]
-        self._mean, self._std = each_column(np.nanmean, known), each_column(np.nanstd, known)
+        self._record, self._data, self._seed = record, data, seed
+        self._period = period or record.period
+        self.fingerprint, self._columns, self._raw = record.fingerprint, record.columns, record.values
+        self._parts = record.parts()
+        self._size = max(stop for spans in self._parts.values() for _, stop in spans)
+        self._values = self._raw[: self._size].copy()
+        for start, stop in (span for spans in self._parts.values() for span in spans):
+            for column in self._values[start:stop].T:
+                column[:] = fill(column.copy(), record.longest_filled)
+        self._starts: dict[Part, np.ndarray] = {part: self._windows(part) for part in self._parts}
+        trained = np.zeros(self._size, bool)
+        for start, stop in self._parts["train"]:
+            trained[start:stop] = True
+        known = self._values[trained]
+        # in powers of two that bring each column near 1: the same bits, and no square leaves the range of a float
+        self._unit = 2.0 ** (np.frexp(np.nanmax(np.abs(known), axis=0))[1] - 1)
+        self._mean = each_column(np.nanmean, known / self._unit) * self._unit
+        self._std = each_column(np.nanstd, known / self._unit) * self._unit
         for at, column in enumerate(record.columns):
             if np.nanmin(known[:, at]) == np.nanmax(known[:, at]):  # of equal floats the deviation need not be 0
                 raise UserError(
                     f"the training part of {data.label!r} is constant at {self._mean[at]:g} in column {column!r}; "
                     "take another."
                 )
-        steps = each_column(lambda one: float(np.nanmean(np.abs(np.diff(one)))), known)
+        steps = each_column(self._one_step_change, self._values / self._unit) * self._unit
         # 0 where every gap-free stretch of a column is constant: MASE is not defined then
         self._naive_mae = steps.tolist() if steps.all() else None
         weights = tuple((self._std / steps).tolist()) * data.horizon if self._naive_mae else ()
-        inputs = (self._values - self._mean) / self._std
+        inputs = (self._values / self._unit - self._mean / self._unit) / (self._std / self._unit)
+        self._refuse_outliers(inputs)
         self._cycles: tuple[str, ...] = ()
         if data.time_features:
             assert record.clock is not None
-            self._cycles, phases = time_features(record.clock[:size], train)
+            self._cycles, phases = time_features(record.clock[: self._size], trained)
             inputs = np.concatenate([inputs, phases], axis=1)
         outputs = len(record.columns) * data.horizon
         self.task = Task("many_to_one", "values", "values", inputs.shape[1], outputs, mase_weights=weights)
         self._all_windows = torch.from_numpy(inputs).float().unfold(0, data.seq_len + data.horizon, 1)
         self.steps_per_epoch = max(1, len(self._starts["train"]) // data.batch_size)
         self._epoch: tuple[int, Tensor] | None = None
+        if record.notes is not None:
+            self.notes = self._with_warnings(record.notes, inputs)
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> SeriesData:
         """The series of that name, or columns of the CSV file at ``data.path``."""
         return cls(read(data), data, seed, data.period or entry(str(data.name)).period)
 
-    def _windows(self, part: str) -> np.ndarray:
+    def _windows(self, part: Part) -> np.ndarray:
         """Where the part's gap-free windows of T + horizon steps begin, int64, in order."""
-        start, stop = self._bounds[part]
-        span = self._data.seq_len + self._data.horizon
-        missing = np.concatenate([[0], np.cumsum(np.isnan(self._values[start:stop]).any(1))])
-        starts = np.flatnonzero(missing[span:] == missing[:-span]) if stop - start >= span else np.empty(0, np.int64)
-        if not len(starts):
+        length = self._data.seq_len + self._data.horizon
+        starts, steps = [np.empty(0, np.int64)], 0
+        for start, stop in self._parts[part]:
+            steps += stop - start
+            missing = np.concatenate([[0], np.cumsum(np.isnan(self._values[start:stop]).any(1))])
+            if stop - start >= length:
+                starts.append(np.flatnonzero(missing[length:] == missing[:-length]) + start)
+        joined = np.concatenate(starts)
+        if not len(joined):
             raise UserError(
-                f"the {part} part of {self._data.label!r} ({stop - start} of {len(self._values)} time steps) has no "
-                f"gap-free window of {span} = data.seq_len + data.horizon; lower them or take a longer record."
+                f"the {part} part of {self._data.label!r} ({steps} of {len(self._values)} time steps) has no "
+                f"gap-free window of {length} = data.seq_len + data.horizon; lower them or take a longer record."
             )
-        return starts + start
+        return joined
+
+    def _one_step_change(self, column: np.ndarray) -> float:
+        """Mean absolute difference of neighbours in the training part."""
+        spans = [np.diff(column[start:stop]) for start, stop in self._parts["train"]]
+        return float(np.nanmean(np.abs(np.concatenate(spans))))
+
+    def _refuse_outliers(self, inputs: np.ndarray) -> None:
+        """What is so far from the training part that its square is no float32 cannot be scored."""
+        with np.errstate(invalid="ignore"):
+            wrong = np.abs(inputs) > LARGEST
+        if wrong.any():
+            row, column = map(int, np.argwhere(wrong)[0])
+            raise UserError(
+                f"column {self._columns[column]!r} of {self._data.label!r} has {self._values[row, column]:g} in time "
+                f"step {row}, {abs(inputs[row, column]):.2g} standard deviations of the training part from its mean; "
+                "correct it, or take its logarithm."
+            )
+
+    def _with_warnings(self, notes: ReadingNotes, inputs: np.ndarray) -> ReadingNotes:
+        """The notes on the file, and what the split into windows adds to them."""
+        notes = ReadingNotes(notes.read, notes.left_out, list(notes.ranked))
+        for part, starts in self._starts.items():
+            if part != "train" and len(starts) < FEW:
+                notes.warn(
+                    f"the {part} part has {plural(len(starts), 'window')}: its scores are hardly more than chance; "
+                    "take a longer record, or lower data.seq_len or data.horizon",
+                    Rank.MISLEADING,
+                )
+        if (trained := len(self._starts["train"])) < self._data.batch_size:
+            notes.warn(
+                f"data.batch_size {self._data.batch_size} is more than the {plural(trained, 'training window')}, so "
+                "that a batch has some of them twice; lower it"
+            )
+        for part in ("val", "test"):
+            rows = np.concatenate([inputs[start:stop] for start, stop in self._parts[part]])
+            for name, shift in zip(self._columns, np.nanmean(rows, axis=0), strict=False):
+                if abs(shift) > SHIFTED:
+                    notes.warn(
+                        f"column {name!r}: the {part} part's mean is {abs(shift):.2g} standard deviations "
+                        f"{'above' if shift > 0 else 'below'} the training part's; data.relative true is made for that"
+                    )
+        return notes
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray | None, dict[Part, list[tuple[int, int]]]]:
+        """What a figure of the record shows: (N, C) values in original units, (N,) times if known, and the parts."""
+        return self._raw[: self._size], self._record.clock, self._parts
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is forecast, C names."""
+        return self._columns
+
+    def altered(self) -> SeriesData:
+        """The same with other values in the val and test parts: what is trained on must not change by that."""
+        values = self._raw.copy()
+        for part in ("val", "test"):
+            for start, stop in self._parts[part]:
+                values[start:stop] = values[start:stop][::-1] * 3 + self._std
+        record = dataclasses.replace(self._record, values=values, notes=None)
+        return SeriesData(record, self._data, self._seed, self._period)
 
     def _batch(self, starts: Tensor) -> Batch:
         windows = self._all_windows[starts].transpose(1, 2)
@@ -139,22 +218,32 @@ class SeriesData(Source):
     def references(self) -> dict[str, float]:
         """_mse, _mae and _mase of the training mean, persistence, seasonal_naive (with a period) and ridge."""
         data = self._data
-        options = [self._values.shape, list(self._bounds.values()), data.seq_len, data.horizon, self._period]
-        key = hashlib.sha256(self._values.tobytes() + json.dumps(options).encode()).hexdigest()
+        bounds = [span for spans in self._parts.values() for span in spans]
+        options = [self._values.shape, bounds, data.seq_len, data.horizon, self._period]
+        first = b"" if self._record.first is None else self._record.first.tobytes()
+        key = hashlib.sha256(self._values.tobytes() + json.dumps(options).encode() + first).hexdigest()
         # with a number: raise it when a reference's definition changes
         return cached_json(
             f"series-references-1-{key[:32]}.json",
-            lambda: dict(
-                forecast_references(
-                    self._values, self._starts, data.seq_len, data.horizon, self._period,
-                    self._mean, self._std, self._naive_mae,
-                )
-            ),
+            self._references,
+        )
+
+    def naive_references(self) -> dict[str, float]:
+        """What `references` has without the ridge regression, which takes longer than all the rest."""
+        return self._references(ridge=False)
+
+    def _references(self, ridge: bool = True) -> dict[str, float]:
+        unit, naive_mae = self._unit, self._naive_mae
+        return forecast_references(
+            self._values / unit, self._starts, self._data.seq_len, self._data.horizon, self._period,
+            self._mean / unit, self._std / unit, list(naive_mae / unit) if naive_mae else None,
+            self._record.first, ridge,
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
         """Sizes, holes, statistics of each column in original units, and the record's beginning."""
-        raw, missing = np.isnan(self._raw).any(1), np.isnan(self._values).any(1)
+        used = np.concatenate([np.arange(*span) for spans in self._parts.values() for span in spans])
+        raw, missing = np.isnan(self._raw[used]).any(1), np.isnan(self._values[used]).any(1)
 
         def named(figures: Any) -> dict[str, float]:
             return dict(zip(self._columns, map(float, figures), strict=True))
@@ -162,8 +251,8 @@ class SeriesData(Source):
         return {
             "columns": list(self._columns),
             "time_features": list(self._cycles),
-            "time_steps": len(self._raw),
-            "split": {part: stop - start for part, (start, stop) in self._bounds.items()},
+            "time_steps": self._size,
+            "split": {part: sum(stop - start for start, stop in spans) for part, spans in self._parts.items()},
             "windows": {part: len(starts) for part, starts in self._starts.items()},
             "filled": int((raw & ~missing).sum()),
             "missing": int(missing.sum()),
@@ -175,5 +264,6 @@ class SeriesData(Source):
             "max": named(np.nanmax(self._raw, axis=0)),
             "period": self._period,
             "steps_per_epoch": self.steps_per_epoch,
+            **({"notes": self.notes.plain()} if self.notes else {}),
             "sample": {name: [float(v) for v in self._raw[:8, at]] for at, name in enumerate(self._columns)},
         }

@@ -1,0 +1,308 @@
+"""Delimited text: which delimiter, which line is the header, whether numbers have a decimal comma; then pandas reads.
+
+All of this is found on the file's first lines, and the whole file is held against it: a line with a field too many is
+an error, a column that does not fit its style of numbers is one later (`numbers`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import pandas as pd
+
+from rnnbench.data.files.encoding import detect
+from rnnbench.data.files.notes import ReadingNotes, plural
+from rnnbench.data.series.table.frame import MISSING, ROW_NAMES, Table, distinct
+from rnnbench.data.series.table.times import is_clock_name, looks_like_a_time
+from rnnbench.errors import UserError
+
+#: Bytes of the beginning, and lines of it, that decide the form.
+HEAD_BYTES, HEAD_LINES = 1 << 18, 200
+#: Share of these lines that have as many fields, or else they are not delimited so.
+CONSISTENT = 0.8
+#: By preference: a comma is a decimal comma too, a space stands in texts and times.
+DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "white space"}
+
+_INTEGER = re.compile(r"[+-]?\d+")
+_DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][+-]?\d+)")
+_COMMA = re.compile(r"[+-]?\d*,\d+")
+
+
+class Form(NamedTuple):
+    """How the lines of a file are laid out.
+
+    Args:
+        delimiter: Between two fields.
+        names: Of the columns, one for each field of a row.
+        skipped: Lines before the first row.
+        decimal_comma: Whether 1,5 is one and a half.
+    """
+
+    delimiter: str
+    names: list[str]
+    skipped: int
+    decimal_comma: bool
+
+
+def read_delimited(path: str, data: bytes, encoding: str | None, wanted: str | None, notes: ReadingNotes) -> Table:
+    """A delimited text as a table.
+
+    Args:
+        path: The file, for errors.
+        data: Its bytes, decompressed.
+        encoding: Of them; found out where None.
+        wanted: The columns that are asked for, as data.column says; one of a name that stands twice is an error.
+        notes: What was decided is added to them.
+
+    Raises:
+        UserError: It is no table, or what it means cannot be known.
+    """
+    codec = detect(path, data, encoding)
+    notes.read.append(f"encoding {codec.name} ({codec.certainty})")
+    form = _form(path, data, codec.name, notes)
+    names, sentences = distinct(path, form.names, wanted)
+    for sentence in sentences:
+        notes.warn(sentence)
+    # pandas takes UTF-8 as it is, and writes everything else anew first
+    plain = codec.name in ("utf-8", "utf-8-sig", "ascii")
+    options = {
+        "sep": r"\s+" if form.delimiter == " " else form.delimiter,
+        "header": None,
+        "names": names,
+        "index_col": False,
+        "skiprows": form.skipped,
+        "skip_blank_lines": False,
+        "skipinitialspace": True,
+        "keep_default_na": False,
+        "na_values": list(MISSING),
+        "decimal": "," if form.decimal_comma else ".",
+        "float_precision": None if form.decimal_comma else "round_trip",
+        "low_memory": False,
+        "encoding": "utf-8" if plain else codec.name,
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            stream = io.BytesIO(data.removeprefix(codecs.BOM_UTF8) if plain else data)
+            frame = pd.read_csv(stream, **options)  # type: ignore[call-overload]
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise UserError(f"data.path {path!r} {_told(str(error), form)}.") from None
+    except UnicodeError as error:
+        raise UserError(f"data.path {path!r} is not {codec.name} ({error}); say which with data.encoding.") from None
+    except (pd.errors.EmptyDataError, csv.Error) as error:
+        raise UserError(f"data.path {path!r} is not a table ({error}).") from None
+    filled = frame.notna().any(axis=1).to_numpy()
+    if not filled.any():
+        raise UserError(f"data.path {path!r} has a header line and no rows; name a file with data.")
+    first, last = int(filled.argmax()), len(filled) - int(filled[::-1].argmax())
+    frame = frame.iloc[first:last].reset_index(drop=True)  # blank lines before and after
+    place = _line(data, codec.name, form.skipped + first)
+    return Table(path, frame, place, form.decimal_comma, data)
+
+
+def _line(data: bytes, codec: str, skipped: int) -> Callable[[int], str]:
+    def place(row: int) -> str:
+        if b'"' not in data:
+            return f"line {skipped + row + 1}"
+        # a quoted field may reach over several lines
+        text = io.TextIOWrapper(io.BytesIO(data), encoding=codec, newline="")
+        for _ in range(skipped):
+            text.readline()
+        reader = csv.reader(text)
+        for _ in range(row):
+            next(reader, None)
+        return f"line {skipped + reader.line_num + 1}"
+
+    return place
+
+
+def _told(error: str, form: Form) -> str:
+    """What pandas says of a line that does not fit, in a sentence that says what to do."""
+    if match := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error):
+        # pandas counts from the file's first line
+        expected, line, saw = match.groups()
+        return (
+            f"has {saw} fields in line {line} and {expected} columns: a {DELIMITERS[form.delimiter]} too many, or a "
+            "number with one in it; quote the field or correct the line"
+        )
+    if "EOF inside string" in error:
+        return "has a quote that is never closed; close it or take it out"
+    if "Length of header" in error:
+        return f"has more fields in its first row than the {len(form.names)} columns of its header; correct one of them"
+    return f"is not a table ({error.strip()})"
+
+
+def _form(path: str, data: bytes, codec: str, notes: ReadingNotes) -> Form:
+    lines = data[:HEAD_BYTES].decode(codec, errors="ignore").splitlines()
+    if len(data) > HEAD_BYTES and len(lines) > 1:
+        lines.pop()  # may be cut off
+    lines = lines[:HEAD_LINES]
+    comments = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    if comments == len(lines):
+        raise UserError(f"data.path {path!r} has no rows but comments; name a file with data.")
+    delimiter, width, titles = _delimiter(path, lines[comments:])
+    start = comments + titles
+    rows = [_fields(line, delimiter) for line in lines[start:]]
+    header, below = rows[0], [row for row in rows[1:] if any(row)]
+    commented = _fields(lines[comments - 1].lstrip("# "), delimiter) if comments and not titles else []
+    notes.read.append(f"delimited by {DELIMITERS[delimiter]}" if width > 1 else "a single column")
+    skipped = start + 1
+    if len(header) == width - 1 and below:
+        header = _short_header(path, header, below, lines[start], notes)
+    elif _is_data(path, header, below, lines[start], len(commented) == width > 1):
+        skipped, below = start, [header, *below]
+        if len(commented) == width:
+            header, comments = commented, comments - 1
+        else:
+            header = [f"column {at + 1}" for at in range(width)]
+            notes.warn("the file has no header line: its columns are called by their number")
+    if unused := comments + titles:
+        notes.left_out.append(f"{plural(unused, 'line')} at the top, {lines[0][:60]!r} …")
+    decimal_comma = _has_decimal_comma(below, delimiter)
+    if decimal_comma:
+        notes.read.append("decimal commas")
+    return Form(delimiter, header, skipped, decimal_comma)
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        line = " ".join(line.split())
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error:
+        return []
+
+
+def _delimiter(path: str, lines: list[str]) -> tuple[str, int, int]:
+    """The first delimiter that cuts most lines into as many fields, their number, and how many titles stand above.
+
+    Where R wrote the rows' names, the header has one field fewer. A title is a line of one field.
+
+    Raises:
+        UserError: The lines above the rows are neither header nor titles.
+    """
+    headless = None
+    for delimiter in DELIMITERS:
+        counts = [len(_fields(line, delimiter)) for line in lines]
+        width, fitting = max(Counter(count for count in counts if count).items(), key=lambda item: (item[1], item[0]))
+        if width < 2 or fitting < CONSISTENT * sum(count > 0 for count in counts):
+            continue
+        if counts[0] == width or (counts[0] == width - 1 and not _is_header(lines[1:], delimiter, width)):
+            return delimiter, width, 0
+        titles = next(at for at, count in enumerate(counts) if at and count in (width, max(2, width - 1)))
+        if headless is None:
+            headless = delimiter, width, titles, max(counts[:titles])
+    if headless is None:
+        return ",", 1, 0
+    delimiter, width, titles, fields = headless
+    if fields > 1:
+        raise UserError(
+            f"data.path {path!r} has {fields} fields in its first line {lines[0][:40]!r} and {width} in its rows: name "
+            "every column, take out what stands above the names, or, where commas are in the numbers, delimit by "
+            "semicolons."
+        )
+    return delimiter, width, titles
+
+
+def _is_header(lines: list[str], delimiter: str, width: int) -> bool:
+    """Whether the first line that is not blank has names for all columns: what is above is a title."""
+    fields = next((_fields(line, delimiter) for line in lines if line.strip()), [])
+    return len(fields) == width and all(_kind(field) == "word" for field in fields)
+
+
+def _short_header(path: str, header: list[str], below: list[list[str]], line: str, notes: ReadingNotes) -> list[str]:
+    """Names for a header with one field fewer than the rows have."""
+    full = [row for row in below if len(row) == len(header) + 1]
+    if not any(row[-1] for row in full):
+        return [*header, ""]  # a delimiter at each row's end
+    first = [row[0] for row in full]
+    counted = any(first == [str(at) for at in range(begin, begin + len(first))] for begin in (0, 1))
+    numbered = counted and (len(header) > 1 or '"' in line)  # or else the commas of decimals
+    labels = len(set(first)) == len(first) and not any(
+        _INTEGER.fullmatch(field) or _DECIMAL.fullmatch(field) for field in first
+    )
+    fits = is_clock_name(header[0]) and looks_like_a_time(first[0])  # the names need no shift
+    if (numbered or labels) and not fits:
+        notes.read.append(
+            f"the first field of each row, {first[0]!r} …, has no name in the header: row names, as R writes them"
+        )
+        return [ROW_NAMES, *header]
+    raise UserError(
+        f"data.path {path!r} has {len(header)} names in its header {line[:40]!r} and {len(header) + 1} fields in its "
+        "rows: name every column, or, where commas are in the numbers, delimit by semicolons."
+    )
+
+
+def _is_data(path: str, first: list[str], below: list[list[str]], line: str, named: bool) -> bool:
+    """Whether the first line is a row, and not the header.
+
+    Words above numbers are names; a number with a point, or a time, above its like is data. Whole numbers can be
+    either: ones in sequence, as years or 0, 1, 2, are names where the numbers below are of another kind.
+
+    Args:
+        path: The file, for the error.
+        first: The first line's fields.
+        below: Those of the lines that follow.
+        line: The first line.
+        named: Whether a comment above has as many words, so that it may be the header.
+
+    Raises:
+        UserError: It cannot be known.
+    """
+    kinds = [(_kind(field), _common([row[at] for row in below if at < len(row)])) for at, field in enumerate(first)]
+    if any(kind == "word" and under != "word" for kind, under in kinds):
+        return False
+    if any(kind == under and kind in ("decimal", "time") for kind, under in kinds):
+        return True
+    integers = [int(field) for (kind, _), field in zip(kinds, first, strict=True) if kind == "integer"]
+    if not integers:
+        return False
+    if named:
+        return True
+    labelled = kinds[0][0] in ("word", "blank")  # as beside a country, or an index of pandas
+    if len(set(integers)) == len(integers) and (len(integers) > 1 or labelled):
+        decimals = any(under == "decimal" for kind, under in kinds if kind == "integer")
+        sequence = all(after - before == 1 for before, after in pairwise(integers))
+        if decimals or (sequence and labelled and len(integers) > 1):
+            return False
+    raise UserError(
+        f"data.path {path!r} has no header line, or numbers in it: its first is {line[:60]!r}; put a line of names, "
+        "words and not numbers, above the rows."
+    )
+
+
+def _kind(field: str) -> str:
+    if not field or field in MISSING:
+        return "blank"
+    if _INTEGER.fullmatch(field):
+        return "integer"
+    if _DECIMAL.fullmatch(field) or _COMMA.fullmatch(field):
+        return "decimal"
+    return "time" if looks_like_a_time(field) else "word"
+
+
+def _common(column: list[str]) -> str:
+    """The kind of most of a column's fields; whole numbers among decimals are decimals."""
+    counts = Counter(kind for kind in map(_kind, column) if kind != "blank")
+    if not counts:
+        return "blank"
+    kind = counts.most_common(1)[0][0]
+    return "decimal" if kind == "integer" and counts["decimal"] else kind
+
+
+def _has_decimal_comma(rows: list[list[str]], delimiter: str) -> bool:
+    """Whether the numbers have a decimal comma: some do, and none a decimal point."""
+    if delimiter == ",":
+        return False
+    fields = [field for row in rows for field in row]
+    return any(_COMMA.fullmatch(field) for field in fields) and not any(
+        re.fullmatch(r"[+-]?\d+\.\d+", field) and not re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+", field) for field in fields
+    )

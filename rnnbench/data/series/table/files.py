@@ -1,0 +1,115 @@
+"""From a file to a table, whatever its format: delimited text, Parquet, an Excel workbook."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rnnbench.data.files.content import is_workbook, read_content
+from rnnbench.data.files.notes import ReadingNotes, plural
+from rnnbench.data.series.table.delimited import read_delimited
+from rnnbench.data.series.table.frame import MISSING, Table, distinct
+from rnnbench.errors import UserError
+
+
+def read_table(path: str, encoding: str | None, wanted: str | None, notes: ReadingNotes) -> Table:
+    """The table in a file; what it is, is found out from its content.
+
+    Args:
+        path: The file.
+        encoding: Of a delimited text; found out where None.
+        wanted: What data.column asks for.
+        notes: What was decided is added to them.
+
+    Raises:
+        UserError: It cannot be read, or what it means cannot be known.
+    """
+    content = read_content(path)
+    if content.compression:
+        notes.read.append(f"{content.compression}" + (f", the file {content.member!r} in it" if content.member else ""))
+    if content.data.startswith(b"PAR1"):
+        return _parquet(path, content.data, wanted, notes)
+    if is_workbook(content.data):
+        return _workbook(path, content.data, wanted, notes)
+    if content.data.startswith(b"\xd0\xcf\x11\xe0"):
+        raise UserError(f"data.path {path!r} is a workbook of old Excel (.xls); save it as .xlsx or as CSV.")
+    table = read_delimited(path, content.data, encoding, wanted, notes)
+    notes.read.append(f"{plural(len(table.frame), 'row')}, {plural(len(table.names), 'column')}")
+    return table
+
+
+def _needed(path: str, kind: str, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"data.path {path!r} is {kind}, and {package} reads these: pip install {package}")
+
+
+def _parquet(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) -> Table:
+    _needed(path, "a Parquet file", "pyarrow")
+    try:
+        frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        raise UserError(f"data.path {path!r} is a damaged Parquet file ({str(error).splitlines()[0]}).") from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    names, sentences = distinct(path, [str(name).strip() for name in frame.columns], wanted)
+    for sentence in sentences:
+        notes.warn(sentence)
+    frame.columns = pd.Index(names)
+    if frame.empty:
+        raise UserError(f"data.path {path!r} has no rows; name a file with data.")
+    notes.read.append(f"Parquet, {plural(len(frame), 'row')}, {plural(len(names), 'column')}")
+    return Table(path, frame, lambda row: f"row {row + 1}", False, data)
+
+
+def _workbook(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) -> Table:
+    _needed(path, "an Excel workbook", "openpyxl")
+    try:
+        sheets = pd.read_excel(io.BytesIO(data), sheet_name=None, header=None, dtype=object, keep_default_na=False)
+    except Exception as error:  # openpyxl lets through whatever the file makes it run into
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"data.path {path!r} is an Excel workbook that cannot be read ({reason}).") from None
+    tables = {name: sheet for name, sheet in sheets.items() if len(sheet) > 1}
+    if not tables:
+        raise UserError(f"data.path {path!r} is a workbook without a row of data; name a file with data.")
+    name, sheet = next(iter(tables.items()))
+    sheet = sheet.replace(list(MISSING), np.nan).infer_objects()
+    full = sheet.notna().sum(axis=1).to_numpy()
+    start = int((full >= full.max() - 1).argmax())
+    if start:
+        notes.left_out.append(f"{plural(start, 'row')} at the top of sheet {name!r}")
+    for other in (other for other in sheets if other != name):
+        notes.left_out.append(f"sheet {other!r}: the first with data, {name!r}, is read")
+    header = ["" if pd.isna(cell) else _name(cell) for cell in sheet.iloc[start]]
+    below = sheet.iloc[start + 1 :]
+    if not any(isinstance(cell, str) for cell in sheet.iloc[start]) and not _is_sequence(sheet.iloc[start]):
+        header, below, start = [f"column {at + 1}" for at in range(len(header))], sheet.iloc[start:], start - 1
+        notes.warn("the sheet has no header row: its columns are called by their number")
+    names, sentences = distinct(path, header, wanted)
+    for sentence in sentences:
+        notes.warn(sentence)
+    filled = np.flatnonzero(below.notna().any(axis=1).to_numpy())
+    if not len(filled):
+        raise UserError(f"data.path {path!r} has a header and no rows; name a file with data.")
+    frame = below.iloc[filled[0] : filled[-1] + 1].reset_index(drop=True).infer_objects()
+    frame.columns = pd.Index(names)
+    skipped = start + 2 + int(filled[0])
+    notes.read.append(f"Excel, sheet {name!r}, {plural(len(frame), 'row')}, {plural(len(names), 'column')}")
+    return Table(path, frame, lambda row: f"row {skipped + row}", False, data)
+
+
+def _name(cell: Any) -> str:
+    if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
+        return str(cell.date())
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _is_sequence(cells: pd.Series) -> bool:
+    """Whether a row of numbers is names: years, or 0, 1, 2."""
+    numbers = [cell for cell in cells if not pd.isna(cell)]
+    whole = all(isinstance(cell, int) for cell in numbers) and len(numbers) > 1
+    return whole and bool((np.diff(np.array(numbers, float)) == 1).all())
