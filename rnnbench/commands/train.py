@@ -15,7 +15,6 @@ from rnnbench.config import CellConfig, Run
 from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
 
-
 if TYPE_CHECKING:
     from rich.console import Console
 
