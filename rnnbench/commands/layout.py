@@ -8,6 +8,8 @@ from typing import Any
 
 #: Columns of a line, and rows shown of a list of lists.
 WIDTH, ROWS = 100, 12
+#: Characters from which on an entry of a list has a line of its own.
+SENTENCE = 40
 
 
 def lines(values: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
@@ -49,7 +51,7 @@ def _is_block(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) > 80 and "\n" in value
     if isinstance(value, list):
-        return any(isinstance(item, list | Mapping) for item in value)
+        return any(isinstance(item, list | Mapping) or len(str(item)) > SENTENCE for item in value)
     return isinstance(value, Mapping) and bool(value)
 
 

@@ -27,7 +27,7 @@ ENTRIES = (
         "csv",
         "series",
         "many_to_one",
-        "Numeric columns of your own CSV file with a header line (data.path, data.column)",
+        "Columns of your own table: CSV, TSV, Parquet or Excel, compressed or not (data.path, data.column)",
         "yours",
         "a file of yours",
         _SOURCE,

@@ -27,6 +27,8 @@ def draw_series(source: SeriesData, path: Path) -> Path:
         OSError: The file cannot be written.
     """
     values, clock, parts = source.drawn()
+    if clock is not None and len(values) > POINTS and (np.diff(clock) < np.timedelta64(0)).any():
+        clock = None  # many series one after the other
     names = source.columns[:COLUMNS]
     with canvas(len(names), width=9.0, height=1.2 + 1.9 * len(names), rows=len(names)) as (figure, panels):
         for name, column, axes in zip(names, values.T, panels, strict=False):
