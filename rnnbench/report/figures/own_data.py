@@ -38,7 +38,7 @@ def draw_series(source: SeriesData, path: Path) -> Path:
                 for index, (start, stop) in enumerate(spans):
                     label = part if index == 0 and axes is panels[0] else None
                     edge = along[min(stop, len(along) - 1)]
-                    axes.axvspan(along[start], edge, color=SHADES[part], zorder=0, label=label)  # type: ignore[arg-type]
+                    axes.axvspan(along[start], edge, color=SHADES[part], zorder=0, label=label)
             axes.set_title(name)
             axes.margins(x=0)
         panels[-1].set_xlabel("time step" if clock is None else "time")

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from rnnbench.data.files.notes import Rank, ReadingNotes
+from rnnbench.data.files.notes import Rank, ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
 from rnnbench.data.series.table.frame import ROW_NAMES, Table
-from rnnbench.data.series.table.numbers import Numbers, checked, to_numbers
+from rnnbench.data.series.table.numbers import UNIT, Numbers, checked, to_numbers
 from rnnbench.errors import UserError
 
-#: Values that stand for "not measured" in many a record.
-SENTINELS = (-9.0, -1.0, -99.0, -99.9, -999.0, -999.9, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 1e20)
+#: Values that stand for "not measured" in many a record, beside all that are written with nines alone.
+SENTINELS = (-1.0, -200.0, 32767.0, -32768.0, 65535.0, 1e20, 1e30, -1e30, 1e34, -1e34)
+_NINES = re.compile(r"-?9+(\.9+)?|-?9\.96921e\+36")
+#: Kinds of them that are looked for in a column.
+MARKS = 4
+#: By how much, relatively, the steps of a column that counts may differ: it may be rounded.
+RAMP = 1e-3
+#: Names of columns that name rows, where they rise.
+INDEXES = ("id", "index", "no", "nr", "row", "number", "#", "unnamed: 0", "column 1", "idx", "level_0")
 
 
-def series(table: Table, column: str | None, used: Sequence[str], notes: ReadingNotes) -> tuple[list[str], np.ndarray]:
+def series(
+    table: Table, column: str | list[str] | None, used: Sequence[str], notes: ReadingNotes
+) -> tuple[list[str], np.ndarray]:
     """The columns to forecast.
 
     Args:
         table: All columns.
-        column: data.column: a name, several separated by commas, ``all``, or None for the only one that can be meant.
+        column: data.column: a name, several separated by commas, ``all``, or None for the only one that can be meant;
+            or a list of names.
         used: Columns that are the clock or say whose row it is.
         notes: Which columns are left out, and why, is added to them.
 
@@ -35,7 +46,9 @@ def series(table: Table, column: str | None, used: Sequence[str], notes: Reading
     free = [name for name in names if name not in used]
     numbers = {name: to_numbers(table.frame[name], table.decimal_comma) for name in free}
     if column is not None and (column != "all" or column in names):
-        picked = [names[at] for at in chosen(column, names, repr(table.path))]
+        asked = [column] if isinstance(column, str) else column
+        picked = [names[at] for one in asked for at in chosen(one, names, repr(table.path))]
+        usable = [other for other in free if numbers[other] is not None]
         for name in picked:
             if name in used:
                 raise UserError(
@@ -44,7 +57,7 @@ def series(table: Table, column: str | None, used: Sequence[str], notes: Reading
             if numbers[name] is None:
                 raise UserError(
                     f"data.column {name!r} of {table.path!r} is no column of numbers but has {_example(table, name)}; "
-                    f"name one of {listed([other for other in free if numbers[other] is not None])}."
+                    + (f"name one of {listed(usable)}." if usable else "take out what is no part of the numbers.")
                 )
             if reason := _no_series(table, name, numbers[name]):
                 notes.warn(f"column {name!r} is forecast because it is asked for: {reason}")
@@ -54,7 +67,8 @@ def series(table: Table, column: str | None, used: Sequence[str], notes: Reading
         if not picked:
             why = "; ".join(f"{name!r}: {reason}" for name, reason in list(reasons.items())[:5])
             raise UserError(
-                f"data.path {table.path!r} has no numeric column among {listed(names)} to forecast ({why})."
+                f"data.path {table.path!r} has no numeric column among {listed(names)} to forecast ({why}); one that "
+                "counts is forecast where data.column names it."
             )
         if column is None and len(picked) > 1:
             raise UserError(
@@ -81,7 +95,9 @@ def _example(table: Table, name: str) -> str:
 def _no_series(table: Table, name: str, numbers: Numbers | None) -> str | None:
     """Why a column is none that one would forecast; None where it is one."""
     if numbers is None:
-        return f"no numbers, its first is {_example(table, name)}"
+        example = _example(table, name)
+        unit = UNIT.fullmatch(example[1:-1]) is not None
+        return f"{'numbers with a unit, take it out' if unit else 'no numbers'}, its first is {example}"
     known = numbers.values[~np.isnan(numbers.values)]
     if not len(known):
         return "it is empty"
@@ -93,26 +109,37 @@ def _no_series(table: Table, name: str, numbers: Numbers | None) -> str | None:
     if (
         len(known) == len(numbers.values) > 2
         and np.isfinite(known).all()
-        and np.allclose(rises, rises.mean(), rtol=1e-6, atol=0)
+        and np.allclose(rises, rises.mean(), rtol=RAMP, atol=0)
     ):
         return f"it counts the rows, from {known[0]:g} in steps of {rises.mean():g}"
+    if name.strip().lower() in INDEXES and len(rises) and (rises > 0).all() and (known == np.floor(known)).all():
+        return "it names the rows by rising numbers"
     return None
 
 
 def _suspect(name: str, values: np.ndarray, notes: ReadingNotes) -> None:
     """Names values that look like a mark for what was not measured: one of SENTINELS, far from all the others."""
     known = values[~np.isnan(values)]
-    if not len(known):
-        return
-    for mark in {float(known.min()), float(known.max())} & set(SENTINELS):
-        others = known[known != mark]
-        count = len(known) - len(others)
-        if count < 2 or not len(others):
-            continue
-        spread = float(np.percentile(others, 95) - np.percentile(others, 5)) or float(np.ptp(others)) or 1.0
-        if min(abs(mark - others.min()), abs(mark - others.max())) > spread:
-            notes.warn(
-                f"column {name!r} is {mark:g} in {count} rows, far from all its other values: if that stands for a "
-                "missing value, leave these fields empty and say what to do with data.missing",
-                Rank.MISLEADING,
-            )
+    for _ in range(MARKS):
+        mark = (
+            next((mark for mark in (known.min(), known.max()) if _is_mark(mark, known)), None) if len(known) else None
+        )
+        if mark is None:
+            return
+        count = int((known == mark).sum())
+        notes.warn(
+            f"column {name!r} is {mark:g} in {plural(count, 'row')}, far from its other values: if that stands for a "
+            "missing value, leave these fields empty and say what to do with data.missing",
+            Rank.MISLEADING,
+        )
+        known = known[known != mark]
+
+
+def _is_mark(value: float, known: np.ndarray) -> bool:
+    nines = bool(_NINES.fullmatch(f"{value:g}"))
+    others = known[known != value]
+    count = len(known) - len(others)
+    if not (nines or value in SENTINELS) or not len(others) or (count < 2 and not (nines and abs(value) >= 99.9)):
+        return False
+    spread = float(np.percentile(others, 95) - np.percentile(others, 5)) or float(np.ptp(others)) or 1.0
+    return min(abs(value - others.min()), abs(value - others.max())) > spread

@@ -12,10 +12,11 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from rnnbench.data.files.encoding import detect
@@ -28,12 +29,15 @@ from rnnbench.errors import UserError
 HEAD_BYTES, HEAD_LINES = 1 << 18, 200
 #: Share of these lines that have as many fields, or else they are not delimited so.
 CONSISTENT = 0.8
+#: Lines that are needed to see it.
+FEWEST = 20
 #: By preference: a comma is a decimal comma too, a space stands in texts and times.
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "white space"}
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][+-]?\d+)")
 _COMMA = re.compile(r"[+-]?\d*,\d+")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+")
 
 
 class Form(NamedTuple):
@@ -52,7 +56,9 @@ class Form(NamedTuple):
     decimal_comma: bool
 
 
-def read_delimited(path: str, data: bytes, encoding: str | None, wanted: str | None, notes: ReadingNotes) -> Table:
+def read_delimited(
+    path: str, data: bytes, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes
+) -> Table:
     """A delimited text as a table.
 
     Args:
@@ -99,6 +105,8 @@ def read_delimited(path: str, data: bytes, encoding: str | None, wanted: str | N
         raise UserError(f"data.path {path!r} is not {codec.name} ({error}); say which with data.encoding.") from None
     except (pd.errors.EmptyDataError, csv.Error) as error:
         raise UserError(f"data.path {path!r} is not a table ({error}).") from None
+    if form.delimiter == " ":
+        _refuse_short(path, frame, data.decode(codec.name).splitlines()[form.skipped :], form.skipped)
     filled = frame.notna().any(axis=1).to_numpy()
     if not filled.any():
         raise UserError(f"data.path {path!r} has a header line and no rows; name a file with data.")
@@ -106,6 +114,17 @@ def read_delimited(path: str, data: bytes, encoding: str | None, wanted: str | N
     frame = frame.iloc[first:last].reset_index(drop=True)  # blank lines before and after
     place = _line(data, codec.name, form.skipped + first)
     return Table(path, frame, place, form.decimal_comma, data)
+
+
+def _refuse_short(path: str, frame: pd.DataFrame, lines: list[str], skipped: int) -> None:
+    """A blank in a table delimited by white space moves all fields behind it."""
+    for row in np.flatnonzero(frame.iloc[:, -1].isna().to_numpy()).tolist():
+        fields = len(lines[row].split()) if row < len(lines) else 0
+        if 0 < fields < frame.shape[1]:
+            raise UserError(
+                f"data.path {path!r}, line {skipped + row + 1}: {fields} fields and {frame.shape[1]} columns; where "
+                "white space delimits, a missing value must be written, as NA."
+            )
 
 
 def _line(data: bytes, codec: str, skipped: int) -> Callable[[int], str]:
@@ -141,22 +160,24 @@ def _told(error: str, form: Form) -> str:
 
 
 def _form(path: str, data: bytes, codec: str, notes: ReadingNotes) -> Form:
-    lines = data[:HEAD_BYTES].decode(codec, errors="ignore").splitlines()
-    if len(data) > HEAD_BYTES and len(lines) > 1:
-        lines.pop()  # may be cut off
-    lines = lines[:HEAD_LINES]
-    comments = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    lines = _head(data, codec)
+    given = re.fullmatch(r"sep=(.)", lines[0].strip()) if lines else None  # as Excel writes it
+    comments = int(given is not None)
+    while comments < len(lines) and (not lines[comments].strip() or lines[comments].startswith("#")):
+        comments += 1
     if comments == len(lines):
         raise UserError(f"data.path {path!r} has no rows but comments; name a file with data.")
-    delimiter, width, titles = _delimiter(path, lines[comments:])
+    delimiter, width, titles = _delimiter(path, lines[comments:], [given[1]] if given else DELIMITERS)
     start = comments + titles
-    rows = [_fields(line, delimiter) for line in lines[start:]]
+    rows, consumed = _rows(lines[start:], delimiter)
     header, below = rows[0], [row for row in rows[1:] if any(row)]
-    commented = _fields(lines[comments - 1].lstrip("# "), delimiter) if comments and not titles else []
-    notes.read.append(f"delimited by {DELIMITERS[delimiter]}" if width > 1 else "a single column")
-    skipped = start + 1
+    commented = _fields(lines[comments - 1].lstrip("# "), delimiter) if comments and not titles and not given else []
+    notes.read.append(f"delimited by {DELIMITERS.get(delimiter, delimiter)}" if width > 1 else "a single column")
+    if len(header) == width + 1 and not header[-1]:
+        header.pop()  # a delimiter at its end alone
+    skipped = start + consumed
     if len(header) == width - 1 and below:
-        header = _short_header(path, header, below, lines[start], notes)
+        header = _short_header(path, header, below, lines[start], delimiter, notes)
     elif _is_data(path, header, below, lines[start], len(commented) == width > 1):
         skipped, below = start, [header, *below]
         if len(commented) == width:
@@ -164,12 +185,40 @@ def _form(path: str, data: bytes, codec: str, notes: ReadingNotes) -> Form:
         else:
             header = [f"column {at + 1}" for at in range(width)]
             notes.warn("the file has no header line: its columns are called by their number")
-    if unused := comments + titles:
-        notes.left_out.append(f"{plural(unused, 'line')} at the top, {lines[0][:60]!r} …")
+    if unused := comments + titles - int(given is not None):
+        notes.left_out.append(f"{plural(unused, 'line')} at the top, {lines[int(given is not None)][:60]!r} …")
     decimal_comma = _has_decimal_comma(below, delimiter)
     if decimal_comma:
         notes.read.append("decimal commas")
+    _refuse_ambiguous(path, header, below, "," if delimiter != "," else "", "." if delimiter == ";" else "")
     return Form(delimiter, header, skipped, decimal_comma)
+
+
+def _head(data: bytes, codec: str) -> list[str]:
+    """The first lines, none of them cut off; more bytes where a line is very long."""
+    size = HEAD_BYTES
+    while True:
+        lines = data[:size].decode(codec, errors="ignore").splitlines()
+        if size >= len(data):
+            return lines[:HEAD_LINES]
+        if len(lines) > FEWEST:
+            return lines[:-1][:HEAD_LINES]
+        size *= 4
+
+
+def _rows(lines: list[str], delimiter: str) -> tuple[list[list[str]], int]:
+    """Fields of the rows that the lines are, a quoted field over several of them too; and the lines of the first."""
+    if delimiter == " ":
+        return [_fields(line, delimiter) for line in lines], 1
+    reader = csv.reader(iter(line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True)
+    rows, consumed = [], 1
+    try:
+        for row in reader:
+            rows.append([field.strip() for field in row])
+            consumed = reader.line_num if len(rows) == 1 else consumed
+    except csv.Error:
+        return [_fields(line, delimiter) for line in lines], 1
+    return rows, consumed
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -181,27 +230,34 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _delimiter(path: str, lines: list[str]) -> tuple[str, int, int]:
-    """The first delimiter that cuts most lines into as many fields, their number, and how many titles stand above.
+def _delimiter(path: str, lines: list[str], among: Iterable[str]) -> tuple[str, int, int]:
+    """The first delimiter that cuts most rows into as many fields, their number, and how many titles stand above.
 
-    Where R wrote the rows' names, the header has one field fewer. A title is a line of one field.
+    Best is one that cuts the header so too. Where R wrote the rows' names, the header has one field fewer. A title is a
+    line of one field.
 
     Raises:
         UserError: The lines above the rows are neither header nor titles.
     """
-    headless = None
-    for delimiter in DELIMITERS:
-        counts = [len(_fields(line, delimiter)) for line in lines]
+    headless = short = None
+    for delimiter in among:
+        rows, _ = _rows(lines, delimiter)
+        counts = [len(row) if any(row) else 0 for row in rows]
         width, fitting = max(Counter(count for count in counts if count).items(), key=lambda item: (item[1], item[0]))
+        if counts[0] == width + 1 and width > 1 and rows[0][-1] and delimiter != " ":
+            width += 1  # whose last, blank fields are cut off
+            fitting = sum(count in (width, width - 1) for count in counts)
         if width < 2 or fitting < CONSISTENT * sum(count > 0 for count in counts):
             continue
-        if counts[0] == width or (counts[0] == width - 1 and not _is_header(lines[1:], delimiter, width)):
+        if counts[0] == width or (counts[0] == width + 1 and not rows[0][-1]):
             return delimiter, width, 0
-        titles = next(at for at, count in enumerate(counts) if at and count in (width, max(2, width - 1)))
-        if headless is None:
-            headless = delimiter, width, titles, max(counts[:titles])
-    if headless is None:
-        return ",", 1, 0
+        if counts[0] == width - 1 and not _is_header(lines[1:], delimiter, width):
+            short = short or (delimiter, width, 0)
+            continue
+        titles = next(at for at, line in enumerate(lines) if at and len(_fields(line, delimiter)) in _widths(width))
+        headless = headless or (delimiter, width, titles, max(len(_fields(line, delimiter)) for line in lines[:titles]))
+    if short is not None or headless is None:
+        return short or (",", 1, 0)
     delimiter, width, titles, fields = headless
     if fields > 1:
         raise UserError(
@@ -212,25 +268,49 @@ def _delimiter(path: str, lines: list[str]) -> tuple[str, int, int]:
     return delimiter, width, titles
 
 
+def _widths(width: int) -> tuple[int, int]:
+    return width, max(2, width - 1)
+
+
+def _refuse_ambiguous(path: str, header: list[str], below: list[list[str]], *marks: str) -> None:
+    """Where commas do not delimit, 1.012 beside 987 may be a thousand and twelve, or one and a bit."""
+    fields = [field for row in below for field in row]
+    if any(_COMMA.fullmatch(field) and not _GROUPED.fullmatch(field) for field in fields):
+        marks = ()  # decimal commas there are, so that a point is none
+    for at, name in enumerate(header):
+        column = [row[at] for row in below if at < len(row) and _kind(row[at]) in ("integer", "decimal")]
+        grouped = [field for field in column if _GROUPED.fullmatch(field)]
+        plain = [field for field in column if re.fullmatch(r"[+-]?\d{1,3}", field)]
+        if not grouped or not plain or len(grouped) + len(plain) < len(column):
+            continue
+        if any(mark and mark in grouped[0] for mark in marks):
+            raise UserError(
+                f"data.path {path!r}, column {name!r}: {grouped[0]!r} beside {plain[0]!r} can be read with thousands "
+                "or with decimals; write it without a mark, or all of them with decimals."
+            )
+
+
 def _is_header(lines: list[str], delimiter: str, width: int) -> bool:
     """Whether the first line that is not blank has names for all columns: what is above is a title."""
     fields = next((_fields(line, delimiter) for line in lines if line.strip()), [])
     return len(fields) == width and all(_kind(field) == "word" for field in fields)
 
 
-def _short_header(path: str, header: list[str], below: list[list[str]], line: str, notes: ReadingNotes) -> list[str]:
+def _short_header(
+    path: str, header: list[str], below: list[list[str]], line: str, delimiter: str, notes: ReadingNotes
+) -> list[str]:
     """Names for a header with one field fewer than the rows have."""
     full = [row for row in below if len(row) == len(header) + 1]
     if not any(row[-1] for row in full):
         return [*header, ""]  # a delimiter at each row's end
     first = [row[0] for row in full]
     counted = any(first == [str(at) for at in range(begin, begin + len(first))] for begin in (0, 1))
-    numbered = counted and (len(header) > 1 or '"' in line)  # or else the commas of decimals
+    quoted = delimiter != "," or '"' in line  # or else it is the commas of decimals
     labels = len(set(first)) == len(first) and not any(
         _INTEGER.fullmatch(field) or _DECIMAL.fullmatch(field) for field in first
     )
     fits = is_clock_name(header[0]) and looks_like_a_time(first[0])  # the names need no shift
-    if (numbered or labels) and not fits:
+    if quoted and (counted or labels) and not fits:
         notes.read.append(
             f"the first field of each row, {first[0]!r} …, has no name in the header: row names, as R writes them"
         )

@@ -17,7 +17,7 @@ from rnnbench.data.series.table.frame import MISSING, Table, distinct
 from rnnbench.errors import UserError
 
 
-def read_table(path: str, encoding: str | None, wanted: str | None, notes: ReadingNotes) -> Table:
+def read_table(path: str, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
     """The table in a file; what it is, is found out from its content.
 
     Args:
@@ -32,6 +32,8 @@ def read_table(path: str, encoding: str | None, wanted: str | None, notes: Readi
     content = read_content(path)
     if content.compression:
         notes.read.append(f"{content.compression}" + (f", the file {content.member!r} in it" if content.member else ""))
+    if content.data[257:262] == b"ustar":
+        raise UserError(f"data.path {path!r} is a tar archive; unpack it and name one of its files.")
     if content.data.startswith(b"PAR1"):
         return _parquet(path, content.data, wanted, notes)
     if is_workbook(content.data):
@@ -48,7 +50,7 @@ def _needed(path: str, kind: str, package: str) -> None:
         raise UserError(f"data.path {path!r} is {kind}, and {package} reads these: pip install {package}")
 
 
-def _parquet(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) -> Table:
+def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
     _needed(path, "a Parquet file", "pyarrow")
     try:
         frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
@@ -56,6 +58,13 @@ def _parquet(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) ->
         raise UserError(f"data.path {path!r} is a damaged Parquet file ({str(error).splitlines()[0]}).") from None
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.PeriodDtype):
+            frame[name] = column.dt.to_timestamp()
+        elif pd.api.types.is_timedelta64_dtype(column):
+            frame[name] = column.dt.total_seconds()
+        elif column.dtype == object and column.map(lambda cell: isinstance(cell, list | dict | np.ndarray)).any():
+            frame[name] = column.astype(str)
     names, sentences = distinct(path, [str(name).strip() for name in frame.columns], wanted)
     for sentence in sentences:
         notes.warn(sentence)
@@ -66,24 +75,28 @@ def _parquet(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) ->
     return Table(path, frame, lambda row: f"row {row + 1}", False, data)
 
 
-def _workbook(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) -> Table:
+def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
     _needed(path, "an Excel workbook", "openpyxl")
     try:
-        sheets = pd.read_excel(io.BytesIO(data), sheet_name=None, header=None, dtype=object, keep_default_na=False)
+        with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
+            pages = [sheet.title for sheet in book.book.worksheets]  # and not the charts
+            sheets = book.parse(pages, header=None, dtype=object, keep_default_na=False)
     except Exception as error:  # openpyxl lets through whatever the file makes it run into
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"data.path {path!r} is an Excel workbook that cannot be read ({reason}).") from None
     tables = {name: sheet for name, sheet in sheets.items() if len(sheet) > 1}
     if not tables:
         raise UserError(f"data.path {path!r} is a workbook without a row of data; name a file with data.")
-    name, sheet = next(iter(tables.items()))
+    name, sheet = max(tables.items(), key=lambda item: _numbers(item[1]))
     sheet = sheet.replace(list(MISSING), np.nan).infer_objects()
     full = sheet.notna().sum(axis=1).to_numpy()
-    start = int((full >= full.max() - 1).argmax())
+    start = int((full >= max(full.max() - 1, 1)).argmax())
+    if full[start] < full.max() and start + 1 < len(sheet) and _is_header(sheet.iloc[start + 1], int(full.max())):
+        start += 1  # what is above is a title
     if start:
         notes.left_out.append(f"{plural(start, 'row')} at the top of sheet {name!r}")
     for other in (other for other in sheets if other != name):
-        notes.left_out.append(f"sheet {other!r}: the first with data, {name!r}, is read")
+        notes.left_out.append(f"sheet {other!r}: the one with the most numbers, {name!r}, is read")
     header = ["" if pd.isna(cell) else _name(cell) for cell in sheet.iloc[start]]
     below = sheet.iloc[start + 1 :]
     if not any(isinstance(cell, str) for cell in sheet.iloc[start]) and not _is_sequence(sheet.iloc[start]):
@@ -100,6 +113,15 @@ def _workbook(path: str, data: bytes, wanted: str | None, notes: ReadingNotes) -
     skipped = start + 2 + int(filled[0])
     notes.read.append(f"Excel, sheet {name!r}, {plural(len(frame), 'row')}, {plural(len(names), 'column')}")
     return Table(path, frame, lambda row: f"row {skipped + row}", False, data)
+
+
+def _numbers(sheet: pd.DataFrame) -> int:
+    return int(sheet.map(lambda cell: isinstance(cell, int | float) and not isinstance(cell, bool)).sum().sum())
+
+
+def _is_header(cells: pd.Series, width: int) -> bool:
+    known = cells.dropna()
+    return len(known) == width and all(isinstance(cell, str) for cell in known)
 
 
 def _name(cell: Any) -> str:

@@ -12,7 +12,11 @@ from rnnbench.errors import UserError
 #: What a column is called that has no name in the header, where R wrote it.
 ROW_NAMES = "row names"
 #: What stands for a missing value, beside an empty field.
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "#N/A", "-", "--", "?", ".")
+MISSING = (
+    "", "NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "-nan(ind)", "1.#QNAN", "-1.#IND",
+    "NULL", "Null", "null", "None", "none", "missing", "NaT", "\\N", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!", "-", "--",
+    "---", "?", ".", "..",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Table:
         return f"data.path {self.path!r}, {self.place(row)}, column {column!r}"
 
 
-def distinct(path: str, names: list[str], wanted: str | None) -> tuple[list[str], list[str]]:
+def distinct(path: str, names: list[str], wanted: str | list[str] | None) -> tuple[list[str], list[str]]:
     """The names of columns made distinct, and a sentence for each name that stood twice.
 
     Raises:
@@ -54,7 +58,8 @@ def distinct(path: str, names: list[str], wanted: str | None) -> tuple[list[str]
         if names.count(name) == 1 and name:
             out.append(name)
             continue
-        if name and wanted is not None and name in (wanted, *(one.strip() for one in wanted.split(","))):
+        asked = [*wanted.split(","), wanted] if isinstance(wanted, str) else wanted or []
+        if name and name in (one.strip() for one in asked):
             places = [index + 1 for index, other in enumerate(names) if other == name]
             raise UserError(
                 f"data.path {path!r} has {len(places)} columns named {name!r} (columns "

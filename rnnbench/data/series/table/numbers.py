@@ -12,15 +12,20 @@ from rnnbench.data.series.table.frame import Table
 from rnnbench.errors import UserError
 
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
+_SPACE = "[ \\u00a0\\u202f\\u2009'\u2019]"
 #: Styles of numbers by preference; in each group of digits that stands for thousands there are three.
 STYLES = {
     "1234.5": rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}",
     "1234,5": rf"[+-]?(?:\d+,?\d*|,\d+){_EXPONENT}",
-    "1,234.5": r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,3})(?:\.\d*)?",
-    "1.234,5": r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d{1,3})(?:,\d*)?",
-    "1 234.5": r"[+-]?(?:\d{1,3}(?:[   '’]\d{3})+|\d{1,3})(?:\.\d*)?",
-    "1 234,5": r"[+-]?(?:\d{1,3}(?:[   '’]\d{3})+|\d{1,3})(?:,\d*)?",
+    "1,234.5": r"[+-]?(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,3})(?:\.\d*)?",
+    "1.234,5": r"[+-]?(?:[1-9]\d{0,2}(?:\.\d{3})+|\d{1,3})(?:,\d*)?",
+    "1 234.5": rf"[+-]?(?:[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+|\d{{1,3}})(?:\.\d*)?",
+    "1 234,5": rf"[+-]?(?:[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+|\d{{1,3}})(?:,\d*)?",
 }
+#: Rows below the header that may belong to it, with units say.
+BELOW = 3
+#: A number with something before or behind it that is not part of one.
+UNIT = re.compile(r"\D{0,3}\s?[+-]?\d[\d.,]*\s?[^\d\s:/.-]{1,4}|[€$£¥]\s?[+-]?\d[\d.,]*")
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ def to_numbers(column: pd.Series, decimal_comma: bool) -> Numbers | None:
         return None
     fits = {style: texts.str.fullmatch(pattern).fillna(False).to_numpy(dtype=bool) for style, pattern in STYLES.items()}
     order = list(STYLES)
-    if not decimal_comma:  # a group of three digits behind a comma is a thousand
-        order.remove("1,234.5")
-        order.insert(1, "1,234.5")
+    thousand = "1.234,5" if decimal_comma else "1,234.5"  # what a group of three digits is, where nothing decides
+    order.remove(thousand)
+    order.insert(0 if decimal_comma else 1, thousand)
     style = max(order, key=lambda one: (int(fits[one].sum()), -order.index(one)))
     if 2 * fits[style].sum() < known.sum():
         return None
@@ -83,7 +88,7 @@ def checked(table: Table, name: str, numbers: Numbers) -> np.ndarray:
         raise UserError(
             f"{table.cell(row, name)}: expected a number such as {numbers.style}, got "
             f"{str(table.frame[name].iloc[row])[:40]!r}; correct it, or leave the field empty and say what to do with "
-            "data.missing."
+            "data.missing" + ("; or take out the lines below the header that are no rows." if row < BELOW else ".")
         )
     infinite = np.isinf(numbers.values)
     if infinite.any():
@@ -103,7 +108,7 @@ def _texts(column: pd.Series) -> pd.Series:
 def _plain(texts: pd.Series, style: str) -> pd.Series:
     """As Python writes numbers."""
     decimal = style[-2]
-    grouping = re.escape(style[1]) if style[1] in ",." else "[   '’]" if style[1] == " " else ""
+    grouping = re.escape(style[1]) if style[1] in ",." else _SPACE if style[1] == " " else ""
     if grouping:
         texts = texts.str.replace(grouping, "", regex=True)
     return texts.str.replace(",", ".") if decimal == "," else texts

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
@@ -15,8 +14,9 @@ from rnnbench.data.series.record import LONGEST_FILLED, Record, digest, listed
 from rnnbench.data.series.table.columns import series
 from rnnbench.data.series.table.files import read_table
 from rnnbench.data.series.table.frame import Table
-from rnnbench.data.series.table.spacing import HOLE, Spacing, spacing, without_summer_time
-from rnnbench.data.series.table.times import CLOCKS, Clock, find_clock
+from rnnbench.data.series.table.order import in_order, rises, series_of_rows
+from rnnbench.data.series.table.spacing import HOLE, Spacing, spacing
+from rnnbench.data.series.table.times import CLOCKS, Clock, date, find_clock
 from rnnbench.data.source import Part
 from rnnbench.errors import UserError
 
@@ -36,6 +36,7 @@ class Grid:
         values: (N, C) float64, NaN where the grid has a step and the file no value.
         first: (N,) int64, the first row of the series that each row is of.
         wall: (N,) datetime64[us], between the file's rows on the line; None where there is no clock.
+        step: Name of one step; None where there is no clock.
         period: Steps of a season, as far as the clock tells it.
         columns: C names.
         data: The file's bytes.
@@ -44,6 +45,7 @@ class Grid:
     values: np.ndarray
     first: np.ndarray
     wall: np.ndarray | None
+    step: str | None
     period: int | None
     columns: list[str]
     data: bytes
@@ -62,18 +64,13 @@ def read_user_table(data: DataConfig) -> Record:
     for part, path in (("val", data.val_path), ("test", data.test_path)):
         if path is not None:
             beside = ReadingNotes()
-            grids[part] = _grid(data, path, ",".join(columns) if len(columns) > 1 else columns[0], beside)  # type: ignore[index]
-            _check_order(grids["train"], grids[part], part, beside)  # type: ignore[index]
+            grids[part] = _grid(data, path, columns, beside)  # type: ignore[index]
+            _compare(grids["train"], grids[part], beside)  # type: ignore[index]
             notes.extend(beside, f"{part} file")
     joined, starts = _joined(list(grids.values()))
     parts = _parts(data, grids, starts)
     content = b"".join(grid.data for grid in grids.values())
     one = len(grids) == 1 and not joined.first.any()
-    if data.time_features and joined.wall is None:
-        raise UserError(
-            f"data.time_features needs a column with the time, named {', '.join(CLOCKS[:4])} …, and {data.path!r} has "
-            "none; name the one with the time so, or leave data.time_features out."
-        )
     record = Record(
         joined.values,
         tuple(columns),
@@ -89,24 +86,30 @@ def read_user_table(data: DataConfig) -> Record:
     return record
 
 
-def _grid(data: DataConfig, path: str, column: str | None, notes: ReadingNotes) -> Grid:
+def _grid(data: DataConfig, path: str, column: str | list[str] | None, notes: ReadingNotes) -> Grid:
     table = read_table(path, data.encoding, column, notes)
-    if data.entity is not None and data.entity not in table.frame:
-        raise UserError(f"data.entity {data.entity!r} is not in {path!r}; its columns: {listed(table.names)}.")
-    blank = table.frame.isna().all(axis=1).to_numpy()
-    clock = find_clock(_without(table, blank), data.date_format, notes)
+    codes, entity = series_of_rows(table, data.entity, notes)
+    blank = table.frame.drop(columns=entity).isna().all(axis=1).to_numpy()
+    clock, times = find_clock(
+        _without(table, blank), data.date_format, notes, lambda clock: rises(clock.instants, codes[~blank])
+    )
     if clock is not None and blank.any():  # its absence is then seen on the clock
         notes.left_out.append(f"{plural(int(blank.sum()), 'blank line')} between the rows")
-        table = _without(table, blank)
-    used = [*(clock.columns if clock else ()), *([data.entity] if data.entity else [])]
-    order, first, clock = _in_order(table, clock, data, notes)
-    columns, values = series(table, column, used, notes)
+        table, codes = _without(table, blank), codes[~blank]
+    order, first, clock = in_order(table, clock, codes, data.sort, notes)
+    columns, values = series(table, column, [*times, *entity], notes)
     values = values[order]
     _check_missing(table, columns, values, order, data, notes)
     spaced = None
     if clock is not None:
         spaced = spacing(clock.instants, clock.wall, first)
         _tell_spacing(clock, spaced, first, data.missing, notes)
+    if data.time_features and (clock is None or clock.wall is None):
+        has = f"{clock.columns[0]!r}, which has plain numbers" if clock else "none"
+        raise UserError(
+            f"data.time_features needs a column with the time, named {', '.join(CLOCKS[:4])} …, and {path!r} has "
+            f"{has}; name the one with the time so, or leave data.time_features out."
+        )
     period = data.period or (spaced.period if spaced else None)
     rows = _placed(spaced.steps if spaced else _counted(first), first, period or 1)
     size = int(rows[-1]) + 1
@@ -119,7 +122,8 @@ def _grid(data: DataConfig, path: str, column: str | None, notes: ReadingNotes) 
         wall = np.interp(np.arange(size), rows, seconds).astype(np.int64).astype("datetime64[us]")
         wall[rows] = clock.wall
     of_series = np.repeat(starts, np.diff([*starts, size]))
-    return Grid(on_grid, of_series, wall, spaced.period if spaced else None, columns, table.data)
+    step, period = (spaced.name, spaced.period) if spaced else (None, None)
+    return Grid(on_grid, of_series, wall, step, period, columns, table.data)
 
 
 def _without(table: Table, rows: np.ndarray) -> Table:
@@ -127,119 +131,6 @@ def _without(table: Table, rows: np.ndarray) -> Table:
         return table
     kept = np.flatnonzero(~rows)
     return replace(table, frame=table.frame.iloc[kept].reset_index(drop=True), place=lambda row: table.place(kept[row]))
-
-
-def _in_order(
-    table: Table, clock: Clock | None, data: DataConfig, notes: ReadingNotes
-) -> tuple[np.ndarray, np.ndarray, Clock | None]:
-    """The order of the rows, where a series begins, and the clock in that order.
-
-    Raises:
-        UserError: The rows are in no order that a record can have.
-    """
-    size = len(table.frame)
-    codes = np.zeros(size, np.int64)
-    if data.entity is not None:
-        column = table.frame[data.entity]
-        if column.isna().any():
-            raise UserError(f"{table.cell(int(column.isna().to_numpy().argmax()), data.entity)}: whose row is missing.")
-        codes, names = pd.factorize(column)
-        notes.read.append(
-            f"{len(names):,} series, by column {data.entity!r}: {listed([str(name) for name in names[:5]])}"
-        )
-    order = np.argsort(codes, kind="stable")
-    first = np.concatenate([[True], np.diff(codes[order]) != 0])
-    if clock is None:
-        if data.sort:
-            raise UserError(f"data.sort needs a column with the time, and {table.path!r} has none; leave it out.")
-        return order, first, None
-    instants = clock.instants[order]
-    if clock.wall is not None and not clock.zoned:
-        instants, changes = without_summer_time(instants, first)
-        if changes:
-            notes.read.append(f"local times with summer time: {plural(changes, 'change')} of the clock put right")
-    moves = np.where(first[1:], 1, np.diff(instants))
-    if (moves <= 0).any():
-        if not data.sort:
-            _refuse_order(table, clock, order, first, instants, moves, data)
-        order = np.lexsort((clock.instants, codes))
-        instants, first = clock.instants[order], np.concatenate([[True], np.diff(codes[order]) != 0])
-        notes.read.append("rows sorted by their times")
-        repeated = np.flatnonzero(~first[1:] & (np.diff(instants) == 0)) + 1
-        if len(repeated):
-            rows = table.frame.iloc[order]
-            same = rows.duplicated().to_numpy()
-            if not same[repeated].all():
-                _refuse_repeated(table, clock, order, int(repeated[~same[repeated]][0]), data)
-            notes.left_out.append(f"{plural(int(same.sum()), 'row')} there twice, the same in every column")
-            order, first, instants = order[~same], first[~same], instants[~same]
-    wall = clock.wall[order] if clock.wall is not None else None
-    return order, first, Clock(clock.columns, instants, wall, clock.zoned)
-
-
-def _refuse_order(
-    table: Table,
-    clock: Clock,
-    order: np.ndarray,
-    first: np.ndarray,
-    instants: np.ndarray,
-    moves: np.ndarray,
-    data: DataConfig,
-) -> None:
-    name = clock.columns[0]
-    inside = ~first[1:]
-    keys = pd.DataFrame({"series": np.cumsum(first), "time": instants})
-    repeated = keys.duplicated().to_numpy()
-    if (moves[inside] < 0).all() and not repeated.any():
-        raise UserError(f"data.path {table.path!r} has its newest rows first; give data.sort true to turn it round.")
-    if repeated.any():
-        _refuse_repeated(table, clock, order, int(repeated.argmax()), data)
-    row = int((moves <= 0).argmax()) + 1
-    raise UserError(
-        f"{table.cell(int(order[row]), name)}: {_time(clock, int(order[row]))} comes after "
-        f"{_time(clock, int(order[row - 1]))}, so the rows are not in the order of their times; give data.sort true."
-    )
-
-
-def _refuse_repeated(table: Table, clock: Clock, order: np.ndarray, row: int, data: DataConfig) -> None:
-    """An error for a time that is there twice, at ``order[row]``."""
-    at = int(order[row])
-    where = f"{table.cell(at, clock.columns[0])}: {_time(clock, at)}"
-    telling = _telling(table, clock) if data.entity is None else []
-    if telling:
-        raise UserError(
-            f"{where} is there again: rows of several series are under one another; say whose row it is with "
-            f"data.entity {' or '.join(telling)}."
-        )
-    rows = table.frame.iloc[order[: row + 1]]
-    if rows.duplicated().to_numpy()[-1]:
-        raise UserError(f"{where} is there twice, the same row; take one out, or give data.sort true, which does so.")
-    raise UserError(
-        f"{where} is there twice{' for one series' if data.entity else ''}, with other values; keep one of the "
-        "rows, or their mean."
-    )
-
-
-def _telling(table: Table, clock: Clock) -> list[str]:
-    """Columns that tell apart the rows of one time: with them, no time is there twice."""
-    found = []
-    for name in table.names:
-        column = table.frame[name]
-        if name in clock.columns or pd.api.types.is_float_dtype(column) or column.isna().any():
-            continue
-        keys = pd.DataFrame({"series": pd.factorize(column)[0], "time": clock.instants})
-        if 1 < column.nunique() <= len(column) // 2 and not keys.duplicated().any():
-            found.append(name)
-    return found
-
-
-def _time(clock: Clock, row: int) -> str:
-    return f"{clock.instants[row] / 1e6:g}" if clock.wall is None else _date(clock.wall[row])
-
-
-def _date(time: np.datetime64) -> str:
-    """As people write it, without a midnight."""
-    return str(pd.Timestamp(time)).removesuffix(" 00:00:00")
 
 
 def _counted(first: np.ndarray) -> np.ndarray:
@@ -286,13 +177,21 @@ def _check_missing(
 
 
 def _tell_spacing(clock: Clock, spaced: Spacing, first: np.ndarray, missing: str, notes: ReadingNotes) -> None:
-    when = f"{_time(clock, 0)} to {_time(clock, len(first) - 1)}" if not first[1:].any() else "each series its own"
+    when = f"{clock.at(0)} to {clock.at(len(first) - 1)}" if not first[1:].any() else "each series its own"
     notes.read.append(f"clock {', '.join(map(repr, clock.columns))}: {when}, a row every {spaced.name}")
     if not spaced.even:
         notes.warn(
             f"the times are not evenly spaced: a row every {spaced.name} in the median, so that no time step is like "
             f"another; the record is split where the next row is more than {HOLE} times as far"
         )
+    if spaced.between:
+        notes.warn(
+            f"{plural(spaced.between, 'row')} less than half a step after the one before: each is taken for a step "
+            "of its own, so that no season is known",
+            Rank.MISLEADING,
+        )
+    if spaced.holidays:
+        notes.read.append(f"{plural(spaced.holidays, 'working day')} without a row: none of the steps, as if holidays")
     if spaced.holes:
         at = int((np.diff(spaced.steps) > 1).argmax())
         done = (
@@ -302,17 +201,22 @@ def _tell_spacing(clock: Clock, spaced: Spacing, first: np.ndarray, missing: str
         )
         notes.warn(
             f"{plural(spaced.holes, 'hole')} in the times, {plural(spaced.missing, 'row')} missing, the first after "
-            f"{_time(clock, at)}: {done}"
+            f"{clock.at(at)}: {done}"
         )
 
 
-def _check_order(train: Grid, other: Grid, part: str, notes: ReadingNotes) -> None:
+def _compare(train: Grid, other: Grid, notes: ReadingNotes) -> None:
+    """Warns of a val or test file that is of another time step than the main one, or of the same time."""
+    if train.step != other.step:
+        notes.warn(f"its rows are {other.step} apart and those of the main file {train.step}", Rank.MISLEADING)
     if train.wall is not None and other.wall is not None and other.wall.min() <= train.wall.max():
         notes.warn(
-            f"it begins on {_date(other.wall.min())}, before the training file's end on "
-            f"{_date(train.wall.max())}: what is trained on may be what is scored",
+            f"it begins on {date(other.wall.min())}, before the training file's end on "
+            f"{date(train.wall.max())}: what is trained on may be what is scored",
             Rank.MISLEADING,
         )
+    elif np.array_equal(train.values, other.values, equal_nan=True):
+        notes.warn("it has the very values of the training file", Rank.MISLEADING)
 
 
 def _joined(grids: list[Grid]) -> tuple[Grid, list[int]]:
@@ -334,7 +238,7 @@ def _joined(grids: list[Grid]) -> tuple[Grid, list[int]]:
         walls.append(grid.wall if grid.wall is not None else np.empty(0))
         at += len(grid.values)
     wall = np.concatenate(walls) if all(grid.wall is not None for grid in grids) else None
-    joined = Grid(np.concatenate(values), np.concatenate(firsts), wall, grids[0].period, columns, b"")
+    joined = Grid(np.concatenate(values), np.concatenate(firsts), wall, grids[0].step, grids[0].period, columns, b"")
     return joined, starts
 
 
@@ -350,7 +254,7 @@ def _parts(data: DataConfig, grids: dict[Part, Grid], starts: list[int]) -> dict
     times = None
     if len(begins) > 1 and grid.wall is not None:  # all series are cut at the same times
         known = np.sort(grid.wall[~np.isnan(grid.values).all(axis=1)])
-        times = [known[round(end * len(known))] for end in ends]
+        times = [known[min(round(end * len(known)), len(known) - 1)] for end in ends]
     stops = [*(begin - APART for begin in begins[1:]), len(grid.values)]
     for start, stop in zip(begins, stops, strict=True):
         if times is None:
@@ -374,6 +278,6 @@ def _split_in_words(parts: dict[Part, list[tuple[int, int]]], wall: np.ndarray |
         when = ""
         if wall is not None and spans:
             first, last = min(wall[start] for start, _ in spans), max(wall[stop - 1] for _, stop in spans)
-            when = f", {_date(first)} to {_date(last)}"
+            when = f", {date(first)} to {date(last)}"
         told.append(f"{part} {plural(steps, 'time step')}{when}")
     return "split: " + "; ".join(told)

@@ -17,6 +17,8 @@ _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (60_000_000, "minute"), (1_000_000, "s
 REGULAR = 0.9
 #: Working days in a row that a holiday takes at most.
 HOLIDAYS = 4
+#: Share of the rows from which on a day of the week is a working day: a single Saturday is none.
+WORKED = 0.05
 #: Of an uneven record, a difference so many times the median's is a hole.
 HOLE = 10
 
@@ -31,12 +33,16 @@ class Spacing:
         period: Steps after which a season begins anew: a day of hours, a week of days, a year of months; None where
             there is none that follows from the spacing.
         even: Whether the rows are evenly spaced (but for holes) at all.
+        between: Rows less than half a step behind the one before; each is taken for a step of its own.
+        holidays: Working days without a row that are none of the steps.
     """
 
     steps: np.ndarray
     name: str
     period: int | None
     even: bool = True
+    between: int = 0
+    holidays: int = 0
 
     @property
     def holes(self) -> int:
@@ -70,6 +76,7 @@ def spacing(instants: np.ndarray, wall: np.ndarray | None, first: np.ndarray) ->
     counts = np.rint(moves / step).astype(np.int64)
     off = np.abs(moves / step - counts)[inside]
     even = bool(((off <= 0.1) & (counts[inside] >= 1)).mean() >= REGULAR)
+    between = int((counts[inside] < 1).sum()) if even else 0
     if even:
         counts = np.maximum(counts, 1)
     else:
@@ -77,7 +84,7 @@ def spacing(instants: np.ndarray, wall: np.ndarray | None, first: np.ndarray) ->
     rows = _from_counts(np.where(inside, counts, 0), first)
     if wall is None:
         return Spacing(rows, f"{step / 1e6:g}", None, even)
-    return Spacing(rows, _called(step), _season(step) if even else None, even)
+    return Spacing(rows, _called(step), _season(step) if even and not between else None, even, between)
 
 
 def _from_counts(counts: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -108,42 +115,53 @@ def _months(instants: np.ndarray, wall: np.ndarray, first: np.ndarray) -> Spacin
 
 
 def _working_days(instants: np.ndarray, wall: np.ndarray, first: np.ndarray) -> Spacing | None:
-    """A grid of the days from Monday to Friday; up to HOLIDAYS of them without a row are none of its steps."""
+    """A grid of the days of a week of five or six days; up to HOLIDAYS of them without a row are none of its steps."""
     days = wall.astype("datetime64[D]")
     inside = ~first[1:]
     moves = np.diff(days).astype(np.int64)
     if (moves[inside] < 1).any() or len(days) < 10 or float(np.median(moves[inside])) != 1:
         return None
-    if not np.is_busday(days).all() or (np.diff(wall - days) != np.timedelta64(0)).any():
+    if (np.diff(wall - days) != np.timedelta64(0)).any():
         return None
-    counts = np.busday_count(days[:-1], days[1:])
-    counts = np.where(counts <= HOLIDAYS + 1, 1, counts)
-    return Spacing(_from_counts(np.where(inside, counts, 0), first), "1 working day", 5)
+    shares = np.bincount((days.astype(np.int64) + 3) % 7, minlength=7) / len(days)  # Monday first
+    week = (shares > WORKED).tolist()
+    if not 5 <= sum(week) <= 6:
+        return None
+    counts = np.busday_count(days[:-1], days[1:], weekmask=week)
+    short = (counts > 1) & (counts <= HOLIDAYS + 1) & inside
+    holidays = int((counts[short] - 1).sum())
+    counts = np.where(short, 1, np.maximum(counts, 1))
+    return Spacing(_from_counts(np.where(inside, counts, 0), first), "1 working day", sum(week), holidays=holidays)
 
 
 def without_summer_time(instants: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, int]:
     """Local times as if no clock were ever put forward or back, and how often one was.
 
-    Where summer time ends, an hour is there twice: the times fall back by an hour less than a step, at the end of a
-    week, in March, April or from September to November. Times that never do so are left alone.
+    Where summer time ends, an hour (on Lord Howe half of one) is there twice: the times fall back by so much less than
+    a step, from Friday to Monday, in March, April or from September to November. Times that never do so are left alone.
 
     Args:
         instants: (N,) int64 microseconds of a zone that is not named.
         first: (N,) bool, True at each series' first row.
     """
     moves, inside = np.diff(instants), ~first[1:]
-    step = float(np.median(moves[inside])) if inside.any() else 0.0
+    rising = moves[inside & (moves > 0)]
+    step = float(np.median(rising)) if len(rising) else 0.0
     if not 0 < step < _DAY:
         return instants, 0
     days = instants[1:].astype("datetime64[us]").astype("datetime64[D]")
-    weekend = (days.astype(np.int64) + 4) % 7 <= 1  # Sunday, or the Monday after midnight
+    weekend = np.isin((days.astype(np.int64) + 4) % 7, (5, 6, 0, 1))  # Friday to the Monday after midnight
     season = np.isin(days.astype("datetime64[M]").astype(np.int64) % 12, (2, 3, 8, 9, 10))
     jumps = np.where(inside & weekend & season, moves - np.int64(step), 0)
-    jumps[np.abs(jumps) != _HOUR] = 0
-    back = jumps < 0
-    if not back.any() or (np.diff(np.flatnonzero(back)) * step < 100 * _DAY).any():
+    jumps[~np.isin(np.abs(jumps), (_HOUR, _HOUR // 2))] = 0
+    back = np.flatnonzero(jumps < 0)
+    series = np.cumsum(first)[1:][back]
+    apart = np.diff(instants[1:][back])[np.diff(series) == 0]
+    if not len(back) or (apart < 100 * _DAY).any():
         return instants, 0
-    return instants - np.concatenate([[0], np.cumsum(jumps)]), int((jumps != 0).sum())
+    shift = np.concatenate([[0], np.cumsum(jumps)])
+    starts = np.flatnonzero(first)
+    return instants - (shift - np.repeat(shift[starts], np.diff([*starts, len(first)]))), int((jumps != 0).sum())
 
 
 def _called(step: float) -> str:
