@@ -190,7 +190,8 @@ def _form(path: str, data: bytes, codec: str, notes: ReadingNotes) -> Form:
     decimal_comma = _has_decimal_comma(below, delimiter)
     if decimal_comma:
         notes.read.append("decimal commas")
-    _refuse_ambiguous(path, header, below, "," if delimiter != "," else "", "." if delimiter == ";" else "")
+    marks = ["," if delimiter != "," else "", "." if delimiter == ";" else ""]
+    _refuse_ambiguous(path, header, below, marks, notes)
     return Form(delimiter, header, skipped, decimal_comma)
 
 
@@ -226,8 +227,8 @@ def _fields(line: str, delimiter: str) -> list[str]:
         line = " ".join(line.split())
     try:
         return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
-    except csv.Error:
-        return []
+    except csv.Error:  # longer than a field may be
+        return [line.strip()]
 
 
 def _delimiter(path: str, lines: list[str], among: Iterable[str]) -> tuple[str, int, int]:
@@ -243,6 +244,8 @@ def _delimiter(path: str, lines: list[str], among: Iterable[str]) -> tuple[str, 
     for delimiter in among:
         rows, _ = _rows(lines, delimiter)
         counts = [len(row) if any(row) else 0 for row in rows]
+        if not any(counts):
+            raise UserError(f"data.path {path!r} has nothing but delimiters in its first lines; name a file with data.")
         width, fitting = max(Counter(count for count in counts if count).items(), key=lambda item: (item[1], item[0]))
         if counts[0] == width + 1 and width > 1 and rows[0][-1] and delimiter != " ":
             width += 1  # whose last, blank fields are cut off
@@ -272,18 +275,26 @@ def _widths(width: int) -> tuple[int, int]:
     return width, max(2, width - 1)
 
 
-def _refuse_ambiguous(path: str, header: list[str], below: list[list[str]], *marks: str) -> None:
+def _refuse_ambiguous(
+    path: str, header: list[str], below: list[list[str]], marks: list[str], notes: ReadingNotes
+) -> None:
     """Where commas do not delimit, 1.012 beside 987 may be a thousand and twelve, or one and a bit."""
     fields = [field for row in below for field in row]
     if any(_COMMA.fullmatch(field) and not _GROUPED.fullmatch(field) for field in fields):
-        marks = ()  # decimal commas there are, so that a point is none
+        marks = []  # decimal commas there are, so that a point is none
+    pointed = any(_DECIMAL.fullmatch(field) and not _GROUPED.fullmatch(field) for field in fields)
     for at, name in enumerate(header):
         column = [row[at] for row in below if at < len(row) and _kind(row[at]) in ("integer", "decimal")]
         grouped = [field for field in column if _GROUPED.fullmatch(field)]
         plain = [field for field in column if re.fullmatch(r"[+-]?\d{1,3}", field)]
-        if not grouped or not plain or len(grouped) + len(plain) < len(column):
+        if not grouped or len(grouped) + len(plain) < len(column) or not any(m and m in grouped[0] for m in marks):
             continue
-        if any(mark and mark in grouped[0] for mark in marks):
+        if not plain and len(grouped) > 1 and not pointed:
+            notes.warn(
+                f"column {name!r} has three digits behind each mark, as {grouped[0]!r}: read as decimals; where "
+                "these are thousands, write them without a mark"
+            )
+        if plain:
             raise UserError(
                 f"data.path {path!r}, column {name!r}: {grouped[0]!r} beside {plain[0]!r} can be read with thousands "
                 "or with decimals; write it without a mark, or all of them with decimals."
@@ -305,7 +316,7 @@ def _short_header(
         return [*header, ""]  # a delimiter at each row's end
     first = [row[0] for row in full]
     counted = any(first == [str(at) for at in range(begin, begin + len(first))] for begin in (0, 1))
-    quoted = delimiter != "," or '"' in line  # or else it is the commas of decimals
+    quoted = delimiter in " \t" or '"' in line  # or else it is the commas of decimals
     labels = len(set(first)) == len(first) and not any(
         _INTEGER.fullmatch(field) or _DECIMAL.fullmatch(field) for field in first
     )

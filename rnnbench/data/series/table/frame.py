@@ -13,9 +13,10 @@ from rnnbench.errors import UserError
 ROW_NAMES = "row names"
 #: What stands for a missing value, beside an empty field.
 MISSING = (
-    "", "NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "-nan(ind)", "1.#QNAN", "-1.#IND",
-    "NULL", "Null", "null", "None", "none", "missing", "NaT", "\\N", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!", "-", "--",
-    "---", "?", ".", "..",
+    "", "NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "Nan", "-nan", "-nan(ind)", "1.#QNAN",
+    "-1.#IND", "NULL", "Null", "null", "NONE", "None", "none", "MISSING", "Missing", "missing", "ND", "No Data",
+    "no data", "unavailable", "unknown", "NaT", "\\N", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!", "-", "--", "---",
+    "?", ".", "..",
 )  # fmt: skip
 
 

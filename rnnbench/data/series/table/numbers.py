@@ -102,7 +102,9 @@ def checked(table: Table, name: str, numbers: Numbers) -> np.ndarray:
 
 def _texts(column: pd.Series) -> pd.Series:
     """Stripped, with a hyphen for the minus sign of typography; numbers of Python's as they are written."""
-    return column.where(column.isna(), column.astype(str).str.strip().str.replace("−", "-")).astype(object)
+    return column.where(column.isna(), column.astype(str).str.strip().str.replace(r"^[−–‑]", "-", regex=True)).astype(
+        object
+    )
 
 
 def _plain(texts: pd.Series, style: str) -> pd.Series:

@@ -71,9 +71,9 @@ def in_order(
     ways = [order]
     if sort:  # turned round first: times that fell back when summer ended would be shuffled by sorting
         ways += [_grouped_backwards(codes), np.lexsort((clock.instants, codes))]
-    for number, way in enumerate(ways):
-        first, instants = _begins(codes[way]), clock.instants[way]
-        changes = 0
+    done = ["", "rows turned round, the oldest first", "rows sorted by their times"]
+    for way, sentence in zip(ways, done, strict=False):
+        first, instants, changes, what = _begins(codes[way]), clock.instants[way], 0, sentence
         if clock.wall is not None and not clock.zoned:
             instants, changes = without_summer_time(instants, first)
         moves = np.where(first[1:], 1, np.diff(instants))
@@ -85,8 +85,8 @@ def in_order(
         kept = _without_doubles(table, clock, way, first, instants, codes)
         notes.left_out.append(f"{plural(int((~kept).sum()), 'row')} there twice, the same in every column")
         way, first, instants = way[kept], first[kept], instants[kept]
-    if number:
-        notes.read.append("rows turned round, the oldest first" if number == 1 else "rows sorted by their times")
+    if what:
+        notes.read.append(what)
     if changes:
         notes.read.append(f"local times with summer time: {plural(changes, 'change')} of the clock put right")
     ordered = clock.rows(way)
@@ -124,8 +124,8 @@ def _refuse(table: Table, clock: Clock, order: np.ndarray, codes: np.ndarray, mo
     row = int((moves <= 0).argmax()) + 1
     raise UserError(
         f"{table.cell(int(order[row]), clock.columns[0])}: {clock.at(int(order[row]))} comes after "
-        f"{clock.at(int(order[row - 1]))}, so the rows are not in the order of their times; give data.sort true, unless "
-        "the clock was set back there."
+        f"{clock.at(int(order[row - 1]))}, so the rows are not in the order of their times; give data.sort true, "
+        "unless the clock was set back there."
     )
 
 

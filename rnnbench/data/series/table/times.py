@@ -127,7 +127,8 @@ def find_clock(
             continue
         if clock is not None:
             clocks.append(clock)
-    clocks.sort(key=lambda clock: clock.wall is None)  # plain numbers come last
+    plain = [clock for clock in clocks if clock.wall is None and (in_order(clock) or len(clock.columns[0]) > 1)]
+    clocks = [clock for clock in clocks if clock.wall is not None] or plain  # a column t may be a temperature
     chosen = next((clock for clock in clocks if in_order(clock)), None)
     if chosen is None:
         chosen = clocks[0] if clocks else None
@@ -248,7 +249,10 @@ def _in_digits(table: Table, name: str, named: bool, date_format: str | None, lo
         return _written(table, name, "%Y", texts) if fits else None
     digits = len(texts.iloc[0])
     form = _DIGITS.get(digits)
-    if form is None or not bool((texts.str.len() == digits).all()) or (digits < 8 and not named):
+    if form is None or not bool((texts.str.len() == digits).all()):
+        return None
+    moves = np.diff(column.to_numpy(np.float64))
+    if digits < 8 and not named and (digits == 7 or not ((moves > 0).all() or (moves < 0).all())):
         return None
     years = (low // 10 ** (digits - 4), high // 10 ** (digits - 4))
     if not 1700 <= years[0] <= years[1] <= 2200:
@@ -273,6 +277,11 @@ def _written(table: Table, name: str, date_format: str | None, texts: pd.Series 
         column, first = column.str.split(" - ").str[0], match[1]
     if date_format is None and _PERIOD.fullmatch(first):
         column, date_format = _periods(column), "ISO8601"
+    late = column.str.contains(r"[ T]24:00(?::00)?$", regex=True)  # the midnight at a day's end
+    column = column.where(~late, column.str.replace("24:00", "00:00"))
+    if date_format is None or date_format == "ISO8601":
+        column = column.str.replace(r"(:\d\d),(\d+)", r"\1.\2", regex=True)
+    first = str(column.iloc[0])
     zoned, local = False, column
     if date_format is None:
         date_format = "ISO8601" if _ISO.fullmatch(first) else _unmistakable(table, name, column)
@@ -294,7 +303,8 @@ def _written(table: Table, name: str, date_format: str | None, texts: pd.Series 
             f"{table.cell(row, name)}: expected a time {how}{zone}, got {column.iloc[row][:40]!r}; correct it, say how "
             "times are written with data.date_format, or take the line out where it is a total and no time step."
         )
-    return _of(name, instants, wall, zoned)
+    late_by = pd.to_timedelta(late.astype(int), unit="D")
+    return _of(name, instants + late_by, wall + late_by, zoned)
 
 
 def _parsed(column: pd.Series, date_format: str, utc: bool = False) -> pd.Series:
@@ -345,12 +355,19 @@ def _unmistakable(table: Table, name: str, column: pd.Series) -> str:
         orders = [*(order.replace("Y", "y") for order in orders), "ymd"]
     forms = [mark.join(f"%{letter}" for letter in order) + rest for order in orders]
     fitting = [form for form in forms if _parsed(column, form).notna().all()]
-    if len(fitting) < 2:
+    if len(fitting) > 1 and short:  # days in order tell
+        fitting = [form for form in fitting if _one_way(_parsed(column, form))] or fitting
+    if len(fitting) < 2 or mark == ".":
         return fitting[0] if fitting else forms[0]
     raise UserError(
         f"{table.cell(0, name)}: {first[:40]!r} can be read in more than one way; say which with data.date_format "
         f"{' or '.join(map(repr, fitting))}."
     )
+
+
+def _one_way(times: pd.Series) -> bool:
+    moves = times.diff().dropna()
+    return bool((moves > pd.Timedelta(0)).all() or (moves < pd.Timedelta(0)).all())
 
 
 def _rest(text: str) -> str:
