@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnbench.config import (
@@ -312,6 +312,22 @@ def test_a_cell_is_a_name_or_a_mapping() -> None:
 @given(cells)
 def test_plain_is_the_inverse_of_parse(cell: CellConfig) -> None:
     assert CellConfig.parse(cell.plain()) == cell
+
+
+@given(st.integers(0, 300), st.integers(1, 400))
+@example(733, 4)
+@example(11, 4)
+@example(293, 4)
+def test_validations_are_as_many_as_asked_for_and_evenly_spread(steps: int, evals: int) -> None:
+    """One after every update at the most, the last after the last, and no two gaps differ by more than a step."""
+    run = Run(budget=BudgetConfig(steps=steps, evals=evals))
+    after = [step for step in range(-1, steps + 2) if run.validates(step)] if steps else []
+    assert len(after) == min(evals, steps)
+    assert after[-1:] == [steps][: len(after)]
+    gaps = [step - before for before, step in zip([0, *after], after, strict=False)]
+    assert max(gaps, default=1) - min(gaps, default=1) <= 1
+    if (steps, evals) == (11, 4):
+        assert after == [2, 5, 8, 11]
 
 
 @given(positive, positive, positive)
