@@ -66,7 +66,7 @@ class Run:
         return math.ceil(self.budget.tokens / (self.data.batch_size * self.data.seq_len))
 
     def validates(self, step: int) -> bool:
-        """Is there a validation after so many updates?
+        """Is there a validation after so many updates, of 0 … steps?
 
         There are n = min(budget.evals, steps), the i-th after ⌊i · steps / n⌋: evenly spread, the last at the end.
         """
