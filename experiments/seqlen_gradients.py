@@ -1,7 +1,7 @@
 """How much of the last step's loss reaches the states before it: untrained, half-way and trained, cell by cell?
 
 All cells have the same number of weights, a fixed embedding, and a learning rate of their own. Each is trained on the
-very same batches twice: with gradients that go back 16 steps, and 128. `lstm(forget_bias=3.0)` starts with open forget
+very same batches twice: with gradients that go back 16 steps, and 128. `lstm(forget_bias=3)` starts with open forget
 gates, the others as their papers or torch have them. Gradients are followed over 256 states, on text and on noise.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnbench.config import (
@@ -103,11 +103,22 @@ def test_round_trip(job: Run | Timing) -> None:
 
 
 def test_a_whole_number_is_the_same_number() -> None:
-    """3 and 3.0 make equal Runs, so they make one entry of the ledger."""
+    """3 and 3.0 make equal Runs, so they make one entry of the ledger, with one label and one form in every file."""
     one = Run(cell=CellConfig("lstm", {"forget_bias": 3}), optim=OptimConfig(lr=1, clip=5))
     other = Run(cell=CellConfig("lstm", {"forget_bias": 3.0}), optim=OptimConfig(lr=1.0, clip=5.0))
     assert one == other
-    assert one.id == other.id
+    assert one.id == other.id == "lstm-kjv-T64-s0-7188e908"
+    assert one.label == other.label == "lstm(forget_bias=3) kjv T=64 seed 0"
+    assert (
+        json.dumps(one.to_dict()) == json.dumps(other.to_dict()) == json.dumps(Run.from_dict(one.to_dict()).to_dict())
+    )
+    assert json.dumps(one.to_dict()["optim"]).startswith('{"name": "adam", "lr": 1.0, "clip": 5.0')
+
+
+@pytest.mark.parametrize("value", [2.5, 1e300, -0.5, True, False, None, "3.0", 2**60])
+def test_what_is_no_whole_float_stays_what_it_is(value: Any) -> None:
+    (kept,) = CellConfig("lstm", {"x": value}).options.values()
+    assert (kept, type(kept)) == (value, type(value))
 
 
 #: For every field another value than the default's, as from_dict takes it.
@@ -314,12 +325,28 @@ def test_a_cell_is_a_name_or_a_mapping() -> None:
     assert CellConfig.parse(wanted) is wanted
     assert wanted.plain() == {"name": "lstm", "forget_bias": 3.0}
     assert Run.from_dict({"cell": wanted.plain()}).cell == wanted
-    assert wanted.label == "lstm(forget_bias=3.0)"
+    assert wanted.label == "lstm(forget_bias=3)"
 
 
 @given(cells)
 def test_plain_is_the_inverse_of_parse(cell: CellConfig) -> None:
     assert CellConfig.parse(cell.plain()) == cell
+
+
+@given(st.integers(0, 300), st.integers(1, 400))
+@example(733, 4)
+@example(11, 4)
+@example(293, 4)
+def test_validations_are_as_many_as_asked_for_and_evenly_spread(steps: int, evals: int) -> None:
+    """One after every update at the most, the last after the last, and no two gaps differ by more than a step."""
+    run = Run(budget=BudgetConfig(steps=steps, evals=evals))
+    after = [step for step in range(steps + 1) if run.validates(step)]
+    assert len(after) == min(evals, steps)
+    assert after[-1:] == [steps][: len(after)]
+    gaps = [step - before for before, step in zip([0, *after], after, strict=False)]
+    assert max(gaps, default=1) - min(gaps, default=1) <= 1
+    if (steps, evals) == (11, 4):
+        assert after == [2, 5, 8, 11]
 
 
 @given(positive, positive, positive)

@@ -73,8 +73,8 @@ def _small(value: float) -> str:
 def starts() -> str:
     """What the start does to gradients, on five seeds."""
     named = {"rnn": "rnn", "gru": "gru", "lstm": "lstm"}
-    named |= {f"lstm(forget_bias={bias}.0)": f"lstm, forget bias {bias}" for bias in (1, 3, 5)}
-    named |= {f"rnn(gain={gain})": f"rnn, gain {gain:g}" for gain in (1.5, 2.0)}
+    named |= {f"lstm(forget_bias={bias})": f"lstm, forget bias {bias}" for bias in (1, 3, 5)}
+    named |= {f"rnn(gain={gain})": f"rnn, gain {gain:g}" for gain in (1.5, 2)}
     groups = {
         g.cell: g
         for g in group(read([HERE / "quick" / "initialisation"]))

@@ -1,4 +1,4 @@
-"""Several cells in one option, written as tables print them: ``rnn,lstm(forget_bias=3.0)``."""
+"""Several cells in one option, written as tables print them: ``rnn,lstm(forget_bias=3)``."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ def _value(text: str) -> object:
 
 
 def _not_a_cell(text: str) -> UserError:
-    return UserError(f'expected a cell such as gru or "lstm(forget_bias=3.0)", got {text!r}.')
+    return UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {text!r}.')

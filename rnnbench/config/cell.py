@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnbench.config.plain import checked, quoted
+from rnnbench.config.plain import checked, quoted, whole
 from rnnbench.errors import UserError
 
 Scalar = str | int | float | bool | None
@@ -16,7 +16,10 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class CellConfig:
-    """Which cell, and the options that its constructor takes: ``lstm`` or ``{name: lstm, forget_bias: 3.0}``."""
+    """Which cell, and the options that its constructor takes: ``lstm`` or ``{name: lstm, forget_bias: 3}``.
+
+    3 and 3.0 are one value, an int here; the cell is given what its constructor declares.
+    """
 
     name: str = "lstm"
     options: Mapping[str, Scalar] = field(default_factory=dict)
@@ -31,14 +34,14 @@ class CellConfig:
         for key, item in options.items():
             if not isinstance(key, str) or not key.isidentifier():
                 raise UserError(f"a cell option must be a name, got {quoted(key)}.")
-            plain[key] = checked(item, f"cell.{key}")
+            plain[key] = whole(checked(item, f"cell.{key}"))
             if not isinstance(plain[key], str | int | float | bool | None):
                 raise UserError(f"cell option {key} must be a plain value, got {quoted(item)}.")
         object.__setattr__(self, "options", plain)
 
     @property
     def label(self) -> str:
-        """``lstm`` or ``lstm(forget_bias=3.0)``: how tables and figures name it."""
+        """``lstm`` or ``lstm(forget_bias=3)``: how tables and figures name it."""
         inside = ", ".join(f"{key}={value}" for key, value in sorted(self.options.items()))
         return f"{self.name}({inside})" if inside else self.name
 

@@ -206,7 +206,7 @@ class BudgetConfig:
         tokens: Time steps seen in training, padding included: steps = tokens / (batch_size · seq_len). The history's
             ``tokens`` leaves the padding out.
         steps: Optimiser updates.
-        evals: Validations along the training, the last at its end.
+        evals: Validations along the training, evenly spread, the last at its end; at most one an update.
         val_tokens: Tokens of the validation part scored at each of these (the last, final figures use all of it).
         keep: Which weights are evaluated and saved: the last, or the best of those validations (early stopping without
             stopping).

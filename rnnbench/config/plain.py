@@ -62,6 +62,11 @@ def checked(value: Any, name: str) -> Any:
     return value
 
 
+def whole(value: Any) -> Any:
+    """A whole number as an int, so that 3.0 is written like the 3 that it equals; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST else value
+
+
 def folder_name(value: Any, what: str) -> str:
     """A text that names a folder below another one, and cannot lead out of it.
 

@@ -65,6 +65,14 @@ class Run:
         assert self.budget.tokens is not None
         return math.ceil(self.budget.tokens / (self.data.batch_size * self.data.seq_len))
 
+    def validates(self, step: int) -> bool:
+        """Is there a validation after so many updates, of 0 … steps?
+
+        There are n = min(budget.evals, steps), the i-th after ⌊i · steps / n⌋: evenly spread, the last at the end.
+        """
+        count = min(self.budget.evals, self.steps)
+        return step > 0 and -step * count % self.steps < count
+
     @property
     def order_seed(self) -> int:
         """What decides the order (or the drawing) of the training data."""

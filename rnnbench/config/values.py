@@ -107,6 +107,8 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
 def check_fields(config: Any, room: str = "") -> None:
     """A dataclass made in Python, whose values nobody has looked at, held against its annotations; None is a default.
 
+    Its values become what `check_value` makes of them: a float where an int stands for one.
+
     Raises:
         UserError: a value of the wrong type.
     """
@@ -120,11 +122,7 @@ def check_fields(config: Any, room: str = "") -> None:
             if not isinstance(value, hint):
                 raise UserError(f"{prefix}{name} must be a {hint.__name__}, got {quoted(value)}.")
             continue
-        found = check_value(value, hint, f"{prefix}{name}")
-        if not isinstance(value, int | float) or isinstance(value, bool):  # 3 stays 3 where 3.0 is meant
-            object.__setattr__(config, name, found)
-        elif type(value) not in (int, float):
-            object.__setattr__(config, name, checked(value, name))
+        object.__setattr__(config, name, check_value(value, hint, f"{prefix}{name}"))
 
 
 @cache

@@ -104,7 +104,10 @@ class Source(ABC):
 
     @abstractmethod
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """Fixed sequences of one length, evenly spread over the validation part, the same for every seed."""
+        """Fixed sequences of one length, evenly spread over the validation part, the same for every seed.
+
+        Their last step is scored, for what is measured is how far back its loss reaches.
+        """
 
     @abstractmethod
     def references(self) -> dict[str, float]:

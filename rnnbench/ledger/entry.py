@@ -51,10 +51,23 @@ class Recordable(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """When a job began, by the calendar and by a clock that is never set back."""
+    """When a job began, by the calendar and by a clock that is never set back.
+
+    Of a job that several processes did one after the other, ``stamp`` is the first one's, and ``clock`` as long ago as
+    they were at work, the time between them left out.
+    """
 
     stamp: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long the job has been worked at."""
+        return time.monotonic() - self.clock
+
+    def resumed(self, stamp: str, seconds: float) -> Start:
+        """Of this process's job, which another one began at that time and worked at for so long."""
+        return Start(stamp, self.clock - seconds)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -202,7 +215,7 @@ class Entry:
             "curves": CURVES if self.path(CURVES).exists() else None,
             "environment": dict(environment),
             "started": start.stamp,
-            "seconds": time.monotonic() - start.clock,
+            "seconds": start.seconds,
             **more,
         }
         self.check()

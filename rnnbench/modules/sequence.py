@@ -197,6 +197,11 @@ class SequenceModule(L.LightningModule):
             self.model.load_state_dict(self.best[1])
 
     @property
+    def updates(self) -> int:
+        """Training steps made so far."""
+        return self._seen
+
+    @property
     def tokens(self) -> int:
         """Time steps read in training so far, padding not counted."""
         return int(self._tokens)

@@ -136,8 +136,8 @@ def measure_gradient_flow(model: Model, batch: Batch, task: Task, average: bool 
         model: Left as it is.
         batch: The probe batch.
         task: Its task.
-        average: Take the loss averaged over all steps instead: the classical mistake. Every state then has a loss of
-            its own near by, and how little of the last one reaches it cannot be seen.
+        average: Take the loss averaged over all steps that are scored instead: the classical mistake. Every state then
+            has a loss of its own near by, and how little of the last one reaches it cannot be seen.
     """
     with torch.inference_mode(False), torch.enable_grad():
         looked_at = subject(model, batch, task)

@@ -39,7 +39,7 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     if not model.streams:
         raise UserError("the gradient comes apart by lag where the loss sees the last output alone; not in this model.")
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
-        whole = subject(model, Batch(batch.x[:samples], batch.y[:samples]), task)
+        whole = subject(model, batch.rows(slice(samples)), task)
         whole.stack.backend = "loop"  # the scan's kernel is no operation of torch's, and cannot be mapped over samples
         try:
             warnings.filterwarnings("ignore", message="There is a performance drop")  # a Transformer's attention

@@ -27,12 +27,14 @@ class Subject:
         x: (B, T, I): what the stack reads, embedded already.
         y: The targets.
         task: What they are.
+        mask: bool, True where a target counts, as a `Batch` has it; None: all count.
     """
 
     model: Model
     x: Tensor
     y: Tensor
     task: Task
+    mask: Tensor | None = None
 
     @property
     def stack(self) -> Stack:
@@ -56,7 +58,7 @@ class Subject:
         return list(zip(self.stack.cells[:: self.stack.directions], reads, strict=True))
 
     def adjoints(self, average: bool = False, inputs: bool = False, stretch: int | None = None) -> Iterator[Stretch]:
-        """Of the loss of the last step, or with ``average`` of the mean loss over all steps; see `adjoints`.
+        """Of the loss of the last step, or with ``average`` of the mean over all steps that are scored; see `adjoints`.
 
         Raises:
             UserError: an average is asked for, and the task has one target a sequence.
@@ -74,23 +76,30 @@ class Subject:
         """
         if begin + y.shape[1] < self.x.shape[1]:
             return None
-        out, targets = self.model.answer(y, Batch(self.x, self.y)), self.y
-        if self.task.writes:
-            out, targets = out[:, 0], targets[:, 0]
-        elif self.task.shape == "many_to_many":
-            out, targets = out[:, -1], targets[:, -1]
-        return self._losses(out, targets)
+        out = self.model.answer(y, Batch(self.x, self.y))
+        return self._losses(*(_measured(values, self.task) for values in (out, self.y)))
 
     def _average(self, y: Tensor, begin: int) -> Tensor:
-        """This stretch's share of the mean over all steps."""
+        """This stretch's share of the mean over all steps that are scored."""
         targets = self.y[:, begin : begin + y.shape[1]]
-        share = y.shape[1] / self.x.shape[1]
-        return share * self._losses(self.model.answer(y, Batch(self.x, targets)), targets)
+        every = torch.ones(self.x.shape[:2], dtype=torch.bool, device=y.device) if self.mask is None else self.mask
+        mask = every[:, begin : begin + y.shape[1]]
+        share = mask.sum(1).double() / every.sum(1)
+        mask = mask | ~mask.any(1, keepdim=True)  # the mean of nothing is NaN, and 0 times that is too
+        return share * self._losses(self.model.answer(y, Batch(self.x, targets)), targets, mask)
 
-    def _losses(self, out: Tensor, y: Tensor) -> Tensor:
+    def _losses(self, out: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """The training loss of every sample by itself, (B,)."""
-        rows = zip(out.split(1), y.split(1), strict=True)
-        return torch.stack([loss(one, Batch(one, target), self.task) for one, target in rows])
+        masks = [None] * len(y) if mask is None else mask.split(1)
+        rows = zip(out.split(1), y.split(1), masks, strict=True)
+        return torch.stack([loss(one, Batch(one, target, mask=scored), self.task) for one, target, scored in rows])
+
+
+def _measured(values: Tensor, task: Task) -> Tensor:
+    """What belongs to the one target whose loss is measured, of values with an entry a target: (B, U, …) → (B, …)."""
+    if task.writes:
+        return values[:, 0]
+    return values[:, -1] if task.shape == "many_to_many" else values
 
 
 def subject(model: Model, batch: Batch, task: Task) -> Subject:
@@ -101,12 +110,18 @@ def subject(model: Model, batch: Batch, task: Task) -> Subject:
     too.
 
     Raises:
-        UserError: sequences of several lengths: what pads has no state worth measuring.
+        UserError: sequences of several lengths, as what pads has no state worth measuring; or a last step that is not
+            scored, as its loss is none that training lowers.
     """
     if batch.lengths is not None and bool((batch.lengths < batch.x.shape[1]).any()):
         raise UserError(f"a probe batch has sequences of one length, got {batch.lengths.tolist()}; cut them.")
+    if batch.mask is not None and not bool((scored := _measured(batch.mask, task)).all()):
+        raise UserError(
+            f"a probe batch has sequences whose last step is scored, and of {int((~scored).sum())} of these "
+            f"{len(scored)} it is not; cut them, or take others."
+        )
     twin = copy.deepcopy(model).double().eval().requires_grad_(False)
     twin.probed.backend = "auto"
     # Copies, for what an evaluation hands over may be an inference tensor, of which no gradient can be taken.
     x, y = (t.to(torch.float64 if t.is_floating_point() else t.dtype, copy=True) for t in (batch.x, batch.y))
-    return Subject(twin, twin.input(x), y, task)
+    return Subject(twin, twin.input(x), y, task, batch.mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zipfile
 import zlib
@@ -18,9 +19,17 @@ if TYPE_CHECKING:
 #: Bytes of arrays that are kept: those of some thousand runs on text. A report asks for each many times over.
 LIMIT = 256 << 20
 
+#: A whole number with a point, in a cell's label and so in the names of a timing's metrics and curves.
+_POINT = re.compile(r"(=-?\d+)\.0(?=[,)])")
+
 #: By path, modification time and size, the one read last at the end: a file that is replaced is read anew.
 _kept: OrderedDict[tuple[str, int, int], Arrays] = OrderedDict()
 _bytes = 0
+
+
+def name_now(name: str) -> str:
+    """A metric's or curve's name as it is written now: older ledgers have ``lstm(forget_bias=3.0)/loop/step``."""
+    return _POINT.sub(r"\1", name)
 
 
 def arrays(path: Path) -> Arrays:
@@ -51,8 +60,8 @@ def _read(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
-                found[name] = np.asarray(archive[name])
-                found[name].flags.writeable = False  # it is handed out again and again
+                array = found[name_now(name)] = np.asarray(archive[name])
+                array.flags.writeable = False  # it is handed out again and again
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         warn(path, error)
     return found

@@ -15,7 +15,7 @@ from rnnbench.data.catalog import entry
 from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
 from rnnbench.ledger import STATUSES, read_rates, read_speeds, setting_of
-from rnnbench.report.curves import arrays, warn
+from rnnbench.report.curves import arrays, name_now, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def cell(self) -> str:
-        """The label of a training run's cell: ``lstm`` or ``lstm(forget_bias=3.0)``."""
+        """The label of a training run's cell: ``lstm`` or ``lstm(forget_bias=3)``."""
         return CellConfig.parse(self.run["cell"]).label
 
     @property
@@ -214,7 +214,7 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     """A Result whose every derived property works, or an exception that says what is wrong."""
     if values["status"] not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
-    metrics = {str(key): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()}
+    metrics = {name_now(str(key)): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()}
     environment = dict(values.get("environment") or {})
     choice = None
     if values["kind"] == "train":

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from rnnbench.config.values import canonical
 from rnnbench.intervals import known_median
 from rnnbench.probes.verdict import Judgement, Verdict, judge
 from rnnbench.report.estimates import Estimate, estimate
@@ -130,7 +131,8 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     coarse: dict[tuple[str, str, int], list[tuple[Result, dict[str, Any]]]] = {}
     for result in results:
         ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
-        settings = flat(result.run) | {key: value for key, value in ran.items() if value is not None}
+        # 1 and 1.0 are one setting, and older ledgers have both.
+        settings = flat(canonical(result.run)) | {key: value for key, value in ran.items() if value is not None}
         settings |= {"optim.lr": "chosen"} if result.rate_chosen else {}
         # Within one length all truncations are the same, unless one says all of T and another nothing.
         left_out = {*SEEDS, SEQ_LEN} if axis == SEQ_LEN else set(SEEDS)
@@ -194,7 +196,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def cell_name(label: str) -> str:
-    """The cell's name at the beginning of a label: lstm of ``lstm(forget_bias=3.0)`` and of ``lstm, lr=0.01``."""
+    """The cell's name at the beginning of a label: lstm of ``lstm(forget_bias=3)`` and of ``lstm, lr=0.01``."""
     return label.split("(", 1)[0].split(",", 1)[0]
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 
-from rnnbench.ledger import Entry, Progress
+from rnnbench.ledger import Entry, Progress, Start
 from rnnbench.modules import SequenceModule
 from rnnbench.tracking import WandbMirror
 
@@ -22,7 +22,8 @@ from rnnbench.tracking import WandbMirror
 class LedgerLogger(Logger):
     """Lightning's logger interface onto the ledger's history, and through it onto Weights & Biases.
 
-    Every row says how many tokens the module has read by then, a validation's too: what runs are compared at.
+    Every row says how many updates the module has made by then and how many tokens it has read, which is what runs are
+    compared at; a validation's row too, where Lightning's own count of steps is one behind.
     """
 
     def __init__(self, entry: Entry, mirror: WandbMirror, module: SequenceModule) -> None:
@@ -41,7 +42,7 @@ class LedgerLogger(Logger):
         """Nothing to do: `run.yaml` has them."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        row = {"step": step, "tokens": float(self.module.tokens)}
+        row = {"step": self.module.updates, "tokens": float(self.module.tokens)}
         row |= {key: value for key, value in metrics.items() if key != "epoch"}
         self.entry.append(row)
         self.mirror.row(row)
@@ -63,13 +64,22 @@ class Clock(L.Callback):
     from. A GPU runs behind the host, so there the time of a stretch of steps between two
     synchronisations is shared out among them.
 
+    The clock is in every checkpoint, so that a resumed run has the times of all its steps and the seconds of all its
+    processes. What a killed process did after its last checkpoint is done again, and only the second time counts.
+
     Args:
         every: Steps in such a stretch.
         interrupted: Whether something else takes time after that many steps; `restart` says when it is over.
+        start: When this process began with the run; of a resumed run, from then on, as `Start` says.
     """
 
-    def __init__(self, every: int = 20, interrupted: Callable[[int], bool] = lambda step: False) -> None:
-        self.every, self.interrupted = every, interrupted
+    def __init__(
+        self,
+        every: int = 20,
+        interrupted: Callable[[int], bool] = lambda step: False,
+        start: Start | None = None,
+    ) -> None:
+        self.every, self.interrupted, self.start = every, interrupted, start or Start()
         self.seconds: list[float] = []
         self.cpu_seconds: list[float] = []
         self._begin = self._cpu_begin = 0.0
@@ -84,14 +94,39 @@ class Clock(L.Callback):
         self._stretch += 1
         if pl_module.device.type == "cuda":
             # Validation and probes come after this hook: never let a stretch reach over them.
-            pause = validation_due(trainer, batch_idx) or self.interrupted(trainer.global_step)
-            if self._stretch < self.every and not pause:
+            if self._stretch < self.every and not self.interrupted(trainer.global_step):
                 return
             torch.cuda.synchronize()
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """End the stretch: each of its steps has taken as long as the others."""
         now, cpu = time.perf_counter(), time.process_time()
         self.seconds += [(now - self._begin) / self._stretch] * self._stretch
         self.cpu_seconds += [(cpu - self._cpu_begin) / self._stretch] * self._stretch
         self._begin, self._cpu_begin, self._stretch = now, cpu, 0
+
+    def _complete(self) -> None:
+        """End a stretch that is shorter than others, on a GPU, so that every step so far has its time."""
+        if self._stretch:
+            torch.cuda.synchronize()
+            self._share_out()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._complete()
+
+    def state_dict(self) -> dict[str, Any]:
+        self._complete()
+        times = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {
+            **{name: torch.tensor(values, dtype=torch.float64) for name, values in times.items()},
+            "started": self.start.stamp,
+            "elapsed": self.start.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds, self.cpu_seconds = state_dict["seconds"].tolist(), state_dict["cpu_seconds"].tolist()
+        self.start = self.start.resumed(state_dict["started"], state_dict["elapsed"])
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.restart()
@@ -128,8 +163,3 @@ class Reporter(L.Callback):
         if now - self._last > 0.25:
             self._last = now
             self.progress(trainer.global_step, self.total, "train")
-
-
-def validation_due(trainer: L.Trainer, batch_idx: int) -> bool:
-    """Does Lightning validate after this batch?"""
-    return (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0

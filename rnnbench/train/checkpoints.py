@@ -14,17 +14,17 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from rnnbench import stopping
+from rnnbench.config import Run
 from rnnbench.errors import UserError
 from rnnbench.ledger import CHECKPOINT, Entry, StorageError, write_atomic
 from rnnbench.modules.sequence import SequenceModule
 from rnnbench.stopping import Stopped
 from rnnbench.throughput.memory import out_of_memory
-from rnnbench.train.callbacks import validation_due
 from rnnbench.weights import load_tensors
 
 #: Of a checkpoint. In the first form Lightning counted the steps elsewhere: a run would go on from 0. The second knew
-#: one gradient flow, where there are two now.
-FORM = "3"
+#: one gradient flow, where there are two now; the third no clock, and validations elsewhere.
+FORM = "4"
 
 
 class WholeFile(TorchCheckpointIO):
@@ -56,8 +56,8 @@ class ResumePoint(L.Callback):
     run neither skips nor repeats it. A request to stop (`rnnbench.stopping`) is heeded here, too.
     """
 
-    def __init__(self, path: Path, seconds: float = 5.0) -> None:
-        self.path, self.seconds = path, seconds
+    def __init__(self, path: Path, run: Run, seconds: float = 5.0) -> None:
+        self.path, self.run, self.seconds = path, run, seconds
         self._last = time.monotonic()
         self._cost = 0.0
 
@@ -70,21 +70,26 @@ class ResumePoint(L.Callback):
         signum = stopping.asked()
         if signum is None and not self.is_time():
             return
-        if self.complete(trainer, pl_module, batch_idx):
+        if self.complete(pl_module):
             self.save(trainer)
             if signum is not None:
                 raise Stopped(signum, trainer.global_step)
-        elif signum is not None and never_complete(trainer):
+        elif signum is not None and self.crowded:
             raise Stopped(signum)
 
     def is_time(self) -> bool:
         """Have the seconds passed, and is it not too dear?"""
         return time.monotonic() - self._last >= max(self.seconds, 50 * self._cost)
 
-    def complete(self, trainer: L.Trainer, pl_module: L.LightningModule, batch_idx: int) -> bool:
+    def complete(self, pl_module: L.LightningModule) -> bool:
         """Is nothing due any more after this batch?"""
         assert isinstance(pl_module, SequenceModule)
-        return not (pl_module.row_due or validation_due(trainer, batch_idx))
+        return not (pl_module.row_due or self.run.validates(pl_module.updates))
+
+    @property
+    def crowded(self) -> bool:
+        """Do validations follow each other batch by batch, so that no next one is worth waiting for?"""
+        return 2 * self.run.budget.evals > self.run.steps
 
     def save(self, trainer: L.Trainer) -> None:
         """Write the checkpoint; of several processes all have to."""
@@ -92,11 +97,6 @@ class ResumePoint(L.Callback):
         trainer.save_checkpoint(self.path)
         self._last = time.monotonic()
         self._cost = self._last - begin
-
-
-def never_complete(trainer: L.Trainer) -> bool:
-    """Is there a validation after every batch, so that no next one is worth waiting for?"""
-    return int(trainer.val_check_batch or 1) == 1
 
 
 def resume_point(entry: Entry, fingerprint: str) -> tuple[Path | None, int]:

@@ -91,7 +91,7 @@ def take_part(
     resumed = _meet(division, store, module.device, False)
     try:
         path = entry.path(CHECKPOINT)
-        fit(run, data, module, entry, None, [SharedResumePoint(path)], path if resumed else None)
+        fit(run, data, module, entry, None, [SharedResumePoint(path, run)], path if resumed else None)
     except Stopped:
         return
     finally:

@@ -52,7 +52,7 @@ def speed(run: Run, clock: Clock, module: SequenceModule) -> dict[str, Any]:
     return {
         "throughput/step_ms": 1e3 * seconds,
         **({"throughput/step_cpu_ms": 1e3 * clock.cpu_median()} if module.device.type == "cpu" else {}),
-        "throughput/tokens_per_second": module.tokens / run.steps / seconds,
+        "throughput/tokens_per_second": module.tokens / module.updates / seconds,
         "throughput/train_seconds": sum(clock.seconds),
         "grad_norm/median": float(norms.median()),
         "grad_norm/max": float(norms.max()),

@@ -111,8 +111,6 @@ def fit(
         devices=division.devices,
         max_steps=run.steps,
         max_epochs=1,
-        val_check_interval=max(1, run.steps // run.budget.evals),
-        check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         logger=logger if logger is not None else False,
         log_every_n_steps=run.steps + 1,  # the module sends its own rows
@@ -123,9 +121,13 @@ def fit(
         **several,
         **QUIET,
     )
+    # Lightning validates every n batches, so it cannot validate 4 times in 11 steps and the last time at their end; and
+    # it validates once more where it stops early, which here it does when the loss is not finite.
+    loop = trainer.fit_loop.epoch_loop
+    loop._should_check_val_fx = lambda _: run.validates(module.updates)  # type: ignore[method-assign,assignment]
     if several:
         # Lightning would ask all processes at every step, and wait for their answer, whether one got a SIGTERM.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     with stopping.at_a_batchs_end():
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
 

@@ -129,12 +129,12 @@ def _recorded(
     mirror = WandbMirror()
     mirror.open(entry.folder.parent, entry.study, entry.id, run.to_dict(), wandb)
     mirror.rows(entry.rewind(step))
-    clock = probing.clock = Clock(interrupted=probing.due)
+    clock = probing.clock = Clock(interrupted=lambda step: probing.due(step) or run.validates(step), start=start)
     if run.steps:
         resuming = SharedResumePoint if others.division.devices > 1 else ResumePoint
         # In this order: a checkpoint holds what the probes have found, and the history the rows that they have written.
         callbacks = [clock, probing, Reporter(progress, run.steps),
-                     resuming(entry.path(CHECKPOINT), checkpoint_seconds)]  # fmt: skip
+                     resuming(entry.path(CHECKPOINT), run, checkpoint_seconds)]  # fmt: skip
         peak = machine.PeakMemory(device)
         with others.met(resume is not None):
             fit(run, data, module, entry, LedgerLogger(entry, mirror, module), callbacks, resume)
@@ -165,7 +165,7 @@ def _recorded(
     save_weights(entry.path(WEIGHTS), module.model, data.source)
     entry.write_curves(curves)
     mirror.finish(metrics | {"status": status}, curves)
-    return entry.finish(run, status, start, metrics, environment)
+    return entry.finish(run, status, clock.start, metrics, environment)
 
 
 def _probe(when: str, probing: Probing, metrics: dict[str, Any], curves: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ class Probing(L.Callback):
         self._flows: dict[str, list[Curve]] = {name: [] for name in FLOWS}
         batch = data.probe_batch(config.seq_len, config.batch_size) if config.gradient_flow else None
         # Where one vector is read there is nothing to flow through.
-        self._batch = None if batch is None or batch.x.shape[1] < 2 else Batch(batch.x, batch.y)
+        self._batch = None if batch is None or batch.x.shape[1] < 2 else batch
 
     # --- both ends ------------------------------------------------------------------------------------------------
 
@@ -107,9 +107,8 @@ class Probing(L.Callback):
             if scalars := averaged.scalars():
                 metrics["averaged_log10_gain_at_last_lag"] = scalars["log10_gain_at_last_lag"]
         with suppress(UserError):
-            few = Batch(batch.x[:SAMPLES], batch.y[:SAMPLES])
             lags = [2**k for k in range(batch.x.shape[1].bit_length()) if 2**k < batch.x.shape[1]]
-            values = measure_singular_values(model, few, task, lags, SINGULAR_VALUES)
+            values = measure_singular_values(model, batch.rows(slice(SAMPLES)), task, lags, SINGULAR_VALUES)
             curves |= {"singular_lags": np.array(lags), "singular_values": values}
         return metrics, curves
 
@@ -125,7 +124,9 @@ class Probing(L.Callback):
 
     def _on_device(self) -> Batch:
         assert self._batch is not None
-        return Batch(self._batch.x.to(self.module.device), self._batch.y.to(self.module.device))
+        batch, device = self._batch, self.module.device
+        mask = None if batch.mask is None else batch.mask.to(device)
+        return Batch(batch.x.to(device), batch.y.to(device), mask=mask)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -50,9 +50,9 @@ def test_table_curves_and_picture(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_every_number_is_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Untrained, a plain RNN vanishes; an LSTM that starts by keeping reaches further; all follows from the curves."""
-    found = said_json(capsys, "--cell", "rnn,lstm,lstm(forget_bias=3.0)", *SMALL)
+    found = said_json(capsys, "--cell", "rnn,lstm,lstm(forget_bias=3)", *SMALL)
     rows = {row["cell"]: row for row in found["rows"]}
-    assert list(rows) == ["rnn", "lstm", "lstm(forget_bias=3.0)"]
+    assert list(rows) == ["rnn", "lstm", "lstm(forget_bias=3)"]
     assert rows["rnn"]["verdict"] == "vanishing"
     lost = [seed["curve"][23] for seed in rows["rnn"]["seeds"]]
     interval = scipy.stats.t.interval(0.95, 2, np.mean(lost), scipy.stats.sem(lost))
@@ -61,7 +61,7 @@ def test_every_number_is_in_the_json(capsys: pytest.CaptureFixture[str]) -> None
     assert told["lags"] == 23
     assert told["high"] < -1
     assert len({seed["curve"][5] for seed in rows["rnn"]["seeds"]}) == 3  # each drew its own
-    assert rows["lstm(forget_bias=3.0)"]["seeds"][0]["curve"][-1] > rows["lstm"]["seeds"][0]["curve"][-1] + 2
+    assert rows["lstm(forget_bias=3)"]["seeds"][0]["curve"][-1] > rows["lstm"]["seeds"][0]["curve"][-1] + 2
     for seed in rows["rnn"]["seeds"]:
         curve = np.array(seed["curve"])
         assert (len(curve), curve[0]) == (24, 0.0)
@@ -82,12 +82,12 @@ def test_a_reach_beyond_the_lags_measured_is_said_to_be(
 ) -> None:
     """An LSTM that forgets next to nothing keeps more than a hundredth of its gradient over 23 lags."""
     monkeypatch.setenv("COLUMNS", "120")
-    argv = ["--cell", "lstm(forget_bias=9.0)", *SMALL]
+    argv = ["--cell", "lstm(forget_bias=9)", *SMALL]
     (row,) = said_json(capsys, *argv)["rows"]
     assert row["hundredth_lag"] == "inf"
     assert [seed["hundredth_lag"] for seed in row["seeds"]] == ["inf"] * 3
     assert main(["gradients", *argv]) == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("lstm(forget_bias=9.0)"))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("lstm(forget_bias=9)"))
     assert "≥ 23" in line
 
 
@@ -158,8 +158,8 @@ def test_a_terminal_of_few_letters_gets_plain_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["rnn", "lstm(forget_bias=3.0)", "rnn(nonlinearity=relu)", "torchrecurrent:MGU", "lstm(forget_bias=None)",
-             "mamba(a=1, b=True, c=x)", "gru,lstm(forget_bias=3.0),mamba(a=1, b=2e-05)"],
+    "text", ["rnn", "lstm(forget_bias=3)", "rnn(nonlinearity=relu)", "torchrecurrent:MGU", "lstm(forget_bias=None)",
+             "mamba(a=1, b=True, c=x)", "gru,lstm(forget_bias=3),mamba(a=1, b=2e-05)"],
 )  # fmt: skip
 def test_a_list_of_cells_reads_what_tables_print(text: str) -> None:
     assert ",".join(cell.label for cell in cell_list(text)) == text
@@ -170,7 +170,7 @@ def test_a_list_of_cells_reads_what_tables_print(text: str) -> None:
     [
         ("--cell lsmt", 'unknown cell "lsmt". Did you mean "lstm"?'),
         ("--cell rnn,,gru", "expected names separated by commas, got 'rnn,,gru'"),
-        ("--cell lstm(forget_bias", "expected a cell such as gru or \"lstm(forget_bias=3.0)\", got 'lstm(forget_bias'"),
+        ("--cell lstm(forget_bias", "expected a cell such as gru or \"lstm(forget_bias=3)\", got 'lstm(forget_bias'"),
         ("--cell lstm(forgetbias=3)", 'unknown option of the cell lstm "forgetbias". Did you mean "forget_bias"?'),
         ("--cell gla --hidden_size 130", "hidden_size 130 cannot be shared by 4 heads"),
         ("--seq_len 1", "--seq_len must be at least 2, got 1"),

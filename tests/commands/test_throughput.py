@@ -34,7 +34,7 @@ def test_json_is_the_ledgers(capsys: pytest.CaptureFixture[str]) -> None:
     command = [
         "throughput",
         "--cell",
-        "lstm(forget_bias=1.0)",
+        "lstm(forget_bias=1)",
         "--backend",
         "loop,plain",
         "--seq_len",
@@ -46,7 +46,7 @@ def test_json_is_the_ledgers(capsys: pytest.CaptureFixture[str]) -> None:
     (result,) = json.loads(capsys.readouterr().out)
     stored = json.loads(next(Path("runs/throughput").glob("*/result.json")).read_text())
     assert result == stored
-    assert {"lstm(forget_bias=1.0)/loop/step_ms", "lstm(forget_bias=1.0)/plain/step_ms"} <= set(result["metrics"])
+    assert {"lstm(forget_bias=1)/loop/step_ms", "lstm(forget_bias=1)/plain/step_ms"} <= set(result["metrics"])
     assert main(command) == 0, "what was timed is read again"
     assert json.loads(capsys.readouterr().out) == [stored]
 

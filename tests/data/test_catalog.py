@@ -74,6 +74,7 @@ def check_batches(data: Source) -> None:
     train, probe = data.train_batch(0), data.probe_batch(16, 3)
     assert probe.lengths is None or len(set(probe.lengths.tolist())) == 1
     assert probe.x.shape[0] <= 3
+    assert probe.mask is None or bool(probe.mask[:, 0 if task.writes else -1].all()), "its loss is one that is trained"
     for batch in (train, probe, next(iter(data.evaluation("val", stateful=False, limit=200)))):
         assert batch.x.shape[2:] == ((task.input_size,) if task.reads == "values" else ())
         classes = task.predicts in ("symbols", "labels")

@@ -78,6 +78,16 @@ def test_an_evaluation_hands_out_every_sequence_once_and_pads_with_zeros(symbols
         assert sum(a.shape == x.shape and np.allclose(a, x, atol=1e-4) and b == y for a, b in found) == 1
 
 
+@pytest.mark.parametrize("symbols", [False, True])
+@pytest.mark.parametrize("length", [3, 4, 8])
+def test_a_probe_shows_the_ends_of_longer_sequences(symbols: bool, length: int) -> None:
+    """There the label is asked for in training."""
+    data = made(three(letters if symbols else numbers), symbols=symbols)
+    whole = [row for batch in data.evaluation("val") for row in rows(batch)]
+    for end, label in rows(data.probe_batch(length, 2)):
+        assert sum(y == label and len(x) >= len(end) and x.endswith(end) for x, y in whole) >= 1
+
+
 def test_an_epoch_hands_out_each_training_sequence_at_most_once_in_an_order_of_its_own() -> None:
     data = made(three())
     assert data.steps_per_epoch == 5

@@ -80,9 +80,24 @@ def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: s
     """How far a gradient reaches is asked of more steps than a short task has."""
     data = drawn(name)
     batch = data.probe_batch(asked, 6)
-    assert batch.x.shape[:2] == (6, data.steps(given))
+    assert batch.x.shape[:2] == (6, data.steps(given) + (name == "dyck" and given % 2 == 0))
     assert batch.lengths is None
     assert same(batch, drawn(name, seq_len=given).probe_batch(2, 6)), "the sequences of a task of that length"
+
+
+@every_task
+@pytest.mark.parametrize("asked", [2, 64, 65])
+def test_the_last_step_of_a_probe_is_scored(name: str, asked: int) -> None:
+    """Else what is measured is how far back a loss reaches that no training lowers."""
+    batch = drawn(name).probe_batch(asked, 64)
+    assert batch.mask is None or bool(batch.mask[:, -1].all())
+
+
+def test_the_last_step_of_a_probe_of_brackets_one_deep_is_scored() -> None:
+    """None is open after any even number of steps."""
+    mask = drawn("dyck", items=1).probe_batch(64, 8).mask
+    assert mask is not None
+    assert bool(mask[:, -1].all())
 
 
 @pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])

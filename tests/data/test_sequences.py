@@ -126,6 +126,15 @@ def test_batches_are_functions_of_seed_and_step(name: str) -> None:
     assert json.loads(json.dumps(source.facts(), allow_nan=False)) == source.facts()
 
 
+def test_a_probe_shows_the_ends_of_longer_sources() -> None:
+    """Of strings to be written backwards, cut to one length, the last letter is still the first to be written."""
+    source = drawn("reversal", seq_len=100)
+    batch = source.probe_batch(256, 64)
+    pairs = rows(source, batch)
+    assert len({len(pair["target"]) for pair in pairs}) > 1, "none was cut: the test shows nothing"
+    assert all(pair["source"][-1] == pair["target"][0] for pair in pairs)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_limit_is_kept(name: str) -> None:
     source = make(name)

@@ -129,6 +129,32 @@ def test_an_average_needs_a_target_at_every_step() -> None:
         measure_gradient_flow(model, Batch(torch.randn(2, 5, 1), torch.randn(2, 1)), task, average=True)
 
 
+def test_an_averaged_loss_is_of_the_steps_that_are_scored() -> None:
+    """By hand, where one sample has a whole stretch of steps that are not."""
+    torch.manual_seed(0)
+    model = SequenceModel(TEXT, CellConfig("gru"), ModelConfig(hidden_size=8))
+    data = batch(3, 150)
+    mask = torch.rand(3, 150) < 0.5
+    mask[0, :70], mask[:, -1] = False, True
+    average = measure_gradient_flow(model, data._replace(mask=mask), TEXT, average=True)
+    tap = torch.zeros(3, 150, 8, dtype=torch.float64, requires_grad=True)
+    out, _ = model.double()(data.x, taps=[tap])
+    losses = torch.nn.functional.cross_entropy(out.transpose(1, 2), data.y, reduction="none")
+    loss = ((losses * mask).sum(1) / mask.sum(1)).sum()
+    (gradient,) = torch.autograd.grad(loss, tap)
+    np.testing.assert_allclose(average.mean, gradient.norm(dim=-1).flip(1).log().mean(0).numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize("probe", [measure_gradient_flow, measure_gates, measure_lyapunov, measure_saliency])
+def test_the_last_step_of_a_probe_batch_is_scored(probe: Callable[[SequenceModel, Batch, Task], object]) -> None:
+    """Where it is not, its loss is none that a training lowers."""
+    model = SequenceModel(TEXT, CellConfig("gru"), ModelConfig(hidden_size=4))
+    mask = torch.tensor([[True, False, True], [True, True, True]])
+    probe(model, batch(2, 3)._replace(mask=mask), TEXT)
+    with pytest.raises(UserError, match=r"whose last step is scored, and of 1 of these 2 it is not"):
+        probe(model, batch(2, 3)._replace(mask=mask.flip(0).roll(1, 1)), TEXT)
+
+
 @pytest.mark.parametrize("probe", [measure_gradient_flow, measure_gates, measure_lyapunov, measure_saliency])
 def test_a_probe_batch_has_one_length(probe: Callable[[SequenceModel, Batch, Task], object]) -> None:
     task = Task("many_to_one", "values", "values", 1, 1)

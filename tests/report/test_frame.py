@@ -64,8 +64,8 @@ def test_an_option_of_a_cell_is_a_column(tmp_path: Path, text_run: Callable[...,
     text_run(tmp_path / "study", "lstm", 16, 0)
     text_run(tmp_path / "study", {"name": "lstm", "forget_bias": 3.0}, 16, 0)
     runs = frame(read([tmp_path])).set_index("cell")
-    assert runs.loc["lstm(forget_bias=3.0)", "cell.forget_bias"] == 3.0
-    assert math.isnan(runs.loc["lstm", "cell.forget_bias"])
+    assert runs.loc["lstm(forget_bias=3)", "cell.forget_bias"] == 3
+    assert pd.isna(runs.loc["lstm", "cell.forget_bias"])
 
 
 def test_rows_stand_in_the_houses_order_and_columns_begin_with_what_the_run_is(runs: pd.DataFrame) -> None:

@@ -47,7 +47,7 @@ def test_the_laboratory_of_a_study(tmp_path: Path, text_run: Callable[..., Path]
             text_run(tmp_path / "s", cell, 64, seed, laboratory=True)
     files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
     wanted = {"gradient_flow_along.svg", "reach_along.svg", "laboratory-rnn-T64.svg"}
-    assert wanted | {"laboratory-lstm_forget_bias_3_0_-T64.svg"} <= files
+    assert wanted | {"laboratory-lstm_forget_bias_3_-T64.svg"} <= files
     assert sum(name.startswith("laboratory") for name in files) == 2  # the first seed's
 
 

@@ -95,9 +95,9 @@ def test_errors_are_one_sentence(text_study: Path, tmp_path: Path, text_run: Cal
 
 def test_a_cell_looks_the_same_in_every_company() -> None:
     alone = looks(["lstm"])["lstm"]
-    variants = looks(["rnn", "zz", "lstm(forget_bias=3.0)", "lstm", "aa"])
+    variants = looks(["rnn", "zz", "lstm(forget_bias=3)", "lstm", "aa"])
     assert (alone.color, alone.marker) == FIXED["lstm"]
     assert variants["lstm"] == alone
-    assert variants["lstm(forget_bias=3.0)"].color == alone.color
-    assert variants["lstm(forget_bias=3.0)"].linestyle != alone.linestyle
+    assert variants["lstm(forget_bias=3)"].color == alone.color
+    assert variants["lstm(forget_bias=3)"].linestyle != alone.linestyle
     assert len({look.color for look in variants.values()}) == 4

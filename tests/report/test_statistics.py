@@ -35,6 +35,27 @@ def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
     assert groups[0].series == "gru, lr=0.001"
 
 
+def test_a_whole_number_is_one_setting_however_a_ledger_writes_it(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """An older one has 3 and 3.0, as the Run was made in Python or read from a file: one line, not two."""
+    for length in (16, 64):
+        for clip in (1, 5):
+            for seed in range(2):
+                cell = {"name": "lstm", "forget_bias": 3}
+                path = text_run(tmp_path / f"clip{clip}", cell, length, seed, lr=1, full=False, tuned=False)
+                text = (path / "result.json").read_text()
+                number = float if (seed + length // 64) % 2 else int
+                for found, name, value in (("3", "forget_bias", 3), ("1.0", "lr", 1), ("1.0", "clip", clip)):
+                    assert f'"{name}": {found}' in text
+                    text = text.replace(f'"{name}": {found}', f'"{name}": {number(value)}')
+                (path / "result.json").write_text(text)
+    groups = group(read([tmp_path]))
+    assert [(g.length, g.series, len(g.results)) for g in groups] == [
+        (length, f"lstm(forget_bias=3), clip={clip}", 2) for length in (16, 64) for clip in (1, 5)
+    ]
+
+
 def test_a_rate_that_was_chosen_for_each_setting_splits_nothing(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     for length, lr in ((16, 1e-3), (64, 4e-3)):
         for seed in range(2):
@@ -63,7 +84,7 @@ def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run:
     for cell in ("antisymmetric", "gru", {"name": "lstm", "forget_bias": 3.0}, "rnn", "lstm"):
         text_run(tmp_path / "s", cell, 16, 0, full=False)
     labels = [g.cell for g in group(read([tmp_path]))]
-    assert labels == ["rnn", "lstm", "lstm(forget_bias=3.0)", "gru", "antisymmetric"]
+    assert labels == ["rnn", "lstm", "lstm(forget_bias=3)", "gru", "antisymmetric"]
 
 
 @pytest.mark.parametrize(

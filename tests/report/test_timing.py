@@ -6,12 +6,16 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from support.timings import BACKENDS, CELLS, LENGTHS, OUT, WRONG, job, rows, tables_of, write_job, write_study
 
+from rnnbench.config import CellConfig
 from rnnbench.report.results import read
 from rnnbench.report.tables import writers
+from rnnbench.report.timings import timings
+from rnnbench.throughput.timing import Timing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +63,26 @@ def test_all_that_was_measured(study: Path) -> None:
         "NVIDIA H200",
     ):
         assert part in table.caption
+
+
+def test_a_whole_option_of_an_older_ledger_is_read(tmp_path: Path) -> None:
+    """There the names of metrics and of samples begin with ``lstm(forget_bias=3.0)``: a line of the cell, with both."""
+    config = CellConfig("lstm", {"forget_bias": 3.0, "x": 2.5})
+    folder = write_job(tmp_path / "speed", Timing(cells=(config,)), ("plain", "loop"))
+    before, now = "lstm(forget_bias=3.0, x=2.5)", "lstm(forget_bias=3, x=2.5)"
+    text = (folder / "result.json").read_text()
+    assert f"{now}/loop" in text
+    (folder / "result.json").write_text(text.replace(now, before).replace('"forget_bias": 3,', '"forget_bias": 3.0,'))
+    with np.load(folder / "curves.npz") as curves:
+        samples = {name.replace(now, before): curves[name] for name in curves}
+    assert f"{before}/loop/step" in samples
+    np.savez(folder / "curves.npz", **samples)
+    found = timings(read([tmp_path]))
+    assert [(one.cell, one.backend) for one in found] == [(now, "plain"), (now, "loop")]
+    for one in found:
+        taken = one.samples()
+        assert taken is not None
+        assert one.ms == pytest.approx(1e3 * np.median(taken))
 
 
 def test_who_tried_in_vain_has_a_line_that_says_so(study: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_cell_with_options_may_be_written_in_any_way(file: Path, parameters: d
 def test_another_cell_does_not_inherit_the_options_of_a_part(file: Path) -> None:
     part = {"config": {"value": {"cell": {"name": "lstm", "forget_bias": 3.0}}}}
     found = runs(file, {"method": "grid", "parameters": {**part, "cell": {"values": ["gru", "lstm"]}}})
-    assert [run.cell.label for run in found] == ["gru", "lstm(forget_bias=3.0)"]
+    assert [run.cell.label for run in found] == ["gru", "lstm(forget_bias=3)"]
 
 
 def test_dotted_flags_lie_over_a_part_of_a_run(file: Path) -> None:

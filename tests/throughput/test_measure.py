@@ -59,7 +59,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     ends = ("flops", "bytes", "floor_ms", "share", "loop_floor_ms", "loop_share")
     figures |= {f"{what}_{end}" for what in ("forward", "step") for end in ends}
     figures |= {"tokens_per_second", "speedup", "speedup_low", "speedup_high", "certificate", "kernels", "peak_mib"}
-    names = [f"{cell}/{backend}" for cell in ("lstm(forget_bias=1.0)", "gru") for backend in ("torch", "loop")]
+    names = [f"{cell}/{backend}" for cell in ("lstm(forget_bias=1)", "gru") for backend in ("torch", "loop")]
     metrics = {key: value for key, value in result["metrics"].items() if not key.endswith("/refused")}
     everything = {f"{name}/{figure}" for name in names for figure in figures}
     rates = {"gemm_flops_per_second", "copy_bytes_per_second", "step_flops_per_second"}
@@ -95,7 +95,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
                 )
             )  # fmt: skip
             assert metrics[f"{name}/step_loop_share"] == pytest.approx(metrics[f"{name}/step_loop_floor_ms"] / step)
-    for name in ("lstm(forget_bias=1.0)/loop", "gru/loop"):
+    for name in ("lstm(forget_bias=1)/loop", "gru/loop"):
         assert [metrics[f"{name}/{key}"] for key in ("speedup", "speedup_low", "speedup_high")] == [1.0, 1.0, 1.0]
     before = entry.path(RESULT).stat().st_mtime_ns
     assert measure(job, tmp_path, "study", "disabled") == result

@@ -67,10 +67,10 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     about = next(record["run"] for record in records if record["type"] == "run")
     assert about["run_id"] == about["display_name"] == RUN_ID
     assert about["run_group"] == "seqlen"
-    assert about["job_type"] == "lstm(forget_bias=3.0)"
+    assert about["job_type"] == "lstm(forget_bias=3)"
     assert about["project"] == "rnnbench"
     assert about["config"]["update"]["data"] == {"name": "kjv", "seq_len": 64}
-    flat = {"study": "seqlen", "cell_label": "lstm(forget_bias=3.0)", "dataset": "kjv", "seq_len": 64}
+    flat = {"study": "seqlen", "cell_label": "lstm(forget_bias=3)", "dataset": "kjv", "seq_len": 64}
     assert {key: about["config"]["update"][key] for key in flat} == flat
     assert [item["step"] for item in history(records)] == [0, 50, 100, 150]
     assert history(records)[3]["val/bpc"] == 2.5
@@ -221,7 +221,7 @@ def test_an_unknown_mode_is_a_users_error() -> None:
         ({"cell": "gru", "data": {"name": "kjv", "path": None, "seq_len": 16}},
          {"cell_label": "gru", "dataset": "kjv", "seq_len": 16}),
         ({"cell": {"name": "lstm", "forget_bias": 3.0}, "data": {"name": "text", "path": "/a/b.txt", "seq_len": 8}},
-         {"cell_label": "lstm(forget_bias=3.0)", "dataset": "b", "seq_len": 8}),
+         {"cell_label": "lstm(forget_bias=3)", "dataset": "b", "seq_len": 8}),
         ({"cells": ["gru", "lstm"], "seq_len": 64}, {}),
     ],
 )  # fmt: skip

@@ -116,11 +116,11 @@ def test_a_checkpoint_of_other_data_is_refused(run: Run, entry: Entry, tmp_path:
         train(run, tmp_path / "runs", wandb="disabled")
 
 
-@pytest.mark.parametrize("form", [{}, {"form": "2"}])
+@pytest.mark.parametrize("form", [{}, {"form": "2"}, {"form": "3"}])
 def test_a_checkpoint_of_an_earlier_version_is_refused(
     run: Run, entry: Entry, tmp_path: Path, form: dict[str, str]
 ) -> None:
-    """The first counted its steps where nobody looks any more, the second knew neither noise nor a first loss."""
+    """The first counted its steps elsewhere, the second knew neither noise nor a first loss, the third no clock."""
     sha = SequenceDataModule(run.data, run.seed).fingerprint
     torch.save({"rnnbench": {"data_sha256": sha, **form}, "global_step": 1}, entry.path(CHECKPOINT))
     with pytest.raises(UserError, match="of another version of rnnbench; delete it"):

@@ -13,6 +13,8 @@ import torch
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.data.datamodule import SequenceDataModule
+from rnnbench.data.memory.drawn import DrawnData
+from rnnbench.data.memory.dyck import DyckData
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.ledger import CURVES, WEIGHTS, Entry
@@ -167,6 +169,31 @@ def test_the_batch_is_the_data_sets_own(text_file: Path, tmp_path: Path) -> None
     for name, one in (("gradient_flow", batch), ("gradient_flow_noise", shuffled(batch))):
         flow = measure_gradient_flow(model, one, data.task)
         np.testing.assert_array_equal(curves_of(run, tmp_path)[f"init/{name}"], flow.mean)
+
+
+def test_every_probed_loss_is_one_that_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of brackets: those sequences at whose last step nothing is asked are not measured as if it were."""
+    run = Run(
+        model=ModelConfig(hidden_size=8),
+        data=DataConfig("dyck", seq_len=12, batch_size=4),
+        budget=BudgetConfig(steps=2, evals=1),
+        probes=dataclasses.replace(LOUD, every=1),
+    )
+    train(run, tmp_path, wandb="disabled")
+    curves, data = curves_of(run, tmp_path), SequenceDataModule(run.data)
+    assert curves["along/gradient_flow"].shape == (3, 25)
+    torch.manual_seed(run.seed)
+    model = build(data.task, run.cell, run.model, run.data.seq_len).double()
+    batch = data.probe_batch(24, 3)
+    tap = torch.zeros(3, 25, 2, 8, dtype=torch.float64, requires_grad=True)
+    out, _ = model(batch.x, taps=[tap])
+    (gradient,) = torch.autograd.grad(loss(out[:, -1], Batch(batch.x, batch.y[:, -1]), data.task), tap)
+    by_hand = (3 * gradient).flatten(2).norm(dim=2).flip(1).log().mean(0)
+    np.testing.assert_allclose(curves["init/gradient_flow"], by_hand.numpy(), atol=1e-9)
+
+    monkeypatch.setattr(DyckData, "probe_batch", DrawnData.probe_batch)
+    with pytest.raises(UserError, match="whose last step is scored"):
+        Probing(dataclasses.replace(run.probes, batch_size=64), module_for(run, data.task), data, 2).measure("init")
 
 
 def test_probes_need_gradient_flow() -> None:

@@ -40,6 +40,7 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
     train(run, tmp_path / "calm", wandb="disabled")
     calm, killed = Entry(tmp_path / "calm", "single", run.id), Entry(tmp_path / "killed", "single", run.id)
     context, kills = forkserver(["rnnbench.train"]), 0
+    clocks = []
 
     def saved() -> int:
         return killed.path(CHECKPOINT).stat().st_mtime_ns if killed.path(CHECKPOINT).exists() else 0
@@ -53,10 +54,19 @@ def test_killed_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path, 
                 time.sleep(patience)
                 process.kill()
             process.join(0.01)
-        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == -signal.SIGKILL and saved():
+            kills += 1
+            clocks.append(load_tensors(killed.path(CHECKPOINT))["callbacks"]["Clock"])
         assert process.exitcode in (0, -signal.SIGKILL)
     assert kills >= 1, "no run was killed after a checkpoint: the test showed nothing"
     assert_same(killed, calm)
+    result = killed.result()
+    assert result is not None
+    assert {clock["started"] for clock in clocks} == {result["started"]}
+    elapsed = [clock["elapsed"] for clock in clocks] + [result["seconds"]]
+    assert elapsed == sorted(elapsed)
+    trained_for = [float(clock["seconds"].sum()) for clock in clocks] + [result["metrics"]["throughput/train_seconds"]]
+    assert trained_for == sorted(trained_for), "the times of the steps before a kill count"
     assert killed.path(SAMPLE).read_bytes() == calm.path(SAMPLE).read_bytes()
     assert not killed.path(CHECKPOINT).exists()
 
@@ -102,31 +112,31 @@ def test_the_best_weights_and_what_was_read_survive_a_cut(
     train(music_run, tmp_path / "calm", wandb="disabled")
     calm, cut = Entry(tmp_path / "calm", "single", music_run.id), Entry(tmp_path / "cut", "single", music_run.id)
     rows = [json.loads(line) for line in calm.path(HISTORY).read_text().splitlines()]
+    assert [row["step"] for row in rows if "val/nll" in row] == [15, 30, 45, 60, 75, 90, 105, 120]
     validations = {row["step"]: row["val/nll"] for row in rows if "val/nll" in row}
     best = min(validations, key=lambda step: validations[step])
-    assert len(validations) == 8
     assert best < 90, "the best validation is late: the test shows nothing"
 
     draw = MusicData.train_batch
     read = [draw(MusicData.load(music_run.data), step) for step in range(120)]
     assert any(batch.lengths is not None for batch in read)
     frames = np.cumsum([int(b.lengths.sum()) if b.lengths is not None else b.x[..., 0].numel() for b in read])
-    counted = {row["step"]: row["tokens"] for row in rows if "tokens" in row}
-    after = {step: step for step in (50, 100, 120)} | {step: step + 1 for step in validations}  # Lightning's, from 0 on
-    assert counted == {step: float(frames[updates - 1]) for step, updates in after.items()}
+    counted = {row["step"]: row["tokens"] for row in rows}
+    assert counted == {step: float(frames[step - 1]) for step in {50, 100, 120} | {*validations}}
 
-    def until_step_100(self: MusicData, step: int) -> object:
-        if step == 100:
+    def until_step_105(self: MusicData, step: int) -> object:
+        if step == 105:  # right after a validation, of which the checkpoint before it knows nothing
             raise PowerCut
         return draw(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MusicData, "train_batch", until_step_100)
+        patch.setattr(MusicData, "train_batch", until_step_105)
         patch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
         with pytest.raises(PowerCut):
             train(music_run, tmp_path / "cut", wandb="disabled", checkpoint_seconds=0.0)
     saved = load_tensors(cut.path(CHECKPOINT))
-    assert best < saved["global_step"] < 100
+    assert saved["global_step"] == 104
+    assert cut.history()[-1]["step"] == 105
     assert saved["rnnbench"]["best"][0] == pytest.approx(validations[best])
     assert cut.result() is None
 

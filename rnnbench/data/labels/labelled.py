@@ -97,12 +97,14 @@ class LabelledData(Source):
         self.steps_per_epoch = max(1, len(self._y["train"]) // data.batch_size)
         self._epoch: tuple[int, Tensor] | None = None
 
-    def _batch(self, part: Part, rows: Tensor, seq_len: int | None = None) -> Batch:
-        """These sequences side by side, cut to seq_len steps."""
-        lengths = self._lengths[part][rows].clamp(max=seq_len or self._data.seq_len)
+    def _batch(self, part: Part, rows: Tensor, last: int | None = None) -> Batch:
+        """These sequences side by side; of each the last so many steps, which it must have, or all."""
+        starts, lengths = self._starts[part][rows], self._lengths[part][rows]
+        if last is not None:
+            starts, lengths = starts + lengths - last, torch.full_like(lengths, last)
         time = torch.arange(int(lengths.max()))
         padded = time >= lengths[:, None]
-        x = self._flat[part][(self._starts[part][rows, None] + time).masked_fill(padded, 0)]
+        x = self._flat[part][(starts[:, None] + time).masked_fill(padded, 0)]
         if self._scale is not None:
             mean, std = self._scale
             x = (x.float() - mean) / std
@@ -136,7 +138,10 @@ class LabelledData(Source):
         return Batches(lambda index: self._batch(part, groups[index]), len(groups))
 
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """Up to ``batch_size`` validation sequences of one length: ``seq_len``, or the longest that so many have."""
+        """Up to ``batch_size`` validation sequences of one length: ``seq_len``, or the longest that so many have.
+
+        Longer ones keep their ends: the label is asked for where it is in training.
+        """
         lengths = self._lengths["val"]
         count = min(batch_size, len(lengths))
         length = min(seq_len, int(lengths.sort(descending=True).values[count - 1]))

@@ -57,6 +57,10 @@ class DyckData(DrawnData):
         mask = depth > 0
         return Batch(x, kinds.gather(1, top).masked_fill(~mask, 0), mask=mask)
 
+    def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
+        """As `DrawnData` says, of an odd length: then a bracket is open at the last step, and that step is scored."""
+        return super().probe_batch(max(seq_len, self._data.seq_len) | 1, batch_size)
+
     def references(self) -> dict[str, float]:
         """guess_error and guess_nll; last_opened_error: of closing what was opened last; all in closed form."""
         return guess(KINDS) | {"last_opened_error": (1 - 1 / KINDS) * self.closings()}

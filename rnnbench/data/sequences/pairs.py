@@ -106,9 +106,9 @@ class PairData(Source):
         return self._chosen("test", min(DECODED, max(1, DECODED_SYMBOLS // self._data.seq_len)))
 
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """The longest validation sources, cut to one length, whatever ``seq_len`` says."""
+        """The longest validation sources, cut to one length, whatever ``seq_len`` says; they keep their ends."""
         pairs = self._chosen("val", len(self._parts["val"]))[-batch_size:]
-        return collate([Pair(pair.x[: len(pairs[0].x)], pair.y) for pair in pairs])
+        return collate([Pair(pair.x[-len(pairs[0].x) :], pair.y) for pair in pairs])
 
     def references(self) -> dict[str, float]:
         """Bits a target symbol, the end's included, on the test part.

@@ -67,7 +67,7 @@ def looks(series: Sequence[str]) -> dict[str, Look]:
     A cell that is not ours has a colour that follows from its name, unless another stranger in the figure has it.
 
     Args:
-        series: Labels that begin with the cell's name: lstm, ``lstm(forget_bias=3.0)``, ``lstm, lr=0.01``.
+        series: Labels that begin with the cell's name: lstm, ``lstm(forget_bias=3)``, ``lstm, lr=0.01``.
     """
     names = sorted({cell_name(label) for label in series})
     own = {name: TABLE[name] for name in names if name in TABLE}

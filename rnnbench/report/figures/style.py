@@ -72,7 +72,7 @@ def canvas(
 
 
 def file_name(label: str) -> str:
-    """A label as a file's name, without its suffix: lstm(forget_bias=3.0) → lstm_forget_bias_3_0_."""
+    """A label as a file's name, without its suffix: lstm(forget_bias=3) → lstm_forget_bias_3_."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in label)
 
 
