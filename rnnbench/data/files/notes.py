@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+#: Names that one sentence lists at most.
+MOST_NAMES = 200
 
 
 @dataclass
@@ -22,3 +26,10 @@ class ReadingNotes:
     def plain(self) -> dict[str, list[str]]:
         """As JSON has it, what is empty left out."""
         return {name: sentences for name, sentences in vars(self).items() if sentences}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in quotes and commas; of very many the first and the last."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(map(repr, names))
+    return f"{', '.join(map(repr, names[: MOST_NAMES - 1]))} … {names[-1]!r}"
