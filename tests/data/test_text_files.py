@@ -112,12 +112,12 @@ def refused(job: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_text_is_read_in_the_encoding_that_it_is_in(name: str, tmp_path: Path) -> None:
-    text, written, found, certainty = ENCODINGS[name]
+    text, written, detected, certainty = ENCODINGS[name]
     (tmp_path / "t").write_bytes(text.encode(written))
     notes = ReadingNotes()
     assert str(read_text(str(tmp_path / "t"), None, notes)) == text
     (said,) = (sentence for sentence in notes.read if "' is in " in sentence)
-    assert f" is in {found} ({certainty}: " in said
+    assert f" is in {detected} ({certainty}: " in said
     doubts = [
         sentence for sentence in notes.warnings if "if that is wrong, name the encoding with data.enc" in sentence
     ]
@@ -138,7 +138,7 @@ def test_an_encoding_that_is_named_is_taken(encoding: str, written: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "sentence"),
     [
         ("utf8x", "data.encoding 'utf8x' is not known. Did you mean \"utf-8\"?"),
         ("rot13", "data.encoding 'rot13' is no encoding of texts; name one such as utf-8"),
@@ -156,9 +156,9 @@ def test_an_encoding_that_is_named_is_taken(encoding: str, written: str, tmp_pat
         ("cp1252", "is not cp1252 as data.encoding says: byte 0x81 at offset 20,010"),
     ],
 )
-def test_an_encoding_that_does_not_fit_is_refused(encoding: str, told: str, tmp_path: Path) -> None:
+def test_an_encoding_that_does_not_fit_is_refused(encoding: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"caf\xe9 " * 4002 + b"\x81")
-    assert told in refused(lambda: read_text(str(tmp_path / "t"), encoding))
+    assert sentence in refused(lambda: read_text(str(tmp_path / "t"), encoding))
 
 
 def zipped(*members: tuple[str, bytes]) -> bytes:
@@ -245,9 +245,9 @@ NO_TEXT: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", NO_TEXT)
 def test_what_is_no_text_is_refused_by_what_it_is(name: str, tmp_path: Path) -> None:
-    content, told = NO_TEXT[name]
+    content, sentence = NO_TEXT[name]
     (tmp_path / "t.txt").write_bytes(content)
-    assert told in refused(lambda: read_text(str(tmp_path / "t.txt")))
+    assert sentence in refused(lambda: read_text(str(tmp_path / "t.txt")))
 
 
 def test_tables_are_told_the_encoding_too() -> None:
@@ -313,7 +313,7 @@ def test_a_folder_is_read_in_natural_order_and_every_file_is_accounted_for(tmp_p
     assert f"in utf-8 (certain): {', '.join(map(repr, utf8))}, 'part 2/a.txt'" in notes.read
     assert "decompressed (gzip): 'appendix/b.txt.gz'" in notes.read
     left_out = "; ".join(notes.left_out)
-    for told in (
+    for sentence in (
         "'.git', '.hidden': hidden",
         "'loop': a link to a folder",
         "'gone': not to be reached (No such file or directory)",
@@ -324,7 +324,7 @@ def test_a_folder_is_read_in_natural_order_and_every_file_is_accounted_for(tmp_p
         "'paper.pdf': a PDF document",
         "'data.bin': binary (",
     ):
-        assert told in left_out
+        assert sentence in left_out
     assert len(notes.left_out) == 9
 
 
@@ -433,8 +433,8 @@ def test_the_fingerprint_is_of_all_files_and_of_which_is_which(tmp_path: Path) -
 def test_files_of_their_own_are_named_by_their_options(tmp_path: Path) -> None:
     text = text_of(1000)
     for option in ("val_path", "test_path"):
-        told = refused(lambda option=option: source_of(tmp_path, text, **{option: "none.txt"}))  # type: ignore[misc]
-        assert told == f"data.{option} 'none.txt' does not exist; name a file that does."
+        sentence = refused(lambda option=option: source_of(tmp_path, text, **{option: "none.txt"}))  # type: ignore[misc]
+        assert sentence == f"data.{option} 'none.txt' does not exist; name a file that does."
     short = refused(lambda: source_of(tmp_path, text, test="abcd"))
     assert "test.txt' has 4 characters, and data.seq_len 8 needs at least 9; take a longer text or lower it." in short
     assert "needs at least 169 (94.74 % train, 5.263 % validate); take a longer text" in refused(
@@ -473,7 +473,7 @@ def test_nothing_is_said_of_an_ordinary_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         (PLAIN.replace("\n", "\r\n"), " lines end in \\r\\n, so \\r is a symbol of its own"),
         (PLAIN.replace("\n", "\r"), " lines end in \\r, as on old Macs"),
@@ -493,8 +493,8 @@ def test_nothing_is_said_of_an_ordinary_text(tmp_path: Path) -> None:
         (PLAIN + PLAIN, "100.0 % of the val part are passages of 200 symbols and more that training reads too"),
     ],
 )  # fmt: skip
-def test_what_looks_wrong_in_a_text_is_said(text: str, told: str, tmp_path: Path) -> None:
-    assert told.format(lf=PLAIN.count("\n") + 1) in warnings_of(tmp_path, text)
+def test_what_looks_wrong_in_a_text_is_said(text: str, sentence: str, tmp_path: Path) -> None:
+    assert sentence.format(lf=PLAIN.count("\n") + 1) in warnings_of(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -511,8 +511,8 @@ def test_a_few_unseen_symbols_are_noted_all_the_same(tmp_path: Path) -> None:
 
 
 def test_unseen_symbols_are_told_from_a_replacement_character_of_the_text_itself(tmp_path: Path) -> None:
-    told = warnings_of(tmp_path, UNKNOWN + PLAIN[:-100] + UNKNOWN * 50 + "Ж" * 50)
-    assert "(Ж 50 times), so its score" in told
+    sentence = warnings_of(tmp_path, UNKNOWN + PLAIN[:-100] + UNKNOWN * 50 + "Ж" * 50)
+    assert "(Ж 50 times), so its score" in sentence
 
 
 def test_bytes_that_training_never_sees_are_shown_as_numbers(tmp_path: Path) -> None:
@@ -540,10 +540,10 @@ def test_passages_that_are_in_both_are_found_to_the_symbol(seed: int) -> None:
     for at in range(len(part) - LENGTH + 1):
         if part[at : at + LENGTH] in windows:
             covered[at : at + LENGTH] = True
-    found = Passages(ids(known), 128).repeated_in(ids(part))
-    assert found is not None
-    assert found.share == covered.mean()
-    assert covered[found.begin : found.begin + found.length].all()
+    repeated = Passages(ids(known), 128).repeated_in(ids(part))
+    assert repeated is not None
+    assert repeated.share == covered.mean()
+    assert covered[repeated.begin : repeated.begin + repeated.length].all()
 
 
 def test_unknown_symbols_and_short_periods_are_no_passages() -> None:
@@ -587,10 +587,10 @@ class Peeking(TextData):
 
 def test_a_leak_is_told_by_what_it_reaches() -> None:
     data = DataConfig(path="x.txt", seq_len=8, batch_size=4)
-    (told,) = leaks(Leaking(text_of(3000), data))
-    assert told.startswith("the vocabulary changes when the validation and test parts do")
-    (told,) = leaks(Peeking(text_of(3000), data))  # type: ignore[arg-type]
-    assert told.startswith("training batch 83 changes when")
+    (sentence,) = leaks(Leaking(text_of(3000), data))
+    assert sentence.startswith("the vocabulary changes when the validation and test parts do")
+    (sentence,) = leaks(Peeking(text_of(3000), data))  # type: ignore[arg-type]
+    assert sentence.startswith("training batch 83 changes when")
 
 
 def test_a_text_is_held_as_narrow_as_its_characters_are() -> None:
@@ -610,8 +610,8 @@ def test_a_text_is_held_as_narrow_as_its_characters_are() -> None:
 
 def test_line_ends_that_two_pieces_share_are_one(tmp_path: Path) -> None:
     text = "x" * ((1 << 14) - 1) + "\r\n" + PLAIN
-    told = warnings_of(tmp_path, text)
-    assert f"(1 \\r\\n, {PLAIN.count(chr(10)):,} \\n)" in told
+    sentence = warnings_of(tmp_path, text)
+    assert f"(1 \\r\\n, {PLAIN.count(chr(10)):,} \\n)" in sentence
 
 
 def test_the_figure_of_the_symbols_is_drawn_whatever_they_are(tmp_path: Path) -> None:

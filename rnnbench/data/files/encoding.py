@@ -89,10 +89,10 @@ def decoded(path: str, data: bytes, encoding: str | None = None) -> tuple[list[s
     """
     if (what := kind(data)) is not None:
         raise NotText(path, what[0], what[1] or "name a text")
-    pieces, found = _asked(path, data, encoding) if encoding is not None else _found(path, data)
+    pieces, detected = _asked(path, data, encoding) if encoding is not None else _detected(path, data)
     if pieces and pieces[0].startswith("\ufeff"):  # of a codec that leaves the mark
         pieces[0] = pieces[0][1:]
-    return pieces, found
+    return pieces, detected
 
 
 def control_share(data: bytes) -> float:
@@ -131,7 +131,7 @@ def _asked(path: str, data: bytes, encoding: str) -> tuple[list[str], Encoding]:
         ) from None
 
 
-def _found(path: str, data: bytes) -> tuple[list[str], Encoding]:
+def _detected(path: str, data: bytes) -> tuple[list[str], Encoding]:
     if (mark := _mark(data)) is not None:
         return _certain(path, data, mark, "it begins with the byte-order mark")
     sample = _sample(data)

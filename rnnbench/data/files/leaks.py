@@ -48,14 +48,14 @@ def _training(source: Alterable) -> dict[str, str]:
     """What training is made of, by its name, as digests."""
     steps = source.steps_per_epoch
     some = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1, steps, 2 * steps - 1})
-    made = {"the number of training steps": str(steps)}
-    made |= {f"training batch {step}": _batch_digest(source.train_batch(step)) for step in some}
+    digests = {"the number of training steps": str(steps)}
+    digests |= {f"training batch {step}": _batch_digest(source.train_batch(step)) for step in some}
     if source.vocabulary is not None:
-        made["the vocabulary"] = repr(source.vocabulary.symbols)
+        digests["the vocabulary"] = repr(source.vocabulary.symbols)
     for name, field in (("the scaler's mean", "_mean"), ("the scaler's standard deviation", "_std")):
         if (values := getattr(source, field, None)) is not None:
-            made[name] = repr(values.tolist())
-    return made
+            digests[name] = repr(values.tolist())
+    return digests
 
 
 def _batch_digest(batch: Batch) -> str:

@@ -90,10 +90,10 @@ def _sample(data: bytes) -> bytes:
     pieces, after = [], 0
     beyond = re.compile(rb"[\x80-\xff]")
     for place in range(0, len(data), -(-len(data) // _PLACES)):
-        found = beyond.search(data, max(place, after))
-        if found is None:
+        match = beyond.search(data, max(place, after))
+        if match is None:
             break
-        at = found.start()
+        at = match.start()
         begin, after = _last_break(data, max(after, at - _LINE), at), _last_break(data, at, at + _LINE)
         pieces.append(data[begin:after])
     return b"\n".join(pieces)
@@ -117,10 +117,10 @@ def _best_alphabet(text: str) -> tuple[float, str]:
     """The largest share of the characters beyond ASCII that are a language's letters or signs, and the language."""
     counts: Counter[str] = Counter()
     wrong = 0
-    for found in re.finditer(r"[^\x00-\x7f]", text):
-        sign = found.group()
+    for match in re.finditer(r"[^\x00-\x7f]", text):
+        sign = match.group()
         if sign in _OUTSIDE:
-            at = found.start()
+            at = match.start()
             wrong += text[at - 1 : at].isalpha() and text[at + 1 : at + 2].isalpha()
         else:
             counts[sign if sign == "İ" else sign.lower()] += 1

@@ -9,13 +9,14 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnbench.data.files.notes import ReadingNotes
 from rnnbench.data.text.duplicates import LENGTH, Passages
-from rnnbench.data.text.pieces import Pieces
+from rnnbench.data.text.pieces import CHUNK, Pieces
 from rnnbench.data.text.vocabulary import code_points
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
                 f"the {part} part scores only {scored:,} symbols, so few that chance moves its bits per symbol by a "
                 "tenth and more; take a longer text, or give the part more of it with data.split"
             )
-        found = passages.repeated_in(source.symbols(part))
-        if found is not None:
-            passage = source.vocabulary.decode(source.symbols(part)[found.begin : found.begin + 60])
+        repeated = passages.repeated_in(source.symbols(part))
+        if repeated is not None:
+            passage = source.vocabulary.decode(source.symbols(part)[repeated.begin : repeated.begin + 60])
             sentence = (
-                f"{_percent(found.share)} of the {part} part are passages of {LENGTH} symbols and more that training "
-                f"reads too, the longest of {found.length:,}: {passage!r} …"
+                f"{_percent(repeated.share)} of the {part} part are passages of {LENGTH} symbols and more that "
+                f"training reads too, the longest of {repeated.length:,}: {passage!r} …"
             )
-            if found.share > TOO_MUCH:
+            if repeated.share > TOO_MUCH:
                 notes.warnings.append(f"{sentence}; take what is there twice out of the text")
             else:
                 notes.read.append(sentence)
@@ -109,13 +110,15 @@ def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
 
 def symbol_counts(text: Pieces | bytes) -> Counter[str]:
     """How often each character (or byte, as the character of its number) occurs."""
+    counts = np.zeros(0x110000, dtype=np.int64)
     if isinstance(text, bytes):
-        counts = np.bincount(np.frombuffer(text, dtype=np.uint8), minlength=256)
+        whole = np.frombuffer(text, dtype=np.uint8)
+        points: Iterator[np.ndarray] = (whole[start : start + CHUNK] for start in range(0, len(text), CHUNK))
     else:
-        counts = np.zeros(0x110000, dtype=np.int64)
-        for chunk in text:
-            some = np.bincount(code_points(chunk))
-            counts[: len(some)] += some
+        points = (code_points(chunk) for chunk in text)
+    for numbers in points:  # bincount takes eight bytes a number
+        some = np.bincount(numbers)
+        counts[: len(some)] += some
     return Counter({chr(point): int(counts[point]) for point in np.flatnonzero(counts)})
 
 

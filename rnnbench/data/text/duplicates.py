@@ -60,13 +60,13 @@ class Passages:
 
     def repeated_in(self, part: Tensor) -> Duplicated | None:
         """Passages of LENGTH and more symbols in (M,) indices of the same symbols; None where there are none."""
-        ours, hashes = part.numpy(), self._hashes
-        if not len(hashes) or len(ours) < LENGTH:
+        symbols, hashes = part.numpy(), self._hashes
+        if not len(hashes) or len(symbols) < LENGTH:
             return None
-        at, first = _matches(ours, self._values, hashes)
+        at, first = _matches(symbols, self._values, hashes)
         if not len(at):
             return None
-        covered = np.zeros(len(ours), dtype=bool)
+        covered = np.zeros(len(symbols), dtype=bool)
         dull = np.zeros(len(hashes), dtype=bool)
         # Which of a block's places is looked at, and of the matches in so many symbols the first or the last: a long
         # passage is covered by a few of its matches, and then the others need no look.
@@ -76,7 +76,7 @@ class Passages:
             todo = todo[_one_in_each(at[todo] // near, side)]
             dull[first[todo]] = self._repeats_itself(self._order[first[todo]])
             todo = todo[~dull[first[todo]]]
-            self._follow(ours, self._order[first[todo] + place] * BLOCK, at[todo], covered)
+            self._follow(symbols, self._order[first[todo] + place] * BLOCK, at[todo], covered)
         if not covered.any():
             return None
         edges = np.flatnonzero(np.diff(covered, prepend=False, append=False)).reshape(-1, 2)
@@ -96,23 +96,30 @@ class Passages:
                 out[start + maybe[whole]] = True
         return out
 
-    def _follow(self, ours: Symbols, there: np.ndarray, here: np.ndarray, covered: np.ndarray) -> None:
-        """Mark in ``covered`` the passages around matches that are equal over LENGTH symbols or more."""
-        for start in range(0, len(here), _ROWS):
-            mine, yours = here[start : start + _ROWS], there[start : start + _ROWS]
-            after = self._agreeing(ours, yours, mine, 1, BLOCK + LENGTH)
-            before = self._agreeing(ours, yours - 1, mine - 1, -1, LENGTH)
-            for at, left, right in zip(mine.tolist(), before.tolist(), after.tolist(), strict=True):
+    def _follow(self, part: Symbols, blocks: np.ndarray, windows: np.ndarray, covered: np.ndarray) -> None:
+        """Mark in ``covered`` the passages around matches that are equal over LENGTH symbols or more.
+
+        Args:
+            part: The symbols of the other text.
+            blocks: (K,) where the blocks begin in this text.
+            windows: (K,) where the windows with the same hash begin in the other.
+            covered: (M,) of the other text.
+        """
+        for start in range(0, len(windows), _ROWS):
+            ours, theirs = blocks[start : start + _ROWS], windows[start : start + _ROWS]
+            after = self._agreeing(part, ours, theirs, 1, BLOCK + LENGTH)
+            before = self._agreeing(part, ours - 1, theirs - 1, -1, LENGTH)
+            for at, left, right in zip(theirs.tolist(), before.tolist(), after.tolist(), strict=True):
                 if right >= BLOCK and left + right >= LENGTH:
                     covered[at - left : at + right] = True
 
-    def _agreeing(self, ours: Symbols, there: np.ndarray, here: np.ndarray, step: int, most: int) -> np.ndarray:
+    def _agreeing(self, part: Symbols, ours: np.ndarray, theirs: np.ndarray, step: int, most: int) -> np.ndarray:
         """(K,) how many symbols agree from two places on, forwards or backwards, up to ``most``."""
         steps = step * np.arange(most)
-        mine, yours = here[:, None] + steps, there[:, None] + steps
-        inside = (mine >= 0) & (mine < len(ours)) & (yours >= 0) & (yours < len(self._text))
-        symbols = ours[mine.clip(0, len(ours) - 1)]
-        equal = inside & (symbols == self._text[yours.clip(0, len(self._text) - 1)])
+        ours, theirs = ours[:, None] + steps, theirs[:, None] + steps
+        inside = (ours >= 0) & (ours < len(self._text)) & (theirs >= 0) & (theirs < len(part))
+        symbols = self._text[ours.clip(0, len(self._text) - 1)]
+        equal = inside & (symbols == part[theirs.clip(0, len(part) - 1)])
         if self._unknown is not None:
             equal &= symbols != self._unknown
         return np.where(equal.all(1), most, np.argmin(equal, axis=1))

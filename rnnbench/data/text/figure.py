@@ -37,7 +37,7 @@ def symbol_frequencies_figure(source: TextData, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     counts = {part: source.symbol_counts(part) for part in PARTS}
-    shares = {part: {symbol: n / found.total() for symbol, n in found.items()} for part, found in counts.items()}
+    shares = {part: {symbol: n / some.total() for symbol, n in some.items()} for part, some in counts.items()}
     whole: Counter[str] = Counter()
     for share in shares.values():  # a short part's symbols count as much as a long one's
         whole.update(share)
@@ -52,7 +52,7 @@ def symbol_frequencies_figure(source: TextData, path: str | Path) -> None:
         left, right = figure.subplots(1, 2, width_ratios=(SHOWN, 1.3 * UNSEEN), sharey=True)
         _dots(left, symbols, shares, source)
         left.set_ylabel("share of the part's symbols")
-        sizes = {part: found.total() for part, found in counts.items()}
+        sizes = {part: some.total() for part, some in counts.items()}
         said = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
         left.set_title(f"The {len(symbols)} most frequent of {len(whole):,} symbols ({said})")
         left.legend(loc="upper right", ncols=len(PARTS))
@@ -74,11 +74,11 @@ def symbol_frequencies_figure(source: TextData, path: str | Path) -> None:
 
 
 def _dots(axes: Axes, symbols: list[str], shares: dict[str, dict[str, float]], source: TextData) -> None:
-    for part, found in shares.items():
+    for part, share in shares.items():
         color, marker, size = PARTS[part]
-        at = [index for index, symbol in enumerate(symbols) if symbol in found]
+        at = [index for index, symbol in enumerate(symbols) if symbol in share]
         axes.plot(
-            at, [found[symbols[index]] for index in at], marker, color=color, markersize=size, label=part,
+            at, [share[symbols[index]] for index in at], marker, color=color, markersize=size, label=part,
             markerfacecolor="none" if marker == "o" else color, markeredgewidth=1.3,
         )  # fmt: skip
     axes.grid(visible=True)

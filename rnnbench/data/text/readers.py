@@ -87,12 +87,12 @@ def read_text(path: str, encoding: str | None = None, notes: ReadingNotes | None
 
 
 def _alone(path: str, content: Content, encoding: str | None, notes: ReadingNotes) -> Pieces:
-    pieces, found = decoded(path, content.data, encoding)
+    pieces, detected = decoded(path, content.data, encoding)
     if all(piece.isspace() or not piece for piece in pieces):
         raise UserError(f"data.path {path!r} is empty; name a file with content.")
     packed = f"; decompressed ({content.compression})" if content.compression else ""
-    notes.read.append(f"{path!r} is in {found.name} ({found.certainty}){packed}")
-    _doubt([path], found, pieces, notes)
+    notes.read.append(f"{path!r} is in {detected.name} ({detected.certainty}){packed}")
+    _doubt([path], detected, pieces, notes)
     return Pieces(pieces)
 
 
@@ -119,16 +119,16 @@ def _joined(
             if (reason := _no_text(name, content.data, encoding)) is not None:
                 left_out.setdefault(reason, []).append(name)
                 continue
-            own, found = decoded(f"{path}/{name}", content.data, encoding)
+            some, detected = decoded(f"{path}/{name}", content.data, encoding)
         except NotText as error:
             left_out.setdefault(error.what, []).append(name)
             continue
-        by_encoding.setdefault(f"{found.name} ({found.certainty.partition(':')[0]})", []).append(name)
-        _doubt([name], found, own, notes)
+        by_encoding.setdefault(f"{detected.name} ({detected.certainty.partition(':')[0]})", []).append(name)
+        _doubt([name], detected, some, notes)
         if content.compression:
             packed.setdefault(content.compression, []).append(name)
         by_content.setdefault(hashlib.sha256(content.data).digest(), []).append(name)
-        pieces += own
+        pieces += some
         if pieces and not pieces[-1].endswith("\n"):
             pieces.append("\n")
     count = sum(map(len, by_encoding.values()))
@@ -161,14 +161,14 @@ def _no_text(name: str, data: bytes, encoding: str | None) -> str | None:
     return None
 
 
-def _doubt(names: list[str], found: Encoding, pieces: list[str], notes: ReadingNotes) -> None:
+def _doubt(names: list[str], encoding: Encoding, pieces: list[str], notes: ReadingNotes) -> None:
     """Say how a text reads that is in an encoding which is not certain."""
-    if not found.certainty.startswith(("likely", "a guess")):
+    if not encoding.certainty.startswith(("likely", "a guess")):
         return
     beyond_ascii = (word for piece in pieces for word in re.findall(r"\w*[^\W\x00-\x7f]\w*", piece))
     words = list(dict.fromkeys(itertools.islice(beyond_ascii, 20)))
     sentence = (
-        f"{listed(names)} reads {listed(words[:3])} in {found.name} ({found.certainty}); if that is "
+        f"{listed(names)} reads {listed(words[:3])} in {encoding.name} ({encoding.certainty}); if that is "
         "wrong, name the encoding with data.encoding"
     )
-    (notes.warnings if found.certainty.startswith("a guess") else notes.read).append(sentence)
+    (notes.warnings if encoding.certainty.startswith("a guess") else notes.read).append(sentence)

@@ -62,19 +62,21 @@ class TextData(Source):
         UserError: The text is too short for one training batch, or its parts for one window.
     """
 
+    vocabulary: Vocabulary
+
     def __init__(
         self, text: Text, data: DataConfig, seed: int = 0, val: Text | None = None, test: Text | None = None
     ) -> None:
-        whole, *own = (None if one is None else _as_read(one, data) for one in (text, val, test))
+        whole, *files = (None if one is None else _as_read(one, data) for one in (text, val, test))
         assert whole is not None
         self._unit = "bytes" if isinstance(whole, bytes) else "characters"
-        self._data, self._seed, self._own = data, seed, (val is not None, test is not None)
-        self._check_length(len(whole), {"val": own[0], "test": own[1]})
-        sizes = _sizes(len(whole), data.split, *self._own)
-        if any(self._own):
+        self._data, self._seed, self._separate = data, seed, (val is not None, test is not None)
+        self._check_length(len(whole), {"val": files[0], "test": files[1]})
+        sizes = _sizes(len(whole), data.split, *self._separate)
+        if any(self._separate):
             ends = [0, *itertools.accumulate(sizes)]
             parts = [_part(whole, *span) for span in itertools.pairwise(ends)]
-            parts[1:] = [part if given is None else given for part, given in zip(parts[1:], own, strict=True)]
+            parts[1:] = [part if file is None else file for part, file in zip(parts[1:], files, strict=True)]
             whole, sizes = _joined(parts), [len(part) for part in parts]
         self._text, self._sizes = whole, sizes
         train, val_end, end = itertools.accumulate(sizes)
@@ -84,13 +86,13 @@ class TextData(Source):
             self._bounds |= {"val": (train, middle), "final": (middle, val_end)}
             if data.final:
                 self._bounds["test"] = self._bounds["final"]
-        known = _part(whole, 0, train)
-        self.vocabulary: Vocabulary = Vocabulary(BYTES) if isinstance(known, bytes) else Vocabulary.of(known)
-        self.fingerprint = _sha256(whole, sizes if any(self._own) else None)
+        self.vocabulary = Vocabulary(BYTES) if isinstance(whole, bytes) else Vocabulary.of(whole.part(0, train))
+        self.fingerprint = _sha256(whole, sizes if any(self._separate) else None)
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
         self._ids = self.vocabulary.compact(whole)
         self.steps_per_epoch = ((train - 1) // data.batch_size) // data.seq_len
+        self._epoch: tuple[int, tuple[list[Tensor], list[Tensor]]] | None = None
         self._cut: tuple[int, Tensor, Tensor] | None = None
         self._ngram: dict[str, Any] | None = None
 
@@ -111,16 +113,18 @@ class TextData(Source):
         source.notes = notes
         return source
 
-    def _check_length(self, size: int, own: dict[str, Pieces | bytes | None]) -> None:
+    def _check_length(self, size: int, files: dict[str, Pieces | bytes | None]) -> None:
         data = self._data
         seq_len, batch_size, window = data.seq_len, data.batch_size, max(data.seq_len, 2) + 1
-        least = [batch_size * seq_len + 1, *(0 if given else window for given in self._own)]
+        least = [batch_size * seq_len + 1, *(0 if separate else window for separate in self._separate)]
 
         def fits(size: int) -> bool:
-            return all(has >= needs for has, needs in zip(_sizes(size, data.split, *self._own), least, strict=True))
+            return all(
+                has >= needs for has, needs in zip(_sizes(size, data.split, *self._separate), least, strict=True)
+            )
 
         if not fits(size):
-            parts = _shares(data.split, *self._own)
+            parts = _shares(data.split, *self._separate)
             needed = int(max(needs / share for needs, share in zip(least, parts, strict=True) if needs)) - 2
             while not fits(needed):
                 needed += 1
@@ -130,7 +134,7 @@ class TextData(Source):
                 f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
                 f"needs at least {needed} ({said}); take a longer text or lower them."
             )
-        for part, text in own.items():
+        for part, text in files.items():
             if text is not None and len(text) < window:
                 raise UserError(
                     f"data.{part}_path {getattr(data, f'{part}_path')!r} has {len(text)} {self._unit}, and "
@@ -142,8 +146,8 @@ class TextData(Source):
         ends = [0, *itertools.accumulate(self._sizes)]
         known, *others = (_part(self._text, *span) for span in itertools.pairwise(ends))
         others = [_other(part, self.vocabulary) for part in others]
-        rest = (part for part, own in zip(others, self._own, strict=True) if not own)
-        files = (part if own else None for part, own in zip(others, self._own, strict=True))
+        rest = (part for part, separate in zip(others, self._separate, strict=True) if not separate)
+        files = (part if separate else None for part, separate in zip(others, self._separate, strict=True))
         return type(self)(_joined([known, *rest]), self._data, self._seed, *files)
 
     def train_batch(self, step: int) -> Batch:
@@ -158,26 +162,35 @@ class TextData(Source):
 
     def _chunks(self, epoch: int, begin: int) -> list[Tensor]:
         """Inputs and targets of an epoch's chunks from ``begin`` on, two (N, B, T) int64, N ≤ CUT."""
-        seq_len, count = self._data.seq_len, min(CUT, self.steps_per_epoch - begin)
-        span = self._streams(epoch, begin * seq_len, count * seq_len)
-        pieces = (ids.unflatten(1, (count, seq_len)).transpose(0, 1) for ids in (span[:, :-1], span[:, 1:]))
-        return [piece.to(torch.int64, memory_format=torch.contiguous_format) for piece in pieces]
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._streams(epoch))
+        seq_len, end = self._data.seq_len, min(begin + CUT, self.steps_per_epoch)
+        chunks = []
+        for pieces in self._epoch[1]:
+            span = torch.cat([streams[:, begin * seq_len : end * seq_len] for streams in pieces])
+            chunk = span.unflatten(1, (end - begin, seq_len)).transpose(0, 1)
+            chunks.append(chunk.to(torch.int64, memory_format=torch.contiguous_format))
+        return chunks
 
-    def _streams(self, epoch: int, begin: int, length: int) -> Tensor:
-        """Of an epoch's streams, the symbols from ``begin`` on, (B, length + 1): the inputs, and the last one's target.
+    def _streams(self, epoch: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Inputs and targets of an epoch: (B, L) views of the rolled training part one character apart, in pieces.
 
-        One target in all is wrong, where the training part's beginning follows its end.
+        The pieces are the streams before the training part's end, the one across it, a copy, and those after it. One
+        target in all is wrong, where the training part's beginning follows its end.
         """
         ids, batch_size = self._ids[: self._bounds["train"][1]], self._data.batch_size
         offset = int(torch.randint(len(ids), (), generator=generator("text", self._seed, epoch)))
-        apart = (len(ids) - 1) // batch_size
-        out = torch.empty(batch_size, length + 1, dtype=ids.dtype)
-        for stream in range(batch_size):
-            start = (offset + stream * apart + begin) % len(ids)
-            straight = min(length + 1, len(ids) - start)
-            out[stream, :straight] = ids[start : start + straight]
-            out[stream, straight:] = ids[: length + 1 - straight]
-        return out
+        length = (len(ids) - 1) // batch_size
+        before = min(batch_size, (len(ids) - offset - 1) // length)
+        at = offset + before * length
+        pieces = [ids[offset : at + 1]]
+        if before < batch_size:
+            after = at + length - len(ids)
+            pieces += [
+                torch.cat([ids[at:], ids[: after + 1]]),
+                ids[after : after + (batch_size - before - 1) * length + 1],
+            ]
+        return [one[:-1].view(-1, length) for one in pieces], [one[1:].view(-1, length) for one in pieces]
 
     def evaluation(self, part: Part, stateful: bool, limit: int | None = None) -> Batches:
         """A part's N characters as N − 1 targets, each scored once.
@@ -229,7 +242,7 @@ class TextData(Source):
         read, batch_size = steps * self._data.seq_len, self._data.batch_size
 
         def bits() -> dict[str, float]:
-            ids, parts = self._streams(0, 0, read)[:, :-1].flatten(), self._parts()
+            ids, parts = torch.cat([some[:, :read] for some in self._streams(0)[0]]).flatten(), self._parts()
             model, _ = chosen(ids.numpy(), parts["val"][:CHOOSING].numpy(), len(self.vocabulary))
             return {"ngram_read_bpc": bits_per_symbol(model, parts["test"].numpy())}
 
@@ -304,19 +317,19 @@ def _other(text: Pieces | bytes, known: Vocabulary) -> Pieces | bytes:
     return Pieces([strange * len(text)])
 
 
-def _shares(split: str | None, val_given: bool, test_given: bool) -> tuple[float, float, float]:
+def _shares(split: str | None, val_separate: bool, test_separate: bool) -> tuple[float, float, float]:
     """What train, val and test have of the text, where some have a file of their own."""
     train, val, test = shares(split) or SHARES
-    val, test = 0.0 if val_given else val, 0.0 if test_given else test
+    val, test = 0.0 if val_separate else val, 0.0 if test_separate else test
     whole = train + val + test
     return train / whole, val / whole, test / whole
 
 
-def _sizes(size: int, split: str | None, val_given: bool, test_given: bool) -> list[int]:
+def _sizes(size: int, split: str | None, val_separate: bool, test_separate: bool) -> list[int]:
     """Symbols of the text that are train's, val's and test's: each rounded down, and the rest the last one's."""
-    train, val, _ = (int(size * share + 1e-6) for share in _shares(split, val_given, test_given))
-    if test_given:
-        return [size, 0, 0] if val_given else [train, size - train, 0]
+    train, val, _ = (int(size * share + 1e-6) for share in _shares(split, val_separate, test_separate))
+    if test_separate:
+        return [size, 0, 0] if val_separate else [train, size - train, 0]
     return [train, val, size - train - val]
 
 
