@@ -119,7 +119,7 @@ def test_a_text_is_read_in_the_encoding_that_it_is_in(name: str, tmp_path: Path)
     (said,) = (sentence for sentence in notes.read if "' is in " in sentence)
     assert f" is in {detected} ({certainty}: " in said
     doubts = [
-        sentence for sentence in notes.warnings if "if that is wrong, name the encoding with data.enc" in sentence
+        sentence for sentence in notes.warnings if "if they are wrong, name the encoding with data.enc" in sentence
     ]
     assert bool(doubts) == (certainty == "a guess")
 
@@ -190,7 +190,7 @@ PACKED: dict[str, tuple[bytes, str]] = {
     "zip of cp1252": (zipped(("a.txt", FRENCH.encode("cp1252"))), FRENCH),
     "zip of several": (
         zipped(
-            ("b/ch10.txt", b"ten"), ("b/ch2.txt", "zwölf".encode()), (".DS_Store", b"\0"), ("pic.png", b"\x89PNG\0")
+            ("b/ch10.txt", b"ten"), ("b/ch2.txt", "zwölf".encode()), (".git/config", b"no"), ("pic.png", b"\x89PNG\0")
         ),
         "zwölf\nten\n",
     ),
@@ -254,6 +254,14 @@ def test_tables_are_told_the_encoding_too() -> None:
     assert detect("t.csv", "tempé\n1\n".encode("utf-16")).name == "utf-16"
     assert detect("t.csv", b"a,b\n1,2\n").name == "utf-8"
     assert detect("t.csv", b"a\n1\n", "cp1252").name == "cp1252"
+
+
+def test_what_tells_an_encoding_may_be_anywhere_in_a_file(tmp_path: Path) -> None:
+    plain = "plain words\n" * 30_000
+    (tmp_path / "t").write_bytes((plain + FRENCH + plain * 3).encode("cp1252"))
+    assert str(read_text(str(tmp_path / "t"))) == plain + FRENCH + plain * 3
+    (tmp_path / "t").write_bytes((plain + MIXED).encode() + b"\xff" + plain.encode() * 3)
+    assert "is UTF-8 but for some places: byte 0xff at offset" in refused(lambda: read_text(str(tmp_path / "t")))
 
 
 def test_an_error_far_into_a_file_names_its_offset(tmp_path: Path) -> None:
@@ -334,6 +342,16 @@ def test_names_are_in_the_order_in_which_people_count() -> None:
     for seed in range(9):
         random.Random(seed).shuffle(names)
         assert sorted(names, key=natural) == wanted
+
+
+def test_many_files_in_one_old_encoding_are_one_sentence(tmp_path: Path) -> None:
+    notes = ReadingNotes()
+    read_text(write(tmp_path, {f"{n}.txt": SWEDISH.encode("cp1252") + b"%d" % n for n in range(9)}), None, notes)
+    (sentence,) = notes.warnings
+    assert "'7.txt', '8.txt' in cp1252 (a guess: 100 % of " in sentence
+    assert sentence.endswith(
+        "words such as 'Änglarna', 'sjöng', 'så'; if they are wrong, name the encoding with data.encoding"
+    )
 
 
 def test_the_same_file_twice_in_a_folder_is_said(tmp_path: Path) -> None:

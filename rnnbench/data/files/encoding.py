@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.data.files.kinds import kind
-from rnnbench.data.files.legacy import KNOWN, guesses
+from rnnbench.data.files.legacy import KNOWN, beyond_ascii, guesses
 from rnnbench.errors import UserError, did_you_mean
 
 #: Byte-order marks and the codec that takes them away; UTF-32's little-endian one begins like UTF-16's.
@@ -152,7 +152,7 @@ def _detected(path: str, data: bytes) -> tuple[list[str], Encoding]:
             how = "all of it is ASCII, which is the same in UTF-8" if data.isascii() else "all of it is valid UTF-8"
             return _pieces(data, "utf-8"), Encoding("utf-8", f"certain: {how}")
         except UnicodeDecodeError as error:
-            _refuse_damaged(path, sample, error)
+            _refuse_damaged(path, data, error)
     if controls > FEW_CONTROLS:
         raise NotText(path, binary(controls), "name a text, or say with data.encoding how it is to be read")
     for name, certainty in guesses(data):
@@ -175,9 +175,9 @@ def _certain(path: str, data: bytes, name: str, why: str) -> tuple[list[str], En
         ) from None
 
 
-def _refuse_damaged(path: str, sample: bytes, error: UnicodeDecodeError) -> None:
+def _refuse_damaged(path: str, data: bytes, error: UnicodeDecodeError) -> None:
     """Refuse UTF-8 with some wrong bytes in it, which every encoding of a byte a character would read, all wrong."""
-    text = sample.decode("utf-8", "replace")
+    text = beyond_ascii(data).decode("utf-8", "replace")
     wrong = text.count("\ufffd")
     right = sum(not letter.isascii() for letter in text) - wrong
     if right >= 2 * wrong:

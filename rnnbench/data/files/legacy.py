@@ -59,7 +59,7 @@ _LOOKED_AT, _PLACES, _LINE = 60_000, 100, 600
 
 def guesses(data: bytes) -> Iterator[tuple[str, str]]:
     """Codecs that may be the one that a text's bytes are in, the likeliest first, and how certain each is in words."""
-    sample = _sample(data)
+    sample = beyond_ascii(data)
     readings = {name: text for name in _LATIN if (text := _read(sample, name)) is not None}
     scores = {name: _best_alphabet(text) for name, text in readings.items()}
     for name in sorted(scores, key=lambda name: -scores[name][0]):  # stable: the order above decides among equals
@@ -80,7 +80,7 @@ def guesses(data: bytes) -> Iterator[tuple[str, str]]:
         yield name, f"{'likely' if many else 'a guess'}: {certainty}"
 
 
-def _sample(data: bytes) -> bytes:
+def beyond_ascii(data: bytes) -> bytes:
     """Lines with bytes beyond ASCII, from all over the file: its first millions may be ASCII.
 
     A piece begins and ends at a line end or a space, which are never half of a character.
@@ -88,9 +88,9 @@ def _sample(data: bytes) -> bytes:
     if len(data) <= _LOOKED_AT:
         return data
     pieces, after = [], 0
-    beyond = re.compile(rb"[\x80-\xff]")
+    pattern = re.compile(rb"[\x80-\xff]")
     for place in range(0, len(data), -(-len(data) // _PLACES)):
-        match = beyond.search(data, max(place, after))
+        match = pattern.search(data, max(place, after))
         if match is None:
             break
         at = match.start()

@@ -107,7 +107,7 @@ def _joined(
     """The texts among files, each ended by a line end."""
     pieces: list[str] = []
     size = 0
-    by_encoding: dict[str, list[str]] = {}
+    by_encoding: dict[str, list[tuple[str, Encoding, list[str]]]] = {}
     packed: dict[str, list[str]] = {}
     by_content: dict[bytes, list[str]] = {}
     for file, content in members:
@@ -123,8 +123,8 @@ def _joined(
         except NotText as error:
             left_out.setdefault(error.what, []).append(name)
             continue
-        by_encoding.setdefault(f"{detected.name} ({detected.certainty.partition(':')[0]})", []).append(name)
-        _doubt([name], detected, some, notes)
+        how = f"{detected.name} ({detected.certainty.partition(':')[0]})"
+        by_encoding.setdefault(how, []).append((name, detected, some))
         if content.compression:
             packed.setdefault(content.compression, []).append(name)
         by_content.setdefault(hashlib.sha256(content.data).digest(), []).append(name)
@@ -139,7 +139,10 @@ def _joined(
         raise UserError(f"data.path {path!r} is a {what} without text in it{without}; name one that has text files.")
     files = "1 file" if count == 1 else f"{count:,} files"
     notes.read.append(f"{path!r} is a {what}: {files} read one after the other, in natural order")
-    notes.read += [f"in {how}: {listed(names)}" for how, names in by_encoding.items()]
+    for how, read_so in by_encoding.items():
+        names = [name for name, *_ in read_so]
+        notes.read.append(f"in {how}: {listed(names)}")
+        _doubt(names, *read_so[0][1:], notes)
     notes.read += [f"decompressed ({kind}): {listed(names)}" for kind, names in packed.items()]
     notes.warnings += [
         f"{listed(names)} have the same content, which is read {len(names)} times; take all but one out of {path!r}"
@@ -151,7 +154,7 @@ def _joined(
 
 def _no_text(name: str, data: bytes, encoding: str | None) -> str | None:
     """Why one file among many is left out, before it is decoded; None where it is not."""
-    if name.rpartition("/")[2].startswith("."):
+    if any(part.startswith(".") for part in name.removeprefix("./").split("/")):
         return "hidden"
     if not data:
         return "empty"
@@ -162,13 +165,13 @@ def _no_text(name: str, data: bytes, encoding: str | None) -> str | None:
 
 
 def _doubt(names: list[str], encoding: Encoding, pieces: list[str], notes: ReadingNotes) -> None:
-    """Say how a text reads that is in an encoding which is not certain."""
+    """Say how texts read that are in an encoding which is not certain; ``encoding`` and ``pieces`` are the first's."""
     if not encoding.certainty.startswith(("likely", "a guess")):
         return
     beyond_ascii = (word for piece in pieces for word in re.findall(r"\w*[^\W\x00-\x7f]\w*", piece))
     words = list(dict.fromkeys(itertools.islice(beyond_ascii, 20)))
     sentence = (
-        f"{listed(names)} reads {listed(words[:3])} in {encoding.name} ({encoding.certainty}); if that is "
+        f"{listed(names)} in {encoding.name} ({encoding.certainty}) has words such as {listed(words[:3])}; if they are "
         "wrong, name the encoding with data.encoding"
     )
     (notes.warnings if encoding.certainty.startswith("a guess") else notes.read).append(sentence)

@@ -48,7 +48,7 @@ class Vocabulary:
         """UNKNOWN, then the text's distinct characters in the order of their code points."""
         seen = np.zeros(0x110000, dtype=bool)
         for chunk in Pieces([text]) if isinstance(text, str) else text:
-            seen[code_points(chunk)] = True
+            seen[np.flatnonzero(np.bincount(code_points(chunk)))] = True
         return cls([UNKNOWN, *(chr(point) for point in np.flatnonzero(seen) if chr(point) != UNKNOWN)])
 
     def __len__(self) -> int:
@@ -67,7 +67,11 @@ class Vocabulary:
         assert not isinstance(text, bytes), "only a vocabulary of bytes reads bytes"
         out, start = np.empty(len(text), dtype=self._table.dtype), 0
         for chunk in Pieces([text]) if isinstance(text, str) else text:
-            out[start : start + len(chunk)] = self._table.take(code_points(chunk), mode="clip")
+            if chunk.isascii() and out.dtype == np.uint8:  # a quarter of the time
+                symbols = np.frombuffer(chunk.encode("ascii").translate(self._table[:256].tobytes()), dtype=np.uint8)
+            else:
+                symbols = self._table.take(code_points(chunk), mode="clip")
+            out[start : start + len(chunk)] = symbols
             start += len(chunk)
         return torch.from_numpy(out)
 
