@@ -227,6 +227,10 @@ NO_TEXT: dict[str, tuple[bytes, str]] = {
     "packed twice": (gzip.compress(gzip.compress(b"words")), "is a gzip file inside an archive, not text; unpack it"),
     "noise": (random.Random(0).randbytes(5000), "is binary ("),
     "numbers of two bytes": (np.arange(300, 9000, dtype="<u2").tobytes(), "is binary ("),
+    "numbers that are Chinese letters": (
+        np.random.default_rng(0).integers(20_000, 40_000, 5000).astype("<u2").tobytes(),
+        "is binary (",
+    ),
     "floats": (np.random.default_rng(0).normal(size=999).tobytes(), "say with data.encoding how it is to be read"),
     "words apart by zero bytes": (b"\0".join([b"some", b"words", b"only"] * 99), "is binary ("),
     "no words": (bytes(range(128, 256)) * 9, "no other encoding makes words of it; name its encoding with data.encod"),
@@ -564,6 +568,17 @@ def test_passages_that_are_in_both_are_found_to_the_symbol(seed: int) -> None:
     assert covered[repeated.begin : repeated.begin + repeated.length].all()
 
 
+@pytest.mark.parametrize("begin", [50, 20])
+def test_a_passage_is_found_though_other_places_have_its_blocks_too(begin: int) -> None:
+    """The block of the passage that begins at a multiple of 100 stands before it too, or one that overlaps it does."""
+    drawn = text_of(600, letters="abcdefgh")
+    passage = drawn[:200]
+    known = drawn[200:300] + passage[begin : begin + 100] + drawn[300:550] + passage + drawn[550:]
+    repeated = Passages(ids(known), 128).repeated_in(ids("." * 80 + passage + "." * 90))
+    assert repeated is not None
+    assert (repeated.begin, repeated.length) == (80, 200)
+
+
 def test_unknown_symbols_and_short_periods_are_no_passages() -> None:
     text = text_of(2000, letters="abcdefgh")
     assert Passages(ids(text), 128).repeated_in(ids(text_of(2000, 1, "abcdefgh"))) is None
@@ -627,7 +642,7 @@ def test_a_text_is_held_as_narrow_as_its_characters_are() -> None:
 
 
 def test_line_ends_that_two_pieces_share_are_one(tmp_path: Path) -> None:
-    text = "x" * ((1 << 14) - 1) + "\r\n" + PLAIN
+    text = "x" * (CHUNK - 1) + "\r\n" + PLAIN
     sentence = warnings_of(tmp_path, text)
     assert f"(1 \\r\\n, {PLAIN.count(chr(10)):,} \\n)" in sentence
 
