@@ -17,7 +17,8 @@ from rnnbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rnnbench.data.source import Source
+    from rnnbench.data.series.windows import SeriesData
+    from rnnbench.data.text.streams import TextData
 
 
 def main(argv: Sequence[str]) -> int:
@@ -104,11 +105,13 @@ def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
     return 1 if found["leaks"] else 0
 
 
-def _draw(source: Source, path: Path) -> str:
-    from rnnbench.report.figures.own_data import draw_series
+def _draw(source: SeriesData | TextData, path: Path) -> str:
+    from rnnbench.data.series.windows import SeriesData
+    from rnnbench.report.figures.record import draw_series
+    from rnnbench.report.figures.symbols import draw_symbols
 
     try:
-        return str(draw_series(source, path))
+        return str(draw_series(source, path) if isinstance(source, SeriesData) else draw_symbols(source, path))
     except OSError as error:
         raise UserError(
             f"the picture {str(path)!r} cannot be written ({error.strerror}); say where with --png."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnbench.data.source import Source
 
 
-def check(data: DataConfig) -> tuple[dict[str, list[str]], Source]:
+def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData]:
     """A user's file: ``file``, ``read``, ``left_out``, ``looks_wrong``, ``baselines``, ``leaks``; and the data, loaded.
 
     Each is a list of sentences; ``looks_wrong`` has what matters most first. ``leaks`` is what training would know of

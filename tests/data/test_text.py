@@ -20,8 +20,9 @@ from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text import references
 from rnnbench.data.text.ngram import KneserNey
+from rnnbench.data.text.pieces import CHUNK
 from rnnbench.data.text.streams import TextData
-from rnnbench.data.text.vocabulary import BYTES, CHUNK, UNKNOWN, Vocabulary
+from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.sweep import find_study
 

@@ -9,10 +9,13 @@ import lzma
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from rnnbench.data.files.folder import natural
+from rnnbench.data.files.kinds import zipped_document
 from rnnbench.errors import UserError
 
 #: Bytes that a file may have once it is decompressed: more is a slip of the keyboard, or made to fill the memory.
@@ -51,26 +54,45 @@ def read_content(path: str) -> Content:
         UserError: It cannot be read, is empty, is damaged, holds too much, or is an archive of several files.
     """
     data = _bytes(path)
-    compression = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-    if compression is None or is_workbook(data):
-        content = Content(data)
-    elif compression == "zip":
-        content = _from_zip(path, data)
-    else:
-        content = Content(_decompressed(path, _opened(path, compression, data), compression), compression)
+    compression = _compression(data)
+    if compression == "zip":
+        _, members = _members(path, data)
+        if len(members) != 1:
+            names = ", ".join(repr(item.filename) for item in members[:5])
+            raise UserError(
+                f"data.path {path!r} is a zip archive of {len(members)} files ({names}); unpack it and name one of "
+                "them."
+            )
+    (content,) = _contents(path, data, compression)
     if not content.data or content.data.isspace():
         raise UserError(f"data.path {path!r} is empty; name a file with content.")
     return content
 
 
+def read_members(path: str) -> tuple[int, Iterator[Content]]:
+    """How many files a regular file holds (more than one in a zip archive), and their contents in natural order.
+
+    They may be empty. What macOS adds to an archive (``__MACOSX/``) is none of the user's files and left out.
+
+    Raises:
+        UserError: It cannot be read, is damaged, or holds too much.
+    """
+    data = _bytes(path)
+    compression = _compression(data)
+    return len(_members(path, data)[1]) if compression == "zip" else 1, _contents(path, data, compression)
+
+
 def is_workbook(data: bytes) -> bool:
     """Whether the bytes are an Excel workbook (.xlsx), which is a zip archive too."""
-    if not data.startswith(b"PK"):
-        return False
-    try:
-        return "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(data)).namelist()
-    except (zipfile.BadZipFile, ValueError, OSError):
-        return False
+    document = zipped_document(data) if data.startswith(b"PK") else None
+    return document is not None and document[0] == "an Excel workbook"
+
+
+def _compression(data: bytes) -> str | None:
+    compression = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
+    if compression == "bzip2" and not data[3:4].isdigit():  # a text may well begin so
+        return None
+    return None if compression == "zip" and zipped_document(data) else compression
 
 
 def _bytes(path: str) -> bytes:
@@ -90,7 +112,34 @@ def _bytes(path: str) -> bytes:
         raise UserError(f"data.path {path!r} cannot be read ({reason}); name another file.") from None
 
 
-def _opened(path: str, compression: str, data: bytes) -> IO[bytes]:
+def _contents(path: str, data: bytes, compression: str | None) -> Iterator[Content]:
+    if compression is None:
+        yield Content(data)
+    elif compression == "zip":
+        archive, members = _members(path, data)
+        for item in members:
+            try:
+                stream = archive.open(item)
+            except (NotImplementedError, zipfile.BadZipFile) as error:
+                raise UserError(f"data.path {path!r} cannot be unpacked ({error}); unpack it yourself.") from None
+            yield Content(_decompressed(path, stream, "zip"), "zip", item.filename)
+    else:
+        yield Content(_decompressed(path, _opened(compression, data), compression), compression)
+
+
+def _members(path: str, data: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """The archive, and its files but those that macOS adds."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise UserError(f"data.path {path!r} is a damaged zip archive ({error}); make it again.") from None
+    members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+    if any(item.flag_bits & 1 for item in members):
+        raise UserError(f"data.path {path!r} is a zip archive with a password; unpack it.")
+    return archive, sorted(members, key=lambda item: natural(item.filename))
+
+
+def _opened(compression: str, data: bytes) -> IO[bytes]:
     stream = io.BytesIO(data)
     match compression:
         case "gzip":
@@ -105,29 +154,8 @@ def _opened(path: str, compression: str, data: bytes) -> IO[bytes]:
             return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
 
 
-def _from_zip(path: str, data: bytes) -> Content:
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile as error:
-        raise UserError(f"data.path {path!r} is a damaged zip archive ({error}); make it again.") from None
-    # what macOS adds to an archive is none of the user's files
-    members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
-    if len(members) != 1:
-        names = ", ".join(repr(item.filename) for item in members[:5])
-        raise UserError(
-            f"data.path {path!r} is a zip archive of {len(members)} files ({names}); unpack it and name one of them."
-        )
-    if members[0].flag_bits & 1:
-        raise UserError(f"data.path {path!r} is a zip archive with a password; unpack it.")
-    try:
-        stream = archive.open(members[0])
-    except (NotImplementedError, zipfile.BadZipFile) as error:
-        raise UserError(f"data.path {path!r} cannot be unpacked ({error}); unpack it yourself.") from None
-    return Content(_decompressed(path, stream, "zip"), "zip", members[0].filename)
-
-
 def _decompressed(path: str, stream: IO[bytes], compression: str) -> bytes:
-    pieces, size = [], 0
+    content = io.BytesIO()
     errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
     if compression == "zstandard":
         import zstandard
@@ -135,10 +163,9 @@ def _decompressed(path: str, stream: IO[bytes], compression: str) -> bytes:
         errors = (*errors, zstandard.ZstdError)
     try:
         while piece := stream.read(_PIECE):
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST:
+            content.write(piece)
+            if content.tell() > LARGEST:
                 raise UserError(f"data.path {path!r} has more than {LARGEST:,} bytes in it; name a smaller file.")
     except errors as error:
         raise UserError(f"data.path {path!r} is {compression} and damaged ({error}); copy or make it again.") from None
-    return b"".join(pieces)
+    return content.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -12,6 +13,10 @@ class Rank(IntEnum):
     MISLEADING = 0
     DOUBTFUL = 1
     MINOR = 2
+
+
+#: Names that one sentence lists at most.
+MOST_NAMES = 200
 
 
 @dataclass
@@ -52,3 +57,10 @@ class ReadingNotes:
 def plural(count: int, noun: str) -> str:
     """``1 row``, ``2,000 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in quotes and commas; of very many the first and the last."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(map(repr, names))
+    return f"{', '.join(map(repr, names[: MOST_NAMES - 1]))} … {names[-1]!r}"

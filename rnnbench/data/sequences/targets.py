@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from rnnbench.data.text.pieces import Pieces
 from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 
@@ -31,9 +32,9 @@ class Targets(Vocabulary):
         self.symbols = list(symbols)
 
     @classmethod
-    def of(cls, text: str) -> Targets:
+    def of(cls, text: str | Pieces) -> Targets:
         """END, UNKNOWN, then the text's distinct characters in the order of their code points."""
-        return cls([END, *Vocabulary.of(text.replace(END, "")).symbols])
+        return cls([END, *Vocabulary.of(str(text).replace(END, "")).symbols])
 
     def encode(self, text: str) -> Tensor:
         """(N + 1,) int64 indices of the text's characters, 1 for unknown ones, and the end's."""

@@ -174,7 +174,8 @@ class SeriesData(Source):
         for part in ("val", "test"):
             for start, stop in self._parts[part]:
                 values[start:stop] = values[start:stop][::-1] * 3 + self._std
-        record = dataclasses.replace(self._record, values=values, notes=None)
+        other = f"{self.fingerprint} altered"
+        record = dataclasses.replace(self._record, values=values, notes=None, fingerprint=other)
         return SeriesData(record, self._data, self._seed, self._period)
 
     def _batch(self, starts: Tensor) -> Batch:

@@ -12,20 +12,32 @@ good: no study scores it but a project's last one (`data.final`), so that nothin
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
+from rnnbench.config.parts import shares
+from rnnbench.data.files.notes import ReadingNotes
+from rnnbench.data.files.options import named_by
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
-from rnnbench.data.text.readers import read
-from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, lines
-from rnnbench.data.text.vocabulary import BYTES, Vocabulary, chunks
+from rnnbench.data.text.checks import look_at_parts, symbol_counts
+from rnnbench.data.text.pieces import Pieces
+from rnnbench.data.text.readers import read, read_text
+from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, guesses, lines
+from rnnbench.data.text.vocabulary import BYTES, Vocabulary
 from rnnbench.errors import UserError
 
+Text = str | bytes | Pieces
+
+#: Of train, val and test, where data.split says nothing else.
+SHARES = (0.9, 0.05, 0.05)
 #: Training batches that are cut at once: one at a time takes longer to find in the text than to copy.
 CUT = 32
 #: Stateful evaluation: parallel streams at most, unscored characters before each but the first, steps in a batch.
@@ -38,48 +50,105 @@ class TextData(Source):
     """A text as training batches and evaluations.
 
     Args:
-        text: All of it; the first 90 % train, the next 5 % validate (of a corpus 2.5 %), the rest tests. Bytes are
-            their own symbols.
-        data: Window length, batch size, and whether characters are to be read as the bytes of their UTF-8.
+        text: All of it, or what the other two leave; divided in order by ``data.split``, where not given the first 90 %
+            train, the next 5 % validate (of a corpus 2.5 %), the rest tests. Bytes are their own symbols.
+        data: Window length, batch size, shares of the parts, and whether characters are to be read as the bytes of
+            their UTF-8.
         seed: Decides the offset of each epoch.
+        val: A validation part of its own.
+        test: A test part of its own.
 
     Raises:
         UserError: The text is too short for one training batch, or its parts for one window.
     """
 
-    def __init__(self, text: str | bytes, data: DataConfig, seed: int = 0) -> None:
-        if isinstance(text, str) and data.symbols == "bytes":
-            text = text.encode()
-        self._unit = "bytes" if isinstance(text, bytes) else "characters"
-        self._text, self._data, self._seed = text, data, seed
-        size, seq_len, batch_size = len(text), data.seq_len, data.batch_size
-        train, val = size * 9 // 10, size // 20
-        needed = max(-(-10 * (batch_size * seq_len + 1) // 9), 20 * (max(seq_len, 2) + 1))
-        if size < needed:
-            raise UserError(
-                f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
-                f"needs at least {needed} (90 % train, 5 % validate, 5 % test); take a longer text or lower them."
-            )
-        self._bounds = {"train": (0, train), "val": (train, train + val), "test": (train + val, size)}
+    vocabulary: Vocabulary
+
+    def __init__(
+        self, text: Text, data: DataConfig, seed: int = 0, val: Text | None = None, test: Text | None = None
+    ) -> None:
+        whole, *files = (None if one is None else _as_read(one, data) for one in (text, val, test))
+        assert whole is not None
+        self._unit = "bytes" if isinstance(whole, bytes) else "characters"
+        self._data, self._seed, self._separate = data, seed, (val is not None, test is not None)
+        self._check_length(len(whole), {"val": files[0], "test": files[1]})
+        sizes = _sizes(len(whole), data.split, *self._separate)
+        if any(self._separate):
+            ends = [0, *itertools.accumulate(sizes)]
+            parts = [_part(whole, *span) for span in itertools.pairwise(ends)]
+            parts[1:] = [part if file is None else file for part, file in zip(parts[1:], files, strict=True)]
+            whole, sizes = _joined(parts), [len(part) for part in parts]
+        self._text, self._sizes = whole, sizes
+        train, val_end, end = itertools.accumulate(sizes)
+        self._bounds = {"train": (0, train), "val": (train, val_end), "test": (val_end, end)}
         if data.path is None:
-            middle = train + val // 2
-            self._bounds |= {"val": (train, middle), "final": (middle, train + val)}
+            middle = train + sizes[1] // 2
+            self._bounds |= {"val": (train, middle), "final": (middle, val_end)}
             if data.final:
                 self._bounds["test"] = self._bounds["final"]
-        self.vocabulary: Vocabulary = Vocabulary(BYTES) if isinstance(text, bytes) else Vocabulary.of(text[:train])
-        self.fingerprint = _sha256(text)
+        self.vocabulary = Vocabulary(BYTES) if isinstance(whole, bytes) else Vocabulary.of(whole.part(0, train))
+        self.fingerprint = _sha256(whole, sizes if any(self._separate) else None)
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
-        self._ids = self.vocabulary.compact(text)
-        self.steps_per_epoch = ((train - 1) // batch_size) // seq_len
-        self._epoch: tuple[int, Tensor, Tensor] | None = None
+        self._ids = self.vocabulary.compact(whole)
+        self.steps_per_epoch = ((train - 1) // data.batch_size) // data.seq_len
+        self._epoch: tuple[int, tuple[list[Tensor], list[Tensor]]] | None = None
         self._cut: tuple[int, Tensor, Tensor] | None = None
         self._ngram: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> TextData:
-        """The text that the configuration names."""
-        return cls(read(data), data, seed)
+        """The text that the configuration names; one of the user's with notes on how it was read."""
+        if data.name != "text":
+            return cls(read(str(data.name)), data, seed)
+        notes = ReadingNotes()
+        texts: list[Pieces | None] = []
+        for option, path in {"path": data.path, "val_path": data.val_path, "test_path": data.test_path}.items():
+            with named_by(f"data.{option}"):
+                texts.append(None if path is None else read_text(path, data.encoding, notes))
+        assert texts[0] is not None, "a configuration of a text of the user's has a path"
+        source = cls(texts[0], data, seed, *texts[1:])
+        texts.clear()
+        look_at_parts(source, notes)
+        source.notes = notes
+        return source
+
+    def _check_length(self, size: int, files: dict[str, Pieces | bytes | None]) -> None:
+        data = self._data
+        seq_len, batch_size, window = data.seq_len, data.batch_size, max(data.seq_len, 2) + 1
+        least = [batch_size * seq_len + 1, *(0 if separate else window for separate in self._separate)]
+
+        def fits(size: int) -> bool:
+            return all(
+                has >= needs for has, needs in zip(_sizes(size, data.split, *self._separate), least, strict=True)
+            )
+
+        if not fits(size):
+            parts = _shares(data.split, *self._separate)
+            needed = int(max(needs / share for needs, share in zip(least, parts, strict=True) if needs)) - 2
+            while not fits(needed):
+                needed += 1
+            words = ("train", "validate", "test")
+            said = ", ".join(f"{100 * share:.4g} % {word}" for share, word in zip(parts, words, strict=True) if share)
+            raise UserError(
+                f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
+                f"needs at least {needed} ({said}); take a longer text or lower them."
+            )
+        for part, text in files.items():
+            if text is not None and len(text) < window:
+                raise UserError(
+                    f"data.{part}_path {getattr(data, f'{part}_path')!r} has {len(text)} {self._unit}, and "
+                    f"data.seq_len {seq_len} needs at least {window}; take a longer text or lower it."
+                )
+
+    def altered(self) -> Self:
+        """The same from a text whose validation and test parts are others, in symbols that training never sees."""
+        ends = [0, *itertools.accumulate(self._sizes)]
+        known, *others = (_part(self._text, *span) for span in itertools.pairwise(ends))
+        others = [_other(part, self.vocabulary) for part in others]
+        rest = (part for part, separate in zip(others, self._separate, strict=True) if not separate)
+        files = (part if separate else None for part, separate in zip(others, self._separate, strict=True))
+        return type(self)(_joined([known, *rest]), self._data, self._seed, *files)
 
     def train_batch(self, step: int) -> Batch:
         """x, y (B, T) int64, a pure function of (seed, step); reset at an epoch's first step alone."""
@@ -94,23 +163,34 @@ class TextData(Source):
     def _chunks(self, epoch: int, begin: int) -> list[Tensor]:
         """Inputs and targets of an epoch's chunks from ``begin`` on, two (N, B, T) int64, N ≤ CUT."""
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, *self._streams(epoch))
+            self._epoch = (epoch, self._streams(epoch))
         seq_len, end = self._data.seq_len, min(begin + CUT, self.steps_per_epoch)
-        spans = (stream[:, begin * seq_len : end * seq_len] for stream in self._epoch[1:])
-        pieces = (span.unflatten(1, (end - begin, seq_len)).transpose(0, 1) for span in spans)
-        return [piece.to(torch.int64, memory_format=torch.contiguous_format) for piece in pieces]
+        chunks = []
+        for pieces in self._epoch[1]:
+            span = torch.cat([streams[:, begin * seq_len : end * seq_len] for streams in pieces])
+            chunk = span.unflatten(1, (end - begin, seq_len)).transpose(0, 1)
+            chunks.append(chunk.to(torch.int64, memory_format=torch.contiguous_format))
+        return chunks
 
-    def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of an epoch, two (B, L) views of the rolled training part one character apart.
+    def _streams(self, epoch: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Inputs and targets of an epoch: (B, L) views of the rolled training part one character apart, in pieces.
 
-        One target in all is wrong, where the training part's beginning follows its end.
+        The pieces are the streams before the training part's end, the one across it, a copy, and those after it. One
+        target in all is wrong, where the training part's beginning follows its end.
         """
-        ids = self._ids[: self._bounds["train"][1]]
+        ids, batch_size = self._ids[: self._bounds["train"][1]], self._data.batch_size
         offset = int(torch.randint(len(ids), (), generator=generator("text", self._seed, epoch)))
-        rolled = torch.cat([ids[offset:], ids[:offset]])
-        batch_size = self._data.batch_size
-        used = (len(ids) - 1) // batch_size * batch_size
-        return rolled[:used].view(batch_size, -1), rolled[1 : used + 1].view(batch_size, -1)
+        length = (len(ids) - 1) // batch_size
+        before = min(batch_size, (len(ids) - offset - 1) // length)
+        at = offset + before * length
+        pieces = [ids[offset : at + 1]]
+        if before < batch_size:
+            after = at + length - len(ids)
+            pieces += [
+                torch.cat([ids[at:], ids[: after + 1]]),
+                ids[after : after + (batch_size - before - 1) * length + 1],
+            ]
+        return [one[:-1].view(-1, length) for one in pieces], [one[1:].view(-1, length) for one in pieces]
 
     def evaluation(self, part: Part, stateful: bool, limit: int | None = None) -> Batches:
         """A part's N characters as N − 1 targets, each scored once.
@@ -152,6 +232,11 @@ class TextData(Source):
         self._ngram = found["ngram"]
         return dict(found["references"])
 
+    def naive_references(self) -> dict[str, float]:
+        """What `references` has without the n-gram and the compressor, which take longer than all the rest."""
+        parts = self._parts()
+        return guesses(parts["train"], parts["test"], len(self.vocabulary))
+
     def references_read(self, steps: int) -> dict[str, float]:
         """``ngram_read_bpc``: the n-gram's bits where it counts the very characters that so many training steps read.
 
@@ -162,7 +247,7 @@ class TextData(Source):
         read, batch_size = steps * self._data.seq_len, self._data.batch_size
 
         def bits() -> dict[str, float]:
-            ids, parts = self._streams(0)[0][:, :read].flatten(), self._parts()
+            ids, parts = torch.cat([some[:, :read] for some in self._streams(0)[0]]).flatten(), self._parts()
             model, _ = chosen(ids.numpy(), parts["val"][:CHOOSING].numpy(), len(self.vocabulary))
             return {"ngram_read_bpc": bits_per_symbol(model, parts["test"].numpy())}
 
@@ -174,19 +259,27 @@ class TextData(Source):
         bounds = "-".join(str(place) for part in ("val", "test") for place in self._bounds[part])
         return f"{self._unit}-{self.fingerprint}-{bounds}"
 
+    def symbols(self, part: str) -> Tensor:
+        """(N,) indices of a part's symbols, in the dtype that they are held in."""
+        return self._ids[slice(*self._bounds[part])]
+
+    def symbol_counts(self, part: str) -> Counter[str]:
+        """How often each symbol occurs in a part, unknown ones as themselves; a byte is the character of its number."""
+        return symbol_counts(_part(self._text, *self._bounds[part]))
+
     def _parts(self) -> dict[str, Tensor]:
-        return {name: self._ids[slice(*bounds)] for name, bounds in self._bounds.items()}
+        return {name: self.symbols(name) for name in self._bounds}
 
     def _said(self) -> dict[str, bytes]:
         """Train (the end of a very long one) and test as bytes."""
         start, stop = self._bounds["train"]
         spans = {"train": slice(max(start, stop - LONGEST), stop), "test": slice(*self._bounds["test"])}
-        pieces = {name: self._text[span] for name, span in spans.items()}
+        pieces = {name: _part(self._text, span.start, span.stop) for name, span in spans.items()}
         return {name: piece if isinstance(piece, bytes) else piece.encode() for name, piece in pieces.items()}
 
     def facts(self) -> dict[str, Any]:
         """Sizes, the vocabulary, the text's beginning, and of the n-gram how it was chosen, once `references` has."""
-        parts, beginning = self._parts(), self._text[:200]
+        parts, beginning = self._parts(), _part(self._text, 0, 200)
         facts = {
             self._unit: len(self._text),
             "split": {name: len(ids) for name, ids in parts.items()},
@@ -195,18 +288,63 @@ class TextData(Source):
         }
         if self._ngram is not None:
             facts["ngram"] = self._ngram
+        if self.notes is not None:
+            facts["notes"] = self.notes.plain()
         if isinstance(beginning, bytes):
             return facts | {"sample": beginning.decode("utf-8", "replace")}
         known = "".join(self.vocabulary.symbols[1:])
         unknown = {name: int((ids == 0).sum()) for name, ids in parts.items()}
-        return facts | {"symbols": known, "unknown": unknown, "sample": beginning}
+        return facts | {"symbols": known, "unknown": unknown, "sample": str(beginning)}
 
 
-def _sha256(text: str | bytes) -> str:
-    """Of the bytes, or of the UTF-8."""
+def _as_read(text: Text, data: DataConfig) -> Pieces | bytes:
+    """Bytes where the text's symbols are these, else its characters."""
+    if isinstance(text, str):
+        text = Pieces([text])
+    return text.encode() if isinstance(text, Pieces) and data.symbols == "bytes" else text
+
+
+def _part(text: Pieces | bytes, start: int, stop: int) -> Pieces | bytes:
+    return text[start:stop] if isinstance(text, bytes) else text.part(start, stop)
+
+
+def _joined(parts: Sequence[Pieces | bytes]) -> Pieces | bytes:
+    characters = [part for part in parts if isinstance(part, Pieces)]
+    return Pieces.joined(characters) if characters else b"".join(part for part in parts if isinstance(part, bytes))
+
+
+def _other(text: Pieces | bytes, known: Vocabulary) -> Pieces | bytes:
+    """As many symbols, each another one; of characters one that the vocabulary does not know."""
+    if isinstance(text, bytes):
+        return text.translate(bytes(range(255, -1, -1)))
+    symbols = set(known.symbols)
+    strange = next(chr(point) for point in range(0xE000, 0x110000) if chr(point) not in symbols)
+    return Pieces([strange * len(text)])
+
+
+def _shares(split: str | None, val_separate: bool, test_separate: bool) -> tuple[float, float, float]:
+    """What train, val and test have of the text, where some have a file of their own."""
+    train, val, test = shares(split) or SHARES
+    val, test = 0.0 if val_separate else val, 0.0 if test_separate else test
+    whole = train + val + test
+    return train / whole, val / whole, test / whole
+
+
+def _sizes(size: int, split: str | None, val_separate: bool, test_separate: bool) -> list[int]:
+    """Symbols of the text that are train's, val's and test's: each rounded down, and the rest the last one's."""
+    train, val, _ = (int(size * share + 1e-6) for share in _shares(split, val_separate, test_separate))
+    if test_separate:
+        return [size, 0, 0] if val_separate else [train, size - train, 0]
+    return [train, val, size - train - val]
+
+
+def _sha256(text: Pieces | bytes, sizes: Sequence[int] | None = None) -> str:
+    """Of the bytes, or of the UTF-8; and of the parts' sizes where they are from several files."""
     digest = hashlib.sha256()
-    for chunk in [text] if isinstance(text, bytes) else map(str.encode, chunks(text)):
+    for chunk in [text] if isinstance(text, bytes) else map(str.encode, text):
         digest.update(chunk)
+    if sizes is not None:
+        digest.update(repr(list(sizes)).encode())
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
 from rnnbench.data.files.notes import Rank, ReadingNotes, plural
+from rnnbench.data.files.options import named_by
 from rnnbench.data.series.record import LONGEST_FILLED, Record, digest, listed
 from rnnbench.data.series.table.columns import series
 from rnnbench.data.series.table.files import read_table
@@ -64,7 +65,8 @@ def read_user_table(data: DataConfig) -> Record:
     for part, path in (("val", data.val_path), ("test", data.test_path)):
         if path is not None:
             beside = ReadingNotes()
-            grids[part] = _grid(data, path, columns, beside)  # type: ignore[index]
+            with named_by(f"data.{part}_path"):
+                grids[part] = _grid(data, path, columns, beside)  # type: ignore[index]
             _compare(grids["train"], grids[part], beside)  # type: ignore[index]
             notes.extend(beside, f"{part} file")
     joined, starts = _joined(list(grids.values()))

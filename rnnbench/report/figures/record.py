@@ -1,4 +1,4 @@
-"""A user's data as a picture: a record with its split, or the frequencies of a text's symbols."""
+"""A record over time, with its split."""
 
 from __future__ import annotations
 
