@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rnnbench.data.series.windows import SeriesData
     from rnnbench.data.text.streams import TextData
 
+#: What the leak test says where it finds nothing.
+NO_LEAK = "none: with other val and test parts, training batches, vocabulary and scaler stay what they are"
+
 
 def main(argv: Sequence[str]) -> int:
     """List the data sets, look into one, check a file, download; status 1 for a leak, 2 where a download failed."""
@@ -97,11 +100,12 @@ def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
 
     data = DataConfig(**values)
     found, source = check(data)
-    picture = _draw(source, Path(png or f"{data.label}-check.png"))
+    path = Path(png or f"{data.label}-check.png")
     if as_json:
-        print(json.dumps({**found, "picture": picture}, ensure_ascii=False))
+        print(json.dumps({**found, "picture": _draw(source, path)}, ensure_ascii=False))
     else:
-        print("\n".join(sections({**found, "picture": [picture]})))
+        print("\n".join(sections({**found, "leaks": found["leaks"] or [NO_LEAK]})), flush=True)
+        print("\n".join(sections({"picture": [_draw(source, path)]})))
     return 1 if found["leaks"] else 0
 
 

@@ -85,7 +85,6 @@ def train(
         return {}
     # Built before the folder: data, a cell or a backend that are not there leave nothing behind.
     data, module = built(run, division, device)
-    look(data.source)
     environment = machine.environment(device) | {
         "backend": backend_name(module.model.cells[0], run.model.backend, torch.device(device)),
         "recurrence_kernel": kernel_name(torch.empty(0, device=device)),
@@ -95,6 +94,7 @@ def train(
         **({"micro_batches": micro_batches} if micro_batches > 1 else {}),
         **({"devices": devices} if devices > 1 else {}),
     }
+    look(data.source)
     with entry.opened(run.to_dict(), over):
         if (known := entry.result()) is not None:
             return known

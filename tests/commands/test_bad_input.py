@@ -65,9 +65,9 @@ WORDS: list[tuple[str, str]] = [
     ("train --data.path good.txt --data.column y", "data.column 'y' is nothing to 'text'"),
     (
         "train --data.path words.csv --data.column y",
-        "'words.csv', line 3, column 'y': expected a finite number, got 'x'",
+        "'words.csv', line 3, column 'y': expected a number such as 1234.5, got 'x'",
     ),
-    ("train --data.path nan.csv --data.column y", "'nan.csv', line 2, column 'y': expected a finite number, got 'nan'"),
+    ("train --data.path nan.csv --data.column y", "'nan.csv', line 2, column 'y': the value is missing"),
     ("train --data.path words.csv --data.column z", "data.column 'z' is not in 'words.csv'; its columns: 'y'"),
     ("train --data.path short.csv", "has no gap-free window"),
     ("train --config missing.yaml", "cannot read the config missing.yaml"),

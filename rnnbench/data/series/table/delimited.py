@@ -110,9 +110,10 @@ def read_delimited(
     filled = frame.notna().any(axis=1).to_numpy()
     if not filled.any():
         raise UserError(f"data.path {path!r} has a header line and no rows; name a file with data.")
-    first, last = int(filled.argmax()), len(filled) - int(filled[::-1].argmax())
-    frame = frame.iloc[first:last].reset_index(drop=True)  # blank lines before and after
-    place = _line(data, codec.name, form.skipped + first)
+    if blank := int(filled[::-1].argmax()):
+        notes.left_out.append(f"{plural(blank, 'blank line')} at the end")
+        frame = frame.iloc[:-blank]
+    place = _line(data, codec.name, form.skipped)
     return Table(path, frame, place, form.decimal_comma, data)
 
 
