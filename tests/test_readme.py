@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from rnnbench.cli import main
@@ -62,6 +63,9 @@ def transcript(
     folder = tmp_path_factory.mktemp("reader")
     (folder / "experiments").symlink_to(ROOT / "experiments")
     (folder / "my_text.txt").write_text(small_text, encoding="utf-8")
+    hours = pd.date_range("2024-01-01", periods=600, freq="h")
+    loads = pd.DataFrame({"time": hours, "load": [10 + hour.hour % 7 + hour.day / 31 for hour in hours]})
+    loads.to_csv(folder / "loads.csv", index=False)
     (folder / "leaky.py").write_text(next(text for kind, text in BLOCKS if kind == "python"), encoding="utf-8")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = {}

@@ -105,7 +105,7 @@ def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
         print(json.dumps({**found, "picture": _draw(source, path)}, ensure_ascii=False))
     else:
         print("\n".join(sections({**found, "leaks": found["leaks"] or [NO_LEAK]})), flush=True)
-        print("\n".join(sections({"picture": [_draw(source, path)]})))
+        print("\n".join(sections({"looks wrong": [], "picture": [_draw(source, path)]})))
     return 1 if found["leaks"] else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,63 @@ def test_what_is_long_is_cut_or_wrapped_and_says_so() -> None:
 def test_an_address_stays_whole() -> None:
     address = "https://example.org/" + "x" * WIDTH
     assert list(lines({"in": {"address": address}})) == ["in", f"  address  {address}"]
+
+
+def test_info_takes_the_name_as_train_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "info", "--data.name", "mackey_glass", "--json"]) == 0
+    named = json.loads(capsys.readouterr().out)
+    assert main(["data", "info", "mackey_glass", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == named
+
+
+def _record(path: Path) -> Path:
+    """A year of days in two columns, one day of which is missing."""
+    lines = [
+        f"{date(2023, 1, 1) + timedelta(days=day)},{(day * 37) % 101},{day % 7}.5" for day in range(365) if day != 99
+    ]
+    path.write_text("\n".join(["date,load,price", *lines, ""]))
+    return path
+
+
+def test_check_says_on_one_screen_what_a_table_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _record(tmp_path / "loads.csv")
+    picture = tmp_path / "out.png"
+    assert main(["data", "check", str(path), "--column", "load", "--seq_len", "8", "--png", str(picture)]) == 0
+    out = capsys.readouterr().out
+    for sentence in (
+        "364 rows, 3 columns", "a row every 1 day", "1 hole in the times, 1 row missing, the first after 2023-04-09",
+        "val 37 time steps, 2023-09-13", "seasonal naive: mse", "persistence: mse", "leaks", "none: with other val",
+        str(picture),
+    ):  # fmt: skip
+        assert sentence in " ".join(out.split()), sentence
+    assert len(out.splitlines()) < 40
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = _record(tmp_path / "loads.csv")
+    assert main(["data", "check", "--data.path", str(path), "--column", "all", "--seq_len", "8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["leaks"] == []
+    assert found["picture"] == "loads-check.png"
+    text = tmp_path / "own.txt"
+    text.write_text("It was the best of times, it was the worst of times.\n" * 300)
+    assert main(["data", "check", str(text), "--seq_len", "8", "--batch_size", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "training reads too" in found["looks_wrong"][0]  # what matters most comes first
+    assert any(line.startswith("unigram: bpc") for line in found["baselines"])
+
+
+def test_check_prints_before_a_picture_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _record(tmp_path / "loads.csv")
+    assert main(["data", "check", str(path), "--column", "load", "--seq_len", "8", "--png", "/dev/null/x.png"]) == 2
+    out, error = capsys.readouterr()
+    assert "364 rows" in out
+    assert "cannot be written" in error
+    assert main(["data", "check"]) == 2
+    assert "rnnbench data check FILE" in capsys.readouterr().err

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from rnnbench.config import DataConfig
+from rnnbench.data.files.leaks import leaks
 from rnnbench.data.series.record import Record
 from rnnbench.data.series.table.read import read_user_table
 from rnnbench.data.series.windows import SeriesData
@@ -220,6 +221,97 @@ CASES = {
     ),
     "blank lines": Case(PLAIN.replace("2024-01-10", "\n2024-01-10"), V, "1 blank line"),
     "sort without a clock": Case(rows(V, header="v"), refused="data.sort needs", options={"sort": True}),
+    "hours in a column of their own": Case(
+        rows(["2024-01-01"] * 24 + ["2024-01-02"] * 24, [*range(1, 25)] * 2, V[:48], header="Date,Hour,v"), V[:48],
+        "'Date', 'Hour': 2024-01-01 01:00:00 to 2024-01-03, a row every 1 hour",
+    ),
+    "year, month, day and hour": Case(
+        rows([2010] * 48, [1] * 48, [1] * 24 + [2] * 24, [*range(24)] * 2, V[:48], header="year,month,day,hour,v"),
+        V[:48], "2010-01-01 to 2010-01-02 23:00:00, a row every 1 hour",
+    ),
+    "hours in digits": Case(
+        rows([f"20240101{k:02}" for k in range(24)], V[:24], header="MESS_DATUM;v", sep=";"), V[:24], "every 1 hour"
+    ),
+    "quarters": Case(
+        rows([f"{2000 + k // 4}Q{1 + k % 4}" for k in range(SIZE)], V, header="q,v"), V, "every 1 quarter"
+    ),
+    "weeks": Case(rows([f"2024-W{k:02}" for k in range(1, 50)], V[:49], header="week,v"), V[:49], "every 7 days"),
+    "epochs under another name, newest first": Case(
+        rows([1_700_000_000_000 - 60_000 * k for k in range(SIZE)], V, header="open_time,v"), refused="newest rows"
+    ),
+    "the year or the day first": Case(
+        rows(dated("%y/%m/%d", DAYS[:31]), V[:31]), refused="data.date_format '%d/%m/%y' or '%y/%m/%d'"
+    ),
+    "a midnight called 24:00": Case(
+        rows([f"01.01.2024 {k:02}:00" for k in range(1, 25)], V[:24], header="Datum;v", sep=";"), V[:24],
+        "2024-01-01 01:00:00 to 2024-01-02, a row every 1 hour",
+    ),
+    "a week from Sunday to Thursday": Case(
+        rows([day for day, date in zip(ISO, DAYS, strict=True) if date.dayofweek not in (4, 5)],
+             [v for v, date in zip(V, DAYS, strict=True) if date.dayofweek not in (4, 5)]),
+        [v for v, date in zip(V, DAYS, strict=True) if date.dayofweek not in (4, 5)], "1 working day",
+    ),
+    "another column of dates, not filled in": Case(
+        rows(ISO, ["", "ongoing"] * 30, V, header="date,end_date,v"), V, "'end_date': no numbers"
+    ),
+    "a temperature called T": Case(rows(ISO, V, header="date,T"), V),
+    "rows between the steps": Case(
+        rows(sorted([*dated("%Y-%m-%d %H:%M", pd.date_range("2024-01-01", periods=57, freq="h")),
+                     "2024-01-01 05:20", "2024-01-01 09:20"]), V[:59]),
+        V[:59], "2 rows less than half a step after the one before",
+    ),
+    "a zone in the format": Case(
+        rows([f"{day} 00:00 +0900" for day in dated("%d/%m/%Y")], V), V, "2024-01-01 to 2024-02-29",
+        options={"date_format": "%d/%m/%Y %H:%M %z"},
+    ),
+    "some zones": Case(
+        rows([*ISO[:30], *(f"{day}T00:00:00Z" for day in ISO[30:])], V), refused="line 32, column 'date'"
+    ),
+    "thousands or decimals": Case(
+        rows(dated("%d.%m.%Y"), [987, *(f"1.{k:03}" for k in range(12, 71))], header="Datum;v", sep=";"),
+        refused="thousands or with decimals",
+    ),
+    "decimal commas below one, in quotes": Case(rows(ISO, [f'"0,{k:03}"' for k in range(7, 67)]), refused="counts"),
+    "no-break spaces for thousands": Case(
+        rows(ISO, [f"{1 + k % 7}\u00a0{k:03},5" for k in range(SIZE)], header="d;v", sep=";"),
+        [1000 * (1 + k % 7) + k + 0.5 for k in range(SIZE)],
+    ),
+    "decimal commas taken for row names": Case(
+        rows(["x"] * SIZE, [1 + k % 9 for k in range(SIZE)], range(10, 70), header="Tag,Wert"), refused="semicolons"
+    ),
+    "a blank where white space delimits": Case(
+        "v w\n" + "1.5 2.5\n" * 20 + "      3.5\n" + "1.5 2.5\n" * 5, refused="line 22: 1 fields? and 2 columns",
+        options={"column": "w", "missing": "interpolate"},
+    ),
+    "Excel's own first line": Case("sep=;\n" + rows(ISO, COMMA, header="d;v", sep=";"), V, "semicolon"),
+    "a text over two lines in each row": Case(
+        rows(ISO, ['"two\nlines"'] * SIZE, V, header="date,note,v"), V, "'note': no numbers"
+    ),
+    "a unit in each field": Case(rows(ISO, [f"{v} kg" for v in V]), refused="numbers with a unit"),
+    "a tar archive": Case(b"a" * 257 + b"ustar" + b"\0" * 250, refused="tar archive"),
+    "a total without a clock": Case(
+        rows([*(f"p{k}" for k in range(59)), "Total"], V, header="name,v"), refused="take the line out"
+    ),
+    "an index with holes": Case(
+        rows([k for k in range(80) if k % 4], V, header="id,v"), V, "'id': it names the rows"
+    ),
+    "sentinels of two kinds": Case(
+        rows([-9999 if k == 3 else -999 if k in (5, 8) else v for k, v in enumerate(V)], header="v"),
+        [-9999 if k == 3 else -999 if k in (5, 8) else v for k, v in enumerate(V)], "-9999 in 1 row.*-999 in 2 rows",
+    ),
+    "a count that begins anew": Case(
+        rows([k // 20 for k in range(SIZE)], [k % 20 for k in range(SIZE)], V, header="unit,step,v"), V,
+        "rows of several series.*data.entity 'unit'", options={"column": "v"},
+    ),
+    "two columns say whose row": Case(
+        rows(["a", "a", "b", "b"] * 15, ["x", "y"] * 30, [ISO[k // 4] for k in range(SIZE)], V,
+             header="shop,item,date,v"),
+        refused="data.entity 'shop,item'",
+    ),
+    "newest first, when summer ended": Case(
+        rows(dated("%Y-%m-%d %H:%M", BERLIN.tz_localize(None))[::-1], HOURLY[::-1]), HOURLY, "turned round.*1 change",
+        options={"sort": True},
+    ),
     # several series
     "stacked": Case(STACKED, refused="several series.*data.entity 'country'"),
     "an entity that is not there": Case(STACKED, refused="data.entity 'land' is not in", options={"entity": "land"}),
@@ -394,6 +486,25 @@ def test_what_cannot_be_scored_is_said_or_refused(tmp_path: Path) -> None:
         source(rows(ISO, [1.0] * 45 + list(V[45:])), seq_len=3, horizon=2)
     with pytest.raises(UserError, match="standard deviations of the training part"):
         source(rows(ISO, [*V[:-1], 1e300]), seq_len=3, horizon=2)
+
+
+def test_what_is_trained_on_does_not_know_the_later_parts(tmp_path: Path) -> None:
+    config = DataConfig(path="a.csv", seq_len=3, horizon=1)
+    source = SeriesData(read(tmp_path / "a.csv", PLAIN), config)
+    assert leaks(source) == []
+
+    class Leaking(SeriesData):
+        """Scales by the whole record."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self._mean = self._raw.mean(0)
+
+        def altered(self) -> Leaking:
+            other = super().altered()
+            return Leaking(other._record, other._data)
+
+    assert "the scaler's mean changes" in leaks(Leaking(read(tmp_path / "a.csv", PLAIN), config))[0]
 
 
 def test_time_features_are_of_the_local_clock(tmp_path: Path) -> None:
