@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.timings import LENGTHS, job, launch_bound, rows, tables_of, write_job, write_study
+from support.timings import LENGTHS, OUT, job, launch_bound, rows, tables_of, write_job, write_study
 
 from rnnbench.report.results import read
 from rnnbench.report.tables import writers
@@ -147,6 +147,37 @@ def test_what_is_swept(tmp_path: Path) -> None:
     ]  # fmt: skip
     lines = rows(tables_of(tmp_path / "formats")["timing"])
     assert [row["B"] + row["dtype"] for row in lines[::3]] == ["1bfloat16", "1float32", "8bfloat16", "8float32"]
+
+
+def test_what_only_the_smallest_size_has_memory_for_hides_no_sweep(tmp_path: Path) -> None:
+    """Three lengths in two number formats, one of which could be timed at the first alone: its other jobs were refused,
+    or failed, and then do not say where.
+    """
+    for dtype in ("float32", "bfloat16"):
+        for length in (64, 256, 1024):
+            one = job(("gru",), seq_len=length, dtype=dtype)
+            lost = dtype == "bfloat16" and length > 64
+            refused = {f"gru/{name}": OUT for name in ("loop", "torch")} if lost else {}
+            write_job(
+                tmp_path / "s",
+                one,
+                ("loop", "torch"),
+                refused=refused,
+                status="failed" if lost and length > 256 else "done",
+            )
+    swept = sweep(timings(read([tmp_path / "s"])))
+    assert swept is not None
+    assert (swept.name, swept.values, swept.extras) == ("seq_len", (64, 256, 1024), ("dtype",))
+    by_name = tables_of(tmp_path / "s")
+    assert {"speedup", "scaling"} <= set(by_name)
+    lines = {(row["backend"], row["dtype"]): row for row in rows(by_name["speedup"])}
+    assert lines["torch", "bfloat16"]["T = 256"] == "out of memory"
+    assert lines["torch", "bfloat16"]["T = 1024"] == "–"
+    assert all(lines["torch", "float32"][f"T = {length}"][0].isdigit() for length in (64, 256, 1024))
+    nothing = [job(("gru",), seq_len=length) for length in (64, 256)]
+    for one in nothing:
+        write_job(tmp_path / "t", one, ("loop",), refused={"gru/loop": OUT} if one.seq_len > 64 else {})
+    assert sweep(timings(read([tmp_path / "t"]))) is None, "at a single size nothing grows"
 
 
 def test_csv_has_the_numbers(study: Path) -> None:

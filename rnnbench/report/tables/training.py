@@ -122,8 +122,9 @@ def _row(g: Group, kind: Kind) -> Row:
     by_text = score_by_text(g)
     raw |= {"by_text": by_text and by_text.half_width, "by_text_block": by_text and by_text.block}
     text["by_text"] = MISSING if by_text is None else by_text.text
-    for key in ("init/hundredth_lag", "final/hundredth_lag", "final/context_horizon", "final/half_lag"):
+    for key in ("init/hundredth_lag", "final/hundredth_lag", "final/half_lag"):
         raw[key] = g.median(key)
+    raw["final/context_horizon"], longest = g.context_horizon()
     for when in ("init", "final"):
         raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
     for key in ("throughput/tokens_per_second", "throughput/step_cpu_ms", *SIZES):
@@ -136,7 +137,7 @@ def _row(g: Group, kind: Kind) -> Row:
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
     start, end = (lag(raw[f"{when}/hundredth_lag"], g.median(f"{when}/lags")) for when in ("init", "final"))
     text["reach"] = MISSING if start == end == MISSING else f"{start} → {end}"
-    text["final/context_horizon"] = count(raw["final/context_horizon"])
+    text["final/context_horizon"] = lag(raw["final/context_horizon"], longest)
     text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
         raw[name] = _first(g, name)
