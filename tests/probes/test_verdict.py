@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from rnnbench.probes.curve import fit
-from rnnbench.probes.verdict import BAND, LAGS, judge, lost_decades
+from rnnbench.probes.verdict import BAND, LAGS, Judgement, judge, lost_decades
 
 #: Nats a lag that come to a decade over the verdict's lags.
 DECADE = math.log(10) / LAGS
@@ -44,6 +44,15 @@ def test_the_verdict_on_exact_exponentials(decades: float, expected: str) -> Non
     assert found.verdict == expected
     assert (found.decades, found.lags) == (pytest.approx(decades, abs=1e-9), 100)
     assert found.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 2) * 0.01 / math.sqrt(3))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-9, -1, "undecided"), (-9, -1.001, "vanishing"), (-1, 1, "preserved"), (-1.001, 1, "undecided"),
+     (-1, 1.001, "undecided"), (1, 9, "undecided"), (1.001, 9, "exploding")],
+)  # fmt: skip
+def test_a_decade_exactly_is_preserved(low: float, high: float, expected: str) -> None:
+    assert Judgement((low + high) / 2, low, high, 100).verdict == expected
 
 
 def test_the_interval_of_the_decades_is_scipys() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from rnnbench.report.comparisons import compare
 from rnnbench.report.kinds import KINDS
@@ -65,12 +66,54 @@ def test_blocks_grow_until_they_are_independent() -> None:
     assert found.half_width > 2.5 * 1.96 * 0.3 / math.sqrt(4000)
 
 
-def test_what_never_settles_is_a_lower_bound() -> None:
-    """A text that drifts from its beginning to its end has no two parts that are alike."""
-    found = spread(np.linspace(1.5, 2.5, 200), np.full(200, 1000.0))
+@pytest.mark.parametrize("last", [1000, 999, 3])
+@pytest.mark.parametrize("recorded", [40, 41, 200])
+def test_the_interval_is_that_of_pieces_of_the_text(recorded: int, last: int) -> None:
+    """Character by character: cut into pieces as long as was found. What fills no whole block or piece is in the mean
+    alone, as a last block that is short and unlike the others would count as much as a whole one.
+    """
+    rng = np.random.default_rng(recorded)
+    bits = np.convolve(rng.normal(2.0, 0.3, recorded + 4), np.ones(5) / 5, "valid")
+    sizes = np.append(np.full(recorded - 1, 1000), last)
+    bits[-1] += 0.0 if last == 1000 else 7.0
+    found = spread(bits, sizes.astype(float))
+    characters = np.repeat(bits, sizes)
+    assert found.mean == pytest.approx(characters.mean(), rel=1e-12)
+    assert found.block > 1000
+    whole = characters[: len(characters) - len(characters) % 1000]
+    pieces = [whole[at : at + found.block].mean() for at in range(0, len(whole) - found.block + 1, found.block)]
+    low, high = scipy.stats.t.interval(0.95, len(pieces) - 1, np.mean(pieces), scipy.stats.sem(pieces))
+    assert found.half_width == pytest.approx((high - low) / 2, rel=1e-12)
+    assert found.half_width < 0.2
+
+
+@pytest.mark.parametrize(("recorded", "pieces"), [(200, 6), (20, 5), (39, 9), (40, 5)])
+def test_what_never_settles_is_a_lower_bound(recorded: int, pieces: int) -> None:
+    """A text that drifts from its beginning to its end has no two parts that are alike: down to five are tried."""
+    found = spread(np.linspace(1.5, 2.5, recorded), np.full(recorded, 1000.0))
     assert not found.settled
     assert found.text.startswith("≥ ")
-    assert found.block == 32_000
+    assert recorded * 1000 // found.block == pieces
+
+
+def test_the_widest_interval_counts_where_neighbours_make_up_for_each_other() -> None:
+    """Hard and easy blocks in turn: two of them together are all alike, by their order and not by what they say."""
+    found = spread(2.0 + 0.3 * (-1.0) ** np.arange(100), np.full(100, 1000.0))
+    half_width = scipy.stats.t.ppf(0.975, 99) * 0.3 / math.sqrt(99)
+    assert (found.settled, found.block, found.half_width) == (True, 1000, pytest.approx(half_width))
+
+
+@pytest.mark.parametrize(("recorded", "known"), [(19, False), (20, True)])
+def test_fewer_than_twenty_blocks_are_no_sample_of_a_text(
+    recorded: int, known: bool, tmp_path: Path, text_run: Write
+) -> None:
+    run = text_run(tmp_path / "s", "gru", 16, 0)
+    nll = np.random.default_rng(0).normal(1.4, 0.1, recorded)
+    np.savez(run / "curves.npz", **{NLL: nll, SIZES: np.full(recorded, 1000)})
+    (g,) = group(read([tmp_path]))
+    found = score_by_text(g)
+    assert (found is not None) == known
+    assert found is None or found.mean == pytest.approx(nll.mean() / math.log(2))
 
 
 def test_none_where_a_run_has_no_blocks(tmp_path: Path, text_run: Write) -> None:
