@@ -7,13 +7,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
+from matplotlib.text import Annotation
 from scipy import stats
 
 from rnnbench.ledger import CURVES
 from rnnbench.report import report
+from rnnbench.report.figures.options import option_figures
 from rnnbench.report.results import read
+from rnnbench.report.statistics import group
 from rnnbench.report.tables.reach import asks_about_gradients, power_of_ten, reach_table
 from rnnbench.report.tables.training import tables
 
@@ -186,6 +190,25 @@ def test_an_option_swept_has_its_figure(tmp_path: Path, text_run: Write) -> None
     files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
     assert "lstm_against_forget_bias.svg" in files
     assert not any(name.startswith("rnn_against") for name in files)
+
+
+def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(
+    tmp_path: Path, text_run: Write, saved: list[matplotlib.figure.Figure]
+) -> None:
+    """A lag beyond those measured at that value above, and below an exponent of directions that are all lost."""
+    for value in (0.0, 1.0, 2.0, 5.0):
+        end = {"init/lags": 64 if value == 5 else 256, "init/hundredth_lag": "inf" if value >= 2 else 9.0}
+        metrics = gradients(2.0, -0.3) | end | {"init/lyapunov_1": "-inf" if value == 1 else -0.3}
+        text_run(tmp_path / "s", {"name": "irnn", "gain": value}, 64, 0, metrics=metrics)
+    option_figures(group(read([tmp_path])), tmp_path, "", {"svg"})
+    reach, exponents = saved[0].axes
+    marks = [
+        [(text.xy, text.get_text()) for text in axes.texts if isinstance(text, Annotation)] for axes in saved[0].axes
+    ]
+    assert marks == [[((2.0, 0.96), "≥256"), ((5.0, 0.96), "≥64")], [((1.0, 0.04), "−∞")]]
+    drawn = [float(y) for line in exponents.get_lines()[:2] for y in np.asarray(line.get_ydata(), dtype=float)]
+    assert np.nanmin(drawn) == pytest.approx(-0.3)
+    assert reach.get_title("left").startswith("How far do gradients")
 
 
 def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> None:

@@ -202,13 +202,23 @@ def test_other_tasks_keep_their_tables(search: Path, task_run: Write) -> None:
     assert second.name == "text"
 
 
-def test_a_study_is_a_search_where_it_says_so(tmp_path: Path, task_run: Write) -> None:
-    """The very same runs are lines of a table over lengths where it does not."""
-    for cell in ("rnn", "gru"):
-        for length in (10, 20):
-            task_run(tmp_path / "s", DataConfig("adding", seq_len=length), {"test/mse": 0.001}, cell)
+@pytest.mark.parametrize("data", ["adding", "copy"])
+@pytest.mark.parametrize("missing", [set(), {("gru", 20)}, {("gru", 20), ("gru", 40), ("rnn", 10)}])
+def test_a_study_is_a_search_where_it_says_so(
+    data: str, missing: set[tuple[str, int]], tmp_path: Path, task_run: Write
+) -> None:
+    """The very same runs are lines of a table over lengths where it does not, whichever are missing."""
+    metric = "mse" if data == "adding" else "error"
+    there = [(cell, length) for cell in ("rnn", "gru") for length in (10, 20, 40) if (cell, length) not in missing]
+    for cell, length in there:
+        metrics = {f"test/{metric}": 0.001, f"test/{metric}_x2": 0.01, "throughput/tokens_per_second": 100.0}
+        task_run(tmp_path / "s", DataConfig(data, seq_len=length), metrics, cell)
     train = read([tmp_path / "s"])
-    assert [table.name for table in tables(train)] == ["adding"]
+    (table,) = tables(train)
+    assert table.name == ("adding" if data == "adding" else "memory")
+    assert {(row.raw["cell"], row.raw["length"]) for row in table.rows} == set(there)
+    titles = {column.title for column in table.columns}
+    assert {f"test {metric}", f"{metric} at 2T", "tokens/s", "seeds done"} <= titles
     as_search(tmp_path / "s")
     assert [table.name for table in tables(train)] == ["solvable"]
     assert searched(train)[1] == []

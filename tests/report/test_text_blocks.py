@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,28 @@ def test_the_interval_is_the_texts_and_not_the_seeds(tmp_path: Path, text_run: W
     table, pairs = tables(read([tmp_path]))
     assert "± by text" in {column.title for column in table.columns}
     assert "text" in {column.key for column in pairs.columns}
+
+
+def test_runs_and_lengths_are_averaged_block_by_block(tmp_path: Path, text_run: Write) -> None:
+    """A group's blocks are the mean of its runs', a comparison's over all lengths of the differences."""
+    rng, sizes = np.random.default_rng(3), np.full(60, 1000.0)
+    bits = {key: rng.normal(2.0, 0.2, 60) for key in itertools.product(("lstm", "gru"), (16, 64), range(5))}
+    for (cell, length, seed), values in bits.items():
+        worse = values + (0.5 if cell == "gru" else 0.0)
+        run = text_run(tmp_path / "s", cell, length, seed, metrics={"test/bpc": float(worse.mean())}, full=False)
+        np.savez(run / "curves.npz", **{NLL: worse * math.log(2), SIZES: sizes})
+    groups = group(read([tmp_path]))
+    means = {key: np.mean([bits[*key, seed] for seed in range(5)], axis=0) for key in {key[:2] for key in bits}}
+    found, mean = score_by_text(groups[0]), spread(means["lstm", 16], sizes)
+    assert found is not None
+    assert (found.mean, found.half_width) == pytest.approx((mean.mean, mean.half_width))
+    every = compare(groups, KINDS["text"].headline)[-1]
+    assert (every.place, every.better) == ("all", "lstm")
+    differences = [means["gru", length] + 0.5 - means["lstm", length] for length in (16, 64)]
+    expected = spread(np.mean(differences, axis=0), sizes)
+    assert every.text is not None
+    assert every.text.mean == pytest.approx(every.difference.mean)
+    assert (every.text.half_width, every.text.block) == (pytest.approx(expected.half_width), expected.block)
 
 
 def test_blocks_grow_until_they_are_independent() -> None:
