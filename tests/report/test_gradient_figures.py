@@ -277,6 +277,8 @@ def test_means_of_those_that_are_left() -> None:
     curves = np.array([[0.0, -2.0, none], [0.0, none, none], [0.0, -4.0, none]])
     assert mean_of_those_left(curves).tolist() == [0.0, -3.0, none]
     assert mean_decades([math.log(10) * curve + 5.0 for curve in curves]).tolist() == pytest.approx([0.0, -3.0, none])
+    for shorter in ([curves[0], curves[2, :2]], [curves[2, :2], curves[0]]):
+        assert mean_decades([math.log(10) * curve for curve in shorter]).tolist() == pytest.approx([0.0, -3.0])
 
 
 @pytest.mark.parametrize(("seq_len", "last"), [(2, 1), (3, 2), (64, 32), (65, 64), (256, 128)])
@@ -305,10 +307,13 @@ def test_curves_of_a_run_are_dashed_before_training(tmp_path: Path, saved: list[
 def test_the_table_says_the_verdict_and_minus_infinity() -> None:
     lost = measured("transformer", seeds=1)
     lost.exponents = [-math.inf]
-    some = measured("irnn")
-    some.exponents = [-0.1, -math.inf, -0.2]
-    table = gradient_table([measured(), lost, some], "made by a test")
-    first, second, third = (row.text for row in table.rows)
+    some, spread = measured("irnn"), measured("gru")
+    some.exponents, spread.exponents = [-0.1, -math.inf, -0.2], [-0.1, -0.2, -0.6]
+    table = gradient_table([measured(), lost, some, spread], "made by a test")
+    first, second, third, fourth = (row.text for row in table.rows)
+    half_width = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(spread.exponents)
+    assert spread.exponent() == pytest.approx((-0.3, half_width))
+    assert fourth["lyapunov"] == f"−0.30 ± {half_width:.2f}"
     assert first["lyapunov"] == "−0.3000", "three seeds that agree"
     assert third["lyapunov"] == "−∞ for some", "no mean of a number and of none"
     assert (first["verdict"], first["half"], first["hundredth"]) == ("vanishing", "3", "16")

@@ -66,6 +66,19 @@ def test_without_curves_there_is_a_ratio_and_no_interval(tmp_path: Path) -> None
     assert (row.raw["seq_len=64_low"], "(" in row.text["64"]) == (None, False)
 
 
+def test_contestants_that_took_no_turns_together_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
+    """The naive code in one job and the other in another, on as many rounds: these are no pairs."""
+    for length in (64, 128):
+        for backend in ("loop", "torch"):
+            write_job(tmp_path / "s", job(("gru",), seq_len=length, backends=(backend,)), (backend,), shake=0.01)
+    (row,) = tables_of(tmp_path / "s")["speedup"].rows
+    one = job(("gru",), seq_len=64)
+    assert row.raw["seq_len=64"] == pytest.approx(
+        launch_bound("gru", "loop", one) / launch_bound("gru", "torch", one), rel=0.05
+    )
+    assert (row.raw["seq_len=64_low"], row.raw["seq_len=64_high"]) == (None, None)
+
+
 @pytest.mark.parametrize("setting", ["seq_len", "batch_size", "hidden_size"])
 def test_exponents_of_a_known_law(setting: str, tmp_path: Path) -> None:
     powers = {"rnn": 1.0, "lstm": 0.4, "gru": 2.2}
@@ -131,6 +144,10 @@ def test_what_is_swept(tmp_path: Path) -> None:
     formats = [job(batch_size=n, dtype=dtype) for n in (1, 8) for dtype in ("float32", "bfloat16")]
     assert found("formats", *formats) == ("batch_size", False, ("dtype",))
     assert found("one", job()) is None
+    for lengths, batches, longest in (((16, 64, 256, 1024), (1, 8), "seq_len"), ((16, 64), (1, 2, 4, 8), "batch_size")):
+        grid = [job(seq_len=n, batch_size=b) for n in lengths for b in batches]
+        other = "batch_size" if longest == "seq_len" else "seq_len"
+        assert found(longest, *grid) == (longest, False, (other,)), "the longest sweeps"
     sizes = ((512, 16, 25), (1024, 64, 100), (256, 16, 150))
     shapes = [job(hidden_size=h, batch_size=b, seq_len=t) for h, b, t in sizes]
     assert found("shapes", *shapes) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from rnnbench.report.caption import caption
@@ -140,7 +141,8 @@ def _row(g: Group, kind: Kind) -> Row:
     text["final/context_horizon"] = lag(raw["final/context_horizon"], longest)
     text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
-        raw[name] = _first(g, name)
+        values = [value for r in g.results if (value := r.number(name)) is not None]
+        raw[name] = math.fsum(values) / len(values) if values else None
     return Row(raw, text)
 
 
@@ -170,7 +172,3 @@ def _in_bold(rows: list[Row], groups: list[Group], kind: Kind) -> list[Row]:
             if whole and all(worst < low for other, (low, _) in ends if other != index):
                 rows[index] = dataclasses.replace(rows[index], bold=rows[index].bold | {score.key})
     return rows
-
-
-def _first(g: Group, name: str) -> float | None:
-    return next((value for result in g.results if (value := result.number(name)) is not None), None)
