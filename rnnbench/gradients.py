@@ -115,7 +115,7 @@ def _add(row: Measured, seed: int, model: Model, batch: Batch, task: Task, avera
 
     flow = measure_gradient_flow(model, batch, task, average=average)
     if "lags" not in (scalars := flow.scalars()):
-        what = "are exactly 0 everywhere" if scalars else "are no numbers: it diverged"
+        what = "are exactly 0 at the last step" if scalars else "are no numbers: it diverged"
         raise UserError(f"the gradients of {row.name} (seed {seed}) {what}; leave it out.")
     row.seeds.append(seed)
     row.curves.append(flow.mean)

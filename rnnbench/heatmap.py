@@ -35,7 +35,8 @@ def flow_heat_map(axes: Axes, steps: NDArray[np.float64], flow: NDArray[np.float
     shown = np.clip(known, LOWEST, HIGHEST)
     # Pixels, not thousands of paths: an SVG of these would be megabytes.
     mesh = axes.pcolormesh(across, up, shown.T, cmap="viridis", vmin=LOWEST, vmax=HIGHEST, rasterized=True)
-    horizon = [int(np.flatnonzero(row >= row.max() - 2)[-1]) for row in known]  # of what is, not of what is shown
+    # Of what is, not of what is shown; where there is no gradient at all there is none.
+    horizon = [np.flatnonzero(row >= row.max() - 2)[-1] if row.max() > -np.inf else np.nan for row in known]
     axes.plot(steps, horizon, color="white", linewidth=1.5)
     axes.grid(visible=False)
     axes.set_xlim(across[0], across[-1])

@@ -131,7 +131,7 @@ def adjoints(
         states, border = found[count : len(found) - inputs], found[:count]
         yield Stretch(last.begin, states, found[-1] if inputs else None, log_scale, tuple(last.before), carried)
         norm = _norm([g.flatten(1) for g in border])
-        norm = torch.where((norm > 0) & norm.isfinite(), norm, 1.0)
+        norm = torch.where(norm > 0, norm, 1.0)  # a sample without a gradient has none before either
         carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in border)
         log_scale = log_scale + norm.log()
 

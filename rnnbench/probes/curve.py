@@ -27,7 +27,10 @@ BEYOND = (10, 32, 100)
 
 
 class Fit(NamedTuple):
-    """A straight line through log G: its slope in nats a lag, R², and the first and the last lag of its range."""
+    """A straight line through log G: its slope in nats a lag, R², and the first and the last lag of its range.
+
+    R² is 0 of a range of two lags: a line goes through any two points, and says nothing of the curve.
+    """
 
     slope: float
     r2: float
@@ -44,25 +47,28 @@ def fit(log_g: Curve, start: int = 1, end: int | None = None) -> Fit:
     """The least-squares line through lags ``start`` … the last before G/G(0) first falls below 1e−12.
 
     Lag 0 is left out by default: at the last step an LSTM's loss reaches h alone. A curve that is down there before it
-    has two such lags is fitted from lag 0 over its first two.
+    has two such lags is fitted from lag 0 over its first two; one that is nothing at lag 1 has a slope of −∞.
 
     Args:
         log_g: (K + 1,), finite at lag 0.
         start: The first lag.
         end: Not beyond this lag.
     """
-    relative = np.maximum(log_g - log_g[0], 100 * math.log(FLOOR))  # a gradient of exactly zero has no logarithm
+    relative = log_g - log_g[0]
     below = np.flatnonzero(relative < math.log(FLOOR))
     stop = int(below[0]) if below.size else relative.size
     stop = stop if end is None else min(stop, end + 1)
     if stop < start + 2:
         start, stop = 0, max(stop, 2)
+        if relative[1] == -math.inf:
+            return Fit(-math.inf, 0.0, 0, 1)
     lags = np.arange(start, stop) - (start + stop - 1) / 2
     values = relative[start:stop] - relative[start:stop].mean()
     slope = float(lags @ values / (lags @ lags))
     spread = float(values @ values)
     residual = float(((values - slope * lags) ** 2).sum())
-    return Fit(slope, 1.0 - residual / spread if spread > 0 else 1.0, start, stop - 1)
+    r2 = 0.0 if stop - start < 3 else 1.0 - residual / spread if spread > 0 else 1.0
+    return Fit(slope, r2, start, stop - 1)
 
 
 def falls_to(log_g: Curve, share: float) -> float:

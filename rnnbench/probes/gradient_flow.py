@@ -50,25 +50,28 @@ class FlowCurve:
 
         half_lag, hundredth_lag: where G has fallen to half and to a hundredth of its maximum, and of each part of the
         state (``half_lag_c``); horizon: the last lag with at least a hundredth of it. beyond_10, _32, _100: the share
-        of Σ G beyond that lag. max_gain: max_k G(k)/G(0). decades: log₁₀ of G's change over the verdict's lags;
-        log10_gain_at_last_lag: over all. dead_share: of the samples, those without a gradient at the last lag.
-        half_life, with half_life_r2 and the range half_life_first … half_life_last of its fit.
+        of Σ G beyond that lag. max_gain: max_k G(k)/G(0), infinite beyond float64. decades: log₁₀ of G's change over
+        the verdict's lags; log10_gain_at_last_lag: over all. dead_share: of the samples, those without a gradient at
+        the last lag. half_life, with half_life_r2 and the range half_life_first … half_life_last of its fit.
 
-        Empty where the curve is no number, as after a divergence; dead_share alone where there is no gradient anywhere.
+        Empty where the curve is no number, as after a divergence; dead_share alone where no sample has a gradient at
+        lag 0, by which all else is measured.
         """
         if np.isnan(self.mean).any() or self.mean.max() == np.inf:
             return {}
         if self.mean[0] == -np.inf:
-            return {"dead_share": 1.0}
+            return {"dead_share": float(self.dead[-1])}
         line = fit(self.mean)
         gain = (self.mean - self.mean[0]) / math.log(10)
+        with np.errstate(over="ignore"):
+            largest = np.float64(10) ** gain.max()
         out = {
             "lags": len(self.mean) - 1,
             "half_lag": falls_to(self.mean, 0.5),
             "hundredth_lag": falls_to(self.mean, 0.01),
             "horizon": effective_horizon(self.mean),
             **{f"beyond_{lag}": share for lag in BEYOND if (share := share_beyond(self.mean, lag)) is not None},
-            "max_gain": float(10 ** min(gain.max(), 300.0)),
+            "max_gain": float(largest),
             "decades": lost_decades(self.mean)[0],
             "log10_gain_at_last_lag": float(gain[-1]),
             "dead_share": float(self.dead[-1]),

@@ -25,7 +25,8 @@ Tensors = tuple[Tensor, ...]
 def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int = 8) -> Curve:
     """The share of the recurrent layers' gradient that each lag has, (T,), summing to 1.
 
-    The norm of each lag's term over the sum of these norms, sample by sample; the mean over samples.
+    The norm of each lag's term over the sum of these norms, sample by sample; the mean over the samples that have any
+    gradient, NaN where none has.
 
     Args:
         model: Left as it is.
@@ -47,12 +48,13 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise UserError(f"the gradient of this cell does not come apart by sample ({reason}).") from error
-    share: Curve = logs.softmax(dim=1).mean(0).cpu().numpy()
+    alive = logs.amax(dim=1) > -torch.inf
+    share: Curve = logs[alive].softmax(dim=1).mean(0).cpu().numpy()
     return share
 
 
 def _log_norms(whole: Subject) -> Iterator[Tensor]:
-    """log of the norm of every sample's term, (B,) float64 a lag, from lag 0 on."""
+    """log of the norm of every sample's term, (B,) float64 a lag, from lag 0 on; −∞ where there is none."""
     weights = {name: weight.detach() for name, weight in whole.stack.layers.named_parameters(prefix="layers")}
 
     def term(weights: dict[str, Tensor], x: Tensor, before: Tensors, after: Tensors, out: Tensor) -> Tensor:
@@ -75,4 +77,4 @@ def _log_norms(whole: Subject) -> Iterator[Tensor]:
             (out,) = torch.autograd.grad(loss.sum(), y)
         found = gradients(weights, x, before, after, out)
         norm = torch.stack([g.flatten(1).norm(dim=1) for g in found.values()]).norm(dim=0)
-        yield norm.clamp_min(torch.finfo(torch.float64).tiny).log() + piece.log_scale
+        yield norm.log() + piece.log_scale

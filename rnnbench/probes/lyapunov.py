@@ -22,17 +22,15 @@ from rnnbench.errors import UserError
 from rnnbench.intervals import student_interval
 from rnnbench.models.build import Model
 from rnnbench.probes.jacobian import jvp
+from rnnbench.probes.measured import mean_of_those_left
 from rnnbench.probes.subject import subject
-
-#: What stands for −∞, nats a step: the logarithm of the smallest normal float64. No Jacobian shrinks like this.
-FLOOR = math.log(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """Lyapunov exponents, nats a step, in descending order; `FLOOR` (−708.4) where a direction is lost for good.
+    """Lyapunov exponents, nats a step; −∞ where a direction is lost for good.
 
-    by_sample: (B, m), those of each trajectory. steps: over how many steps each is a mean.
+    by_sample: (B, m), those of each trajectory in descending order. steps: over how many steps each is a mean.
     """
 
     by_sample: NDArray[np.float64]
@@ -40,14 +38,21 @@ class Lyapunov:
 
     @property
     def exponents(self) -> NDArray[np.float64]:
-        """(m,): the mean over the trajectories."""
-        mean: NDArray[np.float64] = self.by_sample.mean(axis=0)
-        return mean
+        """(m,): the mean of the i-th over the trajectories that have i directions left; −∞ where none has."""
+        return mean_of_those_left(self.by_sample)
+
+    @property
+    def lost(self) -> NDArray[np.float64]:
+        """(m,): the share of the trajectories that have fewer than i directions left, and are not in the i-th mean."""
+        share: NDArray[np.float64] = (self.by_sample == -np.inf).mean(axis=0)
+        return share
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % Student-t interval of λ₁ over the trajectories; None for a single one."""
-        return student_interval(self.by_sample[:, 0].tolist()) if len(self.by_sample) > 1 else None
+        """The 95 % Student-t interval of λ₁ over the trajectories that have one; None for fewer than two."""
+        values = self.by_sample[:, 0]
+        left = values[values != -np.inf].tolist()
+        return student_interval(left) if len(left) > 1 else None
 
 
 def lyapunov_spectrum(
@@ -63,10 +68,10 @@ def lyapunov_spectrum(
     Of T steps they are known to some 1/T: an error of the first directions is a constant in the sum of logarithms, and
     where two exponents are near each other, or a pair of eigenvalues is complex, their directions turn.
 
-    A direction that a Jacobian maps to zero is lost for good, λ = −∞, and `FLOOR` is what is said of it: every
-    direction of a window of W inputs after W steps, those of units that a relu has switched off, what waits a step in
-    a `delay`. How many a step loses is told by the singular values of R_t: those below N ε of the largest are zero, ε
-    the rounding of the state's dtype. A trajectory that leaves the finite numbers gives NaN.
+    A direction that a Jacobian maps to zero is lost for good, λ = −∞: every direction of a window of W inputs after W
+    steps, those of units that a relu has switched off, what waits a step in a `delay`. How many a step loses is told
+    by the singular values of R_t: those below N ε of the largest are zero, ε the rounding of the state's dtype. A
+    trajectory that leaves the finite numbers gives NaN.
 
     Args:
         cell: Any cell; it is run in its own dtype (QR and logarithms are float64 always), so hand over a float64 one.
@@ -104,7 +109,7 @@ def lyapunov_spectrum(
                 alive = _alive(r, alive, size * torch.finfo(s.dtype).eps)
                 q = q * alive.unsqueeze(-2)  # QR puts some other direction in the place of one that is lost
                 sizes.append(r.diagonal(dim1=-2, dim2=-1).abs() * alive)
-        found = torch.stack(sizes[burn_in:]).log().mean(0).clamp_min(FLOOR)
+        found = torch.stack(sizes[burn_in:]).log().mean(0)
     return Lyapunov(found.sort(descending=True).values.cpu().numpy(), time - burn_in)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rnnbench.intervals import known_median, student_interval
 from rnnbench.probes.curve import Curve
 from rnnbench.probes.verdict import Judgement, judge
@@ -26,7 +28,7 @@ class Measured:
         seeds: Which.
         curves: log G(k), natural, at lags 0 … T − 1, the mean over the batch.
         scalars: `FlowCurve.scalars` of each.
-        exponents: The largest Lyapunov exponent λ₁ of each, nats a step.
+        exponents: The largest Lyapunov exponent λ₁ of each, nats a step; −∞ where every direction is lost.
     """
 
     cell: str
@@ -52,7 +54,7 @@ class Measured:
         return known_median([one[scalar] for one in self.scalars])
 
     def exponent(self) -> tuple[float, float | None]:
-        """λ₁, the mean over seeds, and half of its 95 % interval's width; None of one seed or of an infinite one."""
+        """λ₁, the mean over seeds, and half of its 95 % interval's width; None of one seed, or of an infinite one."""
         mean = sum(self.exponents) / len(self.exponents)
         if len(self.exponents) < 2 or not math.isfinite(mean):
             return mean, None
@@ -87,7 +89,16 @@ def decades(log_g: Curve) -> Curve:
 
 
 def mean_decades(curves: Sequence[Curve]) -> Curve:
-    """The mean over seeds of log₁₀ G(k)/G(0), as far as all of them reach."""
+    """The mean over seeds of log₁₀ G(k)/G(0), as far as all of them reach.
+
+    At each lag it is over the seeds that have a gradient there, −∞ where none has: one without any is no small number.
+    """
     shared = min(map(len, curves))
-    total: Curve = sum(decades(curve[:shared]) for curve in curves) / len(curves)  # type: ignore[assignment]
-    return total
+    return mean_of_those_left(np.stack([decades(curve[:shared]) for curve in curves]))
+
+
+def mean_of_those_left(logs: Curve) -> Curve:
+    """Means over the first axis of logarithms that are not −∞; −∞ where all are."""
+    left = logs != -np.inf
+    count = left.sum(axis=0)
+    return np.where(count > 0, np.where(left, logs, 0.0).sum(axis=0) / np.maximum(count, 1), -np.inf)

@@ -191,12 +191,11 @@ def _tested(
 
 
 def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], float]:
-    """By the seeds of weights and order the mean over the groups, so signed that less is better.
+    """By the seeds of weights and order the mean over the groups; of the scores that are compared less is better.
 
     The runs of a seed at several lengths are no independent witnesses.
     """
-    sign = -1 if score.more_is_better else 1
-    found = [{r.seeds: sign * value for r in g.done if (value := r.number(score.key)) is not None} for g in groups]
+    found = [{r.seeds: value for r in g.done if (value := r.number(score.key)) is not None} for g in groups]
     shared = set.intersection(*(set(one) for one in found))
     return {seeds: math.fsum(one[seeds] for one in found) / len(found) for seeds in sorted(shared)}
 

@@ -47,7 +47,7 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Mean and, from five values up, its 95 % interval; None of no values.
 
-    An infinite score makes it infinite, without an interval.
+    An infinite score makes it infinite, of the same sign, without an interval.
     """
     return _estimate(tuple(values)) if values else None
 
@@ -55,7 +55,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 @lru_cache(maxsize=4096)  # a table, its bold entries, figures and a page ask for the same
 def _estimate(values: tuple[float, ...]) -> Estimate:
     if not all(map(math.isfinite, values)):
-        return Estimate(values, math.inf, None, None)
+        return Estimate(values, sum(values) / len(values), None, None)
     mean = math.fsum(values) / len(values)
     if len(values) < INTERVAL_SEEDS:
         return Estimate(values, mean, None, None)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Metric = float | int | str | None
 #: What became of the runs that are not done, in a table's words.
 LOST = {"diverged": "diverged", "failed": "failed", "oom": "ran out of memory", "timeout": "took too long"}
+#: Older ledgers have −708.4 where a direction was lost for good, and of a run's trajectories, so many at the most, the
+#: mean with it: a Lyapunov exponent below this is of a run some of whose trajectories have lost every direction.
+LEAST_EXPONENT = -700.0 / 32
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,10 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     """A Result whose every derived property works, or an exception that says what is wrong."""
     if values["status"] not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
-    metrics = {name_now(str(key)): cast(Metric, _number(value)) for key, value in (values.get("metrics") or {}).items()}
+    metrics = {
+        name_now(str(key)): cast(Metric, _known(key, _number(value)))
+        for key, value in (values.get("metrics") or {}).items()
+    }
     environment = dict(values.get("environment") or {})
     choice = None
     if values["kind"] == "train":
@@ -245,6 +251,12 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     else:
         raise ValueError(f'kind must be "train" or "timing", got {result.kind!r}')
     return result
+
+
+def _known(name: str, value: Any) -> Any:
+    """−∞ for what stands for it in older ledgers."""
+    lost = name.endswith("/lyapunov_1") and isinstance(value, int | float) and value < LEAST_EXPONENT
+    return -math.inf if lost else value
 
 
 def _number(value: Any) -> Any:

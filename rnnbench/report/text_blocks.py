@@ -81,17 +81,18 @@ def spread(bits: Floats, sizes: Floats) -> TextSpread:
     """The mean over all blocks, and how far it would move on another text.
 
     Args:
-        bits: (K,) of each block, K ≥ 5, in the order of the text.
-        sizes: (K,) its characters.
+        bits: (K,) of each block, K > 5, in the order of the text.
+        sizes: (K,) its characters, as many of all blocks but for the last, which may be shorter. It would say as much
+            of the spread as a whole one by a few characters, so that it is in the mean alone.
     """
     from scipy.special import stdtrit
 
     before, together, settled = 0.0, 1, False
-    largest = (0.0, 1, len(bits))  # standard error, blocks put together, and how many there are then
-    while not settled and (count := len(bits) // together) >= FEWEST:
-        used = count * together
-        whole = (bits[:used] * sizes[:used]).reshape(count, -1).sum(1) / sizes[:used].reshape(count, -1).sum(1)
-        error = float(whole.std(ddof=1)) / math.sqrt(count)
+    whole = bits[: len(bits) - bool(sizes[-1] < sizes[0])]
+    largest = (0.0, 1, len(whole))  # standard error, blocks put together, and how many there are then
+    while not settled and (count := len(whole) // together) >= FEWEST:
+        pieces = whole[: count * together].reshape(count, together).mean(1)
+        error = float(pieces.std(ddof=1)) / math.sqrt(count)
         settled = together > 1 and error <= GROWTH * before
         largest = max(largest, (error, together, count))
         before, together = error, 2 * together

@@ -196,18 +196,29 @@ def sweep(found: Sequence[Timed]) -> Sweep | None:
     """What is swept: a setting such that every size has another that differs from it in that one alone.
 
     With the length, the batch may shrink at constant B·T. Of several, the one that leaves the longest sweeps. None
-    where there is none: one size alone, or many shapes at once.
+    where there is none: one size alone, or many shapes at once. A size at which nothing could be timed counts as well,
+    so that a number format that only the smallest size had memory for does not hide the sweep of the others; of the
+    swept values there are those at which something was timed.
     """
-    sizes = {tuple(one.settings.items()) for one in found if one.ms is not None}
+    devices = {one.settings["device"] for one in found} - {None}
+    sizes: dict[tuple[tuple[str, Any], ...], bool] = {}
+    for one in found:
+        settings = dict(one.settings)
+        if settings["device"] is None and len(devices) == 1:  # of a job that failed it is not known
+            (settings["device"],) = devices
+        key = tuple(settings.items())
+        sizes[key] = sizes.get(key, False) or one.ms is not None
     candidates: list[tuple[int, Sweep]] = []
     for name in SIZES:
         for follower in ("tokens", "batch_size") if name == "seq_len" else ("tokens",):
-            blocks: dict[tuple[tuple[str, Any], ...], set[int]] = {}
-            for size in sizes:
+            blocks: dict[tuple[tuple[str, Any], ...], dict[int, bool]] = {}
+            for size, timed in sizes.items():
                 rest = tuple((key, value) for key, value in size if key not in (name, follower))
-                blocks.setdefault(rest, set()).add(dict(size)[name])
-            if blocks and min(map(len, blocks.values())) >= 2:
+                block = blocks.setdefault(rest, {})
+                block[dict(size)[name]] = block.get(dict(size)[name], False) or timed
+            blocks = {rest: block for rest, block in blocks.items() if any(block.values())}
+            values = tuple(sorted({value for block in blocks.values() for value, timed in block.items() if timed}))
+            if len(values) >= 2 and min(map(len, blocks.values())) >= 2:
                 extras = tuple(key for key in SETTINGS if len({repr(dict(rest).get(key)) for rest in blocks}) > 1)
-                values = tuple(sorted(set().union(*blocks.values())))
                 candidates.append((len(blocks), Sweep(name, values, follower == "batch_size", extras)))
     return min(candidates, key=lambda pair: pair[0])[1] if candidates else None

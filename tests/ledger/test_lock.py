@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.ledger import Busy, Lock, Watch, lock
+from rnnbench.ledger import Busy, Lock, StorageError, Watch, lock
 from rnnbench.ledger.lock import State, look
 
 #: Another process of this machine takes the lock and waits to be killed.
@@ -176,6 +176,33 @@ def test_a_lock_file_cut_short_is_nobodys_for_ever(tmp_path: Path, monkeypatch: 
     (tmp_path / ".lock-000001").touch()
     assert look(tmp_path).who == "another process"
     Lock(tmp_path).acquire()
+
+
+def test_a_folder_that_has_vanished_is_a_failure_to_write_and_not_another_process(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        Lock(tmp_path / "gone").acquire()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lock_file_that_vanishes_under_its_holder_is_no_longer_held(tmp_path: Path) -> None:
+    """Its holder must not write any more, and gives back nothing; should the file come back, it beats again."""
+    ours = Lock(tmp_path)
+    ours.acquire()
+    (path,) = tmp_path.iterdir()
+    path.rename(tmp_path / "aside")
+    with pytest.raises(Busy, match="taken over"):
+        ours.check()
+    time.sleep(0.2)  # some beats on a file that is not there
+    (tmp_path / "aside").rename(path)
+    ours.check()
+    stamp, limit = look(tmp_path).stamp, time.monotonic() + 5
+    while look(tmp_path).stamp == stamp:
+        assert time.monotonic() < limit, "it beats no more"
+        time.sleep(0.01)
+    path.unlink()
+    ours.release(finished=False)
+    assert list(tmp_path.iterdir()) == [], "nothing is made anew"
+    assert look(tmp_path).free
 
 
 def contend(folder: str, trials: int, barrier: object) -> None:

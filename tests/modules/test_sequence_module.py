@@ -304,6 +304,27 @@ def test_evaluation_by_hand(tmp_path: Path, small_text: str, cell: str) -> None:
     assert found["test/perplexity"] == pytest.approx(2 ** found["test/bpc"], rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_a_validation_that_is_no_number_is_never_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A NaN compares as neither better nor worse: it must not stay for ever, nor take a number's place. Of two that are
+    equal the first is kept.
+    """
+    module = SequenceModule(TOKENS, "rnn", ModelConfig(hidden_size=3), keep_best=True)
+    monkeypatch.setattr(module, "log_dict", lambda figures: None)
+    assert isinstance(module.metric, LikelihoodMetric)
+    kept = []
+    for step, score in enumerate([math.nan, math.inf, 3.0, math.nan, 2.0, 2.0, 2.5, math.inf]):
+        with torch.no_grad():
+            for weight in module.model.parameters():
+                weight.fill_(step)
+        module.metric.nll_sum, module.metric.count = torch.tensor(10 * score).double(), torch.tensor(10)
+        module._log_scores("val")
+        kept.append(None if module.best is None else int(next(iter(module.best[1].values())).flatten()[0]))
+    assert kept == [None, None, 2, 2, 4, 4, 4, 4]
+    assert module.best is not None
+    assert module.best[0] == pytest.approx(2 / math.log(2))
+
+
 def test_the_ledger_has_the_same_figures(short_text: str, tmp_path: Path) -> None:
     """`train` scores as Trainer.test does."""
     run = Run(

@@ -177,6 +177,27 @@ def test_saliency_is_the_gradient_of_the_inputs() -> None:
     np.testing.assert_allclose(curve.mean, gradient.norm(dim=-1).flip(1).log().mean(0).numpy(), atol=1e-9)
 
 
+def test_a_sample_without_a_gradient_has_no_share_of_it() -> None:
+    """One of three relu RNNs has all its units off at the last step: the shares are the mean of the other two's."""
+    torch.manual_seed(0)
+    task = Task("many_to_one", "values", "values", 4, 2)
+    model = SequenceModel(task, CellConfig("irnn"), ModelConfig(hidden_size=4)).double()
+    with torch.no_grad():
+        for name, weight in model.cells[0].named_parameters():
+            if name.startswith("weight"):
+                weight.copy_(0.9 * torch.eye(4))
+        for parameter in model.input.parameters():
+            parameter.copy_(torch.eye(4) if parameter.dim() == 2 else torch.zeros(4))
+    x, y = 1 + torch.rand(3, 20, 4), torch.randn(3, 2)
+    x[1, -1] = -1e6
+    share = measure_gradient_share(model, Batch(x, y), task)
+    each = [measure_gradient_share(model, Batch(x[i : i + 1], y[i : i + 1]), task) for i in (0, 2)]
+    np.testing.assert_allclose(share, np.mean(each, axis=0), rtol=1e-12)
+    assert share[0] > 0.06, "a third of 1/20 each would have come from the one without"
+    dead = measure_gradient_share(model, Batch(x[1:2], y[1:2]), task)
+    assert np.isnan(dead).all()
+
+
 @pytest.mark.parametrize("name", ["rnn", "lstm", "mingru", "mlstm"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_share_of_the_gradient_by_lag(name: str, layers: int) -> None:

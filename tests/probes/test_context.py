@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch.nn import functional as F
 
@@ -100,6 +101,17 @@ def test_the_horizon_and_its_interval() -> None:
     )
     assert (curve.horizon_low, curve.horizon, curve.horizon_high) == (2, 4, 8)
     assert curve.scalars()["gain_at_1"] == 1.0
+
+
+def test_a_gain_of_a_hundredth_of_a_bit_is_little_enough() -> None:
+    """On the border, and with ends of its interval that are those of 95 %: 1.96 standard errors, not 1.64."""
+    z = scipy.stats.norm.ppf(0.975)
+    border = ContextCurve(np.array([1, 2, 4]), np.ones(3), np.array([0.1, 0.01, 0.0]), np.zeros(3))
+    assert (border.horizon_low, border.horizon, border.horizon_high) == (2, 2, 2)
+    for errors, low, high in ((z - 0.01, 1, 4), (z + 0.01, 2, 2)):
+        gain = np.array([0.01 + errors * 0.001, 0.01 - errors * 0.001, 0.0])
+        curve = ContextCurve(np.array([1, 2, 4]), np.ones(3), gain, np.array([0.001, 0.001, 0.0]))
+        assert (curve.horizon_low, curve.horizon, curve.horizon_high) == (low, 2, high)
 
 
 def test_the_model_is_left_as_it_is() -> None:

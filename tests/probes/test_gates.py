@@ -148,3 +148,11 @@ def test_of_a_decoder_the_encoder_is_measured() -> None:
     assert {name.removeprefix("layer1/"): gate.mean for name, gate in gates.items()} == {
         name: gate.mean for name, gate in direct.items()
     }
+
+
+def test_a_gate_at_a_tenth_is_not_closed_and_at_nine_tenths_not_open() -> None:
+    x = torch.tensor([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0, 1.5], dtype=torch.float64)
+    (gate,) = gate_saturation(Given(), x.view(1, -1, 1), bins=10).values()
+    assert (gate.closed, gate.open) == (2 / 8, 3 / 8)
+    assert gate.mean == pytest.approx(float(x.mean())), "of the values as they are; the histogram has them at its ends"
+    assert gate.counts.tolist() == [2, 1, 0, 0, 0, 1, 0, 0, 0, 4]

@@ -219,7 +219,7 @@ def test_the_fit_is_the_least_squares_line_of_its_range() -> None:
     """Against scipy: with the first lag left out or not, and up to a last one."""
     curve = -0.05 * LAGS + np.random.default_rng(0).normal(0, 0.5, len(LAGS))
     curve[0] = 3.0
-    for start, end in ((1, None), (0, None), (5, None), (1, 60), (10, 11)):
+    for start, end in ((1, None), (0, None), (5, None), (1, 60), (10, 12)):
         line, last = fit(curve, start, end), 199 if end is None else end
         theirs = scipy.stats.linregress(LAGS[start : last + 1], curve[start : last + 1])
         assert (line.first, line.last) == (start, last)
@@ -227,10 +227,11 @@ def test_the_fit_is_the_least_squares_line_of_its_range() -> None:
 
 
 def test_a_curve_that_is_gone_at_once_is_fitted_over_its_first_two_lags() -> None:
-    for second in (-40.0, -math.inf):
+    for second, half_life in ((-40.0, math.log(2) / 40), (-math.inf, 0.0)):
         line = fit(np.array([0.0, second, -math.inf, -math.inf]))
-        assert (line.first, line.last, line.r2) == (0, 1, 1.0)
-        assert 0 < line.half_life <= math.log(2) / 40
+        assert (line.first, line.last) == (0, 1)
+        assert line.half_life == pytest.approx(half_life, rel=1e-12)
+        assert line.r2 == 0.0, "a line goes through any two points: this one is not to be shown as a good fit"
 
 
 def test_horizon_of_a_late_bump() -> None:
@@ -264,6 +265,21 @@ def test_scalars() -> None:
     assert [name for name, curve in curves.items() if curve.dtype != np.float32] == ["flow"]
     assert curves["flow"].dtype == np.float64
     assert set(FlowCurve(mean, np.ones(150), np.zeros(150)).curves("flow")) == {"flow", "flow_sd"}
+
+
+@pytest.mark.parametrize(("peak", "gain"), [(math.log(130.0), 130.0), (-5.0, 1.0), (1000.0, math.inf)])
+def test_the_largest_gain_is_where_the_curve_is_highest(peak: float, gain: float) -> None:
+    """Wherever it is, and without end where no float64 holds it."""
+    flow = FlowCurve(np.array([3.0, 3.0 + peak, -2.0, -9.0]), np.zeros(4), np.zeros(4))
+    assert flow.scalars()["max_gain"] == pytest.approx(gain)
+
+
+def test_a_share_of_dead_samples_is_that_of_the_last_lag() -> None:
+    """Also where no sample has a gradient at lag 0, from which all else is told: a pooled loss sees earlier states."""
+    dead = np.array([0.5, 0.25, 0.125])
+    assert FlowCurve(np.array([0.0, -1.0, -2.0]), np.zeros(3), dead).scalars()["dead_share"] == 0.125
+    later = FlowCurve(np.array([-math.inf, 0.0, -1.0]), np.zeros(3), np.array([1.0, 0.25, 0.25]))
+    assert later.scalars() == {"dead_share": 0.25}
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])

@@ -15,10 +15,14 @@ from torch import Tensor
 
 from rnnbench.cells import AffineCell, cell_names, make_cell
 from rnnbench.cells.adapters import peer_names
-from rnnbench.config import CellConfig
+from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
+from rnnbench.models import SequenceModel
 from rnnbench.probes import jacobian
 from rnnbench.probes.jacobian import jvp, step_jacobian, transition_singular_values
+from rnnbench.probes.singular_values import measure_singular_values
+from rnnbench.probes.subject import subject
 
 #: Small windows and small states: every coordinate is perturbed.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -195,3 +199,39 @@ def test_what_cannot_be_is_refused() -> None:
             transition_singular_values(cell, x, lags)
     with pytest.raises(UserError, match="count must be from 1 to 5"):
         transition_singular_values(cell, x, [1], count=6)
+
+
+# --- of a whole model -------------------------------------------------------------------------------------------------
+
+
+def test_a_models_leading_ones_are_those_of_its_first_layer() -> None:
+    """The mean over samples of the logarithms, as of the product that no rounding spoils. Below 1e−12 of the largest
+    they are not told, even where that is so of one sample alone.
+    """
+    torch.manual_seed(0)
+    task = Task("many_to_one", "values", "values", 3, 2)
+    model = SequenceModel(task, CellConfig("lstm"), ModelConfig(hidden_size=4, num_layers=2))
+    batch = Batch(torch.randn(3, 40, 3), torch.randn(3, 2))
+    lags = [1, 4, 16, 32]
+    found = measure_singular_values(model, batch, task, lags, 6)
+    cell, x = subject(model, batch, task).layers()[0]
+    exact = transition_singular_values(cell, x, lags, 6).numpy()
+    known = exact > exact[..., :1] + math.log(1e-12)
+    assert known[:, 0].all()
+    assert not known[:, -1].any(axis=0).all()
+    expected = np.where(known, exact, -math.inf).mean(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found[:, 0], exact[..., 0].mean(axis=0), rtol=0, atol=1e-10)
+
+
+def test_a_models_singular_values_leave_the_range_of_a_float64() -> None:
+    """A relu RNN whose units are on and halve: 2^−k after k steps."""
+    task = Task("many_to_one", "values", "values", 2, 1)
+    model = SequenceModel(task, CellConfig("irnn"), ModelConfig(hidden_size=2)).double()
+    with torch.no_grad():
+        for name, weight in model.cells[0].named_parameters():
+            weight.copy_((0.5 if name == "weight_hh" else 1.0) * torch.eye(2) if weight.dim() == 2 else torch.zeros(2))
+        for parameter in model.input.parameters():
+            parameter.copy_(torch.eye(2) if parameter.dim() == 2 else torch.zeros(2))
+    found = measure_singular_values(model, Batch(torch.ones(1, 1500, 2), torch.ones(1, 1)), task, [1, 1500], 2)
+    np.testing.assert_allclose(found, -math.log(2) * np.array([[1.0, 1.0], [1500.0, 1500.0]]), rtol=1e-12)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from support.cells import LinearRNN
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models import SequenceModel
 from rnnbench.probes.jacobian import step_jacobian
-from rnnbench.probes.lyapunov import FLOOR, Lyapunov, lyapunov_spectrum, measure_lyapunov
+from rnnbench.probes.lyapunov import Lyapunov, lyapunov_spectrum, measure_lyapunov
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -100,24 +101,27 @@ def test_all_of_them_add_up_to_the_determinant(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*cell_names(), "torch:LSTM"])
 def test_every_cell_has_a_spectrum(name: str) -> None:
-    """Finite, descending and none of the global generator's business; in float32, nearly that of float64."""
+    """Of numbers, descending and none of the global generator's business; in float32, nearly that of float64.
+
+    What a relu or a window has lost is −∞ in both.
+    """
     options: dict[str, Any] = {"window": 8} if name == "transformer" else {}
     torch.manual_seed(0)
     cell = make_cell(CellConfig(name, options), 8, 8).requires_grad_(False)
     x, before = randn(2, 60, 8), torch.random.get_rng_state()
     with torch.inference_mode():  # as inside Lightning's evaluation
-        single = lyapunov_spectrum(cell, x.float(), exponents=3).exponents
-        double = lyapunov_spectrum(cell.double(), x * 1.0, exponents=3).exponents
+        single = lyapunov_spectrum(cell, x.float(), exponents=3)
+        double = lyapunov_spectrum(cell.double(), x * 1.0, exponents=3)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert np.isfinite(double).all()
-    assert (np.diff(double) <= 0).all()
-    assert np.abs(single - double).max() < 1e-3
+    assert (double.by_sample < math.inf).all()
+    assert (double.by_sample[:, 1:] <= double.by_sample[:, :-1]).all()
+    np.testing.assert_allclose(single.exponents, double.exponents, rtol=0, atol=1e-3)
 
 
 def test_a_window_forgets_all() -> None:
     """J^W = 0. As long as the first entries are still seen the exponents are finite; after that they are none."""
     cell = make_cell(CellConfig("tcn", {"levels": 1, "kernel": 3}), 2, 4).double()  # W = 5
-    assert (lyapunov_spectrum(cell, randn(1, 40, 2), exponents=20).exponents == FLOOR).all()
+    assert (lyapunov_spectrum(cell, randn(1, 40, 2), exponents=20).exponents == -math.inf).all()
     assert (lyapunov_spectrum(cell, randn(1, 4, 2), exponents=3).exponents > -5).all()
 
 
@@ -126,7 +130,7 @@ def test_what_waits_a_step_is_lost_and_what_is_kept_is_not() -> None:
     torch.manual_seed(0)
     qrnn = lyapunov_spectrum(make_cell("qrnn", 3, 6).double(), randn(2, 100, 3), exponents=30).by_sample
     assert ((qrnn > -5).sum(1) == 6).all()
-    assert (qrnn[:, 6:] == FLOOR).all()
+    assert (qrnn[:, 6:] == -math.inf).all()
     relu = LinearRNN(torch.linalg.qr(randn(6, 6))[0])
     relu.step = lambda u, s: torch.relu(s) @ relu.weight.t() + u  # type: ignore[method-assign]
     x = torch.ones(1, 50, 6, dtype=torch.float64)
@@ -136,7 +140,7 @@ def test_what_waits_a_step_is_lost_and_what_is_kept_is_not() -> None:
     inner = relu.weight.detach()[2:, 2:]
     # Its eigenvalues are complex pairs, so to some 1/T; their product, the determinant, less so.
     assert found[:4].sum() == pytest.approx(float(torch.linalg.slogdet(inner)[1]), abs=1e-9)
-    assert (found[4:] == FLOOR).all()
+    assert (found[4:] == -math.inf).all()
 
 
 class Switched(LinearRNN):
@@ -158,7 +162,7 @@ def test_what_is_lost_at_different_times_adds_up(mixed: bool, lost: int) -> None
     cell = Switched(torch.linalg.qr(randn(6, 6))[0] if mixed else torch.eye(6, dtype=torch.float64))
     found = lyapunov_spectrum(cell, x, exponents=6).by_sample
     assert (found[0, : 6 - lost] > -1).all()
-    assert (found[0, 6 - lost :] == FLOOR).all()
+    assert (found[0, 6 - lost :] == -math.inf).all()
     assert np.abs(found[1]).max() < 1e-12  # another trajectory's switches are no concern of this one's
 
 
@@ -170,7 +174,7 @@ def test_a_stabiliser_is_no_memory() -> None:
     torch.manual_seed(0)
     found = lyapunov_spectrum(make_cell("slstm", 8, 8).double(), randn(2, 300, 8), exponents=32).by_sample
     assert (found[:, :24] > -10).all()
-    assert (found[:, 24:] == FLOOR).all()
+    assert (found[:, 24:] == -math.inf).all()
 
 
 def test_a_trajectory_that_overflows_is_no_number() -> None:
@@ -231,3 +235,33 @@ def test_two_layers_have_the_spectrum_of_the_whole(options: dict[str, Any]) -> N
     joint = np.sort(np.mean(logs[20:], axis=0))[::-1]
     assert found.exponents.sum() == pytest.approx(joint.sum(), abs=1e-9)
     assert np.abs(found.exponents - joint).max() < 5 / 180
+
+
+def test_a_lost_trajectory_is_counted_and_enters_no_mean() -> None:
+    """s' = s ⊙ m_t + u with all units of the second of three trajectories off at one step: its Jacobians come to 0."""
+
+    class Masked(AffineCell):
+        def drive(self, x: Tensor) -> Tensor:
+            return x
+
+        def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.where(u > 0, u, 0.0), torch.zeros_like(u)
+
+        def initial_state(self, batch: int) -> Tensor:
+            return torch.ones(batch, self.hidden_size, dtype=torch.float64)
+
+    x = 0.25 + 0.5 * torch.rand(3, 60, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[1, 40] = -1.0
+    found = lyapunov_spectrum(Masked(4, 4), x, exponents=2)
+    assert (found.by_sample[1] == -math.inf).all()
+    assert found.lost.tolist() == pytest.approx([1 / 3, 1 / 3])
+    living = lyapunov_spectrum(Masked(4, 4), x[[0, 2]], exponents=2)
+    np.testing.assert_allclose(found.exponents, living.exponents, rtol=1e-12)
+    assert -1.5 < found.exponents[0] < 0, "one of three at −708 would make it −237"
+    two = living.by_sample[:, 0]
+    assert found.interval == pytest.approx(scipy.stats.t.interval(0.95, 1, two.mean(), scipy.stats.sem(two)))
+    alone = Lyapunov(found.by_sample[1:2], found.steps)
+    assert alone.exponents.tolist() == [-math.inf] * 2
+    assert (alone.lost.tolist(), alone.interval) == ([1.0, 1.0], None)
+    assert Lyapunov(found.by_sample[:2], found.steps).interval is None, "one is left"
+    assert np.isnan(Lyapunov(np.array([[0.5], [np.nan]]), 1).exponents).all(), "what is no number is not left out"

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from rnnbench.probes.curve import fit
-from rnnbench.probes.verdict import BAND, LAGS, judge, lost_decades
+from rnnbench.probes.verdict import BAND, LAGS, Judgement, judge, lost_decades
 
 #: Nats a lag that come to a decade over the verdict's lags.
 DECADE = math.log(10) / LAGS
@@ -24,7 +24,6 @@ def test_the_slope_stops_where_rounding_begins() -> None:
     line = fit(np.maximum(-0.5 * np.arange(300.0), -40.0))  # flat at e⁻⁴⁰ < 1e−12 from lag 80 on
     assert line.slope == pytest.approx(-0.5)
     assert (line.first, line.last) == (1, 55)  # 1e−12 is 27.6 nats, 55.3 lags
-    assert math.isfinite(fit(np.array([0.0, -math.inf, -math.inf])).slope)
 
 
 def test_a_hundred_lags_and_a_factor_of_ten() -> None:
@@ -45,6 +44,15 @@ def test_the_verdict_on_exact_exponentials(decades: float, expected: str) -> Non
     assert found.verdict == expected
     assert (found.decades, found.lags) == (pytest.approx(decades, abs=1e-9), 100)
     assert found.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 2) * 0.01 / math.sqrt(3))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-9, -1, "undecided"), (-9, -1.001, "vanishing"), (-1, 1, "preserved"), (-1.001, 1, "undecided"),
+     (-1, 1.001, "undecided"), (1, 9, "undecided"), (1.001, 9, "exploding")],
+)  # fmt: skip
+def test_a_decade_exactly_is_preserved(low: float, high: float, expected: str) -> None:
+    assert Judgement((low + high) / 2, low, high, 100).verdict == expected
 
 
 def test_the_interval_of_the_decades_is_scipys() -> None:

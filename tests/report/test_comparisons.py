@@ -14,7 +14,7 @@ from rnnbench.config import DataConfig, OptimConfig, Run
 from rnnbench.report.comparisons import Comparison, compare, effects
 from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
-from rnnbench.report.significance import holm, probability_of_improvement
+from rnnbench.report.significance import Difference, holm, probability_of_improvement
 from rnnbench.report.statistics import TRUNCATE, group
 from rnnbench.report.tables.training import tables
 
@@ -57,6 +57,59 @@ def test_a_study_is_compared_at_each_length_and_over_all(tmp_path: Path, text_ru
     assert (every.probability, every.probability_low, every.probability_high) == pytest.approx(want)
 
 
+def test_both_kinds_of_p_are_corrected_over_the_family(tmp_path: Path, text_run: Write) -> None:
+    """Differences that are near the margin: both one-sided tests of each, by scipy, and then Holm over all four."""
+    study(tmp_path / "s", text_run, {"lstm": 2 + (X - 2) / 20, "gru": 2 + (Y - 2) / 20 + [0.0, 0.004, 0.002]})
+    found = pairs(tmp_path)
+    samples = [[2 + (X - 2) / 20, 2 + (Y - 2) / 20 + [0.0, 0.004, 0.002]]]
+    (x, y), raw = samples[0], []
+    for one, two in [*zip(x.T, y.T, strict=True), (x.mean(1), y.mean(1))]:
+        above = scipy.stats.ttest_ind(two + 0.01, one, equal_var=False, alternative="greater").pvalue
+        below = scipy.stats.ttest_ind(two - 0.01, one, equal_var=False, alternative="less").pvalue
+        raw.append(max(above, below))
+    assert [one.difference.p_equivalent for one in found] == pytest.approx(holm(raw))
+    assert holm(raw) != pytest.approx(raw)
+
+
+def test_over_all_only_the_seeds_count_that_every_length_has(tmp_path: Path, text_run: Write) -> None:
+    """Seed 2 of the one was lost at the second of three lengths, and is in no mean over them."""
+    study(tmp_path / "s", text_run, {"lstm": X - 1, "gru": Y}, lost=("lstm", 1, 2))
+    every = pairs(tmp_path)[-1]
+    assert (every.place, every.better, every.seeds, every.lost) == ("all", "gru", (7, 6), (0, 1))
+    kept = np.delete(X - 1, 2, axis=0).mean(1)
+    assert every.difference.mean == pytest.approx(kept.mean() - Y.mean())
+    assert every.probability == pytest.approx(1 / 7), "it beats the lost run alone"
+
+
+def test_over_all_only_the_cells_are_compared_that_every_length_has(tmp_path: Path, text_run: Write) -> None:
+    study(tmp_path / "s", text_run, {"lstm": X, "gru": Y, "rnn": X[:, :2] + 1})
+    *single, every = pairs(tmp_path)
+    assert {(one.length, one.other) for one in single} == {
+        (16, "gru"), (16, "rnn"), (32, "gru"), (32, "rnn"), (64, "gru"),
+    }  # fmt: skip
+    assert (every.place, every.better, every.other) == ("all", "lstm", "gru")
+
+
+@pytest.mark.parametrize(("cells", "count"), [(2, 1), (4, 6), (5, 4)])
+def test_up_to_four_cells_every_pair_is_compared(cells: int, count: int, tmp_path: Path, text_run: Write) -> None:
+    names = ("rnn", "lstm", "gru", "mgu", "janet")[:cells]
+    study(tmp_path / "s", text_run, {name: 2.0 + 0.1 * i + X[:, :1] for i, name in enumerate(names)})
+    assert len(pairs(tmp_path)) == count
+
+
+@pytest.mark.parametrize(
+    ("p", "p_equivalent", "lost", "mean", "verdict"),
+    [(0.0499, 0.05, 0, 0.1, "better"), (0.05, 0.05, 0, 0.1, "undecided"), (0.05, 0.0499, 0, 0.1, "equivalent"),
+     (0.0499, 0.0499, 0, 0.1, "better, within the margin"), (0.05, 0.0499, 1, 0.1, "undecided"),
+     (0.0499, 0.0499, 1, 0.1, "better"), (0.0499, None, 0, 0.1, "better"), (0.05, None, 0, 0.0, "undecided"),
+     (0.0499, 0.05, 1, -0.1, "the other lost runs")],
+)  # fmt: skip
+def test_one_in_twenty_decides(p: float, p_equivalent: float | None, lost: int, mean: float, verdict: str) -> None:
+    difference = Difference(mean, mean - 0.1, mean + 0.1, p, p_equivalent, paired=False)
+    one = Comparison("kjv", "T = 16", 16, "gru", "lstm", (5, 5), (0, lost), difference, 0.9, 0.6, 1.0, None)
+    assert (one.verdict, one.sure) == (verdict, p < 0.05)
+
+
 def test_between_cells_seeds_are_no_pairs(tmp_path: Path, text_run: Write) -> None:
     """Two cells share a seed's number and nothing else: luck that seems to move both alike is luck."""
     luck = np.random.default_rng(0).normal(0, 1.0, (6, 1))
@@ -86,6 +139,10 @@ def test_truncations_of_one_cell_are_pairs(tmp_path: Path, text_run: Write) -> N
 
     luck = np.random.default_rng(0).normal(0, 1.0, 6)
     noise = np.random.default_rng(1).normal(0, 0.002, 6)
+    luck[1], noise[:2] = (
+        luck[0] + 0.001,
+        (0.003, -0.003),
+    )  # of two seeds the one is better at the one, the other at the other
     for seed in range(6):
         write_truncated(tmp_path / "s", text_run, 16, seed, 3.02 + luck[seed] + noise[seed])
         write_truncated(tmp_path / "s", text_run, None, seed, 3 + luck[seed])
@@ -100,6 +157,8 @@ def test_truncations_of_one_cell_are_pairs(tmp_path: Path, text_run: Write) -> N
     assert (one.place, one.better, one.other) == ("lstm", "K = 64", "K = 16")
     assert one.sure
     assert one.difference.mean == pytest.approx(0.02, abs=0.003)
+    known = scipy.stats.ttest_rel(3.02 + luck + noise, 3 + luck)
+    assert one.difference.p == pytest.approx(known.pvalue), "the runs of a seed, in whatever order they score"
     assert one.verdict == "better"
 
 

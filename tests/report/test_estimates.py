@@ -35,6 +35,9 @@ def test_no_values_no_estimate_and_infinity_has_no_interval() -> None:
     found = estimate([1.0, 2.0, 3.0, 4.0, math.inf])
     assert found is not None
     assert (found.mean, found.interval) == (math.inf, None)
+    lost = estimate([1.0, -math.inf])
+    assert lost is not None
+    assert (lost.mean, lost.interval) == (-math.inf, None)
 
 
 def test_the_interval_of_five_seeds_covers_as_often_as_it_says() -> None:

@@ -62,6 +62,10 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None, str]] = {
         {}, lambda folder: edit_rates(folder, lambda choices: choices[0]["rates"].pop()),
         "learning rates tried differ: no ranking",
     ),
+    "more seeds a rate for one": (
+        {}, lambda folder: edit_rates(folder, lambda choices: choices[0]["rates"][0].update(trials=2)),
+        "learning rates tried differ: no ranking",
+    ),
     "another rate than that chosen": (
         {}, lambda folder: edit_rates(folder, lambda choices: choices[0].update(lr=4e-3)),
         "one learning rate: no ranking",
@@ -93,6 +97,45 @@ def test_what_may_not_says_why_and_has_no_p_no_bold_and_no_order(case: str, tmp_
     said = training_sentences(KINDS["text"], groups, [], [])
     assert any(words[1:] in sentence for sentence in said)
     assert not any("has the lowest" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(("most", "words"), [(42_000, None), (42_100, "40 k to 42 k weights: no ranking")])
+def test_weights_may_differ_by_a_twentieth(most: int, words: str | None, tmp_path: Path, text_run: Write) -> None:
+    assert reason(study(tmp_path / "s", text_run, weights={"lstm": most})) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "lost", "words"),
+    [("failed", 5, None), ("failed", 4, None), ("diverged", 5, None), ("absent", 4, "one seed: no ranking"),
+     ("absent", 3, None)],
+)  # fmt: skip
+def test_a_cell_that_lost_runs_hinders_no_ranking_and_one_with_a_single_run_does(
+    status: str, lost: int, words: str | None, tmp_path: Path, text_run: Write
+) -> None:
+    """Of a cell whose runs never came to be built nothing is recorded, not even its weights."""
+    for cell, score in CELLS.items():
+        for seed in range(5):
+            gone = cell == "rnn" and seed >= 5 - lost
+            if not (gone and status == "absent"):
+                became = status if gone else "done"
+                metrics = {} if became == "failed" else {"test/bpc": score + 0.001 * seed}
+                text_run(tmp_path / "s", cell, 64, seed, became, metrics, full=False)
+    assert reason(tmp_path / "s") == words
+
+
+def test_of_two_cells_one_of_which_crashed_nothing_is_ranked(tmp_path: Path, text_run: Write) -> None:
+    for cell in ("lstm", "gru"):
+        for seed in range(2):
+            text_run(tmp_path / "s", cell, 64, seed, "failed" if (cell, seed) == ("gru", 1) else "done", full=False)
+    assert reason(tmp_path / "s") == "one seed: no ranking"
+
+
+def test_runs_on_other_data_of_the_same_name_do_not_start_alike(tmp_path: Path, text_run: Write) -> None:
+    for name, checksum in (("s", "one"), ("t", "one"), ("u", "other")):
+        text_run(tmp_path / name, "gru", 64, 0, full=False, environment={"data_sha256": checksum})
+    one, same, other = sorted(read([tmp_path]), key=lambda result: result.study)
+    assert same_start(one, same)
+    assert not same_start(one, other)
 
 
 def test_a_figure_of_many_cells_keeps_their_usual_order_then(tmp_path: Path, text_run: Write, saved: list[Any]) -> None:

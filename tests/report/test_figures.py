@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,16 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from rnnbench.cells import cell_names
+from rnnbench.config import DataConfig
 from rnnbench.report.comparisons import Comparison
 from rnnbench.report.figures.contestants import COLORS, backend_color
 from rnnbench.report.figures.improvement import ROWS, improvement
 from rnnbench.report.figures.looks import FIXED, TABLE, looks
+from rnnbench.report.figures.panels import reference_by_length, validations
 from rnnbench.report.figures.positions import pooled, position_perplexity
 from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
 from rnnbench.report.figures.training import cost_against_length, reach_against_length, training_figures
+from rnnbench.report.page.plots.training import training_plots
 from rnnbench.report.results import read
 from rnnbench.report.significance import Difference
 from rnnbench.report.statistics import group
@@ -167,6 +171,57 @@ def test_no_positions_no_picture(tmp_path: Path, text_run: Callable[..., Path]) 
     text_run(tmp_path / "s", "gru", 16, 0)
     assert position_perplexity(group(read([tmp_path])), tmp_path / "p", {"svg"}) == []
     assert not list(tmp_path.glob("p.*"))
+
+
+# --- what lines are drawn ---------------------------------------------------------------------------------------------
+
+
+def test_learning_curves_are_means_over_the_same_steps(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """One seed has a step twice, as a run that was killed after a validation and resumed has, and one a score that is
+    not finite: neither moves the scores that follow to another step.
+    """
+    rows: dict[int, list[tuple[int, float | str]]] = {
+        0: [(10, 3.0), (20, 2.0), (30, 1.5), (40, 1.0)],
+        1: [(10, 9.9), (10, 3.2), (20, 2.2), (30, 1.7), (40, 1.2)],
+        2: [(10, 3.4), (20, "inf"), (30, 1.9), (40, 1.4)],
+    }
+    for seed, points in rows.items():
+        folder = text_run(tmp_path / "s", "gru", 64, seed)
+        lines = [{"step": step, "tokens": 100 * step, "val/bpc": value} for step, value in points]
+        (folder / "history.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (g,) = group(read([tmp_path]))
+    found = validations(g.done, "val/bpc")
+    assert found is not None
+    tokens, scores = found
+    assert tokens.tolist() == [1000, 3000, 4000]
+    assert scores.mean(0).tolist() == pytest.approx([3.2, 1.7, 1.2])
+    (plot,) = (p for p in training_plots("text", g.results, ()) if p.title.startswith("How does it learn"))
+    assert (plot.data[0]["x"], plot.data[0]["y"]) == ([0.001, 0.003, 0.004], pytest.approx([3.2, 1.7, 1.2]))
+    assert validations(g.done, "val/mse") is None
+
+
+def test_a_reference_that_depends_on_the_data_s_settings_is_no_one_line(
+    tmp_path: Path, task_run: Callable[..., Path]
+) -> None:
+    """Persistence errs by 0.2 a day ahead and by 0.4 two days ahead: a line at 0.3 would be neither's."""
+    for horizon, persistence in ((24, 0.2), (48, 0.4)):
+        for cell in ("gru", "lstm"):
+            data = DataConfig("glucose", seq_len=64, horizon=horizon)
+            metrics = {"test/mse": 0.3, "reference/persistence_mse": persistence, "reference/mean_mse": 1.0}
+            task_run(tmp_path / "s", data, metrics, cell)
+    groups = group(read([tmp_path]))
+    assert reference_by_length(groups, "reference/persistence_mse") == {}
+    assert reference_by_length(groups, "reference/mean_mse") == {64: 1.0}
+    near = [g for g in groups if dict(g.extras)["data.horizon"] == 24]
+    assert reference_by_length(near, "reference/persistence_mse") == {64: 0.2}
+
+
+def test_a_reference_that_depends_on_the_seed_is_its_mean(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    for length, seed in itertools.product((16, 64), range(3)):
+        text_run(
+            tmp_path / "s", "gru", length, seed, metrics={"reference/ngram_read_bpc": 2.0 + seed + length}, full=False
+        )
+    assert reference_by_length(group(read([tmp_path])), "reference/ngram_read_bpc") == {16: 19.0, 64: 67.0}
 
 
 # --- costs and comparisons --------------------------------------------------------------------------------------------

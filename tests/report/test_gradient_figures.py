@@ -13,10 +13,11 @@ import scipy.stats
 from matplotlib.colors import to_hex
 
 from rnnbench.heatmap import flow_heat_map, lag_axis
-from rnnbench.probes.measured import Measured, mean_decades
+from rnnbench.probes.measured import Measured, mean_decades, mean_of_those_left
 from rnnbench.report import report
-from rnnbench.report.figures.gradients import curves_figure
+from rnnbench.report.figures.gradients import curves_figure, mean_along
 from rnnbench.report.figures.terminal import DECADES, curves
+from rnnbench.report.page.plots.gradients import gradient_plots
 from rnnbench.report.results import read
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.gradients import gradient_table
@@ -109,6 +110,63 @@ def test_a_reach_beyond_the_lags_measured_stands_at_the_last_of_them(
     assert list(lines["not within the lags measured"]) == [200.0, 200.0]
 
 
+def test_of_two_seeds_the_reach_of_the_one_that_is_known_is_the_median(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    """As in the table: half way between 40 and what lies beyond the lags measured nothing is known."""
+    for seed in range(2):
+        values = {"init/lags": 200, "final/lags": 200, "final/hundredth_lag": "inf" if seed else 40.0}
+        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
+    report([tmp_path], {"svg"}, None, None)
+    assert along(saved)["gru"][-1] == 40.0
+
+
+def test_what_lies_beyond_is_told_by_the_lags_that_were_measured_there(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    """One cell over 64 lags and nine others over 256: of the one it is known that it reaches 64, and no more."""
+    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
+    for index, cell in enumerate(cells):
+        for length in (16, 64):
+            lags = 64 if cell == "lru" else 256
+            value = "inf" if cell in ("lru", "sru") else 3 + index
+            metrics = {f"{when}/{name}": v for when in ("init", "final") for name, v in
+                       (("lags", lags), ("hundredth_lag", value))}  # fmt: skip
+            text_run(tmp_path / "s", cell, length, 0, metrics=metrics)
+    groups = group(read([tmp_path]))
+    report([tmp_path], {"png"}, None, None)
+    (figure,) = (one for one in saved if one.axes[0].get_title("left") == "At initialisation")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    for axes in figure.axes[:2]:
+        shown = {
+            (names[int(y)], int(x)): t.get_text().removeprefix("○ ") for t in axes.texts for x, y in [t.get_position()]
+        }
+        assert {(name, shown[name, column]) for name in ("lru", "sru") for column in (0, 1)} == {
+            ("lru", "≥64"), ("sru", "≥256"),
+        }  # fmt: skip
+        (image,) = axes.get_images()
+        assert np.asarray(image.get_array())[names.index("lru")].tolist() == [64.0, 64.0]
+    maps = [plot for plot in gradient_plots(groups) if plot is not None and "is down to 1/100" in plot.title]
+    assert len(maps) == 2
+    for plot in maps:
+        texts = dict(zip(plot.y["ticktext"], plot.data[0]["text"], strict=True))
+        assert (texts["lru"], texts["sru"], texts["rnn"]) == (["≥ 64"] * 2, ["≥ 256"] * 2, ["3", "3"])
+
+
+def test_cells_whose_gradients_reach_farthest_come_first_whatever_was_measured(
+    tmp_path: Path, text_run: Callable[..., Path]
+) -> None:
+    """Down to 1/100 at lags 40, 37, … 13; the last cell's curve, cut off at lag 20, has lost least on average."""
+    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
+    for index, cell in enumerate(cells):
+        folder = text_run(tmp_path / "s", cell, 64, 0)
+        curve = -4.61 / (40 - 3 * index) * np.arange(21.0 if cell == "sru" else 257.0)
+        np.savez(folder / "curves.npz", **{"init/gradient_flow": curve, "final/gradient_flow": curve})
+    plots = [plot for plot in gradient_plots(group(read([tmp_path]))) if plot is not None]
+    for plot in plots[:2]:
+        assert plot.y["ticktext"] == list(cells)
+
+
 def test_a_map_of_reaches(tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]) -> None:
     """Ten cells at two lengths: the farthest on top, what is beyond the lags measured shown as such, a circle where
     gradients do not vanish.
@@ -171,6 +229,58 @@ def test_the_horizon_is_of_what_was_measured_and_not_of_what_is_shown() -> None:
     assert np.asarray(mesh.get_array()).max() == 2.0
 
 
+def test_where_there_is_no_gradient_at_all_there_is_no_horizon() -> None:
+    """Before the last step too, as of a model whose relus have all died: not as far as can be."""
+    axes = matplotlib.figure.Figure().subplots()
+    flow = np.stack([-LAGS, np.full(64, -np.inf), np.full(64, np.nan), -0.1 * LAGS])
+    mesh = flow_heat_map(axes, np.array([0.0, 10.0, 20.0, 30.0]), flow)
+    (horizon,) = axes.get_lines()
+    np.testing.assert_array_equal(np.asarray(horizon.get_ydata()), [2, np.nan, np.nan, 20])
+    shown = np.asarray(mesh.get_array()).reshape(64, 4)
+    assert (shown[:, 1:3] == -12).all()
+
+
+def test_a_seed_without_a_gradient_darkens_no_map_and_no_curve(
+    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
+) -> None:
+    """Of three seeds one has none at the third step, and the same one none beyond lag 100 at the end."""
+    fresh, kept = [], []
+    for seed in range(3):
+        folder = text_run(tmp_path / "s", "gru", 64, seed, laboratory=True)
+        with np.load(folder / "curves.npz") as found:
+            arrays = dict(found)
+        kept.append({name: arrays[name].copy() for name in ("along/gradient_flow", "final/gradient_flow")})
+        if seed == 1:
+            arrays["along/gradient_flow"][2] = -np.inf
+            arrays["along/gradient_flow"][-1, 101:] = arrays["final/gradient_flow"][101:] = -np.inf
+        np.savez(folder / "curves.npz", **arrays)
+        fresh.append(folder)
+    (g,) = group(read([tmp_path]))
+    steps_and_flow = mean_along(g.done)
+    assert steps_and_flow is not None
+    _, flow = steps_and_flow
+    each = [(one["along/gradient_flow"] - one["along/gradient_flow"][:, :1]) / math.log(10) for one in kept]
+    expected = np.mean(each, axis=0)
+    expected[2] = np.mean([each[0][2], each[2][2]], axis=0)
+    expected[-1, 101:] = np.mean([each[0][-1, 101:], each[2][-1, 101:]], axis=0)
+    np.testing.assert_allclose(flow, expected, atol=1e-12)
+    report([tmp_path], {"svg"}, None, None)
+    (axes,) = (one.axes[1] for one in saved if "… and trained at" in one.axes[-1].get_title("left"))
+    line = next(line for line in axes.get_lines() if line.get_label() == "gru")
+    ends = [(one["final/gradient_flow"] - one["final/gradient_flow"][0]) / math.log(10) for one in kept]
+    living = np.concatenate([np.mean(ends, axis=0)[:101], np.mean([ends[0], ends[2]], axis=0)[101:]])
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), living, atol=1e-12)
+
+
+def test_means_of_those_that_are_left() -> None:
+    none = -math.inf
+    curves = np.array([[0.0, -2.0, none], [0.0, none, none], [0.0, -4.0, none]])
+    assert mean_of_those_left(curves).tolist() == [0.0, -3.0, none]
+    assert mean_decades([math.log(10) * curve + 5.0 for curve in curves]).tolist() == pytest.approx([0.0, -3.0, none])
+    for shorter in ([curves[0], curves[2, :2]], [curves[2, :2], curves[0]]):
+        assert mean_decades([math.log(10) * curve for curve in shorter]).tolist() == pytest.approx([0.0, -3.0])
+
+
 @pytest.mark.parametrize(("seq_len", "last"), [(2, 1), (3, 2), (64, 32), (65, 64), (256, 128)])
 def test_lags_are_ticked_at_powers_of_two(seq_len: int, last: int) -> None:
     axes = matplotlib.figure.Figure().subplots()
@@ -196,9 +306,16 @@ def test_curves_of_a_run_are_dashed_before_training(tmp_path: Path, saved: list[
 
 def test_the_table_says_the_verdict_and_minus_infinity() -> None:
     lost = measured("transformer", seeds=1)
-    lost.exponents = [math.log(np.finfo(np.float64).tiny)]
-    table = gradient_table([measured(), lost], "made by a test")
-    first, second = (row.text for row in table.rows)
+    lost.exponents = [-math.inf]
+    some, spread = measured("irnn"), measured("gru")
+    some.exponents, spread.exponents = [-0.1, -math.inf, -0.2], [-0.1, -0.2, -0.6]
+    table = gradient_table([measured(), lost, some, spread], "made by a test")
+    first, second, third, fourth = (row.text for row in table.rows)
+    half_width = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(spread.exponents)
+    assert spread.exponent() == pytest.approx((-0.3, half_width))
+    assert fourth["lyapunov"] == f"−0.30 ± {half_width:.2f}"
+    assert first["lyapunov"] == "−0.3000", "three seeds that agree"
+    assert third["lyapunov"] == "−∞ for some", "no mean of a number and of none"
     assert (first["verdict"], first["half"], first["hundredth"]) == ("vanishing", "3", "16")
     assert first["beyond"] == "3.7 %"  # e^(−0.3 × 11), the rest of a geometric series
     decades = np.array([-0.300, -0.299, -0.298]) * 63 / math.log(10)

@@ -7,13 +7,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
+from matplotlib.text import Annotation
 from scipy import stats
 
 from rnnbench.ledger import CURVES
 from rnnbench.report import report
+from rnnbench.report.figures.options import option_figures
 from rnnbench.report.results import read
+from rnnbench.report.statistics import group
 from rnnbench.report.tables.reach import asks_about_gradients, power_of_ten, reach_table
 from rnnbench.report.tables.training import tables
 
@@ -70,6 +74,36 @@ def test_where_one_seed_of_two_is_beyond_the_lags_measured_the_other_is_the_medi
         text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(2, -0.5, end))
     (row,) = reach_table(read([tmp_path])).rows
     assert row.text["final/reach"] == "30, 30"
+
+
+def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, text_run: Write) -> None:
+    """−0.3 of one seed and −∞ of another, or of older ledgers −44.3: a run one of whose 16 trajectories was lost."""
+    ends: dict[str, tuple[float | str, float | str]] = {
+        "rnn": (-0.3, -0.5), "irnn": (-0.3, "-inf"), "indrnn": ("-inf", "-inf"), "gru": (-0.3, -44.32),
+        "mgu": (-708.4, -708.4),
+    }  # fmt: skip
+    for cell, values in ends.items():
+        for seed, value in enumerate(values):
+            text_run(tmp_path / "s", cell, 64, seed, metrics=gradients(2, -0.1) | {"init/lyapunov_1": value})
+    rows = {row.raw["cell"]: row for row in reach_table(read([tmp_path])).rows}
+    shown = {cell: row.text["init/lyapunov_1"] for cell, row in rows.items()}
+    assert shown == {
+        "rnn": "−0.400", "irnn": "−∞ for some", "indrnn": "−∞", "gru": "−∞ for some", "mgu": "−∞",
+    }  # fmt: skip
+    assert {cell: row.raw["init/lyapunov_1"] for cell, row in rows.items()} == pytest.approx(
+        {"rnn": -0.4, "irnn": -math.inf, "indrnn": -math.inf, "gru": -math.inf, "mgu": -math.inf}
+    )
+
+
+def test_where_one_seed_of_two_is_beyond_half_way_the_other_is_the_median(tmp_path: Path, text_run: Write) -> None:
+    for seed, lag in enumerate((25, "inf")):
+        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
+        with np.load(folder / CURVES) as found:
+            steps = found["along/step"].tolist()
+        rows = [{"step": int(step), "probe/half_lag": 5, "probe/hundredth_lag": lag} for step in steps]
+        (folder / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (row,) = reach_table(read([tmp_path])).rows
+    assert row.text["during/reach"] == "5, 25"
 
 
 def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
@@ -158,17 +192,58 @@ def test_an_option_swept_has_its_figure(tmp_path: Path, text_run: Write) -> None
     assert not any(name.startswith("rnn_against") for name in files)
 
 
+def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(
+    tmp_path: Path, text_run: Write, saved: list[matplotlib.figure.Figure]
+) -> None:
+    """A lag beyond those measured at that value above, and below an exponent of directions that are all lost."""
+    for value in (0.0, 1.0, 2.0, 5.0):
+        end = {"init/lags": 64 if value == 5 else 256, "init/hundredth_lag": "inf" if value >= 2 else 9.0}
+        metrics = gradients(2.0, -0.3) | end | {"init/lyapunov_1": "-inf" if value == 1 else -0.3}
+        text_run(tmp_path / "s", {"name": "irnn", "gain": value}, 64, 0, metrics=metrics)
+    option_figures(group(read([tmp_path])), tmp_path, "", {"svg"})
+    reach, exponents = saved[0].axes
+    marks = [
+        [(text.xy, text.get_text()) for text in axes.texts if isinstance(text, Annotation)] for axes in saved[0].axes
+    ]
+    assert marks == [[((2.0, 0.96), "≥256"), ((5.0, 0.96), "≥64")], [((1.0, 0.04), "−∞")]]
+    drawn = [float(y) for line in exponents.get_lines()[:2] for y in np.asarray(line.get_ydata(), dtype=float)]
+    assert np.nanmin(drawn) == pytest.approx(-0.3)
+    assert reach.get_title("left").startswith("How far do gradients")
+
+
 def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> None:
     for seed in range(2):
         folder = text_run(tmp_path / "s", "gru", 64, seed, metrics={"final/context_horizon": 12 + 4 * seed})
         with np.load(folder / CURVES) as found:
             arrays = dict(found)
-        arrays |= {"final/context_lengths": np.array([1, 2, 4, 8]), "final/context_gain": np.array([1.0, 0.3, 0.1, 0])}
+        lengths = np.array([1, 2, 4, 8, 64])
+        arrays |= {"final/context_lengths": lengths, "final/context_gain": np.array([1.0, 0.3, 0.1, 0, 0])}
         np.savez(folder / CURVES, **arrays)
     answer = report([tmp_path], {"svg", "md"}, None, None)["s"]
     assert any(name.endswith("context_gain.svg") for name in answer["files"])
     (row,) = answer["table"]
     assert row["final/context_horizon"] == 14
+
+
+@pytest.mark.parametrize(
+    ("horizons", "text", "raw"),
+    [((64, 64, 8), "≥ 64", math.inf), ((8, 64), "8", 8), ((8, 16, 64), "16", 16), ((8, 48), "28", 28)],
+)
+def test_a_context_as_long_as_the_longest_that_was_read_is_no_measurement(
+    horizons: tuple[int, ...], text: str, raw: float, tmp_path: Path, text_run: Write
+) -> None:
+    """A gain over itself is 0, so that the longest one is always enough: it is told as a bound, and in no median."""
+    for seed, horizon in enumerate(horizons):
+        metrics = gradients(2, -0.5) | {"final/context_horizon": horizon}
+        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=metrics)
+        with np.load(folder / CURVES) as found:
+            arrays = dict(found)
+        np.savez(folder / CURVES, **arrays | {"final/context_lengths": np.array([1, 8, 16, 48, 64])})
+    reach, training, *_ = tables(read([tmp_path]))
+    for table, key in ((reach, "final/context"), (training, "final/context_horizon")):
+        (row,) = table.rows
+        assert (row.text[key], row.raw["final/context_horizon"]) == (text, raw)
+        assert "≥: the longest that was read" in dict(table.notes)[key]
 
 
 def test_a_divergence_takes_nothing_from_the_beginning(tmp_path: Path, text_run: Write) -> None:

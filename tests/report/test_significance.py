@@ -90,6 +90,19 @@ def test_the_probability_is_mann_whitneys_u_and_its_interval_newcombes() -> None
         assert abs(found - theta) == pytest.approx(1.96 * variance**0.5, rel=1e-3)
 
 
+def test_a_tie_is_half_a_win() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 4, 8).tolist(), rng.integers(1, 5, 6).tolist()
+    u = scipy.stats.mannwhitneyu(y, x).statistic / (len(x) * len(y))
+    assert probability_of_improvement(x, y)[0] == pytest.approx(u)
+    assert probability_of_improvement([1.0, 1.0], [1.0, 1.0])[0] == 0.5
+
+
+def test_a_difference_of_exactly_the_margin_is_not_less() -> None:
+    assert welch([1.0] * 5, [1.5] * 5, 0.5).p_equivalent == 1.0
+    assert welch([1.0] * 5, [1.5] * 5, 0.50001).p_equivalent == 0.0
+
+
 def test_separated_samples_are_not_sure_and_lost_runs_lose() -> None:
     found, low, high = probability_of_improvement([1, 2, 3, 4, 5], [6, 7, 8, 9, 10])
     assert (found, high) == (1.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import xml.etree.ElementTree as ET
@@ -134,6 +135,19 @@ def test_a_bracket_closed_by_errors_says_so(search: Path, task_run: Write) -> No
     assert "†: errors ended the search, 1 in all" in said
 
 
+@pytest.mark.parametrize(("errors", "longest"), [(3, "10–20"), (4, "10–20 †"), (5, "10–20 †")])
+def test_a_bracket_is_closed_by_errors_where_as_many_seeds_might_have_passed(
+    errors: int, longest: str, tmp_path: Path, task_run: Write
+) -> None:
+    """Five seeds at T = 20, some of which crashed while the others did not learn: four of five would have solved it."""
+    for seed in range(5):
+        task_run(tmp_path / "s", adding(10), {"test/mse": 0.001}, "gru", seed)
+        status = "failed" if seed < errors else "done"
+        task_run(tmp_path / "s", adding(20), {} if status == "failed" else {"test/mse": 0.16}, "gru", seed, status)
+    (one,), _ = searched(read([as_search(tmp_path / "s")]))
+    assert one.longest == longest
+
+
 def at_rate(folder: Path, lr: float) -> None:
     """Rewrite a run as one at another learning rate, in a folder of its own."""
     values = json.loads((folder / "result.json").read_text())
@@ -188,13 +202,23 @@ def test_other_tasks_keep_their_tables(search: Path, task_run: Write) -> None:
     assert second.name == "text"
 
 
-def test_a_study_is_a_search_where_it_says_so(tmp_path: Path, task_run: Write) -> None:
-    """The very same runs are lines of a table over lengths where it does not."""
-    for cell in ("rnn", "gru"):
-        for length in (10, 20):
-            task_run(tmp_path / "s", DataConfig("adding", seq_len=length), {"test/mse": 0.001}, cell)
+@pytest.mark.parametrize("data", ["adding", "copy"])
+@pytest.mark.parametrize("missing", [set(), {("gru", 20)}, {("gru", 20), ("gru", 40), ("rnn", 10)}])
+def test_a_study_is_a_search_where_it_says_so(
+    data: str, missing: set[tuple[str, int]], tmp_path: Path, task_run: Write
+) -> None:
+    """The very same runs are lines of a table over lengths where it does not, whichever are missing."""
+    metric = "mse" if data == "adding" else "error"
+    there = [(cell, length) for cell in ("rnn", "gru") for length in (10, 20, 40) if (cell, length) not in missing]
+    for cell, length in there:
+        metrics = {f"test/{metric}": 0.001, f"test/{metric}_x2": 0.01, "throughput/tokens_per_second": 100.0}
+        task_run(tmp_path / "s", DataConfig(data, seq_len=length), metrics, cell)
     train = read([tmp_path / "s"])
-    assert [table.name for table in tables(train)] == ["adding"]
+    (table,) = tables(train)
+    assert table.name == ("adding" if data == "adding" else "memory")
+    assert {(row.raw["cell"], row.raw["length"]) for row in table.rows} == set(there)
+    titles = {column.title for column in table.columns}
+    assert {f"test {metric}", f"{metric} at 2T", "tokens/s", "seeds done"} <= titles
     as_search(tmp_path / "s")
     assert [table.name for table in tables(train)] == ["solvable"]
     assert searched(train)[1] == []
@@ -269,6 +293,26 @@ def test_the_order_of_the_points_is_all_one() -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("order", [(3, 1, 0, 4, 2), (3, 0, 4, 1, 2)])
+def test_the_interval_is_the_bootstraps(order: tuple[int, ...]) -> None:
+    """Of five points all 3125 resamples, and the quantiles of their τ; a tenth of them beyond would be other ones."""
+
+    def tau(points: list[tuple[int, int]]) -> float:
+        signs = [(a > c) - (a < c) if (b > d) == (a > c) else (a < c) - (a > c)
+                 for (a, b), (c, d) in itertools.combinations(points, 2) if a != c and b != d]  # fmt: skip
+        agree = sum((a - c) * (b - d) > 0 for (a, b), (c, d) in itertools.combinations(points, 2))
+        return (2 * agree - len(signs)) / len(signs) if signs else math.nan
+
+    points = list(enumerate(order))
+    every = np.array([tau([points[i] for i in drawn]) for drawn in itertools.product(range(5), repeat=5)])
+    defined = every[~np.isnan(every)]
+    ends = np.quantile(defined, (0.025, 0.975))
+    assert tuple(ends) != tuple(np.quantile(defined, (0.05, 0.95)))
+    found = kendall(exact(list(range(5))), exact(list(order)))
+    assert (found.low, found.high) == pytest.approx(tuple(ends))
+    assert found.undefined == pytest.approx(1 - len(defined) / len(every), abs=0.002)
+
+
 def test_the_interval_covers() -> None:
     """Of normal pairs with τ = 2/π asin r it holds the true one about 19 times in 20."""
     rng, r = np.random.default_rng(0), 0.6
@@ -293,5 +337,6 @@ def test_what_has_no_correlation_says_so() -> None:
     assert lone.low is None, "a third of the resamples lack the one point that differs"
     assert lone.undefined == pytest.approx((5 / 6) ** 6, abs=0.03)
     assert kendall(exact([1, 2, 3]), exact([1, 2, 3])).low is None
+    assert kendall(exact([1, 2, 3, 4]), exact([1, 2, 3, 4])).low == 1.0
     assert kendall(exact([1.0]), exact([1.0])).tau is None
     assert kendall([], []).tau is None

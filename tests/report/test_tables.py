@@ -13,9 +13,12 @@ from rich.console import Console
 
 from rnnbench.config import DataConfig
 from rnnbench.ledger import write_rates
+from rnnbench.report.kinds import KINDS
+from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
+from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import Table, count, lag, number, with_interval, with_points, with_range
 from rnnbench.report.tables.training import tables
 
@@ -133,6 +136,33 @@ def test_series_and_adding_have_their_own_columns(tmp_path: Path, task_run: Call
     run, guess = shown(tmp_path / "adding")
     assert (run["mse at 4T"], guess["test mse"], guess["mse at 4T"]) == ("0.2500", "*0.1767*", "")
     assert "mse at 16T" not in run
+
+
+def test_two_intervals_that_touch_are_not_apart(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """As those of two cells whose seeds all score the same; a thousandth apart the better is in bold."""
+    for name, more in (("same", 0.0), ("apart", 0.001)):
+        for cell, score in (("lstm", 2.0), ("gru", 2.0 + more)):
+            for seed in range(5):
+                text_run(tmp_path / name, cell, 64, seed, metrics={"test/bpc": score}, full=False)
+    bold = {name: [row.raw["cell"] for row in the_table(tmp_path / name).rows if "test/bpc" in row.bold]
+            for name in ("same", "apart")}  # fmt: skip
+    assert bold == {"same": [], "apart": ["lstm"]}
+
+
+def test_a_reference_that_depends_on_the_seed_is_its_mean(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    """As the n-gram's on what was read is; in the line below the table and in the numbers behind it."""
+    for seed in range(3):
+        text_run(tmp_path / "s", "gru", 64, seed, metrics={"reference/ngram_read_bpc": 2.0 + seed}, full=False)
+    table = the_table(tmp_path)
+    (line,) = (row for row in table.references if row.raw["cell"] == "ngram_read")
+    assert (line.raw["test/bpc"], line.text["test/bpc"]) == (3.0, "3.000")
+    assert [row.raw["reference/ngram_read_bpc"] for row in table.rows] == [3.0]
+    results = read([tmp_path])
+    assert reference_values(results, "bpc")["ngram_read"] == 3.0
+    said = training_sentences(KINDS["text"], group(results), [], [])
+    assert any("n-gram on what was read" in sentence for sentence in said), (
+        "2.1 beats 3.0, though not the first seed's 2.0"
+    )
 
 
 def test_shares_and_their_references_over_length(tmp_path: Path, task_run: Callable[..., Path]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.timings import LENGTHS, job, launch_bound, rows, tables_of, write_job, write_study
+from support.timings import LENGTHS, OUT, job, launch_bound, rows, tables_of, write_job, write_study
 
 from rnnbench.report.results import read
 from rnnbench.report.tables import writers
@@ -64,6 +64,19 @@ def test_without_curves_there_is_a_ratio_and_no_interval(tmp_path: Path) -> None
     loop, torch = (launch_bound("gru", name, job(seq_len=64)) for name in ("loop", "torch"))
     assert row.raw["seq_len=64"] == pytest.approx(loop / torch, rel=0.1)
     assert (row.raw["seq_len=64_low"], "(" in row.text["64"]) == (None, False)
+
+
+def test_contestants_that_took_no_turns_together_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
+    """The naive code in one job and the other in another, on as many rounds: these are no pairs."""
+    for length in (64, 128):
+        for backend in ("loop", "torch"):
+            write_job(tmp_path / "s", job(("gru",), seq_len=length, backends=(backend,)), (backend,), shake=0.01)
+    (row,) = tables_of(tmp_path / "s")["speedup"].rows
+    one = job(("gru",), seq_len=64)
+    assert row.raw["seq_len=64"] == pytest.approx(
+        launch_bound("gru", "loop", one) / launch_bound("gru", "torch", one), rel=0.05
+    )
+    assert (row.raw["seq_len=64_low"], row.raw["seq_len=64_high"]) == (None, None)
 
 
 @pytest.mark.parametrize("setting", ["seq_len", "batch_size", "hidden_size"])
@@ -131,6 +144,10 @@ def test_what_is_swept(tmp_path: Path) -> None:
     formats = [job(batch_size=n, dtype=dtype) for n in (1, 8) for dtype in ("float32", "bfloat16")]
     assert found("formats", *formats) == ("batch_size", False, ("dtype",))
     assert found("one", job()) is None
+    for lengths, batches, longest in (((16, 64, 256, 1024), (1, 8), "seq_len"), ((16, 64), (1, 2, 4, 8), "batch_size")):
+        grid = [job(seq_len=n, batch_size=b) for n in lengths for b in batches]
+        other = "batch_size" if longest == "seq_len" else "seq_len"
+        assert found(longest, *grid) == (longest, False, (other,)), "the longest sweeps"
     sizes = ((512, 16, 25), (1024, 64, 100), (256, 16, 150))
     shapes = [job(hidden_size=h, batch_size=b, seq_len=t) for h, b, t in sizes]
     assert found("shapes", *shapes) is None
@@ -147,6 +164,37 @@ def test_what_is_swept(tmp_path: Path) -> None:
     ]  # fmt: skip
     lines = rows(tables_of(tmp_path / "formats")["timing"])
     assert [row["B"] + row["dtype"] for row in lines[::3]] == ["1bfloat16", "1float32", "8bfloat16", "8float32"]
+
+
+def test_what_only_the_smallest_size_has_memory_for_hides_no_sweep(tmp_path: Path) -> None:
+    """Three lengths in two number formats, one of which could be timed at the first alone: its other jobs were refused,
+    or failed, and then do not say where.
+    """
+    for dtype in ("float32", "bfloat16"):
+        for length in (64, 256, 1024):
+            one = job(("gru",), seq_len=length, dtype=dtype)
+            lost = dtype == "bfloat16" and length > 64
+            refused = {f"gru/{name}": OUT for name in ("loop", "torch")} if lost else {}
+            write_job(
+                tmp_path / "s",
+                one,
+                ("loop", "torch"),
+                refused=refused,
+                status="failed" if lost and length > 256 else "done",
+            )
+    swept = sweep(timings(read([tmp_path / "s"])))
+    assert swept is not None
+    assert (swept.name, swept.values, swept.extras) == ("seq_len", (64, 256, 1024), ("dtype",))
+    by_name = tables_of(tmp_path / "s")
+    assert {"speedup", "scaling"} <= set(by_name)
+    lines = {(row["backend"], row["dtype"]): row for row in rows(by_name["speedup"])}
+    assert lines["torch", "bfloat16"]["T = 256"] == "out of memory"
+    assert lines["torch", "bfloat16"]["T = 1024"] == "–"
+    assert all(lines["torch", "float32"][f"T = {length}"][0].isdigit() for length in (64, 256, 1024))
+    nothing = [job(("gru",), seq_len=length) for length in (64, 256)]
+    for one in nothing:
+        write_job(tmp_path / "t", one, ("loop",), refused={"gru/loop": OUT} if one.seq_len > 64 else {})
+    assert sweep(timings(read([tmp_path / "t"]))) is None, "at a single size nothing grows"
 
 
 def test_csv_has_the_numbers(study: Path) -> None:

@@ -44,6 +44,19 @@ def rescored(g: Group, scores: Floats) -> Group:
     return dataclasses.replace(g, results=tuple(dataclasses.replace(r, metrics={"test/bpc": x}) for r, x in pairs))
 
 
+@pytest.mark.parametrize(("shape", "crossed"), [((1, 3), True), ((3, 1), True), ((2, 2), True), ((1, 1), False)])
+def test_runs_that_share_a_seed_of_either_kind_are_no_independent_witnesses(
+    shape: tuple[int, int], crossed: bool
+) -> None:
+    """Initial weights that are the same for all, or an order of the data that is."""
+    scores = np.arange(float(np.prod(shape))).reshape(shape)
+    g = layout(scores)
+    assert g.crossed == crossed
+    estimate = g.estimate("test/bpc")
+    assert estimate is not None
+    assert (estimate.mean, estimate.interval) == (pytest.approx(scores.mean()), None)
+
+
 def found(g: Group) -> Components:
     one = components(g, SCORE)
     assert one is not None

@@ -68,6 +68,16 @@ def test_an_oracle_that_is_not_monotone() -> None:
         assert found.failed is None or not answers[found.failed]
 
 
+def test_a_bracket_of_exactly_the_ratio_is_narrow_enough() -> None:
+    """10 and 12 are a fifth apart; twice the last length is enough to double it, and the middle is geometric."""
+    lengths = (10, 11, 12, 13, 20, 21)
+    assert RATIO * 10 == 12
+    assert next_length(bracket({10: [True], 12: [False]}), lengths) is None
+    assert next_length(bracket({10: [True], 13: [False]}), lengths) in (11, 12)
+    assert next_length(bracket({10: [True]}), lengths) == 20
+    assert bracket({10: [True], 40: [False]}).middle == pytest.approx(20.0)
+
+
 def test_a_pass_above_a_failure_does_not_count() -> None:
     found = bracket({40: [True], 20: [False], 10: [True], 80: [True]})
     assert (found.solved, found.failed) == (10, 20)
@@ -194,6 +204,12 @@ def test_the_first_rate_that_solves_is_tried_first_at_the_next_length() -> None:
         (80, 1e-2), (80, 1e-3), (80, 3e-3),  # not solved: three of five at the best of them
         (60, 3e-3), (60, 1e-2),  # so that one is tried first
     ]  # fmt: skip
+
+
+def test_of_two_rates_at_which_as_many_pass_the_first_tried_stays_first() -> None:
+    found = order(searched_at({(10, 3e-3): 5, (20, 1e-3): 3, (20, 1e-2): 3}))
+    assert found[:4] == [(10, 3e-3), *((20, rate) for rate in RATES)]
+    assert found[4:7] == [(15, 1e-3), (15, 3e-3), (15, 1e-2)]
 
 
 def test_a_length_that_no_rate_solves_has_failed() -> None:

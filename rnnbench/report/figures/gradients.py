@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.heatmap import LABEL, flow_heat_map, lag_axis
+from rnnbench.intervals import known_median
 from rnnbench.probes.curve import WORTH
-from rnnbench.probes.measured import Measured, decades, mean_decades
+from rnnbench.probes.measured import Measured, decades, mean_decades, mean_of_those_left
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest, spread
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save
 from rnnbench.report.results import Result
@@ -174,11 +175,14 @@ def _median(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The seeds' median at the steps that the first one was probed at, of those that were probed there too."""
     alike = [y for x, y in seeds if np.array_equal(x, seeds[0][0])]
-    return (seeds[0][0], np.median(alike, axis=0)) if alike else None
+    return (seeds[0][0], np.array([known_median(lags) for lags in zip(*alike, strict=True)])) if alike else None
 
 
 def mean_along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way."""
+    """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way.
+
+    At each step and lag it is over the seeds that have a gradient there, −∞ where none has.
+    """
     pictures: list[NDArray[np.float64]] = []
     first: NDArray[np.float64] | None = None
     for result in results:
@@ -187,5 +191,6 @@ def mean_along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[
             continue
         first = steps if first is None else first
         if np.array_equal(steps, first) and (not pictures or flow.shape == pictures[0].shape):
-            pictures.append((flow - flow[:, :1]) / math.log(10))
-    return None if first is None else (first, np.mean(pictures, axis=0))
+            begins = np.isfinite(flow[:, :1])  # else there is no gradient at all
+            pictures.append(np.where(begins, flow - np.where(begins, flow[:, :1], 0.0), -np.inf) / math.log(10))
+    return None if first is None else (first, mean_of_those_left(np.stack(pictures)))

@@ -67,7 +67,7 @@ def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -
 
 
 def _metric(axes: Axes, sweep: Sweep, metric: str, look: Look) -> bool:
-    """Medians as a line, seeds as points; a lag beyond those measured is told at the upper edge."""
+    """Medians as a line, seeds as points; at the upper edge a lag beyond those measured, at the lower one −∞."""
     drawn = False
     for when, words in WHEN.items():
         style = look.line() | ({"linestyle": "--", "markerfacecolor": "white"} if when == "init" else {})
@@ -81,10 +81,10 @@ def _metric(axes: Axes, sweep: Sweep, metric: str, look: Look) -> bool:
         for value, g in sweep:
             seeds = [v for v in g.values(f"{when}/{metric}") if math.isfinite(v)]
             axes.plot([value] * len(seeds), seeds, ".", color=look.color, alpha=0.35, markersize=4)
-        for value in [v for v, m in middle if math.isinf(m)]:
-            last = max(
-                (n for v, g in sweep if v == value and (n := g.median(f"{when}/lags")) is not None), default=None
-            )
-            place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "color": look.color, "ha": "center"}
-            axes.annotate(lag(math.inf, last).replace("≥ ", "≥"), (value, 0.96), **place, size=9)
+        for value, g in sweep:
+            m = g.median(f"{when}/{metric}")
+            if m is not None and math.isinf(m):
+                text, up = (lag(m, g.median(f"{when}/lags")).replace("≥ ", "≥"), 0.96) if m > 0 else ("−∞", 0.04)
+                place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "color": look.color, "ha": "center"}
+                axes.annotate(text, (value, up), **place, size=9)
     return drawn

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.probes.measured import decades
+from rnnbench.probes.measured import decades, mean_of_those_left
 from rnnbench.report.estimates import INTERVAL_SEEDS, mean_band
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import TRUNCATE, Group
+from rnnbench.report.statistics import TRUNCATE, Group, data_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,11 +102,23 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
 
 
 def reference_by_length(groups: Sequence[Group], key: str) -> dict[int, float]:
-    """A reference's score at each length, the mean over the runs: one that depends on what was read varies by seed."""
-    found: dict[int, list[float]] = {}
+    """A reference's score at each length, the mean over the runs: one that depends on what was read varies by seed.
+
+    Nothing where it is not the same for all settings of the data (``data.horizon``): a line at the mean of several
+    would be none of theirs. They stand in the table.
+    """
+    found: dict[int, dict[object, list[float]]] = {}
     for g in groups:
-        found.setdefault(g.length, []).extend(value for r in g.results if (value := r.number(key)) is not None)
-    return {length: math.fsum(values) / len(values) for length, values in found.items() if values}
+        values = [value for r in g.results if (value := r.number(key)) is not None]
+        if values:
+            found.setdefault(g.length, {}).setdefault(data_settings(g), []).extend(values)
+    means = {
+        length: [math.fsum(values) / len(values) for values in by_setting.values()]
+        for length, by_setting in found.items()
+    }
+    if any(not math.isclose(min(each), max(each), rel_tol=1e-6) for each in means.values()):
+        return {}
+    return {length: each[0] for length, each in means.items()}
 
 
 def question(groups: Sequence[Group]) -> str:
@@ -140,7 +152,7 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
         lags = np.arange(stacked.shape[1])
         look = looks[label]
         lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
-        axes.plot(lags, stacked.mean(0), color=look.color, linestyle=look.linestyle, label=label)
+        axes.plot(lags, mean_of_those_left(stacked), color=look.color, linestyle=look.linestyle, label=label)
         spread(axes, lags.astype(float), stacked, look)
     axes.set_title(title)
     axes.set_xlabel("lag k (states back from the loss)")
@@ -151,37 +163,51 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
 
 def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str) -> bool:
     """A validation score against the tokens seen, the mean over seeds; False where no history has it."""
-    import numpy as np
-
     drawn = False
     for g in groups:
-        histories = [points for result in g.done if (points := _validations(result, metric))]
-        if not histories:
+        if (found := validations(g.done, metric)) is None:
             continue
         drawn = True
         look = looks[g.series]
-        shared = min(map(len, histories))
-        tokens = np.array([x for x, _ in histories[0][:shared]]) / 1e6
-        scores = np.array([[y for _, y in points[:shared]] for points in histories])
-        axes.plot(tokens, scores.mean(0), **look.line(), markevery=max(shared // 8, 1), label=g.series)
-        spread(axes, tokens, scores, look)
+        tokens, scores = found
+        axes.plot(tokens / 1e6, scores.mean(0), **look.line(), markevery=max(len(tokens) // 8, 1), label=g.series)
+        spread(axes, tokens / 1e6, scores, look)
     axes.set_title(title)
     axes.set_xlabel("tokens seen (million)")
     axes.set_ylabel(unit)
     return drawn
 
 
-def _validations(result: Result, metric: str) -> list[tuple[float, float]]:
-    data = result.run["data"]
-    per_step = data["seq_len"] * data.get("batch_size", 1)
-    rows = [row for row in result.history() if isinstance(row.get(metric), int | float) and math.isfinite(row[metric])]
-    return [(float(row.get("tokens", row["step"] * per_step)), float(row[metric])) for row in rows]
+def validations(results: Sequence[Result], metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Tokens seen (P,), and the score (runs, P), at the steps at which every run with a history has a finite one.
+
+    Of a step that a history has twice, of a run that was killed and resumed, the last row counts. None where there is
+    no such step; without a count of tokens it follows from the step.
+    """
+    import numpy as np
+
+    histories: list[dict[int, tuple[float, float]]] = []
+    for result in results:
+        data = result.run["data"]
+        per_step = data["seq_len"] * data.get("batch_size", 1)
+        rows = [row for row in result.history() if "step" in row and isinstance(row.get(metric), int | float)]
+        scores = {row["step"]: (float(row.get("tokens", row["step"] * per_step)), float(row[metric])) for row in rows}
+        histories += [scores] if scores else []
+    steps = sorted(set.intersection(*map(set, histories))) if histories else []
+    shared = [step for step in steps if all(math.isfinite(scores[step][1]) for scores in histories)]
+    if not shared:
+        return None
+    tokens = np.array([histories[0][step][0] for step in shared])
+    return tokens, np.array([[scores[step][1] for step in shared] for scores in histories])
 
 
 def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
     """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
+    import numpy as np
+
     if len(y) >= INTERVAL_SEEDS:
-        low, high = mean_band(y)
+        with np.errstate(invalid="ignore"):  # where a seed is infinite there is no band
+            low, high = mean_band(y)
         axes.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
     elif len(y) > 1:
         axes.plot(x, y.T, color=look.color, linestyle=look.linestyle, linewidth=0.7, alpha=0.5)

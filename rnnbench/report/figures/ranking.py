@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.probes.measured import decades
+from rnnbench.probes.measured import mean_decades
 from rnnbench.report.fairness import unranked
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
@@ -119,11 +119,7 @@ def _flow(g: Group) -> NDArray[np.float64] | None:
     import numpy as np
 
     curves = [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])]
-    if not curves:
-        return None
-    shared = min(map(len, curves))
-    mean: NDArray[np.float64] = np.stack([decades(c[:shared]) for c in curves]).mean(0)
-    return mean
+    return mean_decades(curves) if curves else None
 
 
 def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:

@@ -26,9 +26,12 @@ METRIC = "hundredth_lag"
 
 
 class Squares(NamedTuple):
-    """A row a name, a column a length: lags, NaN where there is none; which do not vanish; where no run is left."""
+    """A row a name, a column a length: lags, NaN where there is none, and the last that was measured; which do not
+    vanish; where no run is left.
+    """
 
     values: NDArray[np.float64]
+    lasts: NDArray[np.float64]
     marked: NDArray[np.bool_]
     lost: NDArray[np.bool_]
 
@@ -43,16 +46,15 @@ def reach_map(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Pa
     names, lengths = list(longest(groups)), sorted({g.length for g in groups})
     names.sort(key=lambda name: (-_reach(groups, name), cell_rank(name)))
     blocks = {when: _squares(groups, names, lengths, when) for when in TITLES}
-    last = max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
-    found = np.concatenate([squares.values.ravel() for squares in blocks.values()])
-    known = np.minimum(found[found > 0], last)
+    found = np.concatenate([np.minimum(squares.values, squares.lasts).ravel() for squares in blocks.values()])
+    known = found[found > 0]
     known = known[np.isfinite(known)]
     if not known.size:
         return []
     norm = LogNorm(float(known.min()), max(float(known.max()), 2 * float(known.min())))
     with canvas(2, width=4.2 + 1.24 * len(lengths), height=1.7 + 0.3 * len(names)) as (figure, panels):
         for axes, (when, squares) in zip(panels, blocks.items(), strict=True):
-            image = _draw(axes, squares, norm, last)
+            image = _draw(axes, squares, norm)
             axes.set_xlabel(groups[0].symbol)
             axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
             axes.set_yticks(range(len(names)), names if axes is panels[0] else [])
@@ -65,25 +67,28 @@ def reach_map(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Pa
 
 
 def _squares(groups: Sequence[Group], names: Sequence[str], lengths: Sequence[int], when: When) -> Squares:
-    values = np.full((len(names), len(lengths)), np.nan)
+    values, lasts = (np.full((len(names), len(lengths)), fill) for fill in (np.nan, np.inf))
     marked, lost = (np.zeros(values.shape, dtype=bool) for _ in range(2))
     for g in groups:
         at = names.index(g.series), lengths.index(g.length)
         value = g.median(f"{when}/{METRIC}")
         values[at] = np.nan if value is None else value
+        lasts[at] = g.median(f"{when}/lags") or np.inf
         marked[at] = g.verdict(when) not in ("vanishing", None)
         lost[at] = not g.done
-    return Squares(values, marked, lost)
+    return Squares(values, lasts, marked, lost)
 
 
-def _draw(axes: Axes, squares: Squares, norm: LogNorm, last: float) -> AxesImage:
-    values, marked, lost = squares
+def _draw(axes: Axes, squares: Squares, norm: LogNorm) -> AxesImage:
+    values, lasts, marked, lost = squares
     least, most = norm.vmin or 0.0, norm.vmax or math.inf
-    image = axes.imshow(np.minimum(values, most), norm=norm, cmap="viridis", aspect="auto")
+    image = axes.imshow(np.minimum(np.minimum(values, lasts), most), norm=norm, cmap="viridis", aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            text = ("○ " if marked[row, column] else "") + lag(value, last).replace("≥ ", "≥")
-            color = "white" if value < math.sqrt(least * most) else "black"
+            last = float(lasts[row, column])
+            beyond = lag(value, last if math.isfinite(last) else None)
+            text = ("○ " if marked[row, column] else "") + beyond.replace("≥ ", "≥")
+            color = "white" if min(value, last) < math.sqrt(least * most) else "black"
             axes.text(column, row, text, color=color, ha="center", va="center", fontsize=9)
         elif lost[row, column]:
             axes.text(column, row, "lost", color=GREY, ha="center", va="center", fontsize=9)

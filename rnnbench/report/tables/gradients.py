@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 from rnnbench.probes.curve import GOOD_FIT
 from rnnbench.probes.measured import Measured
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number, with_interval
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, exponent, lag, number, with_interval
 
-#: A Lyapunov exponent below this, nats a step, stands for −∞: a direction that is lost for good.
-LOST = -700.0
 NOTES = {
     "half": "½, 1/100: the first lags at which the gradient of the loss has fallen to a half and to a hundredth of its "
     "maximum; ≥: not within the lags measured.",
     "beyond": "Beyond 10: the share of Σ G(k) from larger lags.",
     "gain": "Gain: the largest G(k) over that at lag 0.",
     "dead": "Without gradient: samples whose gradient is exactly 0 at the last lag; they enter no mean.",
-    "lyapunov": "λ₁: the largest Lyapunov exponent, nats a step; ± half of its 95 % Student-t interval over seeds.",
+    "lyapunov": "λ₁: the largest Lyapunov exponent, nats a step; ± half of its 95 % Student-t interval over seeds; "
+    "−∞: every direction is lost.",
     "decades": "Decades: log₁₀ of what is left over {lags} lags, with its interval; preserved: within one decade.",
     "fit": "Fit: half-life of an exponential with the lags of its fit, where R² > {good}: it describes the tail.",
 }
@@ -55,11 +54,8 @@ def gradient_table(rows: Sequence[Measured], caption: str) -> Table:
 
 def _row(row: Measured) -> Row:
     judgement = row.judgement
-    exponent, half_width = row.exponent()
-    if exponent < LOST:
-        shown = "−∞"
-    else:
-        shown = number(exponent, 3) if half_width is None else with_interval(exponent, half_width)
+    mean, half_width = row.exponent()
+    shown = number(mean, 3) if half_width is None else with_interval(mean, half_width)
     decades = MISSING
     if judgement is not None:
         decades = with_interval(judgement.decades, judgement.half_width)
@@ -78,7 +74,7 @@ def _row(row: Measured) -> Row:
         "gain": MISSING if gain <= 1 else number(gain, 3),
         "dead": f"{100 * dead:.0f} %" if dead else MISSING,
         "fit": fit,
-        "lyapunov": shown.replace("-", "−"),
+        "lyapunov": exponent(row.exponents, shown),
         "decades": decades.replace("-", "−"),
         "verdict": judgement.verdict if judgement is not None else MISSING,
     }

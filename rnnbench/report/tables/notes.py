@@ -47,7 +47,8 @@ def notes(table: Table, groups: list[Group], kind: Kind, reasons: Sequence[str])
         ("throughput/tokens_per_second", _speeds(results)),
         (
             "final/context_horizon",
-            f"Context: symbols beyond which a longer one saves less than {WORTH} bits; median.",
+            f"Context: symbols beyond which a longer one saves less than {WORTH} bits; median; ≥: the longest that "
+            "was read.",
         ),
         ("verdict", verdict_note(groups)),
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Literal
 
+from rnnbench.intervals import known_median
 from rnnbench.probes.curve import BEYOND, GOOD_FIT
 from rnnbench.probes.verdict import BAND
 from rnnbench.report.caption import caption
@@ -14,12 +14,20 @@ from rnnbench.report.results import Result
 from rnnbench.report.statistics import SEQ_LEN, Group, cell_rank, group
 from rnnbench.report.tables.groups import first_columns, first_entries
 from rnnbench.report.tables.notes import verdict_note
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number, with_interval, with_range
+from rnnbench.report.tables.table import (
+    MISSING,
+    Column,
+    Row,
+    Table,
+    count,
+    exponent,
+    lag,
+    number,
+    with_interval,
+    with_range,
+)
 
 WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "trained"}
-#: An exponent below this is one for a direction that is lost for good; where only some of the trajectories that a run
-#: averages over, so many at the most, have lost it, the mean is a share of that.
-LOST, SAMPLES = -700.0, 32
 #: What a study has measured that has this table.
 MARK = "init/lyapunov_1"
 #: Lags at which a gradient has fallen to a half and to a hundredth.
@@ -66,13 +74,14 @@ def reach_table(results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
         ),
         ("init/noise", "Noise: the same time steps in a random order."),
         ("final/parts", "By part: of an LSTM's h and c, and the like, each by itself."),
-        ("final/context", "Context: symbols beyond which a longer one saves less than 0.01 bits: what the model uses."),
+        ("final/context", "Context: symbols beyond which a longer one saves less than 0.01 bits: what the model uses; "
+         "≥: the longest that was read."),
         ("final/beyond", "Beyond: share of Σ G(k) from larger lags."),
         ("init/verdict", verdict_note(groups)),
         ("init/decades", f"Decades: log₁₀ of what is left over those lags; the verdict holds it against ±{BAND:g}."),
         ("init/dead_share", "Without gradient: share of the samples whose gradient is exactly 0 at the last lag; they "
          "enter no mean."),
-        ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; 95 % interval."),
+        ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; 95 % interval; −∞: every direction is lost."),
         ("final/fit", f"Fit: of an exponential, with its range of lags, where R² > {GOOD_FIT}; it describes the tail."),
         ("averaged", "Left: G(k)/G(0) at the largest lag, untrained; averaged over time a loss hides what vanishes."),
     )  # fmt: skip
@@ -101,12 +110,12 @@ def _row(g: Group) -> Row:
         text[f"{when}/dead_share"] = f"{100 * dead:.0f} %" if dead else MISSING
         found = g.estimate(f"{when}/lyapunov_1")
         raw[f"{when}/lyapunov_1"] = found and found.mean
-        text[f"{when}/lyapunov_1"] = MISSING if found is None else _exponent(found)
+        text[f"{when}/lyapunov_1"] = MISSING if found is None else exponent(found.values, _shown(found))
     halfway = {name: _halfway(g, name) for name in LAGS}
     raw |= {f"during/{name}": value for name, value in halfway.items()}
     text["during/reach"] = _lags([*halfway.values()], g.median("init/lags"))
-    raw["final/context_horizon"] = g.median("final/context_horizon")
-    text["final/context"] = count(raw["final/context_horizon"])
+    raw["final/context_horizon"], longest = g.context_horizon()
+    text["final/context"] = lag(raw["final/context_horizon"], longest)
     shares = [g.median(f"final/beyond_{beyond}") for beyond in BEYOND]
     raw |= {f"final/beyond_{beyond}": share for beyond, share in zip(BEYOND, shares, strict=True)}
     known = [f"{100 * share:.2g} %" for share in shares if share is not None]
@@ -143,7 +152,7 @@ def _halfway(g: Group, name: str) -> float | None:
         if rows and steps is not None:
             middle = min(rows, key=lambda row: abs(row["step"] - steps[-1] / 2))
             found.append(float(middle[f"probe/{name}"]))
-    return median(found) if found else None
+    return known_median(found) if found else None
 
 
 def _parts(g: Group) -> dict[str, float]:
@@ -162,13 +171,8 @@ def _fit(g: Group) -> str:
     return f"{number(value, 3)} (lags {count(first)}–{count(last)}, R² {r2:.3f})"
 
 
-def _exponent(found: Estimate) -> str:
-    if max(found.values) < LOST:
-        return "−∞"
-    if min(found.values) < LOST / SAMPLES:
-        return "−∞ for some"
-    text = number(found.mean, 3) if found.interval is None else with_range(found.mean, *found.interval)
-    return text.replace("-", "−")
+def _shown(found: Estimate) -> str:
+    return number(found.mean, 3) if found.interval is None else with_range(found.mean, *found.interval)
 
 
 def power_of_ten(exponent: float) -> str:

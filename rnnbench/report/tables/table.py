@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,13 @@ def lag(value: float | None, last: float | None) -> str:
     if value is not None and math.isinf(value):
         return f"≥ {count(last)}" if last is not None else "∞"
     return count(value)
+
+
+def exponent(values: Sequence[float], shown: str) -> str:
+    """``shown``, of the Lyapunov exponents of some seeds; but where all, or some, are −∞ that is said."""
+    lost = [value == -math.inf for value in values]
+    text = "−∞" if all(lost) else "−∞ for some" if any(lost) else shown
+    return text.replace("-", "−")
 
 
 def with_interval(mean: float, half_width: float) -> str:

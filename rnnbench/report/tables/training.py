@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from rnnbench.report.caption import caption
@@ -122,8 +123,9 @@ def _row(g: Group, kind: Kind) -> Row:
     by_text = score_by_text(g)
     raw |= {"by_text": by_text and by_text.half_width, "by_text_block": by_text and by_text.block}
     text["by_text"] = MISSING if by_text is None else by_text.text
-    for key in ("init/hundredth_lag", "final/hundredth_lag", "final/context_horizon", "final/half_lag"):
+    for key in ("init/hundredth_lag", "final/hundredth_lag", "final/half_lag"):
         raw[key] = g.median(key)
+    raw["final/context_horizon"], longest = g.context_horizon()
     for when in ("init", "final"):
         raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
     for key in ("throughput/tokens_per_second", "throughput/step_cpu_ms", *SIZES):
@@ -136,10 +138,11 @@ def _row(g: Group, kind: Kind) -> Row:
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
     start, end = (lag(raw[f"{when}/hundredth_lag"], g.median(f"{when}/lags")) for when in ("init", "final"))
     text["reach"] = MISSING if start == end == MISSING else f"{start} → {end}"
-    text["final/context_horizon"] = count(raw["final/context_horizon"])
+    text["final/context_horizon"] = lag(raw["final/context_horizon"], longest)
     text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
-        raw[name] = _first(g, name)
+        values = [value for r in g.results if (value := r.number(name)) is not None]
+        raw[name] = math.fsum(values) / len(values) if values else None
     return Row(raw, text)
 
 
@@ -169,7 +172,3 @@ def _in_bold(rows: list[Row], groups: list[Group], kind: Kind) -> list[Row]:
             if whole and all(worst < low for other, (low, _) in ends if other != index):
                 rows[index] = dataclasses.replace(rows[index], bold=rows[index].bold | {score.key})
     return rows
-
-
-def _first(g: Group, name: str) -> float | None:
-    return next((value for result in g.results if (value := result.number(name)) is not None), None)

@@ -315,7 +315,7 @@ def _parsed(column: pd.Series, date_format: str, utc: bool = False) -> pd.Series
         if date_format != "ISO8601":
             raise UserError(f"data.date_format {date_format!r} is none that strptime knows ({error}).") from None
         times = pd.Series(pd.NaT, index=column.index)  # zones in some
-        plain = ~column.str[10:].str.contains(_ZONE)
+        plain = ~column.str[10:].str.contains(_ZONE.pattern.replace("(", "(?:"))
         times = times.where(~plain, pd.to_datetime(column.where(plain), format=date_format, errors="coerce"))
     return times.dt.tz_localize(None) if times.dt.tz is not None and not utc else times
 

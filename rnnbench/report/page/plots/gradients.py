@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.probes.curve import WORTH
-from rnnbench.probes.measured import decades
+from rnnbench.probes.curve import WORTH, falls_to
+from rnnbench.probes.measured import decades, mean_of_those_left
 from rnnbench.report.figures.gradients import mean_along
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest
 from rnnbench.report.figures.style import LENGTHS, looks
@@ -78,7 +78,7 @@ def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | Non
         few = kept(curves.shape[1])
         curves = curves[:, few]
         lowest, highest = min(lowest, float(curves.min())), max(highest, float(curves.max()))
-        data.append(trace(label, few.tolist(), curves.mean(0), looking[label], "lines"))
+        data.append(trace(label, few.tolist(), mean_of_those_left(curves), looking[label], "lines"))
         if len(curves) > 1:
             color = looking[label].color
             data.append(span(label, few.tolist(), curves.min(0).tolist(), curves.max(0).tolist(), color))
@@ -90,14 +90,12 @@ def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | Non
 
 def _flow_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
     """Of many cells: a row each, a colour for how much is left."""
-    import numpy as np
-
     found = [(label, curves) for label, g in longest(groups).items() if (curves := _flows(g, when)) is not None]
     if not found:
         return None
     few = kept(max(curves.shape[1] for _, curves in found))
-    means = [(label, curves.mean(0)) for label, curves in found]
-    means.sort(key=lambda pair: -float(np.clip(pair[1], -SHOWN_DECADES, 2).mean()))
+    means = [(label, mean_of_those_left(curves)) for label, curves in found]
+    means.sort(key=lambda pair: falls_to(math.log(10) * pair[1], 0.01), reverse=True)
     rows = [[mean[lag] if lag < len(mean) else math.nan for lag in few] for _, mean in means]
     names = [label for label, _ in means]
     drawn = heat(few.tolist(), list(range(len(rows))), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
@@ -111,20 +109,26 @@ def _last(groups: Sequence[Group]) -> float:
     return max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
 
 
+def _told(g: Group, when: Literal["init", "final"]) -> str:
+    """The median lag; of one beyond those that were measured of this group, their last."""
+    value = g.median(f"{when}/hundredth_lag")
+    return "" if value is None else lag(value, g.median(f"{when}/lags"))
+
+
 def _reach(groups: Sequence[Group]) -> Plot | None:
     """Against the length: hollow at initialisation, full after training; at the last lag what is beyond it."""
     values = {(g.series, g.length, when): g.median(f"{when}/hundredth_lag") for g in groups for when in WHEN}
+    told = {(g.series, g.length, when): _told(g, when) for g in groups for when in WHEN}
     finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
     if not finite:
         return None
-    last = _last(groups)
-    top = min(last, 2 * max(finite))
+    top = min(_last(groups), 2 * max(finite))
     data: list[Trace] = []
     for label, look in looks([g.series for g in groups]).items():
         for when in WHEN:
             points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
             one = trace(label, [T for T, _ in points], [min(v, top) for _, v in points], look)
-            one |= {"customdata": [lag(v, last) for _, v in points]}
+            one |= {"customdata": [told[label, T, when] for T, _ in points]}
             one |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {groups[0].symbol} = %{{x}}"}
             if when == "init":
                 hollow = {"symbol": one["marker"]["symbol"] + "-open"}
@@ -135,7 +139,7 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
     data.append(reference(f"lag = {symbol}", lengths, lengths))
     beyond = any(value is not None and math.isinf(value) for value in values.values())
     note = "Medians over seeds; hollow: at initialisation."
-    note += f" At {top:.3g} stands what is beyond {last:.3g}." * beyond
+    note += f" At {top:.3g} stands what is not within the lags measured." * beyond
     title = "Do gradients reach as far as they were propagated in training?"
     up = axis("lag at which the gradient is down to 1/100", type="log")
     return Plot(title, tuple(data), ticks(LENGTHS[symbol], lengths), up, note)
@@ -150,12 +154,12 @@ def _reach_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot 
         return None
     names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
     table = [[values.get((name, length)) for length in lengths] for name in names]
-    last = _last(groups)
-    top = min(last, 2 * max(finite))
+    top = min(_last(groups), 2 * max(finite))
     rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in table]
     places = [f"{groups[0].symbol} = {length}" for length in lengths]
     drawn = heat(places, list(range(len(names))), rows, "log₁₀ of the lag")
-    texts = [["" if v is None else lag(v, last) for v in row] for row in table]
+    told = {(g.series, g.length): _told(g, when) for g in groups}
+    texts = [[told.get((name, length), "") for length in lengths] for name in names]
     drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "1/100 at lag %{text}, %{x}"}
     title = f"The lag at which the gradient is down to 1/100, {WHEN[when]}"
     return Plot(title, (drawn,), axis("", type="category"), rows_axis(names), "Medians over seeds.",

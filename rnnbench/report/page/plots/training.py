@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.estimates import Estimate
-from rnnbench.report.figures.panels import question, reference_by_length
+from rnnbench.report.figures.panels import question, reference_by_length, validations
 from rnnbench.report.figures.style import LENGTHS, Look, looks
 from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.page.numbers import kept, short, shorts
+from rnnbench.report.page.numbers import kept, shorts
 from rnnbench.report.page.plots.gradients import gradient_plots
 from rnnbench.report.page.plots.pareto import pareto
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, span, ticks, trace
@@ -125,18 +125,13 @@ def _learning(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
 
 
 def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look]) -> Plot | None:
-    import numpy as np
-
     data: list[Trace] = []
     seeds = 0
     for g in groups:
-        histories = [points for result in g.done if (points := validations(result, f"val/{kind.headline.metric}"))]
-        if not histories:
+        if (found := validations(g.done, f"val/{kind.headline.metric}")) is None:
             continue
-        shared = min(map(len, histories))
-        few = kept(shared)
-        tokens = [short(histories[0][index][0] / 1e6, 4) for index in few]
-        scores = np.array([[points[index][1] for index in few] for points in histories])
+        few = kept(len(found[0]))
+        tokens, scores = shorts(found[0][few] / 1e6), found[1][:, few]
         seeds = max(seeds, len(scores))
         data.append(trace(g.series, tokens, scores.mean(0), looking[g.series]))
         data[-1]["marker"]["size"] = 6
@@ -147,11 +142,3 @@ def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look]) 
     note = "Shaded: from the lowest to the highest seed." if seeds > 1 else ""
     unit = kind.unit.replace("test", "validation")
     return Plot(title, tuple(data), axis("tokens seen (million)"), axis(unit), note) if data else None
-
-
-def validations(result: Result, metric: str) -> list[tuple[float, float]]:
-    """(tokens seen, score) along a run's history; without a count of tokens it follows from the step."""
-    data = result.run["data"]
-    per_step = data["seq_len"] * data.get("batch_size", 1)
-    rows = [row for row in result.history() if isinstance(row.get(metric), int | float) and math.isfinite(row[metric])]
-    return [(float(row.get("tokens", row.get("step", 0) * per_step)), float(row[metric])) for row in rows]
