@@ -75,12 +75,14 @@ class Source(ABC):
         fingerprint: SHA-256 of the raw content (of the definition, where it is drawn).
         vocabulary: Characters of the input and their indices; None where the input is numbers.
         targets: Characters of the targets, where they are not the input's.
+        prompt: What a model that goes on with a text begins with; None where there is none to go on with.
     """
 
     task: Task
     fingerprint: str
     vocabulary: Vocabulary | None = None
     targets: Vocabulary | None = None
+    prompt: str | None = None
 
     @classmethod
     @abstractmethod

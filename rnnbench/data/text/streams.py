@@ -23,7 +23,7 @@ from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.readers import read
 from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, lines
-from rnnbench.data.text.vocabulary import BYTES, Vocabulary, chunks
+from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary, chunks
 from rnnbench.errors import UserError
 
 #: Training batches that are cut at once: one at a time takes longer to find in the text than to copy.
@@ -32,6 +32,8 @@ CUT = 32
 STREAMS, WARM_UP, CHUNK = 64, 512, 256
 #: Stateless evaluation: characters in a batch, about.
 STATELESS_BATCH = 16_384
+#: Characters of the prompt, and symbols of the training part's beginning among which they are looked for.
+PROMPT, LOOKED_AT = 40, 4096
 
 
 class TextData(Source):
@@ -71,6 +73,8 @@ class TextData(Source):
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
         self._ids = self.vocabulary.compact(text)
+        beginning = self.vocabulary.decode(self._ids[:train][:LOOKED_AT]).replace(UNKNOWN, "")
+        self.prompt = (beginning.lstrip() or beginning)[:PROMPT] or self.vocabulary.symbols[-1]
         self.steps_per_epoch = ((train - 1) // batch_size) // seq_len
         self._epoch: tuple[int, Tensor, Tensor] | None = None
         self._cut: tuple[int, Tensor, Tensor] | None = None
