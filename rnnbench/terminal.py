@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
@@ -22,23 +22,22 @@ class Stream:
 
     Args:
         stream: Where the text goes.
-        styled: Whether control characters are handed on; else they are made `visible`.
+        styled: The same for a writer of escape codes, `rnnbench.console.Console`: here control characters are made
+            `visible`, there they are handed on. None: it is that one itself.
 
     Attributes:
-        styled: The same stream for a writer of escape codes, `rnnbench.console.Console`.
-        error: What the first write that failed said, a `BrokenPipeError` where the reader (``head``, say) has left.
+        failures: What a write that failed said, a `BrokenPipeError` where the reader (``head``, say) has left.
     """
 
-    def __init__(self, stream: TextIO, styled: bool = False) -> None:
+    def __init__(self, stream: TextIO, styled: Stream | None = None) -> None:
         self._stream = stream
-        self._shown: Callable[[str], str] = str if styled else visible
-        self.styled: Stream = self if styled else Stream(stream, styled=True)
-        self.error: OSError | None = None
+        self.styled = styled or self
+        self.failures: list[OSError] = [] if styled is None else styled.failures
 
     def write(self, text: str) -> int:
         """Write a text; returns its length."""
         with self._dropping():
-            self._stream.write(self._shown(text))
+            self._stream.write(text if self.styled is self else visible(text))
         return len(text)
 
     def flush(self) -> None:
@@ -54,7 +53,7 @@ class Stream:
         try:
             yield
         except OSError as error:
-            self.error = self.error or error
+            self.failures.append(error)
             with suppress(OSError):  # a stream of Python's alone has no descriptor
                 sink = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(sink, self._stream.fileno())
@@ -74,7 +73,7 @@ def streams() -> Iterator[Stream]:
             stream = open(os.devnull, "w")  # noqa: SIM115
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-        guarded.append(Stream(stream))
+        guarded.append(Stream(stream, Stream(stream)))
     sys.stdout, sys.stderr = cast("list[TextIO]", guarded)
     try:
         yield guarded[0]
