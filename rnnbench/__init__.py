@@ -1,13 +1,18 @@
 """rnnbench: which recurrent cell, at which sequence length, and why?
 
 What an experiment is written with. The rest is imported from its room: `rnnbench.cells`, `rnnbench.backends`,
-`rnnbench.modules`, `rnnbench.data.datamodule`, `rnnbench.train`. Importing this costs no torch.
+`rnnbench.modules`, `rnnbench.data.datamodule`, `rnnbench.train`. Importing this costs no torch, and nothing at all
+before one of its names is asked for: the command line is to be in charge of Ctrl-C as early as it can.
 """
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.errors import UserError
-from rnnbench.sweep.study import Panel, Study, Tune
-from rnnbench.throughput.timing import Timing
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+    from rnnbench.errors import UserError
+    from rnnbench.sweep.study import Panel, Study, Tune
+    from rnnbench.throughput.timing import Timing
 
 __all__ = [
     "BudgetConfig",
@@ -23,3 +28,18 @@ __all__ = [
     "Tune",
     "UserError",
 ]
+
+#: The names that are not from `rnnbench.config`.
+_ELSEWHERE = {
+    "Panel": "sweep.study",
+    "Study": "sweep.study",
+    "Timing": "throughput.timing",
+    "Tune": "sweep.study",
+    "UserError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"rnnbench.{_ELSEWHERE.get(name, 'config')}"), name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from rnnbench.errors import UserError, unknown
+from rnnbench.stopping import interruptible
+from rnnbench.terminal import streams
 
 #: Each verb is a module of `rnnbench.commands` with ``main(argv) -> exit status``.
 VERBS = {
@@ -36,8 +37,28 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit status: 0, 1 for runs that failed, 2 for bad input, 130 for Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run a verb; returns the exit status: 0, 1 for runs that failed, 2 for bad input, 130 for Ctrl-C.
+
+    A reader of the output that leaves, ``head`` say, is no error: the verb ends its work all the same.
+    """
+    with streams() as output, interruptible():
+        try:
+            status = _run(list(sys.argv[1:] if argv is None else argv))
+            output.flush()
+            if output.failures and not isinstance(output.failures[0], BrokenPipeError):
+                raise UserError(f"cannot write to the standard output: {output.failures[0].strerror}.")
+            return status
+        except UserError as error:
+            text = " ".join(str(error).split())  # and nothing in it that would steer a terminal
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+            print(f"rnnbench: error: {text}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)
+            return 130
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -46,21 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"rnnbench {version('rnnbench')}")
         return 0
-    try:
-        if arguments[0] not in VERBS:
-            raise unknown("verb", arguments[0], VERBS)
-        command = importlib.import_module(f"rnnbench.commands.{arguments[0].replace('-', '_')}")
-        status: int = command.main(arguments[1:])
-        sys.stdout.flush()
-        return status
-    except UserError as error:
-        text = " ".join(str(error).split())  # and nothing in it that would steer a terminal
-        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-        print(f"rnnbench: error: {text}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if arguments[0] not in VERBS:
+        raise unknown("verb", arguments[0], VERBS)
+    command = importlib.import_module(f"rnnbench.commands.{arguments[0].replace('-', '_')}")
+    status: int = command.main(arguments[1:])
+    return status

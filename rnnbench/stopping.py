@@ -9,6 +9,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ class _Request:
         self.waits = False  # for the end of a batch
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
+        if _postponement.applies(signum, frame):
+            return
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
@@ -53,6 +56,57 @@ class _Request:
             raise Stopped(signum)
 
 
+class _Postponement:
+    """What a signal in the middle of an import becomes: the same signal a little later, for ten seconds at the most.
+
+    An exception that is raised there is lost, or becomes one of the module's: numpy turns a KeyboardInterrupt into an
+    AttributeError, matplotlib into a warning.
+    """
+
+    seconds, limit = 0.02, 500
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._timer: threading.Timer | None = None
+
+    def applies(self, signum: int, frame: FrameType | None) -> bool:
+        """Whether a signal that interrupts this frame has been postponed."""
+        while frame is not None and frame.f_code.co_name != "_find_and_load":
+            frame = frame.f_back
+        self._count = 0 if frame is None else self._count + 1
+        if not 0 < self._count <= self.limit:
+            return False
+        self._timer = threading.Timer(self.seconds, os.kill, (os.getpid(), signum))
+        self._timer.start()
+        return True
+
+    def cancel(self) -> None:
+        """What was to be interrupted has come to its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    if not _postponement.applies(signum, frame):
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While it lasts, Ctrl-C is a KeyboardInterrupt as ever, but in the middle of an import only after it."""
+    python = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not python:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        _postponement.cancel()
+        signal.signal(signal.SIGINT, python)
+
+
+_postponement = _Postponement()
 _request = _Request()
 _before: dict[int, Any] = {}
 

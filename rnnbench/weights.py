@@ -17,11 +17,12 @@ from rnnbench.ledger import write_atomic
 
 
 def save_weights(path: Path, model: nn.Module, source: Source) -> None:
-    """A model's state dict, the task that it was made for, and the symbols that its indices stand for."""
+    """A model's state dict, the task that it was made for, the symbols that its indices stand for, and a prompt."""
     vocabularies = {"vocabulary": source.vocabulary, "targets": source.targets}
     symbols = {name: list(one.symbols) if one is not None else None for name, one in vocabularies.items()}
+    about = {"task": dataclasses.asdict(source.task), "prompt": source.prompt, **symbols}
     buffer = io.BytesIO()
-    torch.save({"model": model.state_dict(), "task": dataclasses.asdict(source.task), **symbols}, buffer)
+    torch.save({"model": model.state_dict(), **about}, buffer)
     write_atomic(path, buffer.getvalue())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, small_text: str) -> dict[s
 
 
 def character_model(folder: Path) -> tuple[SequenceModel, Vocabulary]:
-    model, _, vocabulary, targets = load(folder)
+    model, _, vocabulary, targets, _ = load(folder)
     assert isinstance(model, SequenceModel)
     assert vocabulary is not None
     assert targets is None
@@ -129,6 +130,53 @@ def test_more_than_there_is(folders: dict[str, Path]) -> None:
     assert text(folders["rnn"], top_k=10_000, seed=1) == text(folders["rnn"], seed=1)
 
 
+def test_as_the_temperature_falls_the_text_becomes_the_likeliest(folders: dict[str, Path]) -> None:
+    """Down to the smallest number there is; and up to the largest, where every symbol is as likely."""
+    wanted = text(folders["gru"], temperature=0)
+    for temperature in (1e-5, 1e-300, 5e-324):
+        assert text(folders["gru"], temperature=temperature, seed=3) == wanted
+    assert len(set(text(folders["gru"], length=300, temperature=1e308))) > 20
+
+
+def test_without_a_prompt_a_text_begins_as_the_training_text_does(
+    folders: dict[str, Path], small_text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says so; where the weights' file does not know how, with a symbol of the model's."""
+    folder = folders["gru"]
+    assert main(["generate", str(folder), "--length", "9"]) == 0
+    said = capsys.readouterr()
+    assert said.out == small_text[:40] + text(folder, small_text[:40], 9) + "\n"
+    assert "the beginning of its training text" in said.err
+    assert repr(small_text[:40]) in said.err
+
+    older = tmp_path / "single" / folder.name
+    shutil.copytree(folder, older)
+    saved = torch.load(older / "model.pt", weights_only=True)
+    del saved["prompt"]
+    torch.save(saved, older / "model.pt")
+    assert main(["generate", str(older), "--length", "9", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"prompt": " ", "text": text(folder, " ", 9)}
+    assert "goes on with ' ', as its training text's beginning is unknown" in said.err
+
+
+def test_what_diverged_writes_nothing(
+    folders: dict[str, Path], decoders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that are no numbers; and finite ones that are too large to give any."""
+    for folder in (folders["rnn"], decoders["reversal"]):
+        for value, reason in ((math.nan, "its weights are not finite"), (3e38, "the model diverged")):
+            copied = tmp_path / str(value) / folder.name
+            shutil.copytree(folder, copied)
+            saved = torch.load(copied / "model.pt", weights_only=True)
+            saved["model"] = {name: torch.full_like(weight, value) for name, weight in saved["model"].items()}
+            torch.save(saved, copied / "model.pt")
+            assert main(["generate", str(copied), "--prompt", "the"]) == 2
+            error = capsys.readouterr().err
+            assert error.count("\n") == 1
+            assert reason in error
+
+
 def test_a_prompt_of_unknown_characters(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(folders["lstm"]), "--prompt", "the Ω☃ ", "--length", "15"]) == 0
     said = capsys.readouterr()
@@ -142,6 +190,10 @@ def test_a_prompt_of_unknown_characters(folders: dict[str, Path], capsys: pytest
 
     assert main(["generate", str(folders["lstm"]), "--prompt", "the ", "--length", "15"]) == 0
     assert capsys.readouterr().err == ""
+
+    assert main(["generate", str(folders["lstm"]), "--prompt", "".join(map(chr, range(0x4E00, 0x4F00)))]) == 0
+    assert "'一' '丁'" in (error := capsys.readouterr().err)
+    assert "and 236 more; read as unknown" in error
 
 
 def test_the_command_writes_what_the_function_does(

@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     broken = [finding for finding in findings if finding.ok is False]
     if arguments.json:
         rows = [vars(finding) | {"figure": _finite(finding.figure)} for finding in findings]
-        print(json.dumps({**facts, "ok": not broken, "findings": rows}, ensure_ascii=False))
+        print(json.dumps({**facts, "ok": not broken, "findings": rows}))
     elif broken:
         for line in verdicts(config.label, broken):
             print(line)
@@ -97,9 +97,9 @@ def verdicts(label: str, broken: Sequence[Finding]) -> list[str]:
 
 def show(facts: dict[str, Any], findings: Sequence[Finding]) -> None:
     """The certificate, for a person."""
-    from rich.console import Console
     from rich.table import Table
 
+    from rnnbench.console import Console
     from rnnbench.laws import LAWS
 
     console = Console()

@@ -15,8 +15,7 @@ from rnnbench.commands.listing import print_rows
 from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.data.series.windows import SeriesData
     from rnnbench.data.text.streams import TextData
 
@@ -82,7 +81,7 @@ def _info(as_json: bool, values: dict[str, Any]) -> int:
 
     data = DataConfig(**values)
     if as_json:
-        print(json.dumps(info(data), ensure_ascii=False))
+        print(json.dumps(info(data)))
         return 0
     told, source = about(data)
     print("\n".join(lines(told)), flush=True)  # the references may take their time

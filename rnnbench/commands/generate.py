@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 #: What goes with one kind of model only, by the option's name, and what it is where it is not given.
 GOING_ON = {"length": 400, "temperature": 0.8, "top_k": None, "seed": 0}
 DECODING = {"beam": 1, "sample": None, "attention": None}
+#: Unknown characters of a prompt that are named.
+LISTED = 20
 
 
 def main(argv: Sequence[str]) -> int:
     """Stream text to the terminal."""
     parser = Parser(prog="rnnbench generate", description="Let a trained model write.")
     parser.add_argument("run", type=Path, help="a finished run's folder")
-    parser.add_argument("--prompt", help='what to go on with ("In the beginning"), or what to translate')
+    parser.add_argument("--prompt", help="what to go on with (the training text's beginning), or what to translate")
     parser.add_argument("--json", action="store_true", help="print a JSON object at the end instead of streaming")
     one = parser.add_argument_group("a character model goes on with the prompt")
     one.add_argument("--length", type=int, help="characters to write (400)")
@@ -74,28 +76,37 @@ def _check(arguments: argparse.Namespace) -> None:
 def _warn(trained: Trained, prompt: str) -> None:
     unknown = trained.vocabulary.unknown(prompt) if trained.vocabulary is not None else []
     if unknown:
-        print(f"rnnbench: the model has never seen {' '.join(map(repr, unknown))}; read as unknown.", file=sys.stderr)
+        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        listed = " ".join(map(repr, unknown[:LISTED]))
+        print(f"rnnbench: the model has never seen {listed}{more}; read as unknown.", file=sys.stderr)
 
 
 def _go_on(arguments: argparse.Namespace, trained: Trained) -> int:
     from rnnbench.generate import write
     from rnnbench.models import SequenceModel
 
-    prompt = arguments.prompt or "In the beginning"
-    _warn(trained, prompt)
     assert isinstance(trained.model, SequenceModel)
     assert trained.vocabulary is not None
+    prompt = arguments.prompt
+    if prompt is None:
+        symbols = trained.vocabulary.symbols
+        prompt = trained.prompt or next((symbol for symbol in "\n " if symbol in symbols), symbols[-1])
+        what = "the beginning of its training text" if trained.prompt else "as its training text's beginning is unknown"
+        print(f"rnnbench: the model goes on with {prompt!r}, {what}; --prompt gives another.", file=sys.stderr)
+    _warn(trained, prompt)
     text = write(
         trained.model, trained.vocabulary, prompt, arguments.length, arguments.temperature, arguments.top_k,
         arguments.seed,
     )  # fmt: skip
     if arguments.json:
-        print(json.dumps({"prompt": prompt, "text": "".join(text)}, ensure_ascii=False))
+        print(json.dumps({"prompt": prompt, "text": "".join(text)}))
         return 0
     sys.stdout.write(prompt)
     for symbol in text:
         sys.stdout.write(symbol)
         sys.stdout.flush()
+        if getattr(sys.stdout, "failures", None):
+            break  # nobody reads on
     sys.stdout.write("\n")
     return 0
 
@@ -113,7 +124,7 @@ def _translate(arguments: argparse.Namespace, trained: Trained) -> int:
             raise UserError(f"the run in {arguments.run} has no attention over its source; leave --attention out.")
         picture(found, arguments.attention)
     if arguments.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found))
         return 0
     for name in ("source", "target", "decoded"):
         if name in found:

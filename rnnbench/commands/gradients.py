@@ -14,8 +14,7 @@ from rnnbench.commands.cell_list import cell_list, split_list
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.probes.measured import Measured
 
 DEFAULT_OUT = Path("runs/gradients.svg")
@@ -60,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         curves_figure(rows, arguments.out, produced_by)
     if arguments.json:
         answer = {"produced_by": produced_by, "rows": [row.plain() for row in rows], "file": str(arguments.out)}
-        print(json.dumps(finite(answer), ensure_ascii=False))
+        print(json.dumps(finite(answer)))
         return 0
     _show(rows, produced_by, arguments.out)
     return 0
@@ -89,8 +88,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _measured(arguments: argparse.Namespace) -> list[Measured]:
     """All rows; the folder of the picture is made once it is known that there will be one."""
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.gradients import measure_cells, measure_runs
     from rnnbench.ledger import friendly
 
@@ -135,13 +133,11 @@ def _produced_by(arguments: argparse.Namespace, rows: Sequence[Measured]) -> str
 
 
 def _show(rows: Sequence[Measured], produced_by: str, file: Path) -> None:
-    from rich.console import Console
+    from rnnbench.console import Console
 
     console = Console()
-    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
-        _draw(console, rows, produced_by)
-        console.print(f"\nfigure: {file}", highlight=False, soft_wrap=True)
-    print(shown.get(), end="")
+    _draw(console, rows, produced_by)
+    console.print(f"\nfigure: {file}", highlight=False, soft_wrap=True)
 
 
 def _draw(console: Console, rows: Sequence[Measured], produced_by: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rnnbench.console import Console
 
 Rows = Sequence[dict[str, Any]]
 
@@ -15,11 +15,8 @@ Rows = Sequence[dict[str, Any]]
 def print_rows(rows: Rows, show: Callable[[Rows, Console], None], as_json: bool) -> None:
     """One JSON array, or what ``show`` draws on a console; imports rich only for the latter."""
     if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
+        print(json.dumps(rows))
         return
-    from rich.console import Console
+    from rnnbench.console import Console
 
-    console = Console()
-    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
-        show(rows, console)
-    print(shown.get(), end="")
+    show(rows, Console())

@@ -31,8 +31,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.check:
         return _check(arguments.runs, arguments.out, arguments.json)
 
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.ledger import finite
     from rnnbench.report import report, usual
 

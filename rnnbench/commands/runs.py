@@ -66,7 +66,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from rnnbench.commands.run_list import about
 
     told = about(_one(arguments.run, Path(arguments.out)))
-    print(json.dumps(told, ensure_ascii=False) if arguments.json else "\n".join(lines(told)))
+    print(json.dumps(told) if arguments.json else "\n".join(lines(told)))
     return 0
 
 

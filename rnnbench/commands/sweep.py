@@ -11,8 +11,7 @@ from rnnbench.commands.arguments import Parser, add_output_options
 from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.report.tables.table import Table
     from rnnbench.sweep.conduct import Launcher
     from rnnbench.sweep.outcome import Options, Outcome
@@ -24,9 +23,8 @@ def main(argv: Sequence[str]) -> int:
     """Run a study's jobs and its report; status 1 where a run is missing at the end, 130 where it was stopped."""
     arguments = _parser().parse_args(argv)
 
-    from rich.console import Console
-
     from rnnbench.commands.sweep_report import show, verdict
+    from rnnbench.console import Console
     from rnnbench.ledger import Entry, check_root
     from rnnbench.sweep.conduct import conduct, jobs_of, results_of
     from rnnbench.sweep.speeds import measure_speeds

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.sweep.outcome import Outcome
     from rnnbench.sweep.study import Study
 
@@ -34,9 +33,9 @@ def show(
             console.print(Text.from_ansi(said.rstrip()), soft_wrap=True)
         console.print(f"all {len(outcome.skipped)} runs were finished before; nothing was trained", highlight=False)
         return {}
-    from rich.console import Console as Page
     from rich.markup import escape
 
+    from rnnbench.console import Console as Page
     from rnnbench.ledger import StorageError, write_atomic
     from rnnbench.report import report, usual
 

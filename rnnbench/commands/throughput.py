@@ -14,8 +14,7 @@ from rnnbench.commands.cell_list import cell_list, split_list
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.throughput.timing import Timing
 
 #: The ledger's folder for what was timed from the command line.
@@ -33,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     check_root(root)
     results = _measured(jobs, root, arguments.wandb)
     if arguments.json:
-        print(json.dumps(results, ensure_ascii=False))
+        print(json.dumps(results))
     else:
         _show(jobs, root, results)
     return 0 if _timed(results) else 1
@@ -113,8 +112,7 @@ def _sizes(arguments: argparse.Namespace, name: str, default: int) -> list[int]:
 
 
 def _measured(jobs: Sequence[Timing], root: Path, wandb: str | None) -> list[dict[str, Any]]:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.ledger import Busy, finite
     from rnnbench.throughput.measure import measure
     from rnnbench.tracking import mode_from_environment
@@ -135,21 +133,18 @@ def _measured(jobs: Sequence[Timing], root: Path, wandb: str | None) -> list[dic
 
 
 def _show(jobs: Sequence[Timing], root: Path, results: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
-
+    from rnnbench.console import Console
     from rnnbench.report.results import read
     from rnnbench.report.tables.training import tables
     from rnnbench.report.tables.writers import rich_table
 
     console = Console()
-    with console.capture() as shown:  # rich would exit with status 1 where the reader, `head` say, has gone
-        if _timed(results):
-            for table in tables(read([root / STUDY / job.id for job in jobs])):
-                console.print(rich_table(table, console.width))
-                console.print()
-        _explain(console, results)
-        console.print(f"ledger: {root / STUDY}", highlight=False, soft_wrap=True)
-    print(shown.get(), end="")
+    if _timed(results):
+        for table in tables(read([root / STUDY / job.id for job in jobs])):
+            console.print(rich_table(table, console.width))
+            console.print()
+    _explain(console, results)
+    console.print(f"ledger: {root / STUDY}", highlight=False, soft_wrap=True)
 
 
 def _explain(console: Console, results: Sequence[dict[str, Any]]) -> None:

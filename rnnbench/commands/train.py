@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rnnbench.commands.arguments import add_output_options, read_yaml, readable, split_cell
-from rnnbench.config import CellConfig, Run
+from rnnbench.config import Run
+from rnnbench.config.merge import merge
 from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if options["print_config"]:
         import yaml
 
-        print(yaml.safe_dump(run.to_dict(), sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(run.to_dict(), sort_keys=False), end="")
         return 0
     import signal
 
@@ -52,9 +53,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
     """Train with a word on the terminal on how far it is."""
-    from rich.console import Console
     from rich.markup import escape
 
+    from rnnbench.console import Console
     from rnnbench.ledger import Busy, check_root
 
     root = Path(options["out"])
@@ -103,9 +104,10 @@ def _show_data(console: Console, source: Source) -> None:
 
 def show(result: dict[str, Any], folder: Path) -> None:
     """The result of one run, for a person."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from rnnbench.console import Console
 
     console = Console()
     environment = result["environment"]
@@ -157,37 +159,22 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
         "--cell", metavar="NAME", default="lstm", help="see `rnnbench cells`; its options: --cell.OPTION VALUE"
     )
     parser.add_class_arguments(Run, skip={"cell"})
-    base = _base(flags)
-    # Not given is not the same as given with the default's value: the first leaves room for data.path, budget.steps.
-    unset = {"data.name": None, "data.seq_len": None, "budget.tokens": None}
-    parser.set_defaults(unset | _flat({key: value for key, value in base.items() if key != "cell"}))
+    parser.set_defaults({"data.name": None, "data.seq_len": None, "budget.tokens": None})  # they follow from others
     # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
-    printing = "--print_config" in flags
+    words = [flag for flag in flags if flag != "--print_config"]
     try:
-        known = parser.parse_args([flag for flag in flags if flag != "--print_config"]).as_dict()
+        said = parser.parse_args(words, defaults=False).as_dict()
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         # What PyYAML raises of "!!int ''", and jsonargparse lets through.
         raise UserError(f"a flag's value cannot be read: {told(error)}.") from None
-    given = {flag.partition("=")[0] for flag in flags}
-    for key, value in _flat({key: value for key, value in base.items() if key != "cell"}).items():
-        room, _, name = key.rpartition(".")
-        if not {f"--{key}", f"--{room}"} & given:  # jsonargparse reads a text of a file, "null" say, once more
-            (known[room] if room else known)[name] = value
+    said.pop("config", None)
     own = ("study", "threads", "devices", "micro_batches", "json", "out", "wandb")
-    options = {key: known.pop(key) for key in own} | {"print_config": printing}
-    for key in ("config", "cell", "print_config"):
-        known.pop(key)
-    if known["data"]["seq_len"] is None:
-        del known["data"]["seq_len"]
-    chosen = CellConfig.parse(base.get("cell", CellConfig()))
-    if cell:  # another cell's options are none of this one's
-        kept = chosen.options if cell.get("name", chosen.name) == chosen.name else {}
-        chosen = CellConfig.parse({"name": chosen.name, **kept, **cell})
+    options = {key: said.pop(key, parser.get_default(key)) for key in own} | {"print_config": words != flags}
     for count in ("threads", "devices", "micro_batches"):
         if options[count] < 1:
             raise UserError(f"--{count} must be at least 1, got {options[count]}.")
     folder_name(options["study"], "--study")
-    return Run.from_dict({"cell": chosen, **known}), options
+    return Run.from_dict(merge(_base(flags), said | ({"cell": cell} if cell else {}))), options
 
 
 def _union(found: re.Match[str]) -> str:
@@ -221,10 +208,3 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
     values = {} if values is None else values
     Run.from_dict(values)
     return dict(values)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return out

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rnnbench.config.values import check_fields
 from rnnbench.data.catalog import DATASETS
@@ -15,6 +15,50 @@ from rnnbench.errors import UserError
 #: Slips of the keyboard, far beyond what any machine has room or time for: of a layer or a batch, of layers, of a
 #: sequence, and of weights, tokens and steps. What a machine lacks below that is said where it is known.
 WIDEST, DEEPEST, LONGEST, MOST = 2**20, 1000, 2**26, 10**15
+
+
+class Exclusion(NamedTuple):
+    """Two settings of one part that exclude each other.
+
+    Args:
+        part: Of a `Run`.
+        names: The settings.
+        idle: Of each the values with which it leaves room for the other, beside its default where nobody has said it.
+        reason: An error's sentence, from both values.
+    """
+
+    part: str
+    names: tuple[str, str]
+    idle: tuple[tuple[Any, ...], tuple[Any, ...]]
+    reason: str
+
+
+#: What a setting follows from where nobody has said it, by its part.
+FOLLOWS = {"data": {"name": ("path",), "seq_len": ("path", "name")}}
+EXCLUSIONS = (
+    Exclusion(
+        "model",
+        ("parameters", "hidden_size"),
+        ((None,), ()),
+        "model.parameters {} decides the width, so model.hidden_size {} cannot; leave one of them out.",
+    ),
+    Exclusion(
+        "data",
+        ("path", "name"),
+        ((None,), (None, "text", "csv")),
+        'data.path goes with data.name "text" or "csv", not "{1}"; leave data.name out.',
+    ),
+    Exclusion("budget", ("tokens", "steps"), ((None,), (None,)), "give budget.tokens or budget.steps, not both."),
+    *(
+        Exclusion(
+            "probes",
+            ("gradient_flow", name),
+            ((True,), (idle,)),
+            f"probes.{name} goes with probes.gradient_flow, which is off; leave one of them out.",
+        )
+        for name, idle in (("every", None), ("lyapunov", 0), ("detail", False))
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +111,7 @@ class ModelConfig:
         _at_most("model", self, MOST, "parameters")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}.")
-        if self.parameters is not None and self.hidden_size != type(self).hidden_size:
-            raise UserError(
-                f"model.parameters {self.parameters} decides the width, so model.hidden_size {self.hidden_size} "
-                "cannot; leave one of them out."
-            )
+        _check_exclusions("model", self)
 
 
 @dataclass(frozen=True)
@@ -145,8 +185,7 @@ class DataConfig:
                 f"data.split {self.split!r} has nothing to divide where data.val_path and data.test_path are given; "
                 "leave it out."
             )
-        if self.path is not None and self.name not in ("text", "csv"):
-            raise UserError(f'data.path goes with data.name "text" or "csv", not "{self.name}"; leave data.name out.')
+        _check_exclusions("data", self)
         if self.path is None and self.name in ("text", "csv"):
             raise UserError(f'data.name "{self.name}" needs data.path, the file to read.')
         if self.seq_len is None:
@@ -224,8 +263,7 @@ class BudgetConfig:
         _at_most("budget", self, MOST, "tokens", "steps", "val_tokens", "evals")
         if self.steps is not None and self.steps < 0:
             raise UserError(f"budget.steps must be ≥ 0 (0 measures at initialisation only), got {self.steps}.")
-        if self.tokens is not None and self.steps is not None:
-            raise UserError("give budget.tokens or budget.steps, not both.")
+        _check_exclusions("budget", self)
         if self.tokens is None and self.steps is None:
             object.__setattr__(self, "tokens", 1_500_000)
 
@@ -263,9 +301,15 @@ class ProbeConfig:
             raise UserError(f"probes.seq_len must be at least 2, got {self.seq_len}.")
         if self.lyapunov < 0:
             raise UserError(f"probes.lyapunov must be ≥ 0, got {self.lyapunov}.")
-        wanted = [name for name in ("every", "lyapunov", "detail") if getattr(self, name)]
-        if wanted and not self.gradient_flow:
-            raise UserError(f"probes.{wanted[0]} goes with probes.gradient_flow, which is off; leave one of them out.")
+        _check_exclusions("probes", self)
+
+
+def _check_exclusions(part: str, config: Any) -> None:
+    for one in [one for one in EXCLUSIONS if one.part == part]:
+        values = [getattr(config, name) for name in one.names]
+        idle = [(getattr(type(config), name), *more) for name, more in zip(one.names, one.idle, strict=True)]
+        if all(value not in room for value, room in zip(values, idle, strict=True)):
+            raise UserError(one.reason.format(*values))
 
 
 def is_table(path: str) -> bool:

@@ -26,7 +26,7 @@ class Entry:
         origin: Where it comes from.
         source: ``module:Class`` of its `Source`, imported when it is loaded.
         seq_len: The length that `data.seq_len` has where it is not given.
-        options: Fields of `DataConfig` that it understands, beside name, seq_len and batch_size.
+        options: Fields of `DataConfig` that it understands, beside those that every data set does.
         period: Seasonal period in time steps, for the seasonal-naive reference; None where there is none.
         package: Importable name of the Python package that holds it; None where none is needed.
         install: What pip installs to have it, where that is not the package's name with hyphens.
@@ -46,3 +46,7 @@ class Entry:
     package: str | None = None
     install: str | None = None
     files: tuple[str, ...] = ()
+
+    def understands(self, option: str) -> bool:
+        """Whether a field of `DataConfig` means anything to it."""
+        return option in ("name", "seq_len", "batch_size", *self.options)

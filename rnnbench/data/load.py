@@ -10,16 +10,13 @@ from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.source import Source
 from rnnbench.errors import UserError
 
-#: What every data set understands.
-_SHARED = ("name", "seq_len", "batch_size")
-
 
 def load(data: DataConfig, seed: int = 0) -> Source:
     """The data set that the configuration names; raises `UserError` where it is unknown, missing or unfit."""
     item = entry(str(data.name))
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)
-        if value != field.default and field.name not in (*_SHARED, *item.options):
+        if value != field.default and not item.understands(field.name):
             fit = [other.name for other in DATASETS.values() if field.name in other.options]
             raise UserError(
                 f"data.{field.name} {value!r} is nothing to {item.name!r}; leave it out, it goes with {', '.join(fit)}."

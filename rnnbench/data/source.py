@@ -77,6 +77,7 @@ class Source(ABC):
         vocabulary: Characters of the input and their indices; None where the input is numbers.
         targets: Characters of the targets, where they are not the input's.
         notes: How a user's file was read, and what looks wrong in it; None for the catalogue's own data.
+        prompt: What a model that goes on with a text begins with; None where there is none to go on with.
     """
 
     task: Task
@@ -84,6 +85,7 @@ class Source(ABC):
     vocabulary: Vocabulary | None = None
     targets: Vocabulary | None = None
     notes: ReadingNotes | None = None
+    prompt: str | None = None
 
     @classmethod
     @abstractmethod

@@ -61,14 +61,14 @@ def report(
         if folder.name in answer:
             raise UserError(f'two study folders are named "{folder.name}"; report one of them at a time.')
         made = tables(results)
+        target = folder / "report" if out is None else out / folder.name
+        with friendly(target):
+            files = _write(folder.name, results, timed, made, formats, target)
         if console is not None:
             for table in made:
                 if len(table.rows) <= LINES or not table.part:
                     console.print(writers.rich_table(table, console.width))
                     console.print()
-        target = folder / "report" if out is None else out / folder.name
-        with friendly(target):
-            files = _write(folder.name, results, timed, made, formats, target)
         if console is not None and files:
             console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
             for page in [path for path in files if path.suffix == ".html"]:

@@ -16,6 +16,7 @@ from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
 from rnnbench.ledger import STATUSES, read_rates, read_speeds, setting_of
 from rnnbench.report.curves import arrays, name_now, warn
+from rnnbench.terminal import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +85,7 @@ class Result:
     def data(self) -> str:
         """The label of a training run's data: its name, or the stem of the user's file."""
         data = self.run["data"]
-        return Path(data["path"]).stem if data.get("path") else str(data.get("name"))
+        return visible(Path(data["path"]).stem) if data.get("path") else str(data.get("name"))
 
     @property
     def entry(self) -> Entry:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnbench.config import CellConfig, Run
+from rnnbench.config.merge import merge
 from rnnbench.config.plain import quoted
 from rnnbench.data.catalog import entry
 from rnnbench.errors import UserError, told
@@ -36,7 +37,8 @@ def run_of(values: Mapping[str, Any]) -> Run:
         UserError: It is none.
     """
     try:
-        run = Run.from_dict(_nested(values))
+        above = _nested({key: value for key, value in values.items() if key != "config"})
+        run = Run.from_dict(merge(_part(values["config"]), above) if "config" in values else above)
         run.id.encode()
     except UserError:
         raise
@@ -49,16 +51,10 @@ def run_of(values: Mapping[str, Any]) -> Run:
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted values as the tree of a Run; the longer name goes over the shorter one."""
-    tree: dict[str, Any] = _part(values["config"]) if "config" in values else {}
-    if "cell" in tree:
-        tree["cell"] = _cell(tree["cell"])
-    for name in sorted((name for name in values if name != "config"), key=lambda name: (name.count("."), name)):
+    tree: dict[str, Any] = {}
+    for name in sorted(values, key=lambda name: (name.count("."), name)):
         *rooms, key = name.split(".")
-        value = values[name]
-        if name == "cell":
-            value = _cell(value)
-            if tree.get("cell", value)["name"] != value["name"]:  # another cell's options are none of this one's
-                del tree["cell"]
+        value = _cell(values[name]) if name == "cell" else values[name]
         at = tree
         for room in rooms:
             at = at.setdefault(room, {})
@@ -77,7 +73,7 @@ def _part(value: Any) -> dict[str, Any]:
             raise UserError(f"config must be a part of a Run as JSON, got {quoted(value)}.") from None
     if not isinstance(value, Mapping):
         raise UserError(f"config must be a part of a Run, a mapping of keys to values, got {quoted(value)}.")
-    return {key: dict(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+    return dict(value)
 
 
 def _cell(value: Any) -> dict[str, Any]:

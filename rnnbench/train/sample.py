@@ -1,4 +1,4 @@
-"""What a trained character model writes when it goes on with the beginning of a text that it has not seen."""
+"""What a trained character model writes when it goes on with the beginning of its training text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnnbench.data.text.streams import TextData
-from rnnbench.data.text.vocabulary import UNKNOWN
+from rnnbench.errors import UserError
 from rnnbench.generate import write
 from rnnbench.ledger import SAMPLE, SAMPLE_MARK, write_atomic
 from rnnbench.models import Model, SequenceModel
 
-#: Characters of the prompt, symbols written after it, and how boldly.
-PROMPT, LENGTH, TEMPERATURE = 40, 300, 0.8
-#: Where in the test part the first whole line is looked for.
-LOOKED_AT = 4096
+#: Symbols written after the prompt, and how boldly.
+LENGTH, TEMPERATURE = 300, 0.8
 
 
 def write_sample(model: Model, source: TextData, seed: int, folder: Path) -> None:
@@ -32,21 +30,9 @@ def write_sample(model: Model, source: TextData, seed: int, folder: Path) -> Non
     assert isinstance(model, SequenceModel)
     twin = copy.deepcopy(model).cpu().eval()
     twin.probed.backend = "auto"  # the one it was trained by may be a GPU's
-    before = prompt(source)
+    assert source.prompt is not None
+    before = source.prompt.replace(SAMPLE_MARK, "") or source.prompt
     written: list[str] = []
-    with suppress(RuntimeError):  # a state that leaves the finite numbers: what there is until then is shown
+    with suppress(UserError):  # a state that leaves the finite numbers: what there is until then is shown
         written.extend(write(twin, source.vocabulary, before, LENGTH, TEMPERATURE, seed=seed))
     write_atomic(folder / SAMPLE, f"{before}{SAMPLE_MARK}{''.join(written)}\n".encode("utf-8", "replace"))
-
-
-def prompt(source: TextData) -> str:
-    """The first characters of the test part's first whole line, and of the next ones where it is short.
-
-    Never empty, and without `SAMPLE_MARK`; of bytes those that are characters.
-    """
-    first = next(iter(source.evaluation("test", stateful=False)))
-    x = first.x if first.mask is None else first.x[first.mask]
-    text = source.vocabulary.decode(x.flatten()[:LOOKED_AT]).strip(UNKNOWN)
-    line = text.find("\n") + 1
-    begin = line if len(text) - line >= PROMPT else 0
-    return text[begin : begin + PROMPT].replace(SAMPLE_MARK, "") or "\n"

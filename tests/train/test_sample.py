@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.data.text.streams import TextData
+from rnnbench.data.text.streams import PROMPT, TextData
 from rnnbench.generate import load, write
 from rnnbench.ledger import CURVES, SAMPLE, SAMPLE_MARK, Entry
 from rnnbench.ledger.survey import survey
 from rnnbench.ledger.verify import Finding, verify
 from rnnbench.models import SequenceModel, build
 from rnnbench.train import train
-from rnnbench.train.sample import LENGTH, PROMPT, TEMPERATURE, prompt, write_sample
+from rnnbench.train.sample import LENGTH, TEMPERATURE, write_sample
 
 
 def text_run(path: Path) -> Run:
@@ -40,10 +40,11 @@ def test_a_run_leaves_a_sample_and_the_losses_of_its_test_text(text_file: Path, 
     before, mark, after = entry.path(SAMPLE).read_text(encoding="utf-8").partition(SAMPLE_MARK)
     assert mark == SAMPLE_MARK
     assert (len(before), len(after)) == (PROMPT, LENGTH + 1)
-    assert before in text_file.read_text()[19_000:]
+    assert before == text_file.read_text()[:PROMPT]
 
     trained = load(entry.folder)
     assert trained.vocabulary is not None
+    assert trained.prompt == before
     assert isinstance(trained.model, SequenceModel)
     again = write(trained.model, trained.vocabulary, before, LENGTH, TEMPERATURE, seed=run.seed)
     assert "".join(again) + "\n" == after
@@ -91,7 +92,7 @@ def test_nothing_random_is_touched(small_text: str, tmp_path: Path) -> None:
 
 
 def test_bytes_make_valid_text(tmp_path: Path) -> None:
-    """The test part begins in the middle of a character, and an untrained model writes no UTF-8 at all."""
+    """An untrained model writes no UTF-8 at all."""
     text = "„Grüße“, sagte der Bär — schön … äöüß\n" * 700
     source = TextData(text.encode(), DataConfig(path="x", seq_len=16, batch_size=4, symbols="bytes"))
     model = build(source.task, CellConfig("gru"), ModelConfig(hidden_size=8))
@@ -104,16 +105,28 @@ def test_bytes_make_valid_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "begins"),
     [
-        ("word " * 8_000, "word"),  # no line end at all
-        ("a\n" * 20_000, "a\na\n"),  # short lines: several of them
-        (f"x{SAMPLE_MARK}y z" * 8_000, "xy z"),  # the mark itself is no part of a prompt
+        ("word " * 8_000, "word " * 8),
+        ("\n \r\n  a\n" * 8_000, "a\n"),  # blank lines at the very beginning say nothing
+        ("\n" * 40_000, "\n" * PROMPT),  # unless there is nothing else
+        ("\ufffdxy" * 10_000, "xy" * 20),  # the symbol of what is unknown is none to begin with
+        ("☃" * 10_000, "☃" * PROMPT),
+        ((b"\xff\xc3" * 9 + b"a") * 4_000, "a" * PROMPT),  # bytes that are no UTF-8
+        (b"\xff" * 40_000, "\xff"),
     ],
 )
-def test_a_prompt_is_the_test_parts_beginning(text: str, begins: str) -> None:
-    said = prompt(TextData(text, DataConfig(path="x", seq_len=16, batch_size=4)))
-    assert begins in said
-    assert 0 < len(said) <= PROMPT
-    assert SAMPLE_MARK not in said
+def test_a_prompt_is_the_training_parts_beginning(text: str | bytes, begins: str) -> None:
+    """Whatever its alphabet, so that the model knows all of it."""
+    source = TextData(text, DataConfig(path="x", seq_len=16, batch_size=4))
+    assert source.prompt is not None
+    assert source.prompt.startswith(begins)
+    assert len(source.prompt) <= PROMPT
+    assert source.vocabulary.unknown(source.prompt) == []
+
+
+def test_the_mark_is_no_part_of_a_prompt(tmp_path: Path) -> None:
+    source = TextData(f"x{SAMPLE_MARK}y z" * 8_000, DataConfig(path="x", seq_len=16, batch_size=4))
+    write_sample(build(source.task, CellConfig("gru"), ModelConfig(hidden_size=8)), source, 0, tmp_path)
+    assert (tmp_path / SAMPLE).read_text(encoding="utf-8").startswith("xy zxy z")
 
 
 def test_a_state_that_leaves_the_finite_numbers_costs_no_run(small_text: str, tmp_path: Path) -> None:
@@ -122,7 +135,7 @@ def test_a_state_that_leaves_the_finite_numbers_costs_no_run(small_text: str, tm
     with torch.no_grad():
         model.readout.bias.fill_(math.nan)
     write_sample(model, source, 0, tmp_path)
-    assert (tmp_path / SAMPLE).read_text(encoding="utf-8") == f"{prompt(source)}{SAMPLE_MARK}\n"
+    assert (tmp_path / SAMPLE).read_text(encoding="utf-8") == f"{source.prompt}{SAMPLE_MARK}\n"
 
 
 def test_who_did_not_learn_writes_nothing(text_file: Path, tmp_path: Path) -> None:

@@ -183,8 +183,9 @@ def _bar(item: Download, progress: bool) -> Iterator[Callable[[int], None]]:
     if not (progress and sys.stderr.isatty()):
         yield lambda have: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from rnnbench.console import Console
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -31,7 +31,7 @@ from rnnbench.data.text.checks import look_at_parts, symbol_counts
 from rnnbench.data.text.pieces import Pieces
 from rnnbench.data.text.readers import read, read_text
 from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, guesses, lines
-from rnnbench.data.text.vocabulary import BYTES, Vocabulary
+from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 
 Text = str | bytes | Pieces
@@ -44,6 +44,8 @@ CUT = 32
 STREAMS, WARM_UP, CHUNK = 64, 512, 256
 #: Stateless evaluation: characters in a batch, about.
 STATELESS_BATCH = 16_384
+#: Characters of the prompt, and symbols of the training part's beginning among which they are looked for.
+PROMPT, LOOKED_AT = 40, 4096
 
 
 class TextData(Source):
@@ -91,6 +93,8 @@ class TextData(Source):
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
         self._ids = self.vocabulary.compact(whole)
+        beginning = self.vocabulary.decode(self._ids[:train][:LOOKED_AT]).replace(UNKNOWN, "")
+        self.prompt = (beginning.lstrip() or beginning)[:PROMPT] or self.vocabulary.symbols[-1]
         self.steps_per_epoch = ((train - 1) // data.batch_size) // data.seq_len
         self._epoch: tuple[int, tuple[list[Tensor], list[Tensor]]] | None = None
         self._cut: tuple[int, Tensor, Tensor] | None = None

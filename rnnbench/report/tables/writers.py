@@ -94,8 +94,10 @@ def latex(table: Table) -> str:
 
 def rich_table(table: Table, width: int = 100) -> RichGroup:
     """The table, its notes and its caption for the terminal: columns come by importance, as long as they fit."""
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.text import Text
+
+    from rnnbench.console import Console
 
     console = Console(width=10_000)
     kept = [column for column in table.columns if column.importance == 0]

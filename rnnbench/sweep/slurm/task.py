@@ -116,8 +116,7 @@ class ArrayTask:
             write_atomic(trouble_file(self.root / self.study), json.dumps(trouble).encode())
 
     def _swept(self) -> Outcome:
-        from rich.console import Console
-
+        from rnnbench.console import Console
         from rnnbench.sweep.display import Display
         from rnnbench.sweep.launcher import Sweep
 
