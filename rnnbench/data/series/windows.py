@@ -68,19 +68,23 @@ class SeriesData(Source):
         known = self._values[trained]
         # in powers of two that bring each column near 1: the same bits, and no square leaves the range of a float
         self._unit = 2.0 ** (np.frexp(np.nanmax(np.abs(known), axis=0))[1] - 1)
-        self._mean = each_column(np.nanmean, known / self._unit) * self._unit
-        self._std = each_column(np.nanstd, known / self._unit) * self._unit
+        known /= self._unit
+        self._mean = each_column(np.nanmean, known) * self._unit
+        self._std = each_column(np.nanstd, known) * self._unit
         for at, column in enumerate(record.columns):
             if np.nanmin(known[:, at]) == np.nanmax(known[:, at]):  # of equal floats the deviation need not be 0
                 raise UserError(
                     f"the training part of {data.label!r} is constant at {self._mean[at]:g} in column {column!r}; "
                     "take another."
                 )
-        steps = each_column(self._one_step_change, self._values / self._unit) * self._unit
+        del known
+        inputs = self._values / self._unit
+        steps = each_column(self._one_step_change, inputs) * self._unit
         # 0 where every gap-free stretch of a column is constant: MASE is not defined then
         self._naive_mae = steps.tolist() if steps.all() else None
         weights = tuple((self._std / steps).tolist()) * data.horizon if self._naive_mae else ()
-        inputs = (self._values / self._unit - self._mean / self._unit) / (self._std / self._unit)
+        inputs -= self._mean / self._unit
+        inputs /= self._std / self._unit
         self._refuse_outliers(inputs)
         self._cycles: tuple[str, ...] = ()
         if data.time_features:
@@ -124,10 +128,9 @@ class SeriesData(Source):
 
     def _refuse_outliers(self, inputs: np.ndarray) -> None:
         """What is so far from the training part that its square is no float32 cannot be scored."""
-        with np.errstate(invalid="ignore"):
-            wrong = np.abs(inputs) > LARGEST
-        if wrong.any():
-            row, column = map(int, np.argwhere(wrong)[0])
+        largest = np.fmax(np.fmax.reduce(inputs), -np.fmin.reduce(inputs))
+        if (largest > LARGEST).any():
+            row, column = map(int, np.argwhere(np.abs(inputs) > LARGEST)[0])
             raise UserError(
                 f"column {self._columns[column]!r} of {self._data.label!r} has {self._values[row, column]:g} in time "
                 f"step {row}, {abs(inputs[row, column]):.2g} standard deviations of the training part from its mean; "

@@ -212,9 +212,8 @@ def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> C
     if date_format is not None:
         return None
     times = None
-    even = _even(np.sort(known))
     for factor in (1, 10**3, 10**6, 10**9):  # seconds to nanoseconds
-        if _EPOCH[0] * factor <= low <= high <= _EPOCH[1] * factor and (named or even):
+        if _EPOCH[0] * factor <= low <= high <= _EPOCH[1] * factor and (named or _even(np.sort(known))):
             times = (values * (10**6 / factor)).round()
     lowered = name.strip().lower()
     if times is None and any(part in lowered for part in ("epoch", "unix", "timestamp")) and -low < 4e9 and high > 1e6:
