@@ -467,6 +467,16 @@ def test_a_scale_far_from_one_is_no_matter(tmp_path: Path, power: int) -> None:
         assert value == pytest.approx(expected[name], rel=1e-6), name
 
 
+@pytest.mark.parametrize("digits", [3, 14, 15, 16, 17])
+def test_numbers_are_the_nearest_floats(tmp_path: Path, digits: int) -> None:
+    generator = np.random.default_rng(digits)
+    texts = [
+        f"{number * 10.0**power:.{digits}g}"
+        for number, power in zip(generator.normal(size=300), [0, 1, -2] * 100, strict=True)
+    ]
+    assert read(tmp_path / "a.csv", rows(texts, header="v")).values[:, 0].tolist() == [float(text) for text in texts]
+
+
 def test_what_cannot_be_scored_is_said_or_refused(tmp_path: Path) -> None:
     def source(text: str, **options: Any) -> SeriesData:
         config = DataConfig(path=str(tmp_path / "a.csv"), **options)
