@@ -124,7 +124,7 @@ def _short_numbers(data: bytes) -> bool:
     """Whether no number has more than 15 digits, or an exponent.
 
     Its digits are then a whole number below 2⁵³ and its point a power of ten below 10²², so that one division gives the
-    nearest float; pandas' faster reading does that. Its slower one, which knows no decimal comma, is for longer numbers.
+    nearest float; pandas' faster reading does that. Its slower one, which has no decimal comma, is for longer numbers.
     """
     kinds = bytes.maketrans(b"0123456789.eE", b"dddddddddddee")
     for start in range(0, len(data), _BLOCK):

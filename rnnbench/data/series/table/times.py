@@ -276,9 +276,10 @@ def _written(table: Table, name: str, date_format: str | None, texts: pd.Series 
         column, first = column.str.split(" - ").str[0], match[1]
     if date_format is None and _PERIOD.fullmatch(first):
         column, date_format = _periods(column), "ISO8601"
-    late = column.str.contains(r"[ T]24:00(?::00)?$", regex=True)  # the midnight at a day's end
-    column = column.where(~late, column.str.replace("24:00", "00:00"))
-    if date_format is None or date_format == "ISO8601":
+    late = column.str.endswith(("24:00", "24:00:00"))  # the midnight at a day's end
+    if late.any():
+        column = column.where(~late, column.str.replace(r"24:00(:00)?$", r"00:00\1", regex=True))
+    if "," in first and date_format in (None, "ISO8601"):
         column = column.str.replace(r"(:\d\d),(\d+)", r"\1.\2", regex=True)
     first = str(column.iloc[0])
     zoned, local = False, column
