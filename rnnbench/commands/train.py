@@ -14,6 +14,7 @@ from rnnbench.config import Run
 from rnnbench.config.merge import merge
 from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
+from rnnbench.machine import check_at_once
 
 
 def main(argv: Sequence[str]) -> int:
@@ -157,6 +158,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     for count in ("threads", "devices", "micro_batches"):
         if options[count] < 1:
             raise UserError(f"--{count} must be at least 1, got {options[count]}.")
+    check_at_once("--threads", options["threads"])
     folder_name(options["study"], "--study")
     return Run.from_dict(merge(_base(flags), said | ({"cell": cell} if cell else {}))), options
 
