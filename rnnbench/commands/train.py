@@ -93,6 +93,9 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     from rnnbench.console import Console
+    from rnnbench.data.catalog import entry
+    from rnnbench.report import baselines
+    from rnnbench.report.kinds import KINDS
 
     console = Console()
     environment = result["environment"]
@@ -106,8 +109,11 @@ def show(result: dict[str, Any], folder: Path) -> None:
         table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(table)
     if result["status"] == "diverged":
-        console.print("diverged: the loss is no number, or validation is worse than the unigram", highlight=False)
-    console.print(f"in {folder}", highlight=False, markup=False)
+        said: str | None = "diverged: a loss is not finite, or the training part's clearly larger than before training"
+    else:
+        said = baselines.sentence(KINDS[entry(result["run"]["data"]["name"]).kind], result["metrics"])
+    for line in filter(None, (said, f"in {folder}")):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
