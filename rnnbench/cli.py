@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from rnnbench.errors import UserError, unknown
+from rnnbench.errors import UserError, told, unknown
 from rnnbench.stopping import interruptible
 from rnnbench.terminal import streams
 
@@ -53,9 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
             print(f"rnnbench: error: {text}", file=sys.stderr)
             return 2
+        except Exception as error:
+            if not _out_of_memory(error):
+                raise
+            print(f"rnnbench: error: not enough memory ({told(error)}); ask for less at once.", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)
             return 130
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from rnnbench.throughput.memory import out_of_memory
+
+    return out_of_memory(error)
 
 
 def _run(arguments: list[str]) -> int:

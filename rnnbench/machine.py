@@ -40,6 +40,17 @@ def prepare(threads: int = 1) -> None:
         mallopt(m_top_pad, 64 * 2**20)
 
 
+def check_at_once(what: str, count: int) -> None:
+    """Refuse more threads or processes than the machine could bear; four a core, or sixteen, it does.
+
+    Raises:
+        UserError: there are more.
+    """
+    most = max(16, 4 * (os.cpu_count() or 1))
+    if count > most:
+        raise UserError(f"{what} must be at most {most} on this machine of {os.cpu_count()} cores, got {count}.")
+
+
 @contextmanager
 def pinned(cores: int = 1) -> Iterator[list[int]]:
     """While it lasts, this process stays on so many of the cores that it may use, the last ones; yields which.

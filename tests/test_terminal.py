@@ -110,12 +110,7 @@ def test_no_escape_code_of_a_text_reaches_a_terminal(verb: str) -> None:
     assert not CONTROLS.search(text)
     status, text = printed(verbs()[verb], "utf-8", Terminal)
     assert status == 0
-    for code in (
-        "\x1b[31m",
-        "\x1b[0mb",
-        "\x9b",
-        "\x07",
-    ):  # the text's, beside which there are styles and cursor movements
+    for code in ("\x1b[31m", "\x1b[0mb", "\x9b", "\x07"):  # the text's; beside them there are rich's
         assert code not in text
     if verb not in ("list", "cells", "runs"):
         assert r"\x1b" in text, "what the text says is shown"

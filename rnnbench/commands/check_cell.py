@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.commands.arguments import Parser, split_cell
+from rnnbench.config.parts import WIDEST
+from rnnbench.config.plain import at_most
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("check-cell takes the cell's name by itself: rnnbench check-cell NAME.")
     if arguments.input_size < 1:
         raise UserError(f"--input_size must be positive, got {arguments.input_size}.")
+    at_most(WIDEST, **{"--input_size": arguments.input_size})
 
     from rnnbench import machine
     from rnnbench.config import CellConfig

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rnnbench.commands.arguments import Parser
 from rnnbench.commands.cell_list import cell_list, split_list
+from rnnbench.config.parts import LONGEST, WIDEST
+from rnnbench.config.plain import at_most
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "hidden_size"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} must be at least 1, got {getattr(arguments, name)}.")
+    at_most(LONGEST, **{"--seq_len": arguments.seq_len})
+    at_most(WIDEST, **{"--hidden_size": arguments.hidden_size, "--seeds": arguments.seeds})
     if arguments.out.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, got {str(arguments.out)!r}.")
     if arguments.out.is_dir():

@@ -118,6 +118,7 @@ def _parser() -> Parser:
 
 def _options(arguments: Any) -> Options:
     from rnnbench.ledger import STATUSES
+    from rnnbench.machine import check_at_once
     from rnnbench.sweep.outcome import Options
     from rnnbench.tracking import mode_from_environment
 
@@ -130,6 +131,8 @@ def _options(arguments: Any) -> Options:
     for status in retry - set(STATUSES):
         raise unknown("status", status, STATUSES)
     workers = None if asked == "auto" else int(asked)
+    if workers is not None and arguments.launcher == "local":
+        check_at_once("--jobs", workers)
     return Options(workers, mode_from_environment(arguments.wandb), arguments.timeout, retry)
 
 

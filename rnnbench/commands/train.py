@@ -15,6 +15,7 @@ from rnnbench.config import Run
 from rnnbench.config.merge import merge
 from rnnbench.config.plain import folder_name
 from rnnbench.errors import UserError, told
+from rnnbench.machine import check_at_once
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,6 +109,9 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     from rnnbench.console import Console
+    from rnnbench.data.catalog import entry
+    from rnnbench.report import baselines
+    from rnnbench.report.kinds import KINDS
 
     console = Console()
     environment = result["environment"]
@@ -121,8 +125,11 @@ def show(result: dict[str, Any], folder: Path) -> None:
         table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(table)
     if result["status"] == "diverged":
-        console.print("diverged: the loss is no number, or validation is worse than the unigram", highlight=False)
-    console.print(f"in {folder}", highlight=False, markup=False)
+        said: str | None = "diverged: a loss is not finite, or the training part's clearly larger than before training"
+    else:
+        said = baselines.sentence(KINDS[entry(result["run"]["data"]["name"]).kind], result["metrics"])
+    for line in filter(None, (said, f"in {folder}")):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
@@ -173,6 +180,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     for count in ("threads", "devices", "micro_batches"):
         if options[count] < 1:
             raise UserError(f"--{count} must be at least 1, got {options[count]}.")
+    check_at_once("--threads", options["threads"])
     folder_name(options["study"], "--study")
     return Run.from_dict(merge(_base(flags), said | ({"cell": cell} if cell else {}))), options
 

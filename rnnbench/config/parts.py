@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rnnbench.config.plain import at_most
 from rnnbench.config.values import check_fields
 from rnnbench.data.catalog import DATASETS
 from rnnbench.errors import UserError
@@ -339,12 +340,7 @@ def shares(split: str | None) -> tuple[float, float, float] | None:
 
 
 def _at_most(room: str, config: Any, most: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value > most:
-            raise UserError(
-                f"{room}.{name} must be at most {most}, got {value}: nothing holds so much, or waits for it."
-            )
+    at_most(most, **{f"{room}.{name}": getattr(config, name) for name in names})
 
 
 def _positive(room: str, config: Any, *names: str) -> None:

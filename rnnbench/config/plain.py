@@ -67,6 +67,17 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST else value
 
 
+def at_most(most: int, **values: int | None) -> None:
+    """Refuse slips of the keyboard: numbers, by what an error is to call them, beyond all that a machine can do.
+
+    Raises:
+        UserError: one is larger than ``most``.
+    """
+    for name, value in values.items():
+        if value is not None and value > most:
+            raise UserError(f"{name} must be at most {most}, got {value}: nothing holds so much, or waits for it.")
+
+
 def folder_name(value: Any, what: str) -> str:
     """A text that names a folder below another one, and cannot lead out of it.
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.config import CellConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.config.parts import DEEPEST
+from rnnbench.config.plain import at_most
 from rnnbench.errors import UserError
 from rnnbench.ledger.study_files import read_rates, setting_of
 from rnnbench.sweep.dotted import flat
@@ -117,6 +119,7 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
         raise UserError(f"a grid of learning rates must be two or more positive numbers, got {list(grid)}.")
     if seeds < 1:
         raise UserError(f"there must be at least one tuning seed, got {seeds}.")
+    at_most(DEEPEST, **{"the number of tuning seeds": seeds})
     runs = _runs(study, preset)
     taken = {seed for run in runs for seed in (run.seed, run.order_seed)}
     free = [seed for seed in range(FIRST_SEED, FIRST_SEED + seeds + len(taken)) if seed not in taken][:seeds]

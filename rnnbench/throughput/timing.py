@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from rnnbench.config import PROTOCOL, CellConfig, check_fields, from_dict, identity, to_dict
+from rnnbench.config.parts import DEEPEST, LONGEST, MOST, WIDEST
+from rnnbench.config.plain import at_most
 from rnnbench.errors import UserError
 
 #: Number formats.
@@ -62,6 +64,10 @@ class Timing:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be positive, got {value}.")
+        at_most(LONGEST, seq_len=self.seq_len)
+        at_most(WIDEST, batch_size=self.batch_size, hidden_size=self.hidden_size, input_size=self.input_size)
+        at_most(DEEPEST, num_layers=self.num_layers)
+        at_most(MOST, samples=self.samples, warmup=self.warmup)
         if self.warmup < 0:
             raise UserError(f"warmup must be ≥ 0, got {self.warmup}.")
         if self.what == "decoding" and self.bidirectional:

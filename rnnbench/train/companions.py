@@ -53,8 +53,9 @@ def division(device: str, devices: int, micro_batches: int) -> Division:
     for name, value in (("devices", devices), ("micro_batches", micro_batches)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}.")
-    found = torch.cuda.device_count() if device == "cuda" else devices
-    if devices > found:
+    if device != "cuda":
+        machine.check_at_once("devices", devices)
+    elif devices > (found := torch.cuda.device_count()):
         raise UserError(f"devices {devices} asks for more GPUs than the {found} that torch sees here; take fewer.")
     if not _by_torchrun():
         return Division(devices, 0, micro_batches)

@@ -52,6 +52,9 @@ WORDS: list[tuple[str, str]] = [
     ("train --optim.lr nan", "--optim.lr: expected float, got nan"),
     ("train --seed -1", "seed must be in 0"),
     ("train --threads 0", "--threads must be at least 1, got 0"),
+    (f"train --threads {10**5}", "--threads must be at most"),
+    (f"train --threads {10**20}", "--threads must be at most"),
+    (f"train --devices {10**5} --data.batch_size {10**5} --data.path good.txt", "devices must be at most"),
     ("train --model.backend cudnn --data.path good.txt", 'unknown backend "cudnn"'),
     ("train --data.path missing.txt", "'missing.txt' does not exist"),
     ("train --data.path empty.txt", "'empty.txt' is empty"),
@@ -89,6 +92,9 @@ WORDS: list[tuple[str, str]] = [
     ("sweep seqlen_perplexity --preset quik", 'unknown preset of seqlen_perplexity "quik". Did you mean "quick"?'),
     ("sweep seqlen_perplexity --jobs 0", "--jobs must be auto or a positive number, got 0"),
     ("sweep seqlen_perplexity --jobs -2", "--jobs must be auto or a positive number, got -2"),
+    (f"sweep seqlen_perplexity --jobs {10**5}", "--jobs must be at most"),
+    (f"sweep seqlen_perplexity --tune_seeds {10**12} --dry_run", "the number of tuning seeds must be at most 1000"),
+    ("sweep seqlen_perplexity --timeout nan", "--timeout must be a positive number of seconds, got nan"),
     ("sweep seqlen_perplexity --jobs two", "--jobs must be auto or a positive number, got two"),
     ("sweep seqlen_perplexity --jobs ²", "--jobs must be auto or a positive number, got ²"),
     ("sweep seqlen_perplexity --job 2", 'unknown option "--job". Did you mean "--jobs"?'),
@@ -107,6 +113,19 @@ WORDS: list[tuple[str, str]] = [
     ("generate folder --temperature inf", "--temperature must be a number, 0 or more, got inf"),
     ("generate folder --top_k 0", "--top_k must be positive, got 0"),
     ("generate folder --seed -1", "--seed must be in 0"),
+    ("generate folder --temperature 1e400", "--temperature must be a number, 0 or more, got inf"),
+    (f"generate folder --seed {2**31}", "--seed must be in 0"),
+    (f"generate folder --beam {10**20}", "--beam must be in 1 … 64"),
+    *(
+        (f"gradients --{name} {10**size}", f"--{name} must be at most")
+        for name in ("seq_len", "hidden_size", "seeds")
+        for size in (10, 23)
+    ),
+    *(
+        (f"throughput --{name} {10**10}", f"{name} must be at most")
+        for name in ("seq_len", "batch_size", "hidden_size", "input_size", "num_layers")
+    ),
+    (f"check-cell lstm --input_size {10**20}", "--input_size must be at most"),
     ("generate folder --length many", "invalid int value: 'many'"),
     ("cells --jsn", 'unknown option "--jsn". Did you mean "--json"?'),
     ("cells lstm", 'unknown option "lstm"'),
@@ -168,6 +187,20 @@ def test_bad_input_is_one_line(words: str, wanted: str, workplace: Path, capsys:
     runs = workplace / "runs"
     made = [path for path in workplace.rglob("*") if path not in before and path != runs]
     assert made == [], "a refused command left something behind"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("alloc_cpu.cpp: can't allocate memory: 8 bytes")])
+def test_too_little_memory_is_one_line_in_every_verb(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises() -> None:
+        raise error
+
+    monkeypatch.setattr("rnnbench.commands.cells.listing", raises)
+    assert "not enough memory" in refused(capsys, "cells")
+    monkeypatch.setattr("rnnbench.commands.cells.listing", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # a mistake of ours is no lack of memory
+        main(["cells"])
 
 
 @pytest.mark.skipif(has_cuda(), reason="there is a GPU here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import SENTENCES
 
+from rnnbench.cli import main
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.task import Batch
@@ -80,6 +83,43 @@ def test_where_nothing_beats_the_unigram_a_run_is_done(tmp_path: Path) -> None:
     assert metrics["val/bpc"] > 1.1 * metrics["reference/unigram_bpc"], "it beats the unigram: the test shows nothing"
     assert result["status"] == "done"
     assert not [name for name in metrics if "unigram" in name and name != "reference/unigram_bpc"]
+
+
+SMALL = "--cell rnn --model.hidden_size 8 --data.seq_len 16 --data.batch_size 4 --probes.gradient_flow false"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "worse"),
+    [
+        ("".join(random.Random(1).choices("ACGT", k=20_000)), 60, True),  # nothing beats the unigram's 2 bits
+        (SENTENCES * 13, 300, False),  # some 2,300 characters: 117 of them are scored
+    ],
+)
+def test_a_hard_and_a_short_text_are_done(
+    text: str, steps: int, worse: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that a baseline is better is a sentence of its own."""
+    path, runs = tmp_path / "text.txt", tmp_path / "runs"
+    path.write_text(text)
+    argv = f"train --data.path {path} {SMALL} --budget.steps {steps} --out {runs} --wandb disabled".split()
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    (folder,) = (runs / "single").glob("rnn-*")
+    result = json.loads((folder / "result.json").read_text())
+    metrics = result["metrics"]
+    assert result["status"] == "done"
+    assert "diverged" not in said
+    assert metrics["train/nll"] < math.log(len(set(text)) + 1), "it has learnt"
+    assert (metrics["test/bpc"] > metrics["reference/unigram_bpc"]) == worse
+    assert ("is worse than the baseline unigram (" in said) == worse
+
+
+def test_what_diverged_is_said(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = f"train --data.path {text_file} {SMALL} --budget.steps 30 --out {tmp_path / 'runs'} --wandb disabled"
+    assert main([*argv.split(), "--optim.name", "sgd", "--optim.lr", "1e6", "--optim.clip", "null"]) == 0
+    said = capsys.readouterr().out
+    assert "diverged: a loss is not finite, or the training part's clearly larger than before training\n" in said
+    assert "baseline" not in said
 
 
 @pytest.mark.parametrize(("lr", "finite"), [(1e6, False), (30.0, True)])

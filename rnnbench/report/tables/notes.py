@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnnbench.probes.curve import WORTH
+from rnnbench.report import baselines
 from rnnbench.report.estimates import INTERVAL_SEEDS
 from rnnbench.report.kinds import Kind
 from rnnbench.report.results import Result
@@ -32,6 +33,7 @@ def notes(table: Table, groups: list[Group], kind: Kind, reasons: Sequence[str])
         out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
     results = [result for g in groups for result in g.results]
     out += [("seeds", sentence) for sentence in (*lost_notes(results), *circumstances(results), *mixed_notes(results))]
+    out += [(primary, line) for line in baselines.notes(kind, groups)]
     out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
     out += [
         (
