@@ -95,6 +95,15 @@ def test_bits_are_sklearns_jaccard_and_a_product_of_coins() -> None:
     assert found["accuracy"] == pytest.approx(jaccard_score(true, said > 0, average="micro"), rel=1e-12)
 
 
+def test_a_key_at_one_half_is_not_on() -> None:
+    """A logit of exactly 0, as of weights that are all 0, plays no key: a miss where there is one."""
+    out, y = torch.zeros(1, 1, 4), torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    found = figures(BitMetric(), (out, Batch(torch.zeros(1, 1), y)))
+    assert (found["accuracy"], found["nll"]) == (0.0, pytest.approx(4 * math.log(2)))
+    out[0, 0, 0] = 1e-6
+    assert figures(BitMetric(), (out, Batch(torch.zeros(1, 1), y)))["accuracy"] == 1.0
+
+
 def test_values_are_sklearns() -> None:
     from sklearn.metrics import mean_absolute_error, mean_squared_error
 

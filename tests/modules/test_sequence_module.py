@@ -12,7 +12,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -302,6 +302,46 @@ def test_evaluation_by_hand(tmp_path: Path, small_text: str, cell: str) -> None:
     assert found["test/bpc"] == pytest.approx(stateful, abs=1e-3)
     assert windows["test/bpc"] == pytest.approx(stateless, abs=1e-4)
     assert found["test/perplexity"] == pytest.approx(2 ** found["test/bpc"], rel=1e-4)
+
+
+class Rows(Logger):
+    """Keeps what it is told, by step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[int, dict[str, float]] = {}
+
+    name = version = "rows"
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        assert step is not None
+        self.rows.setdefault(step, {}).update(metrics)
+
+
+def test_a_row_is_the_mean_of_the_steps_since_the_last_one() -> None:
+    """Of eleven steps rows after 4, 8 and 11, the last one of three. With weights that never change each step's loss
+    and norm is known.
+    """
+    torch.manual_seed(0)
+    module = SequenceModule(TOKENS, "gru", ModelConfig(hidden_size=5), OptimConfig("sgd", lr=1e-30), 11, log_every=4)
+    x = torch.randint(11, (11, 4, 7))
+    batches = [Batch(one[:, :-1], one[:, 1:], reset=True) for one in x]
+    logger = Rows()
+    trainer = lightning.Trainer(max_steps=11, logger=logger, **QUIET)
+    trainer.fit(module, Batches(lambda step: batches[step], 11))
+    with torch.no_grad():
+        losses = [float(F.cross_entropy(module.model(b.x)[0].flatten(0, 1), b.y.flatten())) for b in batches]
+    norms = module.gradient_norms()
+    for begin, end in ((0, 4), (4, 8), (8, 11)):
+        row = logger.rows[end]
+        assert row["train/nll"] == pytest.approx(np.mean(losses[begin:end]), rel=1e-5)
+        assert row["train/bpc"] == pytest.approx(row["train/nll"] / math.log(2))
+        assert row["grad_norm/mean"] == pytest.approx(float(norms[begin:end].mean()))
+        assert row["grad_norm/max"] == float(norms[begin:end].max())
+        assert row["tokens"] == end * 4 * 6
+    assert module.first_loss == pytest.approx(losses[0], rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

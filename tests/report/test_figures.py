@@ -198,6 +198,11 @@ def test_learning_curves_are_means_over_the_same_steps(tmp_path: Path, text_run:
     (plot,) = (p for p in training_plots("text", g.results, ()) if p.title.startswith("How does it learn"))
     assert (plot.data[0]["x"], plot.data[0]["y"]) == ([0.001, 0.003, 0.004], pytest.approx([3.2, 1.7, 1.2]))
     assert validations(g.done, "val/mse") is None
+    for result in g.results:
+        (result.folder / "history.jsonl").write_text('{"step": 3, "val/bpc": 2.0}\n{"val/bpc": 1.0}\n')
+    counted = validations(g.done, "val/bpc")
+    assert counted is not None
+    assert counted[0].tolist() == [3 * 64 * 32], "of T steps of B sequences each, where nobody has counted them"
 
 
 def test_a_reference_that_depends_on_the_data_s_settings_is_no_one_line(

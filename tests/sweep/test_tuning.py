@@ -114,6 +114,38 @@ def test_a_grid_grows_for_all_until_no_choice_is_at_its_edge() -> None:
     assert {choice.about["cell"]: choice.lr for choice in choices} == {"rnn": 8e-3, "lstm": 5e-4}
 
 
+def test_a_grid_may_reach_its_limits() -> None:
+    tuning = tuning_study(study(Run()), "quick", (2e-5, 4e-5))
+    lowest = choose(tuning, "quick", results(tuning, lambda run: ("done", run.optim.lr)))
+    assert extended((2e-5, 4e-5), lowest) == (1e-5, 2e-5, 4e-5)
+    assert extended((1.9e-5, 3.8e-5), [dataclasses.replace(lowest[0], lr=1.9e-5)]) == (1.9e-5, 3.8e-5)
+    assert extended((0.25, 0.5), [dataclasses.replace(lowest[0], lr=0.5)]) == (0.25, 0.5, 1.0)
+    assert extended((0.26, 0.52), [dataclasses.replace(lowest[0], lr=0.52)]) == (0.26, 0.52)
+
+
+def test_of_rates_that_are_as_good_the_smallest_is_taken() -> None:
+    tuning = tuning_study(study(Run()), "quick", RATES)
+    (choice,) = choose(tuning, "quick", results(tuning, lambda run: ("done", 2.0 + (run.optim.lr < 2e-3))))
+    assert (choice.lr, choice.at_edge) == (2e-3, False)
+
+
+@pytest.mark.parametrize("score", [math.inf, math.nan, "inf", "nan"])
+def test_a_trial_whose_score_is_no_finite_number_is_lost(score: float | str) -> None:
+    """Whatever its status says: it is in no mean, and a rate with fewer lost trials is taken before it."""
+    tuning = tuning_study(study(Run()), "quick", RATES, seeds=2)
+    bad = lambda run: run.optim.lr == 2e-3 and run.seed == 1000  # noqa: E731
+    (choice,) = choose(tuning, "quick", results(tuning, lambda run: ("done", score if bad(run) else run.optim.lr)))
+    assert choice.lost == {1e-3: 0, 2e-3: 1, 4e-3: 0}
+    assert choice.scores == {1e-3: 1e-3, 2e-3: 2e-3, 4e-3: 4e-3}
+    assert choice.lr == 1e-3
+
+
+def test_no_trial_has_a_seed_of_the_study_s_of_either_kind() -> None:
+    runs = [Run(seed=1001, data_seed=1000), Run(seed=3, data_seed=1003)]
+    trials = jobs(tuning_study(study(*runs), "quick", RATES, seeds=3))
+    assert {(run.seed, run.data_seed) for run in trials} == {(1002, None), (1004, None), (1005, None)}
+
+
 def test_a_grid_ends_at_the_limits_and_says_so() -> None:
     tuning = tuning_study(study(Run()), "quick", (0.5, 1.0))
     choices = choose(tuning, "quick", results(tuning, lambda run: ("done", 1 / run.optim.lr)))

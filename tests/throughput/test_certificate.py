@@ -13,10 +13,11 @@ from torch import Tensor
 
 from rnnbench.backends import BACKENDS
 from rnnbench.backends.backend import MULTIPLE
+from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
 from rnnbench.ledger import CURVES, RESULT, Entry
-from rnnbench.throughput.certificate import Certifier
+from rnnbench.throughput.certificate import Certifier, everything
 from rnnbench.throughput.cost import SIZES
 from rnnbench.throughput.layers import Layers
 from rnnbench.throughput.measure import measure
@@ -54,6 +55,22 @@ def test_the_backends_are_certified(cell: str, backend: str, dtype: torch.dtype)
     names = {name.removeprefix("members.0.") for name, _ in one.layers.named_parameters()}
     assert set(multiples) == {"y", "state", "grad x", "grad state", *(f"grad {name}" for name in names)}
     assert max(multiples.values()) <= (1 if backend == "loop" else MULTIPLE), multiples
+
+
+@pytest.mark.parametrize("time", [25, 400])
+def test_what_counts_as_the_loops_own_error(time: int) -> None:
+    """At least a rounding of the largest entry; of a parameter's gradient, a sum over N tokens, ε √N / 3 of it."""
+    one = certifier("rnn", time=time)
+    exact = everything(one.layers.double(), one.x.double(), [s.double() for s in one.states],
+                       (one.cotangents[0].double(), [s.double() for s in one.cotangents[1]]), Loop())  # fmt: skip
+    one.layers.float()
+    loop_s = everything(one.layers, one.x, one.states, one.cotangents, Loop())
+    epsilon = torch.finfo(torch.float32).eps
+    for name, truth in exact.items():
+        own, most = float((loop_s[name].double() - truth).abs().max()), float(truth.abs().max())
+        summed = name.startswith("grad ") and name not in ("grad x", "grad state")
+        least = epsilon * max(1.0, (4 * time) ** 0.5 / 3) if summed else epsilon
+        assert one._errors[name] == pytest.approx(max(own, least * most)), name
 
 
 def test_sums_one_after_the_other_are_no_fault() -> None:

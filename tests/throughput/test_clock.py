@@ -161,6 +161,13 @@ def test_energy_is_joules_a_token(fake_nvml: dict[str, Any], monkeypatch: pytest
     assert _energy([one], job, {}) == {}, "what was not timed has no energy"
 
 
+def test_energy_of_decoding_is_joules_a_symbol_of_every_stream(fake_nvml: dict[str, Any]) -> None:
+    """Half a second of symbols of 20 ms is five sequences of five symbols, of two streams each: 6 J for fifty."""
+    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4, what="decoding")
+    found = _energy([contestant("decoding")], job, {"gru/loop/decode_ms": 20.0})
+    assert found == {"gru/loop/joules_per_token": pytest.approx(6.0 / (5 * 5 * 2))}
+
+
 def test_where_nvml_does_not_answer_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert nvml.facts("cuda") == {}
