@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse a Run, train it, print what came out."""
+    """Parse a Run, train it, print what came out; status 1 where it was found to have failed before."""
     run, options = parse(argv)
     if options["print_config"]:
         import yaml
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(json.loads((folder / "result.json").read_text())))
     else:
         show(result, folder)
-    return 0  # a divergence is a result too
+    return 0 if result["status"] in ("done", "diverged") else 1  # a divergence is a result too
 
 
 def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +115,10 @@ def show(result: dict[str, Any], folder: Path) -> None:
 
     console = Console()
     environment = result["environment"]
+    if result["status"] not in ("done", "diverged"):
+        what = f"{result['id']} {result['status']}: {result.get('error', '')}; `rnnbench runs rm` has it tried anew."
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        return
     console.print(
         f"[bold]{escape(result['id'])}[/]  {result['status']}  in {result['seconds']:.1f} s  "
         f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)",

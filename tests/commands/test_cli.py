@@ -16,6 +16,7 @@ import yaml
 from rnnbench.cli import VERBS, main
 from rnnbench.commands.train import parse
 from rnnbench.config import Run
+from rnnbench.ledger import Entry, Start
 
 TINY = "--model.hidden_size 6 --data.seq_len 8 --data.batch_size 4 --budget.steps 4 --probes.gradient_flow false"
 STUDY = """
@@ -177,6 +178,17 @@ def test_a_cell_option_reaches_the_model(text_file: Path, capsys: pytest.Capture
     bias = saved["stack.layers.0.bias_ih"] + saved["stack.layers.0.bias_hh"]
     assert torch.equal(bias[6:12], torch.full((6,), 3.0))
     assert not torch.equal(bias[:6], torch.full((6,), 3.0))
+
+
+def test_a_run_that_has_failed_before_is_told_of(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sweep records failures; nothing is known of the machine then."""
+    argv = trained(text_file)
+    run, _ = parse(argv[1:])
+    entry = Entry(Path("runs"), "single", run.id)
+    with entry.opened(run.to_dict()):
+        entry.finish(run, "failed", Start(), {}, {}, error="it broke", traceback="")
+    assert main(argv) == 1
+    assert f"{run.id} failed: it broke; `rnnbench runs rm`" in capsys.readouterr().out
 
 
 def test_the_reader_of_our_output_may_leave() -> None:

@@ -125,7 +125,7 @@ def _nested(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _yaml(tree: Mapping[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.safe_dump(tree, sort_keys=False, width=110)
 
 
 def _check(text: str, runs: Sequence[Run]) -> None:
