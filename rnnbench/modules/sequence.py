@@ -286,8 +286,8 @@ class SequenceModule(L.LightningModule):
         self._eval_carry = None
         score = float(figures[HEADLINE[self.task.predicts]])
         # What is no number compares as neither better nor worse, and would stay the best for ever.
-        found = prefix == "val" and self.keep_best and math.isfinite(score)
-        if found and (self.best is None or score < self.best[0]):
+        may_be_kept = prefix == "val" and self.keep_best and math.isfinite(score)
+        if may_be_kept and (self.best is None or score < self.best[0]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             self.best = (score, weights)
         self.log_dict({f"{prefix}/{name}": value for name, value in figures.items()})

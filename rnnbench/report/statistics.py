@@ -107,15 +107,15 @@ class Group:
 
         A run's may be as long as the longest one: beyond it nothing is known, so that it counts as infinite.
         """
-        found: list[tuple[float, float]] = []
+        horizons: list[tuple[float, float]] = []
         for result in self.done:
             if (value := result.number("final/context_horizon")) is not None:
                 lengths = result.curve("final/context_lengths")
-                found.append((value, math.inf if lengths is None else float(lengths[-1])))
-        if not found:
+                horizons.append((value, math.inf if lengths is None else float(lengths[-1])))
+        if not horizons:
             return None, None
-        longest = known_median([last for _, last in found])
-        return known_median([value if value < last else math.inf for value, last in found]), longest
+        longest = known_median([last for _, last in horizons])
+        return known_median([value if value < last else math.inf for value, last in horizons]), longest
 
     def judgement(self, when: Literal["init", "final"]) -> Judgement | None:
         """Decades and verdict of the gradient-flow curves of the runs that count."""

@@ -107,14 +107,14 @@ def reference_by_length(groups: Sequence[Group], key: str) -> dict[int, float]:
     Nothing where it is not the same for all settings of the data (``data.horizon``): a line at the mean of several
     would be none of theirs. They stand in the table.
     """
-    found: dict[int, dict[object, list[float]]] = {}
+    by_length: dict[int, dict[object, list[float]]] = {}
     for g in groups:
         values = [value for r in g.results if (value := r.number(key)) is not None]
         if values:
-            found.setdefault(g.length, {}).setdefault(data_settings(g), []).extend(values)
+            by_length.setdefault(g.length, {}).setdefault(data_settings(g), []).extend(values)
     means = {
         length: [math.fsum(values) / len(values) for values in by_setting.values()]
-        for length, by_setting in found.items()
+        for length, by_setting in by_length.items()
     }
     if any(not math.isclose(min(each), max(each), rel_tol=1e-6) for each in means.values()):
         return {}
@@ -165,11 +165,11 @@ def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric
     """A validation score against the tokens seen, the mean over seeds; False where no history has it."""
     drawn = False
     for g in groups:
-        if (found := validations(g.done, metric)) is None:
+        if (curve := validations(g.done, metric)) is None:
             continue
         drawn = True
         look = looks[g.series]
-        tokens, scores = found
+        tokens, scores = curve
         axes.plot(tokens / 1e6, scores.mean(0), **look.line(), markevery=max(len(tokens) // 8, 1), label=g.series)
         spread(axes, tokens / 1e6, scores, look)
     axes.set_title(title)

@@ -17,13 +17,13 @@ Place = tuple[tuple[tuple[str, Any], ...], int | None]
 
 def reference_values(results: Iterable[Result], metric: str) -> dict[str, float]:
     """Every reference's score in a metric (bpc), by its name; of one that depends on the seed, the mean."""
-    found: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for result in results:
         for key in result.metrics:
             value, parts = result.number(key), split_reference(key)
             if value is not None and parts is not None and parts[1] == metric:
-                found.setdefault(parts[0], []).append(value)
-    return {name: math.fsum(values) / len(values) for name, values in found.items()}
+                scores.setdefault(parts[0], []).append(value)
+    return {name: math.fsum(values) / len(values) for name, values in scores.items()}
 
 
 def reference_rows(kind: Kind, groups: Sequence[Group]) -> list[Row]:

@@ -109,7 +109,7 @@ def _last(groups: Sequence[Group]) -> float:
     return max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
 
 
-def _told(g: Group, when: Literal["init", "final"]) -> str:
+def _lag_text(g: Group, when: Literal["init", "final"]) -> str:
     """The median lag; of one beyond those that were measured of this group, their last."""
     value = g.median(f"{when}/hundredth_lag")
     return "" if value is None else lag(value, g.median(f"{when}/lags"))
@@ -118,7 +118,7 @@ def _told(g: Group, when: Literal["init", "final"]) -> str:
 def _reach(groups: Sequence[Group]) -> Plot | None:
     """Against the length: hollow at initialisation, full after training; at the last lag what is beyond it."""
     values = {(g.series, g.length, when): g.median(f"{when}/hundredth_lag") for g in groups for when in WHEN}
-    told = {(g.series, g.length, when): _told(g, when) for g in groups for when in WHEN}
+    texts_of = {(g.series, g.length, when): _lag_text(g, when) for g in groups for when in WHEN}
     finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
     if not finite:
         return None
@@ -128,7 +128,7 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
         for when in WHEN:
             points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
             one = trace(label, [T for T, _ in points], [min(v, top) for _, v in points], look)
-            one |= {"customdata": [told[label, T, when] for T, _ in points]}
+            one |= {"customdata": [texts_of[label, T, when] for T, _ in points]}
             one |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {groups[0].symbol} = %{{x}}"}
             if when == "init":
                 hollow = {"symbol": one["marker"]["symbol"] + "-open"}
@@ -158,8 +158,8 @@ def _reach_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot 
     rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in table]
     places = [f"{groups[0].symbol} = {length}" for length in lengths]
     drawn = heat(places, list(range(len(names))), rows, "log₁₀ of the lag")
-    told = {(g.series, g.length): _told(g, when) for g in groups}
-    texts = [[told.get((name, length), "") for length in lengths] for name in names]
+    texts_of = {(g.series, g.length): _lag_text(g, when) for g in groups}
+    texts = [[texts_of.get((name, length), "") for length in lengths] for name in names]
     drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "1/100 at lag %{text}, %{x}"}
     title = f"The lag at which the gradient is down to 1/100, {WHEN[when]}"
     return Plot(title, (drawn,), axis("", type="category"), rows_axis(names), "Medians over seeds.",

@@ -128,10 +128,10 @@ def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look]) 
     data: list[Trace] = []
     seeds = 0
     for g in groups:
-        if (found := validations(g.done, f"val/{kind.headline.metric}")) is None:
+        if (curve := validations(g.done, f"val/{kind.headline.metric}")) is None:
             continue
-        few = kept(len(found[0]))
-        tokens, scores = shorts(found[0][few] / 1e6), found[1][:, few]
+        few = kept(len(curve[0]))
+        tokens, scores = shorts(curve[0][few] / 1e6), curve[1][:, few]
         seeds = max(seeds, len(scores))
         data.append(trace(g.series, tokens, scores.mean(0), looking[g.series]))
         data[-1]["marker"]["size"] = 6
