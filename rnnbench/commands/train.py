@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,8 +17,6 @@ from rnnbench.errors import UserError, told
 from rnnbench.machine import check_at_once
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from rnnbench.data.source import Source
 
 
@@ -81,7 +78,7 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
                 options["threads"],
                 micro_batches=options["micro_batches"],
                 devices=options["devices"],
-                look=partial(_show_data, console),
+                look=(lambda source: None) if options["json"] else _show_data,
             )
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None
@@ -94,13 +91,13 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"not enough memory ({told(error)}); try {parts}, or a smaller run.") from None
 
 
-def _show_data(console: Console, source: Source) -> None:
+def _show_data(source: Source) -> None:
     """Of a user's file: how it was read, and what looks wrong, before it is trained on."""
     from rnnbench.commands.layout import sections
     from rnnbench.data.check import findings
 
     if found := findings(source):
-        console.print("\n".join(sections(found)), highlight=False, markup=False, soft_wrap=True)
+        print("\n".join(sections(found)), flush=True)
 
 
 def show(result: dict[str, Any], folder: Path) -> None:

@@ -247,3 +247,19 @@ def test_check_prints_before_a_picture_that_cannot_be_written(
     assert "cannot be written" in error
     assert main(["data", "check"]) == 2
     assert "rnnbench data check FILE" in capsys.readouterr().err
+
+
+def test_train_says_how_a_file_was_read_and_keeps_it_in_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _record(tmp_path / "loads.csv")
+    argv = ["train", "--data.path", str(path), "--data.column", "load", "--data.seq_len", "8", "--budget.steps", "1"]
+    argv += ["--model.hidden_size", "4", "--out", str(tmp_path / "runs"), "--wandb", "disabled"]
+    argv += ["--probes.gradient_flow", "false"]
+    assert main(argv) == 0
+    out, error = capsys.readouterr()
+    assert "1 hole in the times" in " ".join(out.split())
+    assert error == ""
+    assert main([*argv, "--json"]) == 0  # read from disk
+    notes = json.loads(capsys.readouterr().out)["environment"]["data_notes"]
+    assert any("1 hole in the times" in sentence for sentence in notes["warnings"])

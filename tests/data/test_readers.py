@@ -124,13 +124,13 @@ def test_a_downloaded_text_is_read_as_it_is(name: str, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(text_readers, "fetch", fake)
     wanted = content if name == "enwik8" else content.decode()
-    assert text_readers.read(name) == wanted
+    assert text_readers.read(DataConfig(name)) == wanted
     source = load(DataConfig(name=name, seq_len=8, batch_size=2))
     assert (source.task.input_size == 256) == (name == "enwik8")
     assert source.fingerprint == hashlib.sha256(content).hexdigest()
     monkeypatch.setattr(text_readers, "WIKIPEDIA", 100)
     if file.endswith(".zip"):
-        assert "more than the 100 bytes expected" in refused(lambda: text_readers.read(name))
+        assert "more than the 100 bytes expected" in refused(lambda: text_readers.read(DataConfig(name)))
 
 
 def test_enwik8_is_bytes_without_being_asked() -> None:

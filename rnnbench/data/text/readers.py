@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnbench.cache import cached_bytes
+from rnnbench.config import DataConfig
 from rnnbench.data.download import fetch, member
 from rnnbench.data.files.content import Content, read_members
 from rnnbench.data.files.encoding import FEW_IN_UTF8, Encoding, NotText, binary, control_share, decoded
@@ -27,9 +28,9 @@ WIKIPEDIA = 100_000_000
 LARGEST_FOLDER = 1_000_000_000
 
 
-def read(name: str) -> str | bytes:
-    """A text of the catalogue: characters, or bytes where it has no others."""
-    match name:
+def read(data: DataConfig) -> str | bytes:
+    """The text of the catalogue that a configuration names: characters, or bytes where it has no others."""
+    match data.name:
         case "kjv":
             return read_kjv()
         case "tinyshakespeare":

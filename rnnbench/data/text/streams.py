@@ -104,7 +104,7 @@ class TextData(Source):
     def load(cls, data: DataConfig, seed: int = 0) -> TextData:
         """The text that the configuration names; one of the user's with notes on how it was read."""
         if data.name != "text":
-            return cls(read(str(data.name)), data, seed)
+            return cls(read(data), data, seed)
         notes = ReadingNotes()
         texts: list[Pieces | None] = []
         for option, path in {"path": data.path, "val_path": data.val_path, "test_path": data.test_path}.items():
