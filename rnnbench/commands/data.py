@@ -101,7 +101,7 @@ def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
     found, source = check(data)
     path = Path(png or f"{data.label}-check.png")
     if as_json:
-        print(json.dumps({**found, "picture": _draw(source, path)}, ensure_ascii=False))
+        print(json.dumps({**found, "picture": _draw(source, path)}))
     else:
         print("\n".join(sections({**found, "leaks": found["leaks"] or [NO_LEAK]})), flush=True)
         print("\n".join(sections({"looks wrong": [], "picture": [_draw(source, path)]})))

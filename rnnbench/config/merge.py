@@ -49,6 +49,8 @@ def _part(name: str, kind: type, below: Mapping[str, Any], above: Mapping[str, A
         if not (_followed(name, kind, key, below, above) or _excluded(name, key, value, above))
     }
     out = {**kept, **above}
+    if kind is DataConfig and out.get("val_path") and out.get("test_path") and "split" not in above:
+        out.pop("split", None)  # nothing is left to divide
     if kind is DataConfig and {"path", "name"} & above.keys():
         data = DATASETS.get(str(from_dict(DataConfig, {key: out[key] for key in ("path", "name") if key in out}).name))
         out = {key: value for key, value in out.items() if key in above or data is None or data.understands(key)}

@@ -98,6 +98,9 @@ class SeriesData(Source):
         self._epoch: tuple[int, Tensor] | None = None
         if record.notes is not None:
             self.notes = self._with_warnings(record.notes, inputs)
+        elif len(self._starts["train"]) < data.batch_size:
+            self.notes = ReadingNotes()
+            self._warn_of_batch(self.notes)
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> SeriesData:
@@ -147,11 +150,7 @@ class SeriesData(Source):
                     "take a longer record, or lower data.seq_len or data.horizon",
                     Rank.MISLEADING,
                 )
-        if (trained := len(self._starts["train"])) < self._data.batch_size:
-            notes.warn(
-                f"data.batch_size {self._data.batch_size} is more than the {plural(trained, 'training window')}, so "
-                "that a batch has some of them twice; lower it"
-            )
+        self._warn_of_batch(notes)
         for part in ("val", "test"):
             rows = np.concatenate([inputs[start:stop] for start, stop in self._parts[part]])
             for name, shift in zip(self._columns, np.nanmean(rows, axis=0), strict=False):
@@ -161,6 +160,13 @@ class SeriesData(Source):
                         f"{'above' if shift > 0 else 'below'} the training part's; data.relative true is made for that"
                     )
         return notes
+
+    def _warn_of_batch(self, notes: ReadingNotes) -> None:
+        if (trained := len(self._starts["train"])) < self._data.batch_size:
+            notes.warn(
+                f"data.batch_size {self._data.batch_size} is more than the {plural(trained, 'training window')}, so "
+                "that a batch has some of them twice; lower it"
+            )
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray | None, dict[Part, list[tuple[int, int]]]]:
         """What a figure of the record shows: (N, C) values in original units, (N,) times if known, and the parts."""

@@ -73,6 +73,8 @@ def look_at(path: str, text: Pieces, notes: ReadingNotes) -> None:
 def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
     """Warn of a validation or test part that is not like the train part, is read in training, or is very short."""
     known, of_bytes = source.symbol_counts("train"), source.vocabulary.of_bytes
+    sizes = ", ".join(f"{part} {len(source.symbols(part)):,}" for part in ("train", "val", "test"))
+    notes.read.append(f"split: {sizes} {'bytes' if of_bytes else 'characters'}")
     passages = Passages(source.symbols("train"), len(source.vocabulary), None if of_bytes else 0)
     for part in ("val", "test"):
         counts = source.symbol_counts(part)
@@ -178,7 +180,7 @@ def _is_table(beginning: str) -> bool:
     lines = [line for line in beginning[: _LINES * 1000].splitlines()[:_LINES] if line.strip()]
     if len(lines) < 10:
         return False
-    number = re.compile(r'\s*"?[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?"?\s*')
+    number = re.compile(r'\s*"?([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{1,4}([-/.:T ]\d{1,4}){1,6}Z?)"?\s*')
     for separator in (",", ";", "\t", " ", "|"):
         rows = [line.strip().split(separator) for line in lines]
         width = Counter(map(len, rows)).most_common(1)[0][0]

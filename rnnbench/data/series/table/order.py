@@ -122,6 +122,13 @@ def _refuse(table: Table, clock: Clock, order: np.ndarray, codes: np.ndarray, mo
     if repeated.any() and not (moves[inside] <= 0).all():
         _refuse_repeated(table, clock, order, int(repeated.argmax()), codes)
     row = int((moves <= 0).argmax()) + 1
+    labels = _labels(table, clock)
+    if not codes.any() and (telling := [name for name, of in labels.items() if rises(clock.instants, of)]):
+        raise UserError(
+            f"{table.cell(int(order[row]), clock.columns[0])}: {clock.at(int(order[row]))} comes after "
+            f"{clock.at(int(order[row - 1]))}, where another series begins; say whose row it is with data.entity "
+            f"{' or '.join(map(repr, telling))}."
+        )
     raise UserError(
         f"{table.cell(int(order[row]), clock.columns[0])}: {clock.at(int(order[row]))} comes after "
         f"{clock.at(int(order[row - 1]))}, so the rows are not in the order of their times; give data.sort true, "
@@ -149,13 +156,7 @@ def _refuse_repeated(table: Table, clock: Clock, order: np.ndarray, row: int, co
 
 def _telling(table: Table, clock: Clock) -> list[str]:
     """Columns, or two together, that tell apart the rows of one time: with them, no time is there twice."""
-    size = len(table.frame)
-    codes: dict[str, np.ndarray] = {}
-    for name in table.names:
-        column = table.frame[name]
-        whole = not pd.api.types.is_float_dtype(column) or bool((column.dropna() % 1 == 0).all())
-        if name not in clock.columns and whole and not column.isna().any() and 1 < column.nunique() <= size // 2:
-            codes[name] = pd.factorize(column)[0]
+    codes = _labels(table, clock)
 
     def tells(names: Sequence[str]) -> bool:
         keys = pd.DataFrame({name: codes[name] for name in names} | {"the time": clock.instants})
@@ -165,6 +166,18 @@ def _telling(table: Table, clock: Clock) -> list[str]:
     if single:
         return single
     return [",".join(pair) for pair in combinations(list(codes)[:PAIRED], 2) if tells(pair)]
+
+
+def _labels(table: Table, clock: Clock) -> dict[str, np.ndarray]:
+    """Columns of words or whole numbers that may say whose row it is, and (N,) which of its values each row has."""
+    codes = {}
+    for name in table.names:
+        column = table.frame[name]
+        whole = not pd.api.types.is_float_dtype(column) or bool((column.dropna() % 1 == 0).all())
+        few = name not in clock.columns and whole and 1 < column.nunique() <= len(column) // 2
+        if few and not column.isna().any():
+            codes[name] = pd.factorize(column)[0]
+    return codes
 
 
 def _look_for_series(table: Table, codes: np.ndarray, notes: ReadingNotes) -> None:

@@ -100,6 +100,7 @@ def _grid(data: DataConfig, path: str, column: str | list[str] | None, notes: Re
         table, codes = _without(table, blank), codes[~blank]
     order, first, clock = in_order(table, clock, codes, data.sort, notes)
     columns, values = series(table, column, [*times, *entity], notes)
+    notes.read.append(f"forecast: {listed(columns)}")
     table.frame.drop(columns=table.names, inplace=True)  # a large one has no room beside what follows
     if len(order) < len(values) or (np.diff(order) != 1).any():
         values = values[order]

@@ -276,8 +276,9 @@ def _written(table: Table, name: str, date_format: str | None, texts: pd.Series 
         column, first = column.str.split(" - ").str[0], match[1]
     if date_format is None and _PERIOD.fullmatch(first):
         column, date_format = _periods(column), "ISO8601"
-    late = column.str.endswith(("24:00", "24:00:00"))  # the midnight at a day's end
+    late = column.str.endswith(("24:00", "24:00:00"))  # the midnight at a day's end, or a minute
     if late.any():
+        late &= column.str.contains(r"[T ]24:00(?::00)?$", regex=True)
         column = column.where(~late, column.str.replace(r"24:00(:00)?$", r"00:00\1", regex=True))
     if "," in first and date_format in (None, "ISO8601"):
         column = column.str.replace(r"(:\d\d),(\d+)", r"\1.\2", regex=True)
