@@ -312,6 +312,18 @@ CASES = {
         rows(dated("%Y-%m-%d %H:%M", BERLIN.tz_localize(None))[::-1], HOURLY[::-1]), HOURLY, "turned round.*1 change",
         options={"sort": True},
     ),
+    "minutes, with their seconds": Case(
+        rows([f"2024-01-01 00:{k:02}:00" for k in range(SIZE)], V), V, "00:59:00, a row every 1 minute"
+    ),
+    "a title of two words above times": Case(
+        "load data\n" + rows([f"2024-01-01 00:{k:02}" for k in range(SIZE)], V), V, "1 line at the top"
+    ),
+    "two sensors in turn under one another": Case(
+        rows([f"2024-01-01 {k % 20:02}:{30 * (k // 20):02}" for k in range(40)], ["a"] * 20 + ["b"] * 20, V[:40],
+             header="date,sensor,v"),
+        refused="another series begins.*data.entity 'sensor'",
+    ),
+    "what is forecast": Case(rows(ISO, V, W, header="date,v,w"), BOTH, "forecast: 'v', 'w'", options=ALL),
     # several series
     "stacked": Case(STACKED, refused="several series.*data.entity 'country'"),
     "an entity that is not there": Case(STACKED, refused="data.entity 'land' is not in", options={"entity": "land"}),

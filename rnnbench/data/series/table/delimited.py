@@ -270,8 +270,8 @@ def _delimiter(path: str, lines: list[str], among: Iterable[str]) -> tuple[str, 
             fitting = sum(count in (width, width - 1) for count in counts)
         if width < 2 or fitting < CONSISTENT * sum(count > 0 for count in counts):
             continue
-        if delimiter == " " and fitting < sum(count > 0 for count in counts):
-            continue  # spaces stand in texts and times
+        if delimiter == " " and headless:
+            break  # spaces stand in titles and times
         if counts[0] == width or (counts[0] == width + 1 and not rows[0][-1]):
             return delimiter, width, 0
         if counts[0] == width - 1 and not _is_header(lines[1:], delimiter, width):
