@@ -10,6 +10,7 @@ import yaml
 
 from rnnbench.commands.train import parse
 from rnnbench.config import Run
+from rnnbench.config.merge import merge
 from rnnbench.errors import UserError
 from rnnbench.sweep.dotted import run_of
 
@@ -97,3 +98,10 @@ def test_what_excludes_each_other_is_refused_in_one_breath(said: str, reason: st
     for before in ([], ["--config", written("", tmp_path)]):
         with pytest.raises(UserError, match=reason):
             parse([*before, *said.split()])
+
+
+def test_files_of_their_own_leave_nothing_to_divide() -> None:
+    below = {"data": {"path": "a.csv", "split": "60/20/20"}}
+    above = {"data": {"val_path": "b.csv", "test_path": "c.csv"}}
+    assert "split" not in merge(below, above)["data"]
+    assert merge(below, {"data": {"val_path": "b.csv"}})["data"]["split"] == "60/20/20"

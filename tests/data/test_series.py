@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnbench.config import DataConfig
+from rnnbench.data.load import load
 from rnnbench.data.series.naive import naive_forecasts
 from rnnbench.data.series.record import LONGEST_FILLED, Record, fill, segments
 from rnnbench.data.series.windows import SeriesData
@@ -236,3 +237,10 @@ def test_steps_between_constant_stretches_give_no_mase() -> None:
     assert data.task.mase_weights == ()
     assert data.facts()["naive_mae"] is None
     assert not any(name.endswith("_mase") for name in data.references())
+
+
+def test_a_batch_with_windows_twice_is_said_of_every_record() -> None:
+    notes = load(DataConfig(name="mackey_glass", batch_size=9000)).notes
+    assert notes is not None
+    assert "data.batch_size 9000 is more than the 6,931 training windows" in notes.warnings[0]
+    assert load(DataConfig(name="mackey_glass")).notes is None
