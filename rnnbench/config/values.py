@@ -37,7 +37,7 @@ def identity(job: Any, protocol: int = PROTOCOL) -> str:
 
 def difference(job: Any) -> dict[str, Any]:
     """What of a job's plain nested values is not the default."""
-    return _difference(to_dict(job), to_dict(type(job)()))
+    return differing(to_dict(job), to_dict(type(job)()))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -131,13 +131,13 @@ def _hints(cls: type) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
 
 
-def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The entries of a nested mapping that are not the default's."""
     out: dict[str, Any] = {}
     for key, value in values.items():
         default = defaults.get(key)
         if isinstance(value, dict) and isinstance(default, dict):
-            if inner := _difference(value, default):
+            if inner := differing(value, default):
                 out[key] = inner
         elif value != default:
             out[key] = value

@@ -12,10 +12,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rnnbench.config.values import PROTOCOL, canonical
+from rnnbench.config import Run
+from rnnbench.config.values import PROTOCOL, canonical, differing
 from rnnbench.ledger.files import write_atomic
 
 STUDY, RATES, SPEEDS = "study.json", "learning_rates.json", "speeds.json"
@@ -86,11 +88,19 @@ def write_study(folder: Path, study: StudyFile) -> None:
 def setting_of(run: Mapping[str, Any]) -> str:
     """What a run's training is but for seeds and learning rate, as canonical JSON: runs that share it are one group.
 
+    Only what differs from the defaults, as in a run's identity: a field that is added later changes no setting that was
+    written down before.
+
     run: Its plain nested values. What is measured beside the training (``probes``) is no part of it.
     """
     kept = {key: value for key, value in run.items() if key not in ("seed", "data_seed", "probes")}
     kept["optim"] = {key: value for key, value in dict(kept.get("optim") or {}).items() if key != "lr"}
-    return json.dumps(canonical(kept), sort_keys=True)
+    return json.dumps(canonical(differing(kept, _defaults())), sort_keys=True)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return Run().to_dict()
 
 
 def write_rates(folder: Path, choices: Sequence[Mapping[str, Any]]) -> None:

@@ -230,3 +230,13 @@ def test_a_whole_number_is_the_same_in_both_kinds(values: dict[str, int]) -> Non
     assert setting_of({"data": values, "list": [3, values]}) == setting_of({"list": [3.0, floats], "data": floats})
     assert setting_of({"data": {"x": 3.5}}) != setting_of({"data": {"x": 3}})
     assert setting_of({"data": {"x": True}}) != setting_of({"data": {"x": 1}})
+
+
+def test_a_setting_written_before_a_field_was_added_is_the_same() -> None:
+    values = BASE.to_dict()
+    wanted = setting_of(values)
+    for part, default in Run().to_dict().items():
+        for name, value in default.items() if isinstance(default, dict) else ():
+            if values[part][name] == value:
+                older = {**values, part: {key: item for key, item in values[part].items() if key != name}}
+                assert setting_of(older) == wanted, f"{part}.{name}"
