@@ -284,6 +284,9 @@ CASES = {
         options={"column": "w", "missing": "interpolate"},
     ),
     "Excel's own first line": Case("sep=;\n" + rows(ISO, COMMA, header="d;v", sep=";"), V, "semicolon"),
+    "a delimiter of its own, and a field too many": Case(
+        "sep=^\n" + rows(ISO, V, header="d^v", sep="^") + "2024-03-01^1^2\n", refused="a \\^ too many"
+    ),
     "a text over two lines in each row": Case(
         rows(ISO, ['"two\nlines"'] * SIZE, V, header="date,note,v"), V, "'note': no numbers"
     ),

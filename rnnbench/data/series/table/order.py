@@ -12,7 +12,7 @@ from rnnbench.data.files.notes import Rank, ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
 from rnnbench.data.series.table.frame import Table
 from rnnbench.data.series.table.spacing import without_summer_time
-from rnnbench.data.series.table.times import Clock
+from rnnbench.data.series.table.written import Clock
 from rnnbench.errors import UserError
 
 #: Columns that may say whose row it is that are tried two by two.

@@ -17,7 +17,8 @@ from rnnbench.data.series.table.files import read_table
 from rnnbench.data.series.table.frame import Table
 from rnnbench.data.series.table.order import in_order, rises, series_of_rows
 from rnnbench.data.series.table.spacing import HOLE, Spacing, spacing
-from rnnbench.data.series.table.times import CLOCKS, Clock, date, find_clock
+from rnnbench.data.series.table.times import CLOCKS, find_clock
+from rnnbench.data.series.table.written import Clock, date
 from rnnbench.data.source import Part
 from rnnbench.errors import UserError
 

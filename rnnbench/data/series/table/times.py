@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import datetime
 import re
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from rnnbench.data.files.notes import Rank, ReadingNotes
 from rnnbench.data.series.table.frame import Table
+from rnnbench.data.series.table.written import (
+    ISO,
+    Clock,
+    clock_of,
+    date,
+    guess,
+    looks_like_a_time,
+    matches,
+    parsed,
+    refuse_missing,
+    time_format,
+    written,
+)
 from rnnbench.errors import UserError
 
 #: Names that a column with the time has, in any case.
@@ -32,63 +44,12 @@ _FIELDS = {
     "minute": ("minute", "min", "mi"),
     "second": ("second", "sec"),
 }
-_ISO = re.compile(r"\d{4}-?\d\d(-?\d\d)?([T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?\s*(Z|UTC|GMT|[+-]\d\d:?(\d\d)?)?)?")
-_ZONE = re.compile(r"\s*(Z|UTC|GMT|[+-]\d\d:?(\d\d)?)$")
 _HOURS = re.compile(r"\d{1,2}[:.]\d\d([:.]\d\d([.,]\d+)?)?(\s?[AaPp][Mm])?")
-#: A day, a month and a year, the year last, and what follows; the same, the year first.
-_YEAR_LAST = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)")
-_YEAR_FIRST = re.compile(r"(\d{4})([/.])(\d{1,2})\2(\d{1,2})(.*)")
-#: A quarter, month or week of a year.
-_PERIOD = re.compile(r"(\d{4})[- ]?([QMW])(\d{1,2})")
 #: Seconds since 1970 of 1990 and of 2100: what an epoch lies between, in seconds and in thousandths of them.
 _EPOCH = (631_152_000, 4_102_444_800)
 #: Digits of a date without marks, and its format.
 _DIGITS = {6: "%Y%m", 7: "%Y%j", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _DAY = 86_400_000_000
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The time of each row.
-
-    Args:
-        columns: The columns that say it.
-        instants: (N,) int64, microseconds since 1970 in universal time, or of the file's own zone where it names none;
-            where the time is a plain number, this in millionths of its median step.
-        wall: (N,) datetime64[us], what a clock on the wall shows; None where the time is a plain number.
-        zoned: Whether the file names zones.
-        numbers: (N,) float64, the plain numbers.
-    """
-
-    columns: tuple[str, ...]
-    instants: np.ndarray
-    wall: np.ndarray | None
-    zoned: bool = False
-    numbers: np.ndarray | None = None
-
-    def at(self, row: int) -> str:
-        """A row's time, for people."""
-        return date(self.wall[row]) if self.wall is not None else f"{self.numbers[row]:g}"  # type: ignore[index]
-
-    def rows(self, order: np.ndarray) -> Clock:
-        """The same of some rows, in an order."""
-        wall, numbers = (None if each is None else each[order] for each in (self.wall, self.numbers))
-        return replace(self, instants=self.instants[order], wall=wall, numbers=numbers)
-
-
-def date(time: np.datetime64) -> str:
-    """A time as people write it, without a midnight."""
-    return str(pd.Timestamp(time)).removesuffix(" 00:00:00")
-
-
-def looks_like_a_time(text: str) -> bool:
-    """Whether a text is a date, with or without the time of day."""
-    return bool(
-        (_ISO.fullmatch(text) and len(text) > 8)
-        or _YEAR_LAST.fullmatch(text)
-        or _YEAR_FIRST.fullmatch(text)
-        or _PERIOD.fullmatch(text)
-    )
 
 
 def is_clock_name(name: str) -> bool:
@@ -163,12 +124,12 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Clo
     if pd.api.types.is_bool_dtype(column) or not column.notna().any():
         return None
     if pd.api.types.is_datetime64_any_dtype(column):
-        _refuse_missing(table, name)
-        return _of(name, pd.to_datetime(column, utc=True), column.dt.tz_localize(None), column.dt.tz is not None)
+        refuse_missing(table, name)
+        return clock_of(name, pd.to_datetime(column, utc=True), column.dt.tz_localize(None), column.dt.tz is not None)
     if pd.api.types.is_numeric_dtype(column):
         return _with_hours(table, name, _numeric(table, name, named, date_format))
     if isinstance(column.dropna().iloc[0], datetime.date):  # a workbook's
-        _refuse_missing(table, name)
+        refuse_missing(table, name)
         texts = ~column.map(lambda cell: isinstance(cell, datetime.date))
         if texts.any():
             row = int(texts.to_numpy().argmax())
@@ -177,24 +138,19 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Clo
                 "may have been swapped in others; write all of them in one way."
             )
         times = pd.to_datetime(column)
-        return _with_hours(table, name, _of(name, times, times, False))
+        return _with_hours(table, name, clock_of(name, times, times, False))
     first = _first(column)
-    if date_format is not None and (named or _matches(first, date_format)):
+    if date_format is not None and (named or matches(first, date_format)):
         hours = _hours_beside(table, name)
-        if hours is not None and not _matches(first, date_format):  # of the date and the time of day together
+        if hours is not None and not matches(first, date_format):  # of the date and the time of day together
             joined = column.astype(str).str.strip() + " " + table.frame[hours].astype(str).str.strip()
-            return replace(_written(table, name, date_format, joined), columns=(name, hours))
-        return _with_hours(table, name, _written(table, name, date_format))
-    if not looks_like_a_time(first) and not (named and (_guess(first) or _ISO.fullmatch(first))):
+            return replace(written(table, name, date_format, joined), columns=(name, hours))
+        return _with_hours(table, name, written(table, name, date_format))
+    if not looks_like_a_time(first) and not (named and (guess(first) or ISO.fullmatch(first))):
         return None
     if date_format is not None or (_HOURS.fullmatch(first) and not named):
         return None
-    return _with_hours(table, name, _written(table, name, None))
-
-
-def _of(name: str, instants: pd.Series, wall: pd.Series, zoned: bool) -> Clock:
-    microseconds = instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    return Clock((name,), microseconds, wall.to_numpy().astype("datetime64[us]"), zoned)
+    return _with_hours(table, name, written(table, name, None))
 
 
 def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> Clock | None:
@@ -222,9 +178,9 @@ def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> C
     if times is None and "dat" in lowered and 10_000 <= low <= high <= 80_000:
         times = ((values - 25_569) * _DAY).round()  # days since 1899-12-30
     if times is not None:
-        _refuse_missing(table, name)
+        refuse_missing(table, name)
         series = pd.Series(times.astype(np.int64).astype("datetime64[us]"))
-        return _of(name, series, series, zoned)
+        return clock_of(name, series, series, zoned)
     if not named or lowered in ("day", "month", "year", "period", "week", "quarter") or len(known) < len(values):
         return None
     moves = np.abs(np.diff(values))
@@ -241,11 +197,11 @@ def _in_digits(table: Table, name: str, named: bool, date_format: str | None, lo
         return None
     texts = column.astype("Int64").astype(str)
     if date_format is not None:
-        return _written(table, name, date_format, texts) if _parsed(texts, date_format).notna().all() else None
+        return written(table, name, date_format, texts) if parsed(texts, date_format).notna().all() else None
     lowered = name.strip().lower()
     if 1000 <= low <= high <= 9999:
         fits = lowered in ("year", "date", "period", "ds", "datum", "jahr") and 1500 <= low <= high <= 2500
-        return _written(table, name, "%Y", texts) if fits else None
+        return written(table, name, "%Y", texts) if fits else None
     digits = len(texts.iloc[0])
     form = _DIGITS.get(digits)
     if form is None or not bool((texts.str.len() == digits).all()):
@@ -256,139 +212,15 @@ def _in_digits(table: Table, name: str, named: bool, date_format: str | None, lo
     years = (low // 10 ** (digits - 4), high // 10 ** (digits - 4))
     if not 1700 <= years[0] <= years[1] <= 2200:
         form = "%y%m%d" if digits == 6 else None
-    if form is None or not _parsed(texts, form).notna().all():
+    if form is None or not parsed(texts, form).notna().all():
         return None
-    return _written(table, name, form, texts)
+    return written(table, name, form, texts)
 
 
 def _even(values: np.ndarray) -> bool:
     """Whether numbers rise, most of them by as much."""
     rises = np.diff(values)
     return len(rises) > 0 and bool((rises > 0).all()) and float((rises == np.median(rises)).mean()) > 0.5
-
-
-def _written(table: Table, name: str, date_format: str | None, texts: pd.Series | None = None) -> Clock:
-    """Times in a text column; raises `UserError` where one cannot be read, or could be read in two ways."""
-    _refuse_missing(table, name)
-    column = (table.frame[name] if texts is None else texts).astype(str).str.strip()
-    first = str(column.iloc[0])
-    if date_format is None and (match := re.fullmatch(r"(.*\d) - \d.*", first)):  # from one time to the next
-        column, first = column.str.split(" - ").str[0], match[1]
-    if date_format is None and _PERIOD.fullmatch(first):
-        column, date_format = _periods(column), "ISO8601"
-    late = column.str.endswith(("24:00", "24:00:00"))  # the midnight at a day's end, or a minute
-    if late.any():
-        late &= column.str.contains(r"[T ]24:00(?::00)?$", regex=True)
-        column = column.where(~late, column.str.replace(r"24:00(:00)?$", r"00:00\1", regex=True))
-    if "," in first and date_format in (None, "ISO8601"):
-        column = column.str.replace(r"(:\d\d),(\d+)", r"\1.\2", regex=True)
-    first = str(column.iloc[0])
-    zoned, local = False, column
-    if date_format is None:
-        date_format = "ISO8601" if _ISO.fullmatch(first) else _unmistakable(table, name, column)
-    if date_format == "ISO8601" and _ZONE.search(first[10:]):
-        zoned = True
-        column = column.str.replace(r"\s*(UTC|GMT)$", "Z", regex=True)
-        local = column.str[:10] + column.str[10:].str.replace(_ZONE, "", regex=True)
-    elif "%z" in date_format:
-        zoned = True
-        local = column.str.replace(_ZONE, "", regex=True)
-    wall = _parsed(local, date_format.replace("%z", "").rstrip())
-    instants = _parsed(column, date_format, utc=True) if zoned else wall
-    wrong = wall.isna() | instants.isna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        how = "such as 2026-01-31 18:30" if date_format == "ISO8601" else f"in the form {date_format}"
-        zone = " with its zone, as in the rows before" if zoned and wall.notna().iloc[row] else ""
-        raise UserError(
-            f"{table.cell(row, name)}: expected a time {how}{zone}, got {column.iloc[row][:40]!r}; correct it, say how "
-            "times are written with data.date_format, or take the line out where it is a total and no time step."
-        )
-    late_by = pd.to_timedelta(late.astype(int), unit="D")
-    return _of(name, instants + late_by, wall + late_by, zoned)
-
-
-def _parsed(column: pd.Series, date_format: str, utc: bool = False) -> pd.Series:
-    """(N,) times, NaT where a text is none."""
-    try:
-        times = pd.to_datetime(column, format=date_format, errors="coerce", utc=utc)
-    except ValueError as error:
-        if date_format != "ISO8601":
-            raise UserError(f"data.date_format {date_format!r} is none that strptime knows ({error}).") from None
-        times = pd.Series(pd.NaT, index=column.index)  # zones in some
-        plain = ~column.str[10:].str.contains(_ZONE.pattern.replace("(", "(?:"))
-        times = times.where(~plain, pd.to_datetime(column.where(plain), format=date_format, errors="coerce"))
-    return times.dt.tz_localize(None) if times.dt.tz is not None and not utc else times
-
-
-def _matches(text: str, date_format: str) -> bool:
-    return bool(_parsed(pd.Series([text]), date_format, utc=True).notna().all())
-
-
-def _periods(column: pd.Series) -> pd.Series:
-    """The first days of quarters, months and weeks, ISO 8601."""
-    parts = column.str.extract(_PERIOD)
-    kind, number = parts[1].iloc[0], parts[2]
-    if kind == "W":
-        weeks = parts[0] + "-W" + number.str.zfill(2) + "-1"
-        return pd.to_datetime(weeks, format="%G-W%V-%u", errors="coerce").dt.strftime("%Y-%m-%d").fillna("")
-    month = pd.to_numeric(number)
-    month = 3 * month - 2 if kind == "Q" else month
-    return parts[0] + "-" + month.astype("Int64").astype(str).str.zfill(2) + "-01"
-
-
-def _unmistakable(table: Table, name: str, column: pd.Series) -> str:
-    """The format of a column's dates, where they can be read in one way only.
-
-    Raises:
-        UserError: The day and the month, or the year, cannot be told apart.
-    """
-    first = str(column.iloc[0])
-    if match := _YEAR_FIRST.fullmatch(first):
-        return f"%Y{match[2]}%m{match[2]}%d{_rest(match[5])}"
-    if (match := _YEAR_LAST.fullmatch(first)) is None:
-        guess = _guess(first)
-        assert guess is not None
-        return guess
-    mark, short, rest = match[2], len(match[4]) == 2, _rest(match[5])
-    orders: Sequence[str] = ("dmY", "mdY") if mark != "." else ("dmY",)  # nobody writes the month first with dots
-    if short:
-        orders = [*(order.replace("Y", "y") for order in orders), "ymd"]
-    forms = [mark.join(f"%{letter}" for letter in order) + rest for order in orders]
-    fitting = [form for form in forms if _parsed(column, form).notna().all()]
-    if len(fitting) > 1 and short:  # days in order tell
-        fitting = [form for form in fitting if _one_way(_parsed(column, form))] or fitting
-    if len(fitting) < 2 or mark == ".":
-        return fitting[0] if fitting else forms[0]
-    raise UserError(
-        f"{table.cell(0, name)}: {first[:40]!r} can be read in more than one way; say which with data.date_format "
-        f"{' or '.join(map(repr, fitting))}."
-    )
-
-
-def _one_way(times: pd.Series) -> bool:
-    moves = times.diff().dropna()
-    return bool((moves > pd.Timedelta(0)).all() or (moves < pd.Timedelta(0)).all())
-
-
-def _rest(text: str) -> str:
-    """The format of the time of day behind a date."""
-    if not text.strip(" ."):
-        return text
-    lead = text[: len(text) - len(text.lstrip(" T,"))]
-    clock = text[len(lead) :]
-    half = re.search(r"(\s?)[AaPp][Mm]$", clock)
-    colons = clock.count(":")
-    seconds = ":%S" + (".%f" if "." in clock else "") if colons > 1 else ""
-    return lead + ("%I" if half else "%H") + (":%M" if colons else "") + seconds + (f"{half[1]}%p" if half else "")
-
-
-def _guess(text: str) -> str | None:
-    from pandas.tseries.api import guess_datetime_format
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return guess_datetime_format(text)
 
 
 def _with_hours(table: Table, name: str, clock: Clock | None) -> Clock | None:
@@ -398,7 +230,7 @@ def _with_hours(table: Table, name: str, clock: Clock | None) -> Clock | None:
     hours = _hours_beside(table, name)
     if hours is None or not bool(pd.Series(clock.instants).duplicated().any()):
         return clock
-    _refuse_missing(table, hours)
+    refuse_missing(table, hours)
     passed = _time_of_day(table.frame[hours])
     if passed is None:
         return clock
@@ -433,7 +265,7 @@ def _time_of_day(column: pd.Series) -> np.ndarray | None:
     if not _HOURS.fullmatch(str(texts.iloc[0])):
         return None
     texts = texts.str.replace(r"^(\d{1,2})\.(\d\d)\.(\d\d)$", r"\1:\2:\3", regex=True)
-    form = _rest(" " + str(texts.iloc[0])).strip()
+    form = time_format(" " + str(texts.iloc[0])).strip()
     times = pd.to_datetime("1970-01-01 " + texts, format=f"%Y-%m-%d {form}", errors="coerce")
     if times.isna().any():
         return None
@@ -466,12 +298,3 @@ def _from_fields(table: Table) -> Clock | None:
         passed = passed + parts.get(field, 0.0) * unit
     wall = start + passed.astype(np.int64).astype("timedelta64[us]")
     return Clock(tuple(columns.values()), wall.astype(np.int64), wall)
-
-
-def _refuse_missing(table: Table, name: str) -> None:
-    missing = table.frame[name].isna().to_numpy()
-    if missing.any():
-        row = int(missing.argmax())
-        raise UserError(
-            f"{table.cell(row, name)}: the time is missing; fill it in, or take the line out where it is no time step."
-        )
