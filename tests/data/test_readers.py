@@ -11,21 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.refusals import refused
 
 from rnnbench.config import DataConfig
 from rnnbench.data.catalog import entry
 from rnnbench.data.load import load
 from rnnbench.data.series.table.read import read_user_table
 from rnnbench.data.text import readers as text_readers
-from rnnbench.errors import UserError
-
-
-def refused(job: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        job()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def _table(path: str) -> object:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.refusals import refused
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
@@ -16,15 +17,6 @@ from rnnbench.data.series import downloaded
 from rnnbench.data.series.packaged import TICKERS, read_glucose, read_sea_temperature, read_stocks
 from rnnbench.data.series.record import Record, fill, segments
 from rnnbench.data.series.table.read import read_user_table
-from rnnbench.errors import UserError
-
-
-def refused(job: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        job()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def read_csv(path: str, column: str | None, clock: bool = False) -> Record:

@@ -12,13 +12,13 @@ import random
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import zstandard
+from support.refusals import refused
 
 from rnnbench.config import DataConfig
 from rnnbench.data.files.encoding import detect
@@ -31,7 +31,6 @@ from rnnbench.data.text.pieces import CHUNK, Pieces
 from rnnbench.data.text.readers import read_text
 from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
-from rnnbench.errors import UserError
 from rnnbench.report.figures.symbols import draw_symbols
 
 MIXED = "Größe — naïve café\nline two ☃ 日本 \U0001f600\n" * 20
@@ -100,14 +99,6 @@ ENCODINGS: dict[str, tuple[str, str, str, str]] = {
     "French after a megabyte of ASCII": ("plain words\n" * 90_000 + FRENCH, "cp1252", "cp1252", "likely"),
     "Chinese after a megabyte of ASCII": ("plain words\n" * 90_000 + CHINESE, "gb18030", "gb18030", "likely"),
 }
-
-
-def refused(job: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        job()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
