@@ -43,7 +43,10 @@ def sections(values: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for label, sentences in values.items():
         for index, sentence in enumerate(sentences):
             start = f"{label.replace('_', ' ') if index == 0 else '':<{width}}  "
-            yield from _wrapped(start, _shown(sentence))
+            yield from textwrap.wrap(
+                _shown(sentence), WIDTH, initial_indent=start, subsequent_indent=" " * len(start),
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
 
 
 def _is_block(value: Any) -> bool:
