@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rnnbench import machine
+from rnnbench.system import machine
 
 HERE = Path(__file__).resolve().parent
 

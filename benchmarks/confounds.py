@@ -23,26 +23,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnnbench import machine
-from rnnbench.cli import main as rnnbench
+from rnnbench.cli.main import main as rnnbench
 from rnnbench.config import CellConfig, ModelConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.data.load import load
 from rnnbench.data.task import Task
-from rnnbench.ledger import Entry
 from rnnbench.models.build import build, matched_parameters
 from rnnbench.probes.curve import Curve, effective_horizon, falls_to, fit
 from rnnbench.probes.gradient_flow import measure_gradient_flow
-from rnnbench.report.correlation import kendall
 from rnnbench.report.panels import panels
 from rnnbench.report.results import read
+from rnnbench.report.significance import kendall
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.solvable import Solvable, searched
 from rnnbench.report.text_blocks import score_by_text
-from rnnbench.sweep.conduct import conduct, locally
+from rnnbench.runs import RunDirectory
 from rnnbench.sweep.outcome import Options
+from rnnbench.sweep.run_study import locally, run_study
 from rnnbench.sweep.study import Study, find_study
+from rnnbench.system import machine
 from rnnbench.throughput.measure import measure
-from rnnbench.throughput.timing import Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 SEARCHES = ROOT / "experiments" / "results" / "quick" / "longest_solvable"
@@ -85,7 +85,7 @@ def do_runs(out: Path) -> None:
     from rich.console import Console
 
     for study in (one_rate(), order_fixed()):
-        outcome = conduct(study, "quick", out, Options(wandb="disabled"), locally, Console())
+        outcome = run_study(study, "quick", out, Options(wandb="disabled"), locally, Console())
         if outcome.stopped or outcome.trouble:
             sys.exit(1)
 
@@ -153,7 +153,7 @@ def batch(out: Path) -> Row:
         for T, B in shapes:
             job = Timing((CellConfig("gru"),), ("nn",), seq_len=T, batch_size=B, hidden_size=128, samples=15)
             measure(job, out, "confounds_speed", "disabled")
-            result = Entry(out, "confounds_speed", job.id).result()
+            result = RunDirectory(out, "confounds_speed", job.id).result()
             assert result is not None
             made.append(result["metrics"]["gru/nn/tokens_per_second"])
         return made

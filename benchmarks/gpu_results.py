@@ -19,16 +19,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rnnbench import machine
 from rnnbench.config import BudgetConfig, Run
-from rnnbench.ledger import Entry, write_rates
 from rnnbench.report import report
-from rnnbench.sweep.conduct import describe, locally
+from rnnbench.runs import RunDirectory, write_rates
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options
-from rnnbench.sweep.places import cores
+from rnnbench.sweep.run_study import describe, locally
+from rnnbench.sweep.slots import cores
 from rnnbench.sweep.study import Job, Study, find_study
 from rnnbench.sweep.tuning import known_choices, tuned_study
+from rnnbench.system import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Step → studies, whose preset ``gpu`` is done; the first step is the tests that need a GPU.
@@ -142,7 +142,7 @@ def _summary(steps: list[str], out: Path, dry_run: bool) -> None:
     print(f"{'study':<20}{'done':>10}{'timed':>8}{'refused':>9}  results in {out}")
     for name in (name for step in steps for name in STEPS[step]):
         jobs = _jobs(name, dry_run, out)
-        results = [result for job in jobs if (result := Entry(out, name, job.id).result()) is not None]
+        results = [result for job in jobs if (result := RunDirectory(out, name, job.id).result()) is not None]
         keys = [key for result in results for key in result["metrics"]]
         timed = sum(key.endswith(("/step_ms", "/decode_ms")) and "replay" not in key for key in keys)
         refused = sum(key.endswith("/refused") for key in keys)

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from rnnbench import machine
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.intervals import speed_up
+from rnnbench.system import machine
 from rnnbench.throughput.clock import WallClock
 from rnnbench.throughput.contestant import PARTS, Contestant, contenders
-from rnnbench.throughput.timing import Timing
 
 STEP = "y, _ = lstm(x); g = grad(y, [x, *weights], cotangent)\nfor w, d in zip(weights, g[1:]): w.grad = d\nadam.step()"
 

@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from plain_loop import Net, step  # type: ignore[import-not-found]  # found where the script is, not from the root
 
-from rnnbench import machine
 from rnnbench.config import BudgetConfig, CellConfig, Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.intervals import speed_up
-from rnnbench.train import train
+from rnnbench.system import machine
+from rnnbench.training import train
 
 
 class Bare:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench import machine
 from rnnbench.backends import run
 from rnnbench.cells import Cell, make_cell
 from rnnbench.intervals import speed_up
 from rnnbench.probes.gradient_flow import log_gradient_flow
 from rnnbench.probes.lyapunov import lyapunov_spectrum
+from rnnbench.system import machine
 
 BATCH, TIME, WIDTH = 16, 256, 128
 CELLS = (("rnn", "loop"), ("lstm", "loop"), ("gru", "loop"), ("mingru", "scan"), ("mlstm", "loop"))

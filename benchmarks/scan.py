@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench import machine
 from rnnbench.backends import run
 from rnnbench.backends.recurrence import native, recurrence
 from rnnbench.cells import Cell, make_cell
 from rnnbench.intervals import speed_up
+from rnnbench.system import machine
 
 SIZES = [(16, 256, 256), (16, 1024, 256), (16, 4096, 256), (16, 16384, 256), (1, 16384, 64)]
 CELLS = ("mingru", "rglru", "s4d", "mamba", "mlstm", "gla", "deltanet")

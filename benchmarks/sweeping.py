@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
-from rnnbench.ledger import Entry, Start
+from rnnbench.runs import RunDirectory, Start
 from rnnbench.sweep.study import find_study
 
 ROUNDS, WORKERS, RUNS, SECONDS, FINISHED = 3, 2, 20, 2.0, 1000
@@ -54,16 +54,16 @@ def swept(folder: Path, name: str, count: int, steps: int, root: Path) -> tuple[
     wall = time.perf_counter() - begin
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    results = [Entry(root, name, job.id).result() for job in find_study(str(study)).jobs("quick")]
+    results = [RunDirectory(root, name, job.id).result() for job in find_study(str(study)).jobs("quick")]
     return wall, [float(result["seconds"]) for result in results if result is not None]
 
 
 def pretend(root: Path, name: str, count: int, steps: int, like: dict[str, object]) -> None:
     """Results of a sweep that nobody ran, as large as a real one's."""
     for run in runs(count, steps):
-        entry = Entry(root, name, run.id)
-        entry.folder.mkdir(parents=True)
-        entry.finish(run, "done", Start(), like["metrics"], like["environment"])  # type: ignore[arg-type]
+        directory = RunDirectory(root, name, run.id)
+        directory.folder.mkdir(parents=True)
+        directory.finish(run, "done", Start(), like["metrics"], like["environment"])  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ is fixed, and each cell has a learning rate of its own. Beside it, what equal wi
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, Panel, ProbeConfig, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, Panel, ProbeConfig, Run, Study, Tune, run_script
 from rnnbench.cells import cell_names
 
 #: The Transformer's window is part of the question: no longer than what the others are trained on.
@@ -54,4 +54,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study
-from rnnbench.data.catalog import entry
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study, run_script
+from rnnbench.catalog import data_set
 from rnnbench.data.describe import to_do
 
 COSINE = OptimConfig(lr=4e-3, schedule="cosine", warmup=0.05)
@@ -35,7 +35,7 @@ SMALL_ALIGNING = dataclasses.replace(ALIGNING, hidden_size=64)
 
 
 @dataclass(frozen=True)
-class Task:
+class Case:
     """The settings under which the cell beats the fool's line in half a minute of one core."""
 
     data: DataConfig
@@ -48,57 +48,57 @@ class Task:
 
 TASKS = (
     # one vector in
-    Task(DataConfig("digit_picture", batch_size=64), 30_000),
-    Task(DataConfig("digit_name", batch_size=64), 60_000),
+    Case(DataConfig("digit_picture", batch_size=64), 30_000),
+    Case(DataConfig("digit_name", batch_size=64), 60_000),
     # text
-    Task(DataConfig("kjv", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
-    Task(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
-    Task(DataConfig("text8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
-    Task(DataConfig("enwik8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
+    Case(DataConfig("kjv", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
+    Case(DataConfig("tinyshakespeare", seq_len=64, batch_size=32), 2_500_000, model=WIDE),
+    Case(DataConfig("text8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
+    Case(DataConfig("enwik8", seq_len=64, batch_size=32), 1_500_000, model=WIDE, quick=False),
     # series; where the level drifts, windows relative to their last value
-    Task(DataConfig("glucose", batch_size=64), 1_500_000),
-    Task(DataConfig("sea_temperature", relative=True, batch_size=64), 1_500_000, optim=SLOW),
-    Task(DataConfig("stocks", batch_size=64), 600_000, model=NARROW_NOISY, optim=DECAYED),
-    Task(DataConfig("etth1", relative=True, horizon=24), 2_000_000),
-    Task(DataConfig("etth2", relative=True, horizon=24, batch_size=64), 1_000_000),
-    Task(DataConfig("exchange", relative=True, batch_size=64), 1_500_000, model=NOISY, optim=SLOW),
-    Task(DataConfig("mackey_glass", batch_size=64), 1_500_000),
-    Task(DataConfig("lorenz", batch_size=64), 1_500_000),
-    Task(DataConfig("narma10", batch_size=32), 1_000_000),
+    Case(DataConfig("glucose", batch_size=64), 1_500_000),
+    Case(DataConfig("sea_temperature", relative=True, batch_size=64), 1_500_000, optim=SLOW),
+    Case(DataConfig("stocks", batch_size=64), 600_000, model=NARROW_NOISY, optim=DECAYED),
+    Case(DataConfig("etth1", relative=True, horizon=24), 2_000_000),
+    Case(DataConfig("etth2", relative=True, horizon=24, batch_size=64), 1_000_000),
+    Case(DataConfig("exchange", relative=True, batch_size=64), 1_500_000, model=NOISY, optim=SLOW),
+    Case(DataConfig("mackey_glass", batch_size=64), 1_500_000),
+    Case(DataConfig("lorenz", batch_size=64), 1_500_000),
+    Case(DataConfig("narma10", batch_size=32), 1_000_000),
     # labels
-    Task(DataConfig("digits", seq_len=8, batch_size=64), 500_000),
-    Task(DataConfig("digits", seq_len=64, permuted=True, batch_size=64), 3_000_000, quick=False),
-    Task(DataConfig("mnist", batch_size=64), 50_000_000, quick=False),
-    Task(DataConfig("japanese_vowels", batch_size=16), 300_000, cell="lstm", model=VOWELS),
-    Task(DataConfig("basicmotions", batch_size=8), 600_000, model=MEAN),
-    Task(DataConfig("gunpoint", batch_size=8), 1_200_000, cell="lstm", model=TINY, optim=STEADY),
-    Task(DataConfig("arrowhead", batch_size=8), 1_500_000, model=TINY),
-    Task(DataConfig("osuleaf", batch_size=16), 4_000_000, model=TINY),
-    Task(DataConfig("acsf1", batch_size=16), 3_000_000, model=TINY),
-    Task(DataConfig("verse_book", batch_size=32), 2_000_000, model=WIDE_MEAN),
-    Task(DataConfig("verse_translation", batch_size=32), 3_000_000, model=LOOKING),
-    Task(DataConfig("moving_digits", batch_size=16), 700_000, model=BACK_AND_FORTH),
+    Case(DataConfig("digits", seq_len=8, batch_size=64), 500_000),
+    Case(DataConfig("digits", seq_len=64, permuted=True, batch_size=64), 3_000_000, quick=False),
+    Case(DataConfig("mnist", batch_size=64), 50_000_000, quick=False),
+    Case(DataConfig("japanese_vowels", batch_size=16), 300_000, cell="lstm", model=VOWELS),
+    Case(DataConfig("basicmotions", batch_size=8), 600_000, model=MEAN),
+    Case(DataConfig("gunpoint", batch_size=8), 1_200_000, cell="lstm", model=TINY, optim=STEADY),
+    Case(DataConfig("arrowhead", batch_size=8), 1_500_000, model=TINY),
+    Case(DataConfig("osuleaf", batch_size=16), 4_000_000, model=TINY),
+    Case(DataConfig("acsf1", batch_size=16), 3_000_000, model=TINY),
+    Case(DataConfig("verse_book", batch_size=32), 2_000_000, model=WIDE_MEAN),
+    Case(DataConfig("verse_translation", batch_size=32), 3_000_000, model=LOOKING),
+    Case(DataConfig("moving_digits", batch_size=16), 700_000, model=BACK_AND_FORTH),
     # memory
-    Task(DataConfig("adding", seq_len=32, batch_size=64), 2_000_000),
-    Task(DataConfig("copy", seq_len=20, batch_size=64), 2_000_000, optim=FAST),
-    Task(DataConfig("selective_copy", seq_len=32, batch_size=64), 2_000_000),
-    Task(DataConfig("associative_recall", seq_len=32, batch_size=64), 2_000_000),
-    Task(DataConfig("parity", seq_len=16, batch_size=64), 1_500_000, cell="lstm", optim=FAST),
-    Task(DataConfig("modular_arithmetic", seq_len=9, batch_size=64), 1_500_000),
-    Task(DataConfig("dyck", seq_len=32, batch_size=64), 1_500_000),
+    Case(DataConfig("adding", seq_len=32, batch_size=64), 2_000_000),
+    Case(DataConfig("copy", seq_len=20, batch_size=64), 2_000_000, optim=FAST),
+    Case(DataConfig("selective_copy", seq_len=32, batch_size=64), 2_000_000),
+    Case(DataConfig("associative_recall", seq_len=32, batch_size=64), 2_000_000),
+    Case(DataConfig("parity", seq_len=16, batch_size=64), 1_500_000, cell="lstm", optim=FAST),
+    Case(DataConfig("modular_arithmetic", seq_len=9, batch_size=64), 1_500_000),
+    Case(DataConfig("dyck", seq_len=32, batch_size=64), 1_500_000),
     # one sequence into another
-    Task(DataConfig("reversal", batch_size=64), 700_000, model=SMALL_ALIGNING, optim=FAST),
-    Task(DataConfig("addition", batch_size=64), 1_000_000, model=SMALL_ALIGNING, optim=FAST),
-    Task(DataConfig("kjv_web", seq_len=64, batch_size=16), 900_000, model=ALIGNING),
+    Case(DataConfig("reversal", batch_size=64), 700_000, model=SMALL_ALIGNING, optim=FAST),
+    Case(DataConfig("addition", batch_size=64), 1_000_000, model=SMALL_ALIGNING, optim=FAST),
+    Case(DataConfig("kjv_web", seq_len=64, batch_size=16), 900_000, model=ALIGNING),
     # music
-    Task(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
-    Task(DataConfig("nottingham", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
+    Case(DataConfig("jsb", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
+    Case(DataConfig("nottingham", batch_size=16), 500_000, model=WIDE, optim=STEADY_FAST),
 )
 
 
-def available(tasks: tuple[Task, ...]) -> list[Task]:
+def available(tasks: tuple[Case, ...]) -> list[Case]:
     """Those whose data are here."""
-    lacking = {name: why for name in {str(task.data.name) for task in tasks} if (why := to_do(entry(name)))}
+    lacking = {name: why for name in {str(task.data.name) for task in tasks} if (why := to_do(data_set(name)))}
     for name in sorted(lacking):
         print(f"left out {name}: {lacking[name]}", file=sys.stderr)
     return [task for task in tasks if task.data.name not in lacking]
@@ -117,7 +117,7 @@ def full() -> Iterator[Run]:
                 yield run(task, cell, 5 * task.tokens, seed)
 
 
-def run(task: Task, cell: str, tokens: int, seed: int) -> Run:
+def run(task: Case, cell: str, tokens: int, seed: int) -> Run:
     return Run(
         cell=CellConfig(cell),
         model=task.model,
@@ -136,4 +136,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

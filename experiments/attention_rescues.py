@@ -7,7 +7,18 @@ Each has a learning rate of its own at every length.
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study, Tune
+from rnnbench import (
+    BudgetConfig,
+    CellConfig,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    ProbeConfig,
+    Run,
+    Study,
+    Tune,
+    run_script,
+)
 
 
 def runs(cells: tuple[str, ...], lengths: tuple[int, ...], seeds: int, tokens: int) -> Iterator[Run]:
@@ -37,4 +48,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

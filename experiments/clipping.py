@@ -7,7 +7,7 @@ and with every weight's gradient clipped by itself. What diverges is counted, no
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, OptimConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, OptimConfig, ProbeConfig, Run, Study, run_script
 
 CELLS = (CellConfig("rnn"), CellConfig("rnn", {"gain": 1.5}), CellConfig("lstm"))
 #: As many as there are, for every learning rate.
@@ -44,4 +44,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -6,7 +6,7 @@ Each panel holds a comparison as it was once made here beside the same with the 
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, Run, Study, Tune, run_script
 
 WIDE = ModelConfig(hidden_size=128, embedding_size=64)
 #: The recurrent and readout weights that an LSTM of 128 has.
@@ -52,4 +52,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -5,7 +5,7 @@ A symbol is a call of its own, the state handed on; nothing but the layers is ti
 
 from collections.abc import Iterator, Sequence
 
-from rnnbench import CellConfig, Study, Timing
+from rnnbench import CellConfig, Study, Timing, run_script
 
 CELLS = tuple(map(CellConfig, ("rnn", "lstm", "gru", "mingru", "mamba", "mlstm", "transformer")))
 CPU = ("torch", "nn", "scan", "window", "loop", "plain")
@@ -35,4 +35,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -6,7 +6,7 @@ each cell. Each has a learning rate of its own, and the embedding is fixed.
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, Tune, run_script
 
 AROUND: tuple[dict[str, object], ...] = ({}, {"residual": True}, {"residual": True, "norm": "rms"})
 
@@ -37,4 +37,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

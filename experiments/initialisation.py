@@ -7,7 +7,7 @@ random recurrent matrix of gain g, W ~ N(0, g²/H), whose dynamics without input
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, run_script
 
 STARTS = (
     *((CellConfig(name), "default") for name in ("rnn", "gru", "lstm")),
@@ -39,4 +39,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

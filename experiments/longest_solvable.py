@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from rnnbench import run_script
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.sweep.bracketing import asked_for
 from rnnbench.sweep.study import Results, Study
@@ -56,4 +57,4 @@ PRESETS = {name: partial(first, **size) for name, size in SIZES.items()}
 STUDY = Study("longest_solvable", QUESTION, PRESETS, further, search=True)
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -9,7 +9,7 @@ the study shows that a cell can, and ranks none. Batches are small, so that the 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, Study, run_script
 
 PLAIN = ModelConfig(parameters=50_000, embedding_size=16)
 GATED = replace(PLAIN, init="chrono")
@@ -53,4 +53,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

@@ -10,8 +10,8 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from rnnbench import CellConfig, Study, Timing
-from rnnbench.throughput.timing import Dtype
+from rnnbench import CellConfig, Study, Timing, run_script
+from rnnbench.config.timing import Dtype
 
 GLAMPLE = [("lstm", hidden, batch, 30) for batch in (32, 128) for hidden in (128, 512, 1024)]
 GLAMPLE += [("rnn", hidden, batch, 30) for batch in (32, 128) for hidden in (128, 512, 1024)]
@@ -81,4 +81,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

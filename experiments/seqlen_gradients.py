@@ -7,6 +7,7 @@ gates, the others as their papers or torch have them. Gradients are followed ove
 
 from collections.abc import Iterator
 
+from rnnbench import run_script
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.sweep.study import Panel, Study, Tune
 
@@ -50,4 +51,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

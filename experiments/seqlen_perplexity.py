@@ -8,7 +8,7 @@ fixed, and each cell has a learning rate of its own at every setting.
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, Run, Study, Tune, run_script
 
 CELLS = ("rnn", "lstm", "gru")
 CHUNK, STREAMS, WEIGHTS, WIDTH, EMBEDDING = 256, 8, 140_000, 128, 64
@@ -51,4 +51,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

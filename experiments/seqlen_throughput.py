@@ -7,8 +7,8 @@ what a length costs.
 
 from collections.abc import Iterator, Sequence
 
-from rnnbench import CellConfig, Panel, Study, Timing
-from rnnbench.throughput.timing import Dtype
+from rnnbench import CellConfig, Panel, Study, Timing, run_script
+from rnnbench.config.timing import Dtype
 
 CELLS = tuple(map(CellConfig, ("rnn", "lstm", "gru", "mingru")))
 #: Ours, and beside them torch's own module and the loop that everyone writes.
@@ -53,4 +53,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

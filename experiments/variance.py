@@ -6,7 +6,7 @@ its own, all with the same number of weights.
 
 from collections.abc import Iterator
 
-from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, Tune
+from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study, Tune, run_script
 
 
 def runs(cells: tuple[str, ...], seeds: int, tokens: int) -> Iterator[Run]:
@@ -36,4 +36,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

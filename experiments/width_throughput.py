@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from rnnbench import CellConfig, Study, Timing
+from rnnbench import CellConfig, Study, Timing, run_script
 
 CELLS = tuple(map(CellConfig, ("rnn", "lstm", "gru", "mingru")))
 CPU = ("torch", "scan", "loop", "plain")
@@ -31,4 +31,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main()
+    run_script()

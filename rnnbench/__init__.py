@@ -1,7 +1,7 @@
 """rnnbench: which recurrent cell, at which sequence length, and why?
 
 What an experiment is written with. The rest is imported from its room: `rnnbench.cells`, `rnnbench.backends`,
-`rnnbench.modules`, `rnnbench.data.datamodule`, `rnnbench.train`. Importing this costs no torch, and nothing at all
+`rnnbench.training`, `rnnbench.data.datamodule`, `rnnbench.training`. Importing this costs no torch, and nothing at all
 before one of its names is asked for: the command line is to be in charge of Ctrl-C as early as it can.
 """
 
@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rnnbench.cli.main import run_script
     from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+    from rnnbench.config.timing import Timing
     from rnnbench.errors import UserError
     from rnnbench.sweep.study import Panel, Study, Tune
-    from rnnbench.throughput.timing import Timing
 
 __all__ = [
     "BudgetConfig",
@@ -27,15 +28,17 @@ __all__ = [
     "Timing",
     "Tune",
     "UserError",
+    "run_script",
 ]
 
 #: The names that are not from `rnnbench.config`.
 _ELSEWHERE = {
     "Panel": "sweep.study",
     "Study": "sweep.study",
-    "Timing": "throughput.timing",
+    "Timing": "config.timing",
     "Tune": "sweep.study",
     "UserError": "errors",
+    "run_script": "cli.main",
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench import machine
+from rnnbench.system import machine
 
 machine.prepare()
 

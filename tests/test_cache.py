@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench import cache
 from rnnbench.errors import UserError
+from rnnbench.system import cache
 
 GOOD = b"In the beginning"
 SUM = hashlib.sha256(GOOD).hexdigest()

@@ -23,8 +23,8 @@ from rnnbench.config import (
     Run,
     identity,
 )
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.throughput.timing import Timing
 
 positive = st.integers(1, 10**6)
 rates = st.floats(1e-9, 1e6)

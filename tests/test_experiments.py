@@ -12,17 +12,17 @@ from typing import TypeVar
 
 import pytest
 
+from rnnbench.catalog import DATA_SETS, data_set
 from rnnbench.config import BudgetConfig, Run
-from rnnbench.data.catalog import DATASETS, entry
+from rnnbench.config.timing import Timing
 from rnnbench.data.download.files import FILES as DOWNLOADS
-from rnnbench.files import load_file
-from rnnbench.ledger import Entry, setting_of
-from rnnbench.report.kinds import KINDS
-from rnnbench.sweep.dotted import flat
+from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.runs import RunDirectory, setting_of
 from rnnbench.sweep.study import Panel, Study, find_study
 from rnnbench.sweep.tuning import known_choices, tuned_study, tuning_study
+from rnnbench.sweep.wandb_files.sweep_file import flat
 from rnnbench.sweep.worker import Attempt, execute
-from rnnbench.throughput.timing import Timing
+from rnnbench.system.python_files import load_file
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.py"))
@@ -172,7 +172,7 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
             probes=replace(job.probes, seq_len=12, batch_size=2),
         )
         result = execute(small, tmp_path, "tried", Attempt(), lambda done, total, what: None)
-        metric = KINDS[entry(str(job.data.name)).kind].headline.metric
+        metric = TASK_FAMILIES[data_set(str(job.data.name)).kind].headline.metric
         assert {f"test/{metric}", f"val/{metric}"} <= set(result["metrics"])
         flows = job.probes.gradient_flow and job.data.seq_len > 1
         assert any(key.startswith("init/") for key in result["metrics"]) == flows
@@ -181,7 +181,7 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
         result = execute(small_timing, tmp_path, "tried", Attempt(), lambda done, total, what: None)
         assert any(key.endswith(("/step_ms", "/decode_ms")) for key in result["metrics"])
     assert result["status"] in ("done", "diverged")
-    assert Entry(tmp_path, "tried", result["id"]).result() is not None
+    assert RunDirectory(tmp_path, "tried", result["id"]).result() is not None
 
 
 @every_experiment
@@ -218,7 +218,7 @@ def test_all_tasks_are_all_tasks(
 ) -> None:
     """Every data set of the catalogue has its line; one that is not here is left out, and said so."""
     module = load_file(FOLDER / "all_tasks.py")
-    assert {task.data.name for task in module.TASKS} == set(DATASETS) - {"text", "csv"}
+    assert {task.data.name for task in module.TASKS} == set(DATA_SETS) - {"text", "csv"}
     monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path))
     for name in set(DOWNLOADS) - {"ETTh1.csv"}:
         with (tmp_path / name).open("wb") as file:

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rnnbench.ledger import read_rates
-from rnnbench.report.correlation import kendall
 from rnnbench.report.results import read
+from rnnbench.report.significance import kendall
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
+from rnnbench.runs import read_rates
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"

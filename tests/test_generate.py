@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnnbench.cli import main
+from rnnbench.cli.main import main
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
-from rnnbench.generate import load, write
 from rnnbench.models import SequenceModel
 from rnnbench.report.figures.attention_map import attention_figure
 from rnnbench.report.results import read
-from rnnbench.train import train
+from rnnbench.training import train
+from rnnbench.training.generate import load, write
 
 CELLS = ("rnn", "lstm", "gru")
 

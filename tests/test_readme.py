@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rnnbench.cli import main
-from rnnbench.forkserver import forkserver
+from rnnbench.cli.main import main
+from rnnbench.system.processes import forkserver
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def expanded(command: str, folder: Path) -> list[str]:
 def forked(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """``rnnbench …`` from its entry point on, in a process with the imports done: they take a minute in all."""
     out, err = folder.with_suffix(".out"), folder.with_suffix(".err")
-    context = forkserver(["rnnbench.train", "rnnbench.throughput.measure", "rnnbench.report"])
+    context = forkserver(["rnnbench.training", "rnnbench.throughput.measure", "rnnbench.report"])
     process = context.Process(target=enter, args=(words, folder, environment, out, err))
     process.start()
     process.join(240)

@@ -9,9 +9,9 @@ from types import ModuleType
 import pytest
 
 from rnnbench.config import Run
-from rnnbench.files import load_file
 from rnnbench.report import report
 from rnnbench.report.results import read
+from rnnbench.system.python_files import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"

@@ -19,11 +19,12 @@ from typing import TextIO
 import pytest
 from support.hostile import run_main
 
-from rnnbench import cli, stopping
-from rnnbench.cli import main
+from rnnbench import cli
+from rnnbench.cli.main import main
 from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
-from rnnbench.terminal import visible
-from rnnbench.train import train
+from rnnbench.system import signals
+from rnnbench.system.terminal import visible
+from rnnbench.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 #: A text, and a file's name, that would redden a terminal, ring its bell and print over its line.
@@ -140,7 +141,7 @@ def test_json_is_what_it_says_in_any_encoding() -> None:
     status, text = printed(["train", "--data.path", f"{NAME}.txt", "--print_config"], "ascii")
     Path("printed.yaml").write_text(text)
     assert main(["train", "--config", "printed.yaml", "--print_config"]) == 0
-    from rnnbench.commands.train import parse
+    from rnnbench.cli.train import parse
 
     assert parse(["--config", "printed.yaml"])[0].data.path == f"{NAME}.txt"
 
@@ -209,7 +210,7 @@ def test_every_console_is_ours() -> None:
     """rich's own would hand on what a text says to the terminal."""
     for path in (ROOT / "rnnbench").rglob("*.py"):
         for block in re.split(r"\nif TYPE_CHECKING:\n(?:    .*\n)+", path.read_text(encoding="utf-8")):
-            assert path.name in ("console.py", "display.py", "conduct.py", "speeds.py") or (
+            assert path.name in ("console.py", "display.py", "run_study.py", "speeds.py") or (
                 "from rich.console import Console" not in block
             )
 
@@ -235,17 +236,17 @@ def slow_module(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
     """`rnnbench slow`, in whose import Ctrl-C is pressed; has it been imported?"""
     import builtins
 
-    import rnnbench.commands
+    import rnnbench.cli
 
     imported: list[int] = []
     (place / "slow.py").write_text(MODULE)
     monkeypatch.setattr(builtins, "IMPORTED", imported, raising=False)
-    monkeypatch.setattr(rnnbench.commands, "__path__", [*rnnbench.commands.__path__, str(place)])
+    monkeypatch.setattr(rnnbench.cli, "__path__", [*rnnbench.cli.__path__, str(place)])
     monkeypatch.setitem(cli.VERBS, "slow", "is interrupted")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield imported
     signal.signal(signal.SIGINT, before)
-    sys.modules.pop("rnnbench.commands.slow", None)
+    sys.modules.pop("rnnbench.cli.slow", None)
 
 
 def test_ctrl_c_in_an_import_ends_the_verb_after_it(slow_module: list[int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,8 +261,8 @@ def test_ctrl_c_in_an_import_ends_the_verb_after_it(slow_module: list[int], caps
 def test_a_request_to_stop_in_an_import_is_heeded_after_it(slow_module: list[int]) -> None:
     import importlib
 
-    with stopping.armed(signal.SIGINT), pytest.raises(stopping.Stopped):
-        importlib.import_module("rnnbench.commands.slow").main([])
+    with signals.armed(signal.SIGINT), pytest.raises(signals.Stopped):
+        importlib.import_module("rnnbench.cli.slow").main([])
     assert slow_module == [1]
 
 

@@ -19,7 +19,7 @@ from rnnbench.cells.cell import Cell
 from rnnbench.errors import UserError
 
 #: Kinds of run (shapes, dtype, gradients or not) that are kept for each cell; the one unused for longest goes first.
-KINDS = 4
+TASK_FAMILIES = 4
 
 
 class Recording(Protocol):
@@ -133,7 +133,7 @@ class Graph(Backend):
         kind = (tensors, learns, cell.training, _autocast(x))
         pool = known[1].setdefault(kind, Pool())
         known[1].move_to_end(kind)
-        if len(known[1]) > KINDS:
+        if len(known[1]) > TASK_FAMILIES:
             known[1].popitem(last=False)
         return pool
 

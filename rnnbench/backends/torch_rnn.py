@@ -11,7 +11,7 @@ from rnnbench.cells.cell import Cell
 _FUNCTIONS = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru}
 
 
-class TorchRNN(Backend):
+class TorchBackend(Backend):
     """What `nn.RNN`, `nn.LSTM` and `nn.GRU` call, on the cell's own parameters."""
 
     name = "torch"

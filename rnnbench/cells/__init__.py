@@ -1,6 +1,6 @@
 """Recurrent cells: one cell a file, declared once; how it is run, trained, probed and timed follows from that."""
 
-from rnnbench.cells.adapters import adapt, peer_names
+from rnnbench.cells.adapters import adapt, external_names
 from rnnbench.cells.affine_cell import AffineCell
 from rnnbench.cells.cell import Cell, GatedCell
 from rnnbench.cells.exchange import from_torch, to_torch
@@ -25,9 +25,9 @@ __all__ = [
     "cell_class",
     "cell_names",
     "cell_options",
+    "external_names",
     "from_torch",
     "make_cell",
-    "peer_names",
     "register_cell",
     "to_torch",
 ]

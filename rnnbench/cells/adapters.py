@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.exchange import from_torch
+from rnnbench.cells.registry import register_external
 from rnnbench.errors import UserError, unknown
 
-_PEERS = "torchrecurrent"
+_PACKAGE = "torchrecurrent"
 
 
 class Adapted(Cell):
@@ -99,8 +101,6 @@ class TorchCell(Adapted):
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
         if self.torch_mode is None:
             return {}
-        from rnnbench.cells.exchange import from_torch  # which imports the cells, and they this file
-
         (twin,) = from_torch(self.module)
         return twin.gate_values(twin.drive(u), s)
 
@@ -185,7 +185,7 @@ def adapt(module: nn.RNNBase) -> Cell:
     return TorchCell(module)
 
 
-class PeerCell(Adapted):
+class ExternalCell(Adapted):
     """A cell of the package torchrecurrent. What its state is made of is seen from one call.
 
     The parts are its state's, in its order; where its output is none of them the output comes first, so that it can
@@ -208,7 +208,7 @@ class PeerCell(Adapted):
         try:
             module = kind(input_size, hidden_size, device=torch.get_default_device(), **options)
         except (ValueError, TypeError) as error:
-            raise UserError(f"{_PEERS} refuses to build {kind.__name__}: {str(error).rstrip('.')}.") from error
+            raise UserError(f"{_PACKAGE} refuses to build {kind.__name__}: {str(error).rstrip('.')}.") from error
         with torch.no_grad():
             first = module(next(module.parameters()).new_zeros(1, input_size))
         widths = [part.shape[-1] for part in _flat(first)] + delay * [hidden_size]
@@ -235,25 +235,26 @@ def _flat(result: Any) -> list[Tensor]:
     return [part for item in result for part in _flat(item)] if isinstance(result, tuple) else [result]
 
 
-def peer_names() -> list[str]:
+def external_names() -> list[str]:
     """Every name that `cell_class` knows besides `cell_names`: torch's, and torchrecurrent's where it is installed."""
     package = _package()
     kinds = [item for item in package.__all__ if item.endswith("Cell")] if package else []
-    return [*_TORCH, *(f"{_PEERS}:{kind.removesuffix('Cell')}" for kind in sorted(kinds, key=str.lower))]
+    return [*_TORCH, *(f"{_PACKAGE}:{kind.removesuffix('Cell')}" for kind in sorted(kinds, key=str.lower))]
 
 
+@register_external
 @cache
-def peer_class(name: str) -> type[Cell]:
+def external_class(name: str) -> type[Cell]:
     """The class behind a name with a colon, made at its first use.
 
     Raises:
         UserError: an unknown name, or a package that is not installed.
     """
     package = _package()
-    if package is None and name.startswith(f"{_PEERS}:"):
-        raise UserError(f'the cell "{name}" needs the package {_PEERS}: pip install rnnbench[peers].')
-    if name not in peer_names():
-        raise unknown("cell", name, peer_names())
+    if package is None and name.startswith(f"{_PACKAGE}:"):
+        raise UserError(f'the cell "{name}" needs the package {_PACKAGE}: pip install rnnbench[peers].')
+    if name not in external_names():
+        raise unknown("cell", name, external_names())
     if name in _TORCH:
         return _TORCH[name]
     kind = getattr(package, name.partition(":")[2] + "Cell")
@@ -262,9 +263,9 @@ def peer_class(name: str) -> type[Cell]:
         "__init__": _constructor(kind),
         "__doc__": kind.__doc__,
         "__module__": __name__,
-        "paper": f"{_PEERS}, after {source[1]}" if source else _PEERS,
+        "paper": f"{_PACKAGE}, after {source[1]}" if source else _PACKAGE,
     }
-    return type(name, (PeerCell,), space)
+    return type(name, (ExternalCell,), space)
 
 
 def _constructor(kind: type[Any]) -> Callable[..., None]:
@@ -276,8 +277,8 @@ def _constructor(kind: type[Any]) -> Callable[..., None]:
     if _takes_earlier(kind):
         defaults["delay"] = 1
 
-    def __init__(self: PeerCell, input_size: int, hidden_size: int, **options: Any) -> None:
-        PeerCell.__init__(self, kind, input_size, hidden_size, **{**defaults, **options})
+    def __init__(self: ExternalCell, input_size: int, hidden_size: int, **options: Any) -> None:
+        ExternalCell.__init__(self, kind, input_size, hidden_size, **{**defaults, **options})
 
     types = {name: type(default) for name, default in defaults.items()}
     sizes = [item for item in inspect.signature(__init__).parameters.values() if item.name != "options"]
@@ -293,4 +294,4 @@ def _takes_earlier(kind: type[Any]) -> bool:
 
 
 def _package() -> ModuleType | None:
-    return importlib.import_module(_PEERS) if find_spec(_PEERS) else None
+    return importlib.import_module(_PACKAGE) if find_spec(_PACKAGE) else None

@@ -11,11 +11,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
-from rnnbench.cells.adapters import peer_class
 from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, Scalar, check_value
 from rnnbench.errors import UserError, told, unknown
-from rnnbench.files import load_file, named_files
+from rnnbench.system.python_files import load_file, named_files
 
 _CELLS: dict[str, type[Cell]] = {}
 C = TypeVar("C", bound=type[Cell])
@@ -35,6 +34,16 @@ def register_cell(name: str) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+#: What looks up a name with a colon: `rnnbench.cells.adapters`, which imports this module, registers it.
+_EXTERNAL: list[Callable[[str], type[Cell]]] = []
+
+
+def register_external(lookup: Callable[[str], type[Cell]]) -> Callable[[str], type[Cell]]:
+    """Have names with a colon looked up by a function, which raises `UserError` for one that it does not know."""
+    _EXTERNAL[:] = [lookup]
+    return lookup
 
 
 @cache
@@ -74,7 +83,7 @@ def cell_class(name: str) -> type[Cell]:
     """The class behind a name, ours or (``torchrecurrent:MGU``) another's; `UserError` with the nearest where none."""
     _load_cells()
     if name not in _CELLS and ":" in name:
-        return peer_class(name)
+        return _EXTERNAL[0](name)
     if name not in _CELLS:
         raise unknown("cell", name, _CELLS)
     return _CELLS[name]

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from rnnbench.catalog import DATA_SETS
 from rnnbench.config.cell import CellConfig
 from rnnbench.config.parts import EXCLUSIONS, FOLLOWS, DataConfig
 from rnnbench.config.run import Run
 from rnnbench.config.values import from_dict
-from rnnbench.data.catalog import DATASETS
 from rnnbench.errors import UserError
 
 
@@ -52,7 +52,7 @@ def _part(name: str, kind: type, below: Mapping[str, Any], above: Mapping[str, A
     if kind is DataConfig and out.get("val_path") and out.get("test_path") and "split" not in above:
         out.pop("split", None)  # nothing is left to divide
     if kind is DataConfig and {"path", "name"} & above.keys():
-        data = DATASETS.get(str(from_dict(DataConfig, {key: out[key] for key in ("path", "name") if key in out}).name))
+        data = DATA_SETS.get(str(from_dict(DataConfig, {key: out[key] for key in ("path", "name") if key in out}).name))
         out = {key: value for key, value in out.items() if key in above or data is None or data.understands(key)}
     return out
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rnnbench.catalog import DATA_SETS
 from rnnbench.config.plain import at_most
 from rnnbench.config.values import check_fields
-from rnnbench.data.catalog import DATASETS
 from rnnbench.errors import UserError
 
 #: Slips of the keyboard, far beyond what any machine has room or time for: of a layer or a batch, of layers, of a
@@ -190,7 +190,9 @@ class DataConfig:
         if self.path is None and self.name in ("text", "csv"):
             raise UserError(f'data.name "{self.name}" needs data.path, the file to read.')
         if self.seq_len is None:
-            own_length = DATASETS[self.name].seq_len if self.name in DATASETS else 64  # an unknown one is refused later
+            own_length = (
+                DATA_SETS[self.name].seq_len if self.name in DATA_SETS else 64
+            )  # an unknown one is refused later
             object.__setattr__(self, "seq_len", own_length)
         _positive("data", self, "seq_len")
 

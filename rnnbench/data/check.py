@@ -1,18 +1,77 @@
-"""What is to be known of a user's file before it is trained on."""
+"""Whether anything of the validation and test parts reaches training: these are altered, and training compared."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rnnbench.config import DataConfig
-from rnnbench.data.files.leaks import leaks
 from rnnbench.data.load import load
 from rnnbench.data.series.windows import SeriesData
+from rnnbench.data.task import Batch
 from rnnbench.data.text.streams import TextData
+from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rnnbench.data.source import Source
+
+
+class Alterable(Protocol):
+    """A data set that can be made again from data whose validation and test parts are altered."""
+
+    fingerprint: str
+    steps_per_epoch: int
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """Its symbols; None where the input is numbers."""
+
+    def train_batch(self, step: int) -> Batch:
+        """The batch of a training step."""
+
+    def altered(self) -> Self:
+        """The same made from other data, by the same constructor: every value of the later parts is another one."""
+
+
+def leaks(source: Alterable) -> list[str]:
+    """A sentence for everything about training that depends on the validation or test part; empty where nothing does.
+
+    Compared are training batches of two epochs, their number, the vocabulary and the scaler.
+    """
+    before = _training(source)
+    other = source.altered()
+    if other.fingerprint == source.fingerprint:
+        raise AssertionError("nothing was altered, so the comparison shows nothing")
+    after = _training(other)
+    return [
+        f"{name} changes when the validation and test parts do, so something of them is in training; do not trust a "
+        "score on them"
+        for name in before
+        if before[name] != after.get(name)
+    ]
+
+
+def _training(source: Alterable) -> dict[str, str]:
+    """What training is made of, by its name, as digests."""
+    steps = source.steps_per_epoch
+    some = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1, steps, 2 * steps - 1})
+    digests = {"the number of training steps": str(steps)}
+    digests |= {f"training batch {step}": _batch_digest(source.train_batch(step)) for step in some}
+    if source.vocabulary is not None:
+        digests["the vocabulary"] = repr(source.vocabulary.symbols)
+    for name, field in (("the scaler's mean", "_mean"), ("the scaler's standard deviation", "_std")):
+        if (values := getattr(source, field, None)) is not None:
+            digests[name] = repr(values.tolist())
+    return digests
+
+
+def _batch_digest(batch: Batch) -> str:
+    digest = hashlib.sha256()
+    for value in batch:
+        data = repr(value) if value is None or isinstance(value, bool) else value.contiguous().numpy().tobytes()
+        digest.update(data if isinstance(data, bytes) else data.encode())
+    return digest.hexdigest()
 
 
 def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData]:

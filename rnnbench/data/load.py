@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from importlib import import_module
 
+from rnnbench.catalog import DATA_SETS, data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.source import Source
 from rnnbench.errors import UserError
 
 
 def load(data: DataConfig, seed: int = 0) -> Source:
     """The data set that the configuration names; raises `UserError` where it is unknown, missing or unfit."""
-    item = entry(str(data.name))
+    item = data_set(str(data.name))
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)
         if value != field.default and not item.understands(field.name):
-            fit = [other.name for other in DATASETS.values() if field.name in other.options]
+            fit = [other.name for other in DATA_SETS.values() if field.name in other.options]
             raise UserError(
                 f"data.{field.name} {value!r} is nothing to {item.name!r}; leave it out, it goes with {', '.join(fit)}."
             )

@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-#: The five of the tutorial: how many vectors are read, and how many are predicted.
-Shape = Literal["one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq"]
+from rnnbench.catalog import Shape
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Mean(nn.Module):
         return kept.sum(dim=1) / lengths[:, None]
 
 
-class Attention(nn.Module):
+class AttentionPooling(nn.Module):
     """Σ_t α_t y_t with α = softmax_t(v · tanh(W y_t + b)): additive attention with a learned query.
 
     Bahdanau, Cho & Bengio 2015; in this form Yang et al. 2016, eqs. 5–7.

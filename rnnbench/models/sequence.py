@@ -10,13 +10,13 @@ from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
-from rnnbench.models.pooling import Attention, Last, Mean
+from rnnbench.models.pooling import AttentionPooling, Last, Mean
 from rnnbench.models.stack import Stack, State
 
 _POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
     "last": lambda size, directions: Last(directions),
     "mean": lambda size, directions: Mean(),
-    "attention": lambda size, directions: Attention(size),
+    "attention": lambda size, directions: AttentionPooling(size),
 }
 
 

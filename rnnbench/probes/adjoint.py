@@ -36,7 +36,7 @@ Loss = Callable[[Tensor, int], Tensor | None]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """The adjoints of the instants begin … begin + C − 1; multiply by exp(log_scale) to have ∂ℓ/∂s and ∂ℓ/∂x.
 
     Args:
@@ -79,7 +79,7 @@ def adjoints(
     stretch: int | None = None,
     tapped: Sequence[bool] | None = None,
     inputs: bool = False,
-) -> Iterator[Stretch]:
+) -> Iterator[Segment]:
     """The adjoints, from the last stretch to the first.
 
     Args:
@@ -129,7 +129,7 @@ def adjoints(
             found = torch.autograd.grad(pulled, last.leaves, seeds, allow_unused=True, materialize_grads=True)
         count = len(last.before)
         states, border = found[count : len(found) - inputs], found[:count]
-        yield Stretch(last.begin, states, found[-1] if inputs else None, log_scale, tuple(last.before), carried)
+        yield Segment(last.begin, states, found[-1] if inputs else None, log_scale, tuple(last.before), carried)
         norm = _norm([g.flatten(1) for g in border])
         norm = torch.where(norm > 0, norm, 1.0)  # a sample without a gradient has none before either
         carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in border)

@@ -19,7 +19,7 @@ from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
-from rnnbench.probes.subject import subject
+from rnnbench.probes.probed_model import subject
 
 #: Left-saturated below, right-saturated above (Karpathy, Johnson & Fei-Fei 2015).
 CLOSED, OPEN = 0.1, 0.9

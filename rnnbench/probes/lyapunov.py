@@ -23,7 +23,7 @@ from rnnbench.intervals import student_interval
 from rnnbench.models.build import Model
 from rnnbench.probes.jacobian import jvp
 from rnnbench.probes.measured import mean_of_those_left
-from rnnbench.probes.subject import subject
+from rnnbench.probes.probed_model import subject
 
 
 @dataclass(frozen=True)

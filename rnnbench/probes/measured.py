@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.intervals import known_median, student_interval
-from rnnbench.probes.curve import Curve
-from rnnbench.probes.verdict import Judgement, judge
+from rnnbench.probes.curve import Curve, Judgement, judge
 
 
 @dataclass

@@ -19,9 +19,9 @@ from typing import Literal
 
 from rnnbench.report.estimates import INTERVAL_SEEDS
 from rnnbench.report.fairness import rates_reason, same_start, unranked
-from rnnbench.report.kinds import Score
 from rnnbench.report.significance import Difference, holm, paired, probability_of_improvement, welch
 from rnnbench.report.statistics import Group, data_settings, rank
+from rnnbench.report.task_families import Score
 from rnnbench.report.text_blocks import TextSpread, difference_by_text
 
 #: Up to so many cells every pair is compared; of more, the best with each other one.

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import UserError, unknown
-from rnnbench.ledger import friendly
-from rnnbench.report.kinds import data_sets
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
@@ -19,7 +17,9 @@ from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
 from rnnbench.report.tables.training import tables
+from rnnbench.report.task_families import data_sets
 from rnnbench.report.timings import Timed, timings
+from rnnbench.runs import friendly
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,7 +132,7 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
     """
     from rnnbench.report.figures.attention_map import attention_figure
     from rnnbench.report.figures.pareto import pareto_figure
-    from rnnbench.report.figures.solvable import solvable_figure
+    from rnnbench.report.figures.reach_map import solvable_figure
     from rnnbench.report.figures.tasks import task_figures
     from rnnbench.report.figures.timing import timing_figures
     from rnnbench.report.figures.training import training_figures
@@ -147,7 +147,7 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
         if many_tasks(train):
             tasks = task_results(train)
             drawn += task_figures(tasks, out, formats)
-            decoded += [result for task in tasks if task.entry.kind == "sequences" for result in task.best.results]
+            decoded += [result for task in tasks if task.data_set.kind == "sequences" for result in task.best.results]
         else:
             sets = data_sets(train)
             for kind, data, members in sets:
@@ -156,7 +156,7 @@ def _figures(results: Sequence[Result], timed: Sequence[Timed], out: Path, forma
                 if kind == "text":
                     path = out / f"pareto{suffix}"
                     drawn += pareto_figure(kind, group(members, panel.axis), timed, path, formats)
-            decoded += [result for result in train if result.entry.kind == "sequences"]
+            decoded += [result for result in train if result.data_set.kind == "sequences"]
         timing = [result for result in panel.results if result.kind == "timing"]
         drawn += timing_figures(timing, out, formats, panel.ending)
     return drawn + attention_figure(decoded, out, formats)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnbench.config import PROTOCOL
-from rnnbench.ledger import PanelFile, read_study
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import SEQ_LEN, SYMBOLS
+from rnnbench.runs import PanelFile, read_study
 
 
 @dataclass(frozen=True)
-class Panel:
+class PanelResults:
     """Runs that share their tables and figures.
 
     Args:
@@ -36,14 +36,14 @@ class Panel:
         return f"-{self.name}" if self.name else ""
 
 
-def panels(results: Sequence[Result]) -> list[Panel]:
+def panels(results: Sequence[Result]) -> list[PanelResults]:
     """The panels of one study, as its `study.json` has them; what stands in none makes one of its own.
 
     Runs of an older protocol are never in a panel with newer ones, for the same name means something else in them.
     """
     folder: Path = results[0].folder.parent
     study = read_study(folder)
-    found: list[Panel] = []
+    found: list[PanelResults] = []
     by_protocol = sorted({result.protocol for result in results}, reverse=True)
     for protocol in by_protocol:
         own = [result for result in results if result.protocol == protocol]
@@ -67,5 +67,5 @@ def panels(results: Sequence[Result]) -> list[Panel]:
                     f"{title} Made under protocol {protocol}; not to be mixed with runs of protocol {PROTOCOL}.".strip()
                 )
             axis = panel.axis if panel.axis in SYMBOLS or members[0].kind != "train" else SEQ_LEN  # a damaged file's
-            found.append(Panel(name, title, axis, study.search, members))
+            found.append(PanelResults(name, title, axis, study.search, members))
     return found

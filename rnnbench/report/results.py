@@ -1,26 +1,92 @@
-"""What the ledger holds: every ``result.json`` below some folders, as `Result` records. Read only, without torch."""
+"""The arrays of runs: each file is opened once, and those read last are kept, up to so many bytes."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
+import sys
+import zipfile
+import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from rnnbench.catalog import DataSet, data_set
 from rnnbench.config import CellConfig
-from rnnbench.data.catalog import entry
-from rnnbench.data.entry import Entry
 from rnnbench.errors import UserError
-from rnnbench.ledger import STATUSES, read_rates, read_speeds, setting_of
-from rnnbench.report.curves import arrays, name_now, warn
-from rnnbench.terminal import visible
+from rnnbench.runs import STATUSES, read_rates, read_speeds, setting_of
+from rnnbench.system.terminal import visible
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[np.generic]]
+
+#: Bytes of arrays that are kept: those of some thousand runs on text. A report asks for each many times over.
+LIMIT = 256 << 20
+
+#: A whole number with a point, in a cell's label and so in the names of a timing's metrics and curves.
+_POINT = re.compile(r"(=-?\d+)\.0(?=[,)])")
+
+#: By path, modification time and size, the one read last at the end: a file that is replaced is read anew.
+_kept: OrderedDict[tuple[str, int, int], Arrays] = OrderedDict()
+_bytes = 0
+
+
+def name_now(name: str) -> str:
+    """A metric's or curve's name as it is written now: older ledgers have ``lstm(forget_bias=3.0)/loop/step``."""
+    return _POINT.sub(r"\1", name)
+
+
+def arrays(path: Path) -> Arrays:
+    """All arrays of an ``.npz`` by name, read-only, nothing unpickled; none of a file that cannot be read.
+
+    That is said on stderr, once.
+    """
+    global _bytes
+    try:
+        told = path.stat()
+        key = (str(path), told.st_mtime_ns, told.st_size)
+    except OSError:
+        key = (str(path), 0, 0)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    found = _kept[key] = _read(path)
+    _bytes += _size(found)
+    while _bytes > LIMIT and len(_kept) > 1:
+        _bytes -= _size(_kept.popitem(last=False)[1])
+    return found
+
+
+def _read(path: Path) -> Arrays:
+    import numpy as np
+
+    found: Arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                array = found[name_now(name)] = np.asarray(archive[name])
+                array.flags.writeable = False  # it is handed out again and again
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        warn(path, error)
+    return found
+
+
+def warn(path: Path, error: Exception) -> None:
+    """One line on stderr on what was left out."""
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)
+
+
+def _size(found: Arrays) -> int:
+    return sum(array.nbytes for array in found.values())
+
 
 Metric = float | int | str | None
 #: What became of the runs that are not done, in a table's words.
@@ -39,7 +105,7 @@ class Result:
         id: The run's name.
         kind: train, or timing.
         protocol: The version of the protocol that it was made under: `rnnbench.config.values.PROTOCOL`.
-        status: One of `rnnbench.ledger.STATUSES`.
+        status: One of `rnnbench.runs.STATUSES`.
         run: The configuration as nested plain values.
         metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
         environment: Commit, versions, device, threads, backend.
@@ -88,9 +154,9 @@ class Result:
         return visible(Path(data["path"]).stem) if data.get("path") else str(data.get("name"))
 
     @property
-    def entry(self) -> Entry:
+    def data_set(self) -> DataSet:
         """What the catalogue knows of a training run's data."""
-        return entry(str(self.run["data"].get("name")))
+        return data_set(str(self.run["data"].get("name")))
 
     @property
     def seq_len(self) -> int:
@@ -246,7 +312,7 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
         choice=choice,
     )
     if result.kind == "train":
-        _ = result.cell, result.data, result.entry, result.seq_len
+        _ = result.cell, result.data, result.data_set, result.seq_len
     elif result.kind == "timing":
         _ = result.seq_len, [CellConfig.parse(cell) for cell in result.run["cells"]]
     else:

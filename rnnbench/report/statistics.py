@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.config.values import canonical
 from rnnbench.intervals import known_median
-from rnnbench.probes.verdict import Judgement, Verdict, judge
+from rnnbench.probes.curve import Judgement, Verdict, judge
 from rnnbench.report.estimates import Estimate, estimate
 from rnnbench.report.results import Result
 
@@ -92,7 +92,7 @@ class Group:
     def estimate(self, metric: str) -> Estimate | None:
         """Mean and interval of a metric over the runs that count; None where none has it.
 
-        Of runs whose seeds are crossed the mean alone: `rnnbench.report.variance` says how far it is to be trusted.
+        Of runs whose seeds are crossed the mean alone: `rnnbench.report.tables.variance` says how far to trust it.
         """
         found = estimate(self.values(metric))
         return found if found is None or not self.crossed else Estimate(found.values, found.mean, None, None)

@@ -154,7 +154,7 @@ def in_words(name: str, value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweptSetting:
     """The setting that a study sweeps.
 
     Args:
@@ -192,7 +192,7 @@ class Sweep:
         return {key: out[key] for key in ordered}
 
 
-def sweep(found: Sequence[Timed]) -> Sweep | None:
+def sweep(found: Sequence[Timed]) -> SweptSetting | None:
     """What is swept: a setting such that every size has another that differs from it in that one alone.
 
     With the length, the batch may shrink at constant B·T. Of several, the one that leaves the longest sweeps. None
@@ -208,7 +208,7 @@ def sweep(found: Sequence[Timed]) -> Sweep | None:
             (settings["device"],) = devices
         key = tuple(settings.items())
         sizes[key] = sizes.get(key, False) or one.ms is not None
-    candidates: list[tuple[int, Sweep]] = []
+    candidates: list[tuple[int, SweptSetting]] = []
     for name in SIZES:
         for follower in ("tokens", "batch_size") if name == "seq_len" else ("tokens",):
             blocks: dict[tuple[tuple[str, Any], ...], dict[int, bool]] = {}
@@ -220,5 +220,5 @@ def sweep(found: Sequence[Timed]) -> Sweep | None:
             values = tuple(sorted({value for block in blocks.values() for value, timed in block.items() if timed}))
             if len(values) >= 2 and min(map(len, blocks.values())) >= 2:
                 extras = tuple(key for key in SETTINGS if len({repr(dict(rest).get(key)) for rest in blocks}) > 1)
-                candidates.append((len(blocks), Sweep(name, values, follower == "batch_size", extras)))
+                candidates.append((len(blocks), SweptSetting(name, values, follower == "batch_size", extras)))
     return min(candidates, key=lambda pair: pair[0])[1] if candidates else None

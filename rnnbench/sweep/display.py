@@ -88,7 +88,7 @@ class Display:
         took = result["seconds"] if result else time.monotonic() - self._begun.get(id, time.monotonic())
         seconds = f"{took:6.1f} s" if here else f"{'':>8}"
         mark = _MARKS.get(status, f"[red]{status}[/]")
-        tail = _headline(result) if result and status in ("done", "diverged") else sentence
+        tail = _primary(result) if result and status in ("done", "diverged") else sentence
         elsewhere = "" if here or result is None else "  (by another sweep)"
         self.console.print(
             f"[dim]{self._count:>3}/{self._total}[/] {escape(label):<28} {mark} {seconds}  {escape(tail)}{elsewhere}",
@@ -109,7 +109,7 @@ class Display:
             self._table.update(self._overall, completed=done, what=self._done())
 
 
-def _headline(result: Mapping[str, Any]) -> str:
+def _primary(result: Mapping[str, Any]) -> str:
     metrics = result["metrics"]
     for name in ("bpc", "error", "mse", "nll"):  # the first that there is: what is predicted has bpc and nll, say
         if isinstance(value := metrics.get(f"test/{name}"), float):

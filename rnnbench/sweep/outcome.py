@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.ledger import Entry
+from rnnbench.runs import RunDirectory
 from rnnbench.sweep.study import Job
 
 
@@ -65,7 +65,7 @@ def pending(jobs: Sequence[Job], root: Path, study: str, retry: frozenset[str]) 
     """The jobs that the ledger has no result for, and those whose status says that they are to be tried again."""
     out: list[Pending] = []
     for job in jobs:
-        result = Entry(root, study, job.id).result()
+        result = RunDirectory(root, study, job.id).result()
         if result is None or result["status"] in retry:
             out.append((job, result))
     return out

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError, told
-from rnnbench.forkserver import forkserver
-from rnnbench.ledger import StorageError, read_speeds, setting_of, write_speeds
+from rnnbench.runs import StorageError, read_speeds, setting_of, write_speeds
 from rnnbench.sweep.study import Job, Results
 from rnnbench.sweep.worker import obey, settings
+from rnnbench.system.processes import forkserver
 
 
 def measure_speeds(folder: Path, jobs: Sequence[Job], results: Results, console: Console) -> None:
@@ -31,7 +31,7 @@ def measure_speeds(folder: Path, jobs: Sequence[Job], results: Results, console:
     groups = {setting_of(run.to_dict()): run for run in reversed(done)}
     if not groups or not groups.keys() - read_speeds(folder).keys():
         return
-    context = forkserver(["rnnbench.train"])
+    context = forkserver(["rnnbench.training"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_time, args=([*groups.values()], settings(), theirs))
     process.start()
@@ -57,7 +57,7 @@ def measure_speeds(folder: Path, jobs: Sequence[Job], results: Results, console:
 
 def _time(runs: Sequence[Run], told_by: Mapping[str, str], pipe: Connection) -> None:
     obey(told_by, pipe)
-    from rnnbench.train.speed import time_steps
+    from rnnbench.training.speed import time_steps
 
     try:
         pipe.send(("done", time_steps(runs, lambda done, total: pipe.send(("progress", done, total)))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from rnnbench.config import Run
 from rnnbench.config.plain import folder_name, quoted
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError, told, unknown
-from rnnbench.files import load_file, name_file
-from rnnbench.ledger.study_files import PanelFile, StudyFile
-from rnnbench.throughput.timing import Timing
+from rnnbench.runs.study_files import PanelFile, StudyFile
+from rnnbench.system.python_files import load_file, name_file
 
 #: Settings that a Panel's figures may be drawn along: of trainings, and of timings.
 AXES = ("data.seq_len", "optim.truncate", "seq_len", "batch_size", "hidden_size", "num_layers")
@@ -137,12 +136,6 @@ class Study:
             for panel in self.panels(preset, results)
         ]
         return StudyFile(self.question, self.search, tuple(panels))
-
-    def main(self) -> None:
-        """``python experiments/THIS.py --preset quick`` is ``rnnbench sweep experiments/THIS.py --preset quick``."""
-        from rnnbench.cli import main
-
-        sys.exit(main(["sweep", sys.argv[0], *sys.argv[1:]]))
 
 
 def study_folders() -> list[Path]:

@@ -19,10 +19,10 @@ from rnnbench.config import CellConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.config.parts import DEEPEST
 from rnnbench.config.plain import at_most
 from rnnbench.errors import UserError
-from rnnbench.ledger.study_files import read_rates, setting_of
-from rnnbench.sweep.dotted import flat
-from rnnbench.sweep.factors import varying
+from rnnbench.runs.study_files import read_rates, setting_of
 from rnnbench.sweep.study import Job, Results, Study, study_folders
+from rnnbench.sweep.wandb_files.export import varying
+from rnnbench.sweep.wandb_files.sweep_file import flat
 
 #: Factors of two from half the default rate upwards. With 0.6 M characters of KJV at T = 16, 64 and 256 the best rates
 #: of rnn, lstm and gru lay at 8e-3 and 1.6e-2, inside; a factor of two off cost up to 0.13 bits, more than the gated
@@ -38,7 +38,7 @@ UNPROBED = ProbeConfig(gradient_flow=False)
 
 
 @dataclass(frozen=True)
-class Choice:
+class TunedRate:
     """What the trials say for the runs that differ by their seed alone.
 
     Args:
@@ -91,7 +91,7 @@ class Choice:
         }
 
     @classmethod
-    def from_dict(cls, group: str, values: Mapping[str, Any]) -> Choice:
+    def from_dict(cls, group: str, values: Mapping[str, Any]) -> TunedRate:
         """The inverse of `to_dict`, for the group of that name."""
         rates = values["rates"]
         return cls(
@@ -137,7 +137,7 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
     return Study(f"{study.name}-lr", question, {preset: trials})
 
 
-def choose(tuning: Study, preset: str, results: Results) -> list[Choice]:
+def choose(tuning: Study, preset: str, results: Results) -> list[TunedRate]:
     """The learning rate of each group, in the order of the study.
 
     Args:
@@ -162,7 +162,7 @@ def choose(tuning: Study, preset: str, results: Results) -> list[Choice]:
     return [_choice(name, runs, about[i], results) for i, (name, runs) in enumerate(groups.items())]
 
 
-def tuned_study(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
+def tuned_study(study: Study, preset: str, choices: Sequence[TunedRate]) -> Study:
     """The study's own runs and seeds, each at the learning rate of its group.
 
     Raises:
@@ -182,7 +182,7 @@ def tuned_study(study: Study, preset: str, choices: Sequence[Choice]) -> Study:
     return dataclasses.replace(study, name=name, presets={preset: lambda: panels})
 
 
-def extended(grid: Sequence[float], choices: Sequence[Choice]) -> tuple[float, ...]:
+def extended(grid: Sequence[float], choices: Sequence[TunedRate]) -> tuple[float, ...]:
     """The grid with a further rate at each end that a choice stands at; itself where none does, or at the limits."""
     rates = sorted(set(grid))
     chosen = {choice.lr for choice in choices if choice.found}
@@ -192,7 +192,7 @@ def extended(grid: Sequence[float], choices: Sequence[Choice]) -> tuple[float, .
     return (*out, *rates, *([above] if rates[-1] in chosen and above <= MOST else []))
 
 
-def known_choices(study: Study, preset: str, root: Path) -> list[Choice] | None:
+def known_choices(study: Study, preset: str, root: Path) -> list[TunedRate] | None:
     """The choices made before for every group of a preset: in the runs folder, or among the committed results.
 
     None where some are not known.
@@ -208,7 +208,7 @@ def known_choices(study: Study, preset: str, root: Path) -> list[Choice] | None:
         if rates := read_rates(folder):
             found = {name: rates.get(setting_of(run.to_dict())) for name, run in groups.items()}
             if all(one is not None for one in found.values()):
-                return [Choice.from_dict(name, one) for name, one in found.items() if one is not None]
+                return [TunedRate.from_dict(name, one) for name, one in found.items() if one is not None]
     return None
 
 
@@ -254,7 +254,7 @@ def _distinguished(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return about
 
 
-def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results: Results) -> Choice:
+def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results: Results) -> TunedRate:
     by_rate: dict[float, list[Run]] = {}
     for run in sorted(trials, key=lambda run: run.optim.lr):
         by_rate.setdefault(run.optim.lr, []).append(run)
@@ -274,7 +274,7 @@ def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results:
     config = trials[0].to_dict()
     del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
     at_edge = best in (rates[0], rates[-1])
-    return Choice(name, about, config, metric, scores, lost, len(by_rate[best]), best, at_edge)
+    return TunedRate(name, about, config, metric, scores, lost, len(by_rate[best]), best, at_edge)
 
 
 def _score(run: Run, result: Mapping[str, Any]) -> tuple[str, float] | None:

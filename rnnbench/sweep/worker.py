@@ -14,12 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rnnbench import stopping, tracking
+from rnnbench import tracking
 from rnnbench.config import Run
 from rnnbench.errors import UserError, told
-from rnnbench.ledger import LOG, Busy, Entry, Progress, Start, StorageError, friendly
-from rnnbench.ledger.lock import State
+from rnnbench.runs import LOG, Busy, Progress, RunDirectory, Start, StorageError, friendly
+from rnnbench.runs.lock import State
 from rnnbench.sweep.study import Job
+from rnnbench.system import signals
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def work(job: Job, root: Path, study: str, attempt: Attempt, told_by: Mapping[st
     obey(told_by, pipe)
     if attempt.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = attempt.gpu
-    entry = Entry(root, study, job.id)
+    directory = RunDirectory(root, study, job.id)
     start = Start()
 
     def tell(*message: object) -> None:
@@ -71,12 +72,12 @@ def work(job: Job, root: Path, study: str, attempt: Attempt, told_by: Mapping[st
             os._exit(1)
 
     try:
-        _redirect_output(entry)
+        _redirect_output(directory)
         result = execute(job, root, study, attempt, lambda *how_far: tell("progress", *how_far))
         if tracking.out_of_reach():
             tell("offline")
         tell("end", result["status"], "")
-    except (stopping.Stopped, KeyboardInterrupt):
+    except (signals.Stopped, KeyboardInterrupt):
         tell("end", "stopped", "")
     except Busy as error:
         tell("end", "busy", str(error))
@@ -86,10 +87,10 @@ def work(job: Job, root: Path, study: str, attempt: Attempt, told_by: Mapping[st
         # The input or the machine, not the run: nothing is recorded, so the run is tried again once it is mended.
         tell("end", "refused", str(error))
     except Exception as error:
-        tell("end", *_failure(error, job, entry, start))
+        tell("end", *_failure(error, job, directory, start))
 
 
-def _failure(error: Exception, job: Job, entry: Entry, start: Start) -> tuple[str, str]:
+def _failure(error: Exception, job: Job, directory: RunDirectory, start: Start) -> tuple[str, str]:
     """Record what an error makes of a job; its status and the error on one line."""
     from rnnbench.throughput.memory import out_of_memory
 
@@ -98,8 +99,10 @@ def _failure(error: Exception, job: Job, entry: Entry, start: Start) -> tuple[st
     if out_of_memory(error):
         return "memory", sentence
     try:
-        with entry.opened(job.to_dict()):
-            known = entry.result() or entry.finish(job, "failed", start, {}, {}, error=sentence, traceback=trace)
+        with directory.opened(job.to_dict()):
+            known = directory.result() or directory.finish(
+                job, "failed", start, {}, {}, error=sentence, traceback=trace
+            )
     except Busy as busy:
         return "busy", str(busy)
     except StorageError as full:
@@ -110,9 +113,9 @@ def _failure(error: Exception, job: Job, entry: Entry, start: Start) -> tuple[st
 def execute(job: Job, root: Path, study: str, attempt: Attempt, progress: Progress) -> dict[str, Any]:
     """Do a job of either kind and return its result."""
     if isinstance(job, Run):
-        from rnnbench.machine import resolve_device
+        from rnnbench.system.machine import resolve_device
         from rnnbench.throughput.memory import fence
-        from rnnbench.train import train
+        from rnnbench.training import train
 
         # So that a run too large for the memory is told so, and the kernel does not choose a process to kill.
         with fence() if resolve_device(job.device) == "cpu" else nullcontext():
@@ -133,7 +136,7 @@ def prepare(run: Run, told_by: Mapping[str, str], pipe: Connection) -> None:
     try:
         load(run.data, run.order_seed).references()
         pipe.send(("end", "done", ""))
-    except (stopping.Stopped, KeyboardInterrupt):
+    except (signals.Stopped, KeyboardInterrupt):
         pipe.send(("end", "stopped", ""))
     except UserError as error:
         pipe.send(("end", "refused", str(error)))
@@ -147,14 +150,14 @@ def obey(told_by: Mapping[str, str], pipe: Connection) -> None:
         del os.environ[name]
     os.environ.update(told_by)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stopping.arm(signal.SIGTERM)
+    signals.arm(signal.SIGTERM)
     threading.Thread(target=_die_with_launcher, args=(pipe,), daemon=True).start()
 
 
-def _redirect_output(entry: Entry) -> None:
-    with friendly(entry.folder):
-        entry.folder.mkdir(parents=True, exist_ok=True)
-        log = os.open(entry.path(LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _redirect_output(directory: RunDirectory) -> None:
+    with friendly(directory.folder):
+        directory.folder.mkdir(parents=True, exist_ok=True)
+        log = os.open(directory.path(LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

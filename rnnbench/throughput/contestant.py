@@ -13,11 +13,11 @@ from torch import Tensor
 from rnnbench.backends.backend import Backend
 from rnnbench.backends.dispatch import BACKENDS
 from rnnbench.config import CellConfig
-from rnnbench.throughput.clock import Clock, Seconds, together
+from rnnbench.config.timing import Timing
+from rnnbench.throughput.clock import DeviceClock, Seconds, together
+from rnnbench.throughput.external import EXTERNAL
+from rnnbench.throughput.external.package import ExternalImplementation
 from rnnbench.throughput.layers import Layers, run_layers
-from rnnbench.throughput.peers import PEERS
-from rnnbench.throughput.peers.peer import Peer
-from rnnbench.throughput.timing import Timing
 
 #: What is timed, each apart, by what is done. training: inference; the forward pass of training; its backward pass; the
 #: optimiser's update; and the last three together. decoding: a symbol.
@@ -31,14 +31,14 @@ REPLAYED = {"training": ("replay_forward", "replay_step"), "decoding": ("replay_
 
 def forward(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
     """x (B, T, I) and a state a cell → (B, T, W) and the last states; a peer may run several layers in one call."""
-    if isinstance(backend, Peer):
+    if isinstance(backend, ExternalImplementation):
         return backend.run_layers(layers, x, states)
     return run_layers(layers, x, states, backend)
 
 
 def contenders() -> dict[str, Backend]:
     """Every backend and every peer, by name."""
-    return {**BACKENDS, **PEERS}
+    return {**BACKENDS, **EXTERNAL}
 
 
 def dtype_of(job: Timing) -> torch.dtype:
@@ -139,11 +139,11 @@ class Contestant:
         with torch.inference_mode():
             return forward(self.layers, x, states, self.backend)
 
-    def turn(self, what: str, clock: Clock) -> tuple[Seconds, ...]:
+    def turn(self, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
         """For each of `PARTS`; of a decoding, for one symbol."""
         return self._decoding(clock) if what == "decoding" else self._training(clock)
 
-    def _training(self, clock: Clock) -> tuple[Seconds, ...]:
+    def _training(self, clock: DeviceClock) -> tuple[Seconds, ...]:
         self.infer()  # untimed: the caches are full of another's work, which in a training they are not
         marks = [clock.start()]
         self.infer()
@@ -157,7 +157,7 @@ class Contestant:
         inference, *parts = clock.seconds(marks)
         return inference, *parts, together(parts)
 
-    def _decoding(self, clock: Clock) -> tuple[Seconds, ...]:
+    def _decoding(self, clock: DeviceClock) -> tuple[Seconds, ...]:
         begin = clock.start()
         self._decode_all()
         (seconds,) = clock.seconds([begin, clock.mark()])
@@ -209,7 +209,7 @@ class Replay:
             work()
         return graph
 
-    def turn(self, clock: Clock) -> tuple[Seconds, ...]:
+    def turn(self, clock: DeviceClock) -> tuple[Seconds, ...]:
         """For each of `REPLAYED`."""
         marks = [clock.start()]
         for graph in self.graphs:

@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from rnnbench.backends.dispatch import BACKENDS
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.config import CellConfig
-from rnnbench.throughput.clock import Clock, Seconds
+from rnnbench.config.timing import Timing
+from rnnbench.throughput.clock import DeviceClock, Seconds
 from rnnbench.throughput.layers import Layers, run_layers
-from rnnbench.throughput.timing import Timing
 
 #: Adam reads a weight, its gradient and two moments, and writes the weight and the moments.
 ADAM = 7
@@ -183,7 +183,7 @@ class Ceilings:
         self.source = torch.zeros(self.elements, device=self.device)
         self.target = torch.zeros_like(self.source)
 
-    def turn(self, clock: Clock) -> tuple[Seconds, ...]:
+    def turn(self, clock: DeviceClock) -> tuple[Seconds, ...]:
         """Of a square product, of all copies, and of all products of a step."""
         marks = [clock.start()]
         torch.mm(self.a, self.b, out=self.product)

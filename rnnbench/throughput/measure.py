@@ -18,30 +18,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rnnbench import machine, nvml
 from rnnbench.backends.recurrence import kernel_name
 from rnnbench.cells.registry import make_cell
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import Entry, Progress, Start
-from rnnbench.throughput.clock import Clock, Seconds, clock_of
+from rnnbench.runs import Progress, RunDirectory, Start
+from rnnbench.system import machine
+from rnnbench.throughput.clock import DeviceClock, Seconds, clock_of
 from rnnbench.throughput.contestant import PARTS, REPLAYED, Contestant, Replay, dtype_of
 from rnnbench.throughput.cost import Ceilings, work_of
-from rnnbench.throughput.entrants import chosen, entrants, failure
-from rnnbench.throughput.figures import CPU, figures
 from rnnbench.throughput.memory import fence
-from rnnbench.throughput.timing import Timing
+from rnnbench.throughput.metrics import CPU, figures
+from rnnbench.throughput.selection import checked_contestants, chosen, failure
 from rnnbench.tracking import WandbMirror
 
 #: Energy is read over so many seconds of a contestant's work at the least: the counter moves in steps.
 SECONDS_OF_ENERGY = 0.5
 
 
-class Player(NamedTuple):
+class TimedItem(NamedTuple):
     """Something that takes turns: the parts of a turn have names of their own."""
 
     name: str
     parts: Sequence[str]
-    turn: Callable[[Clock], tuple[Seconds, ...]]
+    turn: Callable[[DeviceClock], tuple[Seconds, ...]]
 
 
 def measure(
@@ -57,8 +57,8 @@ def measure(
         UserError: an unknown cell, option or backend, or a number format that the device has not. Busy: another process
             is at work on it.
     """
-    entry = Entry(root, study, job.id)
-    if (known := entry.result()) is not None:
+    directory = RunDirectory(root, study, job.id)
+    if (known := directory.result()) is not None:
         return known
     machine.prepare()
     device = torch.device(machine.resolve_device(job.device))
@@ -68,10 +68,10 @@ def measure(
     backends = chosen(job.backends)
     if job.dtype == "tf32" and device.type != "cuda":
         raise UserError("tf32 is a way in which GPUs multiply; take float32 on a CPU.")
-    with entry.opened(job.to_dict()), _products(job), fence() if device.type == "cpu" else nullcontext():
+    with directory.opened(job.to_dict()), _products(job), fence() if device.type == "cpu" else nullcontext():
         start = Start()
         metrics: dict[str, Any] = {"work": "layer"}
-        contestants = entrants(job, backends, device, metrics, progress)
+        contestants = checked_contestants(job, backends, device, metrics, progress)
         works = {cell.label: work_of(job, cell) for cell in job.cells}
         largest = max(work.bytes for parts in works.values() for work in parts.values())
         ceilings = Ceilings(dtype_of(job), device, largest, job.batch_size, job.hidden_size)
@@ -81,14 +81,14 @@ def measure(
         metrics |= figures(samples, job, works, ceilings)
         if device.type == "cuda":
             metrics |= _energy(contestants, job, metrics)
-        entry.write_curves(samples)
-        environment = machine.environment(device.type) | nvml.facts(device.type) | {"cpu_mhz": machine.cpu_clock()}
+        directory.write_curves(samples)
+        environment = machine.environment(device.type) | machine.facts(device.type) | {"cpu_mhz": machine.cpu_clock()}
         environment["pinned"] = pinned
         environment["recurrence_kernel"] = kernel_name(torch.empty(0, device=device))
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
-        mirror.open(entry.folder.parent, study, entry.id, job.to_dict() | {"kind": job.kind}, wandb)
+        mirror.open(directory.folder.parent, study, directory.id, job.to_dict() | {"kind": job.kind}, wandb)
         mirror.finish(metrics, {})
-        return entry.finish(job, "done", start, metrics, environment)
+        return directory.finish(job, "done", start, metrics, environment)
 
 
 @contextmanager
@@ -117,11 +117,11 @@ def _take_turns(
 
     Round-robin, in a new random order each round.
     """
-    players = [Player("ceiling", Ceilings.PARTS, ceilings.turn)]
+    players = [TimedItem("ceiling", Ceilings.PARTS, ceilings.turn)]
     for one in contestants:
-        players.append(Player(one.name, PARTS[job.what], partial(one.turn, job.what)))
+        players.append(TimedItem(one.name, PARTS[job.what], partial(one.turn, job.what)))
         if device.type == "cuda" and (replay := _replay(one, job)) is not None:
-            players.append(Player(one.name, REPLAYED[job.what], replay.turn))
+            players.append(TimedItem(one.name, REPLAYED[job.what], replay.turn))
     clock, order = clock_of(device), np.random.default_rng(job.seed)
     taken: dict[str, list[float]] = {}
     with _no_collector():
@@ -169,7 +169,7 @@ def _energy(contestants: Sequence[Contestant], job: Timing, metrics: dict[str, A
     out = {}
     for one in contestants:
         median = metrics.get(f"{one.name}/{PARTS[job.what][-1]}_ms")
-        if median is None or (before := nvml.millijoules()) is None:
+        if median is None or (before := machine.millijoules()) is None:
             continue
         symbols = job.seq_len if job.what == "decoding" else 1
         repeats = max(1, round(1e3 * SECONDS_OF_ENERGY / (median * symbols)))
@@ -177,6 +177,6 @@ def _energy(contestants: Sequence[Contestant], job: Timing, metrics: dict[str, A
         for _ in range(repeats):
             work()
         torch.cuda.synchronize()
-        if (after := nvml.millijoules()) is not None:
+        if (after := machine.millijoules()) is not None:
             out[f"{one.name}/joules_per_token"] = 1e-3 * (after - before) / (repeats * symbols * job.tokens)
     return out

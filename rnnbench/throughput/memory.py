@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 
-from rnnbench.machine import PeakMemory
+from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
+from rnnbench.system.machine import PeakMemory
+from rnnbench.system.processes import forkserver
+from rnnbench.throughput.contestant import Contestant, contenders
 
 #: Share of what is free that a process may take before it is told that there is none.
 SHARE = 0.9
@@ -97,3 +103,35 @@ def _read(path: str) -> str:
         return Path(path).read_text()
     except OSError:
         return ""
+
+
+def fresh_peak(job: Timing, cell: CellConfig, backend: str) -> float | None:
+    """MiB that a training step (or the decoding) takes at its peak beyond weights and input.
+
+    Infinite where it did not fit, None where it could not be found out.
+    """
+    context = forkserver([__name__])
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(job, cell, backend, theirs))
+    process.start()
+    theirs.close()
+    try:
+        answer: float | None = ours.recv()
+    except EOFError:
+        process.join()
+        answer = math.inf if process.exitcode == -9 else None  # the kernel's way to say that there is no memory
+    process.join()
+    return answer
+
+
+def _measure(job: Timing, cell: CellConfig, backend: str, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    return_what_is_free()
+    try:
+        with fence():
+            contestant = Contestant.made(job, cell, contenders()[backend], torch.device("cpu"))
+            work = contestant.once(job.what)
+            work()  # what is made once, at the first call, is none of a step's
+            pipe.send(peak_of(work, torch.device("cpu")))
+    except Exception as error:
+        pipe.send(math.inf if out_of_memory(error) else None)

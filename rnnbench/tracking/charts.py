@@ -41,7 +41,7 @@ def heat_map(curves: Mapping[str, NDArray[np.float64]]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from rnnbench.heatmap import LABEL, flow_heat_map
+    from rnnbench.probes.heat_map import LABEL, flow_heat_map
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     mesh = flow_heat_map(figure.subplots(), np.asarray(steps, float), (flow - flow[:, :1]) / math.log(10))

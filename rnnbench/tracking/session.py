@@ -1,7 +1,8 @@
-"""One live run of wandb: begun within bounds, offline where the server is out of reach, never prompting."""
+"""Whether a run is mirrored offline, online or not at all, and whether there is a key for online."""
 
 from __future__ import annotations
 
+import netrc
 import os
 import re
 import shutil
@@ -10,8 +11,49 @@ import textwrap
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from rnnbench.tracking.mode import has_key
+from rnnbench.errors import UserError
+
+MODES = ("offline", "online", "disabled")
+
+
+def mode_from_environment(asked: str | None) -> str:
+    """offline, online or disabled: what was asked for, else WANDB_MODE, else offline.
+
+    Raises:
+        UserError: Something else was asked for.
+    """
+    if asked is not None:
+        if asked not in MODES:
+            raise UserError(f'the wandb mode must be one of {", ".join(MODES)}, got "{asked}".')
+        return asked
+    found = os.environ.get("WANDB_MODE", "")
+    return found if found in MODES else "offline"
+
+
+def server() -> str:
+    """The address of the W&B server: WANDB_BASE_URL, else what `wandb login --host` has kept, else W&B's own."""
+    if found := os.environ.get("WANDB_BASE_URL"):
+        return found.rstrip("/")
+    from wandb.sdk import wandb_setup
+
+    return str(wandb_setup.singleton().settings.base_url).rstrip("/")  # wandb.Settings() reads no file
+
+
+def has_key() -> bool:
+    """Whether wandb would find an API key without asking for one: in the environment, or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(server()).netloc
+    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
+        try:
+            if path and netrc.netrc(path).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
 
 #: Seconds that wandb may take to reach its server, and to hand over what is left at the end.
 INIT_SECONDS, FINISH_SECONDS = 10.0, 30.0

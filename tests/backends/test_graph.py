@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rnnbench.backends import Request
 from rnnbench.backends.backend import Backend
-from rnnbench.backends.graph import KINDS, CudaRecording, Graph, gradients
+from rnnbench.backends.graph import TASK_FAMILIES, CudaRecording, Graph, gradients
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell, make_cell
 from rnnbench.errors import UserError
@@ -209,7 +209,7 @@ def test_each_kind_of_run_is_recorded_and_few_are_kept(graph: Graph) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         graph.run(cell, x[:, :3], state, None, False)
     assert Eager.made == 5
-    assert len(graph._kept[cell][1]) == KINDS
+    assert len(graph._kept[cell][1]) == TASK_FAMILIES
     graph.run(cell, x[:, :3], state, None, False)
     assert Eager.made == 5
     graph.run(cell, x[:, :1], state, None, False)

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from rnnbench.backends import BACKENDS, Request, run
 from rnnbench.cells import Cell, adapters, cell_class, cell_names, cell_options, make_cell
-from rnnbench.cells.adapters import adapt, peer_names
+from rnnbench.cells.adapters import adapt, external_names
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
 
 torchrecurrent = pytest.importorskip("torchrecurrent")
 
 B, T, I, H = 3, 7, 5, 6
-PEERS = [name for name in peer_names() if name.startswith("torchrecurrent:")]
+EXTERNAL = [name for name in external_names() if name.startswith("torchrecurrent:")]
 #: Its output mixes the input with the state, so the two are equally wide.
 SQUARE = {"torchrecurrent:IntersectionRNN"}
 
@@ -49,12 +49,12 @@ def everything(cell: Cell, x: Tensor, state: Tensor, cuts: tuple[int, ...] = ())
 
 def test_every_cell_of_the_package_has_a_name() -> None:
     theirs = {f"torchrecurrent:{name[:-4]}" for name in torchrecurrent.__all__ if name.endswith("Cell")}
-    assert set(PEERS) == theirs
-    assert len(PEERS) > 30
-    assert not set(peer_names()) & set(cell_names())
+    assert set(EXTERNAL) == theirs
+    assert len(EXTERNAL) > 30
+    assert not set(external_names()) & set(cell_names())
 
 
-@pytest.mark.parametrize("name", peer_names())
+@pytest.mark.parametrize("name", external_names())
 def test_chunk_law(name: str) -> None:
     """In float64, values and gradients; an output that is no part of the state does not act on what follows."""
     cell, x, state = build(name)
@@ -65,7 +65,7 @@ def test_chunk_law(name: str) -> None:
             torch.testing.assert_close(part, value)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", EXTERNAL)
 def test_same_as_the_package_s_own_layer(name: str) -> None:
     """The layer class, its one cell given the same weights, from its own zero state."""
     cell, x, _ = build(name)
@@ -84,7 +84,7 @@ def test_an_earlier_state_is_that_many_back(delay: int) -> None:
     torch.testing.assert_close(run(cell, x, backend="loop")[0], layer(x)[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", peer_names())
+@pytest.mark.parametrize("name", external_names())
 def test_cell_contract(name: str) -> None:
     """Float32 state at least, a pure step, copies, the meta device; as the conformance suite asks of ours."""
     for dtype in (torch.bfloat16, torch.float32, torch.float64):
@@ -162,8 +162,8 @@ def test_an_unknown_name_is_refused(wrong: str, right: str) -> None:
 def test_without_the_package_its_names_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package torchrecurrent: pip install rnnbench\[peers\]"):
-        adapters.peer_class.__wrapped__("torchrecurrent:MGU")
-    assert peer_names() == ["torch:RNN", "torch:LSTM", "torch:GRU"]
+        adapters.external_class.__wrapped__("torchrecurrent:MGU")
+    assert external_names() == ["torch:RNN", "torch:LSTM", "torch:GRU"]
 
 
 MODULES = [

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from rnnbench import machine
 from rnnbench.backends import BACKENDS, Request, run
-from rnnbench.backends.torch_rnn import TorchRNN
+from rnnbench.backends.torch_rnn import TorchBackend
 from rnnbench.cells import GRU, LSTM, RNN, Cell, cell_class, cell_names, cell_options, from_torch, make_cell, to_torch
 from rnnbench.config import CellConfig, Scalar
+from rnnbench.conformance import PROPERTIES, CellUnderTest, check
+from rnnbench.conformance.cell_under_test import results
+from rnnbench.conformance.sequences import chunk, reference
 from rnnbench.errors import UserError
-from rnnbench.laws import LAWS, Subject, check
-from rnnbench.laws.sequences import chunk, reference
-from rnnbench.laws.subject import results
+from rnnbench.system import machine
 
 B, T, I, H = 3, 13, 5, 7
 
@@ -42,15 +42,15 @@ every_case = pytest.mark.parametrize("label", list(BY_LABEL))
 
 
 @cache
-def subject(label: str, device: str = "cpu") -> Subject:
+def subject(label: str, device: str = "cpu") -> CellUnderTest:
     """Built once: the laws share its runs."""
-    return Subject(BY_LABEL[label], device=device)
+    return CellUnderTest(BY_LABEL[label], device=device)
 
 
-@pytest.mark.parametrize("law", list(LAWS))
+@pytest.mark.parametrize("law", list(PROPERTIES))
 @every_case
 def test_law(label: str, law: str) -> None:
-    findings = LAWS[law].findings(subject(label))
+    findings = PROPERTIES[law].findings(subject(label))
     assert findings
     assert not [finding for finding in findings if finding.ok is False]
 
@@ -58,7 +58,7 @@ def test_law(label: str, law: str) -> None:
 @pytest.mark.parametrize("label", cell_names())
 def test_reference_law_over_many_blocks(label: str) -> None:
     """Long enough for a backend that works in blocks to have several, the last not a whole one."""
-    findings = LAWS["reference"].findings(Subject(BY_LABEL[label], seq_len=150))
+    findings = PROPERTIES["reference"].findings(CellUnderTest(BY_LABEL[label], seq_len=150))
     assert not [finding for finding in findings if finding.ok is False]
 
 
@@ -141,13 +141,13 @@ def test_a_state_rounded_at_every_step_keeps_the_reference_law(
     label: str, seq_len: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What torch's kernels for GPUs do in bfloat16, its operations for CPUs do too, only slowly."""
-    refusal = TorchRNN.refusal
+    refusal = TorchBackend.refusal
 
-    def willing(backend: TorchRNN, cell: Cell, request: Request) -> str | None:
+    def willing(backend: TorchBackend, cell: Cell, request: Request) -> str | None:
         return refusal(backend, cell, replace(request, dtype=torch.float32))
 
-    monkeypatch.setattr(TorchRNN, "refusal", willing)
-    figure, where = reference(Subject(BY_LABEL[label], seq_len=seq_len), "torch", torch.bfloat16)
+    monkeypatch.setattr(TorchBackend, "refusal", willing)
+    figure, where = reference(CellUnderTest(BY_LABEL[label], seq_len=seq_len), "torch", torch.bfloat16)
     assert figure is not None
     assert figure < 0.5, where  # so that there is room for the kernels' own order of summation
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rnnbench import cells
 from rnnbench.backends import BACKENDS, Request, run
 from rnnbench.cells import AffineCell, Cell, cell_names, make_cell, register_cell, registry
-from rnnbench.commands.cells import listing, show
+from rnnbench.cli.cells import listing, show
 from rnnbench.errors import UserError
 
 

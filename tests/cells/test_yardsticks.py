@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from rnnbench.backends import run
 from rnnbench.backends.window import Window
 from rnnbench.cells import WindowCell, make_cell
+from rnnbench.cells.baselines import transformer
+from rnnbench.cells.baselines.tcn import TCN
+from rnnbench.cells.baselines.transformer import Transformer
 from rnnbench.cells.weight_norm import Normalised, direct
-from rnnbench.cells.yardsticks import transformer
-from rnnbench.cells.yardsticks.tcn import TCN
-from rnnbench.cells.yardsticks.transformer import Transformer
 from rnnbench.errors import UserError
 
 B, T, I, H = 2, 11, 5, 8

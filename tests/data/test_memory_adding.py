@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnnbench.config import DataConfig
-from rnnbench.data.memory.adding import AddingData
+from rnnbench.data.synthetic.adding import AddingData
 from rnnbench.errors import UserError
 
 

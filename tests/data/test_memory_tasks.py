@@ -12,11 +12,10 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
-from rnnbench.data.memory.drawn import DrawnData
-from rnnbench.data.memory.dyck import CLOSE, OPEN, DyckData
-from rnnbench.data.memory.modular_arithmetic import distribution, prefix_values
+from rnnbench.data.synthetic.drawn import DrawnData
+from rnnbench.data.synthetic.formal_languages import CLOSE, OPEN, DyckData, distribution, prefix_values
 from rnnbench.data.task import Batch, Task
-from rnnbench.modules.metrics import metric_for
+from rnnbench.training.metrics import metric_for
 
 
 def drawn(name: str, seq_len: int, items: int | None = None, count: int = 500) -> tuple[DrawnData, Batch]:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from rnnbench.config import DataConfig
+from rnnbench.data import music as rolls
 from rnnbench.data.load import load
-from rnnbench.data.music import rolls
-from rnnbench.data.music.frames import MusicData
-from rnnbench.data.music.rolls import KEYS, note_names, read_rolls
+from rnnbench.data.music import KEYS, MusicData, note_names, read_rolls
 from rnnbench.data.source import Batches, Part
 from rnnbench.errors import UserError
-from rnnbench.modules.metrics import BitMetric, loss
+from rnnbench.models.loss import loss
+from rnnbench.training.metrics import BitMetric
 
 #: Frames of each piece: cut by 8 exactly, one target over, one target, less than a chunk.
 FRAMES: dict[str, tuple[int, ...]] = {
@@ -58,7 +58,7 @@ def save(path: Path, variables: dict[str, Any]) -> Path:
 def mat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small file, in the place of every download."""
     path = save(tmp_path / "small.mat", content())
-    monkeypatch.setattr("rnnbench.data.music.frames.fetch", lambda name: path)
+    monkeypatch.setattr("rnnbench.data.music.fetch", lambda name: path)
     return path
 
 
@@ -103,7 +103,7 @@ def test_every_frame_is_scored_once(mat: Path, part: Part, monkeypatch: pytest.M
     data = music()
     whole = data.evaluation(part, stateful=True)
     assert sorted_rows(scored(whole)) == wanted_rows(wanted)
-    monkeypatch.setattr("rnnbench.data.music.frames.EVALUATION_FRAMES", 30)
+    monkeypatch.setattr("rnnbench.data.music.EVALUATION_FRAMES", 30)
     small = data.evaluation(part, stateful=False)
     assert len(small) > len(whole)
     assert all(batch.x.shape[0] == 1 or batch.x.shape[0] * batch.x.shape[1] <= 30 for batch in small)

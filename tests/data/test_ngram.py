@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.data.text import references
-from rnnbench.data.text.ngram import FALLBACK, KneserNey
+from rnnbench.data.text.references import FALLBACK, KneserNey
 
 Gram = tuple[int, ...]
 

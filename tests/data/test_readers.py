@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from support.refusals import refused
 
+from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import entry
 from rnnbench.data.load import load
 from rnnbench.data.series.table.read import read_user_table
 from rnnbench.data.text import readers as text_readers
@@ -103,7 +103,7 @@ def test_a_file_of_a_folder_without_permission_is_named(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("name", ["tinyshakespeare", "text8", "enwik8"])
 def test_a_downloaded_text_is_read_as_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = ("a small text of a few words " * 40).encode() + (b"\r\n" if name != "text8" else b"")
-    (file,) = entry(name).files
+    (file,) = data_set(name).files
 
     def fake(wanted: str) -> Path:
         assert wanted == file

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnnbench.data.series import ridge
-from rnnbench.data.series.naive import naive_forecasts
-from rnnbench.data.series.references import forecast_references
-from rnnbench.data.series.ridge import ridge_forecasts
-from rnnbench.data.text.ngram import KneserNey
-from rnnbench.data.text.references import bits_per_symbol, chosen
+from rnnbench.data.series import references as ridge
+from rnnbench.data.series.references import forecast_references, naive_forecasts, ridge_forecasts
+from rnnbench.data.text.references import KneserNey, bits_per_symbol, chosen
 
 
 def test_of_several_columns_each_is_scored_in_its_own_units() -> None:

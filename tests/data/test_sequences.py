@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from rnnbench.config import DataConfig
-from rnnbench.data.sequences.digit_name import NAMES, DigitNames
-from rnnbench.data.sequences.drawn import AdditionData, ReversalData
-from rnnbench.data.sequences.pairs import Pair, PairData, collate
-from rnnbench.data.sequences.targets import END, Targets
-from rnnbench.data.sequences.verse_pairs import VersePairs
+from rnnbench.data.seq2seq.digit_name import NAMES, DigitNames
+from rnnbench.data.seq2seq.pairs import END, Pair, PairData, Targets, collate
+from rnnbench.data.seq2seq.synthetic import AdditionData, ReversalData
+from rnnbench.data.seq2seq.verse_pairs import VersePairs
 from rnnbench.data.source import Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text.vocabulary import UNKNOWN

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
-from rnnbench.data.series.naive import naive_forecasts
 from rnnbench.data.series.record import LONGEST_FILLED, Record, fill, segments
+from rnnbench.data.series.references import naive_forecasts
 from rnnbench.data.series.windows import SeriesData
 from rnnbench.data.source import Batches, Part
 from rnnbench.errors import UserError

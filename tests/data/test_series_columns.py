@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from rnnbench.config import DataConfig
-from rnnbench.data.series.clock import time_features
-from rnnbench.data.series.record import Record
+from rnnbench.data.series.record import Record, time_features
 from rnnbench.data.series.windows import SeriesData
 from rnnbench.errors import UserError
 
@@ -58,7 +57,7 @@ def test_company_changes_nothing_of_a_column() -> None:
 
 
 def test_a_model_s_score_and_a_reference_s_are_in_the_same_terms() -> None:
-    from rnnbench.modules.metrics import metric_for
+    from rnnbench.training.metrics import metric_for
 
     data = SeriesData(record(), config())
     metric = metric_for(data.task)
@@ -71,7 +70,7 @@ def test_a_model_s_score_and_a_reference_s_are_in_the_same_terms() -> None:
 
 def test_relative_windows_are_differences_from_the_last_value() -> None:
     """So predicting nothing is persistence, and the lines are what they are without; the clock stays as it is."""
-    from rnnbench.modules.metrics import metric_for
+    from rnnbench.training.metrics import metric_for
 
     timed = config(time_features=True)
     plain, data = SeriesData(record(), timed), SeriesData(record(), dataclasses.replace(timed, relative=True))

@@ -13,8 +13,8 @@ from support.refusals import refused
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
-from rnnbench.data.series import downloaded
-from rnnbench.data.series.packaged import TICKERS, read_glucose, read_sea_temperature, read_stocks
+from rnnbench.data.series import readers as downloaded
+from rnnbench.data.series.readers import TICKERS, read_glucose, read_sea_temperature, read_stocks
 from rnnbench.data.series.record import Record, fill, segments
 from rnnbench.data.series.table.read import read_user_table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnnbench.data.series import ridge
-from rnnbench.data.series.ridge import PENALTIES, fit, ridge_forecasts
+from rnnbench.data.series import references as ridge
+from rnnbench.data.series.references import PENALTIES, fit, ridge_forecasts
 
 
 def test_the_fit_is_scikit_learn_s() -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from rnnbench.config import DataConfig
-from rnnbench.data.files.leaks import leaks
+from rnnbench.data.check import leaks
 from rnnbench.data.series.record import Record
 from rnnbench.data.series.table.read import read_user_table
 from rnnbench.data.series.windows import SeriesData

@@ -19,8 +19,8 @@ from rnnbench.data.load import load
 from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text import references
-from rnnbench.data.text.ngram import KneserNey
 from rnnbench.data.text.pieces import CHUNK
+from rnnbench.data.text.references import KneserNey
 from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError

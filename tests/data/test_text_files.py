@@ -21,9 +21,9 @@ import zstandard
 from support.refusals import refused
 
 from rnnbench.config import DataConfig
+from rnnbench.data.check import leaks
 from rnnbench.data.files.encoding import detect
 from rnnbench.data.files.folder import natural
-from rnnbench.data.files.leaks import leaks
 from rnnbench.data.files.notes import ReadingNotes
 from rnnbench.data.load import load
 from rnnbench.data.text.duplicates import LENGTH, Passages
@@ -31,7 +31,7 @@ from rnnbench.data.text.pieces import CHUNK, Pieces
 from rnnbench.data.text.readers import read_text
 from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
-from rnnbench.report.figures.symbols import draw_symbols
+from rnnbench.report.figures.user_data import draw_symbols
 
 MIXED = "Größe — naïve café\nline two ☃ 日本 \U0001f600\n" * 20
 FRENCH = (

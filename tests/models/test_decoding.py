@@ -99,7 +99,7 @@ def test_nothing_comes_of_weights_that_are_nan() -> None:
 
 @pytest.mark.parametrize("attention", ["dot", "none"])
 def test_what_is_told(attention: str) -> None:
-    from rnnbench.data.sequences.targets import Targets
+    from rnnbench.data.seq2seq.pairs import Targets
 
     model, targets = random_model(0, 5, attention=attention), Targets.of("abc")
     found = told(model, SOURCES[0], Written([2, 3, 0], -0.5), targets)

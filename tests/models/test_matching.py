@@ -14,10 +14,9 @@ from rnnbench.cells import cell_names
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
 from rnnbench.data.task import Task
 from rnnbench.errors import UserError
-from rnnbench.generate import load
-from rnnbench.models.build import build, matched_parameters, resolved
-from rnnbench.models.matching import solve_width
-from rnnbench.train import train
+from rnnbench.models.build import build, matched_parameters, resolved, solve_width
+from rnnbench.training import train
+from rnnbench.training.generate import load
 
 V = 65
 TEXT = Task("many_to_many", "tokens", "symbols", V, V, stateful=True, causal=True)

@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnnbench.catalog import Shape
 from rnnbench.cells import cell_names
 from rnnbench.config import CellConfig, ModelConfig
-from rnnbench.data.task import Batch, Shape, Task
+from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
 from rnnbench.models.build import build
-from rnnbench.modules.metrics import loss, metric_for
+from rnnbench.models.loss import loss
 from rnnbench.probes.flops import cost_per_token
+from rnnbench.training.metrics import metric_for
 
 #: Both ends of what may be asked: nothing padded, and a single step left.
 LENGTHS = (7, 1, 4, 6)

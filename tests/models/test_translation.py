@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnbench.config import CellConfig, ModelConfig
-from rnnbench.data.sequences.pairs import Pair, collate
+from rnnbench.data.seq2seq.pairs import Pair, collate
 from rnnbench.data.task import Batch, Task
 from rnnbench.models import EncoderDecoder
 from rnnbench.models.attention import Additive, ScaledDot
 from rnnbench.models.build import build as make_model
+from rnnbench.models.loss import loss
 from rnnbench.models.stack import padding
-from rnnbench.modules.metrics import loss
 
 TOKENS = Task("seq2seq", "tokens", "symbols", 9, 7)
 VALUES = Task("one_to_many", "values", "symbols", 3, 7)

@@ -14,8 +14,8 @@ from rnnbench.data.source import StepLoader
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model, build
-from rnnbench.modules import SequenceModule
-from rnnbench.modules.metrics import loss
+from rnnbench.models.loss import loss
+from rnnbench.training import SequenceModule
 
 TEXT = Task("many_to_many", "tokens", "symbols", 7, 7, stateful=True, causal=True)
 T, K = 12, 4

@@ -15,12 +15,16 @@ from rnnbench.cells import Cell, cell_names, make_cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
-from rnnbench.machine import PeakMemory
 from rnnbench.models import SequenceModel, build
 from rnnbench.probes.gates import measure_gates
-from rnnbench.probes.gradient_flow import log_gradient_flow, measure_gradient_flow, measure_saliency
-from rnnbench.probes.gradient_share import measure_gradient_share
+from rnnbench.probes.gradient_flow import (
+    log_gradient_flow,
+    measure_gradient_flow,
+    measure_gradient_share,
+    measure_saliency,
+)
 from rnnbench.probes.lyapunov import measure_lyapunov
+from rnnbench.system.machine import PeakMemory
 
 TEXT = Task("many_to_many", "tokens", "symbols", 11, 11, stateful=True, causal=True)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
+from rnnbench.catalog import Shape
 from rnnbench.config import CellConfig, ModelConfig
-from rnnbench.data.task import Batch, Shape, Task
+from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 

@@ -17,11 +17,10 @@ from rnnbench.cells import AffineCell, Cell, cell_names, make_cell
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
-from rnnbench.probes.curve import effective_horizon, falls_to, fit, share_beyond
+from rnnbench.probes.curve import effective_horizon, falls_to, fit, judge, share_beyond
 from rnnbench.probes.flops import cost_per_token
 from rnnbench.probes.gradient_flow import FlowCurve, gradient_flow, measure_gradient_flow, shuffled
-from rnnbench.probes.subject import subject
-from rnnbench.probes.verdict import judge
+from rnnbench.probes.probed_model import subject
 
 LAGS = np.arange(200.0)
 

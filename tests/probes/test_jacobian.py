@@ -14,15 +14,14 @@ from support.cells import LinearRNN
 from torch import Tensor
 
 from rnnbench.cells import AffineCell, cell_names, make_cell
-from rnnbench.cells.adapters import peer_names
+from rnnbench.cells.adapters import external_names
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models import SequenceModel
 from rnnbench.probes import jacobian
-from rnnbench.probes.jacobian import jvp, step_jacobian, transition_singular_values
-from rnnbench.probes.singular_values import measure_singular_values
-from rnnbench.probes.subject import subject
+from rnnbench.probes.jacobian import jvp, measure_singular_values, step_jacobian, transition_singular_values
+from rnnbench.probes.probed_model import subject
 
 #: Small windows and small states: every coordinate is perturbed.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -37,7 +36,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", [*cell_names(), *peer_names()])
+@pytest.mark.parametrize("name", [*cell_names(), *external_names()])
 def test_a_step_against_central_differences(name: str) -> None:
     """Every entry to 1e-7, at random inputs and states."""
     torch.manual_seed(0)
@@ -109,7 +108,7 @@ def test_registered_cells_have_a_forward_derivative(monkeypatch: pytest.MonkeyPa
         raise AssertionError("reverse mode")
 
     monkeypatch.setattr(jacobian, "vjp", never)
-    for name in [*cell_names(), *peer_names()]:
+    for name in [*cell_names(), *external_names()]:
         cell = make_cell(CellConfig(name, OPTIONS.get(name, {})), 4, 4).double()
         step_jacobian(cell, cell.drive(randn(1, 1, 4))[:, 0], cell.initial_state(1))
 

@@ -14,10 +14,9 @@ from rnnbench.data.task import Batch, Task
 from rnnbench.models import SequenceModel
 from rnnbench.probes.context import context_curve
 from rnnbench.probes.gates import measure_gates
-from rnnbench.probes.gradient_flow import measure_gradient_flow, measure_saliency, shuffled
-from rnnbench.probes.gradient_share import measure_gradient_share
+from rnnbench.probes.gradient_flow import measure_gradient_flow, measure_gradient_share, measure_saliency, shuffled
+from rnnbench.probes.jacobian import measure_singular_values
 from rnnbench.probes.lyapunov import measure_lyapunov
-from rnnbench.probes.singular_values import measure_singular_values
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rnnbench.probes.curve import fit
-from rnnbench.probes.verdict import BAND, LAGS, Judgement, judge, lost_decades
+from rnnbench.probes.curve import BAND, LAGS, Judgement, fit, judge, lost_decades
 
 #: Nats a lag that come to a decade over the verdict's lags.
 DECADE = math.log(10) / LAGS

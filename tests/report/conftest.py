@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from support.timings import write_job
 
+from rnnbench.catalog import DATA_SETS
 from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
-from rnnbench.data.catalog import DATASETS
-from rnnbench.ledger import read_rates, write_rates
-from rnnbench.report.kinds import KINDS
-from rnnbench.throughput.timing import Timing
+from rnnbench.config.timing import Timing
+from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.runs import read_rates, write_rates
 
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
@@ -186,7 +186,7 @@ def write_task_run(
     seed: int = 0,
     status: str = "done",
 ) -> Path:
-    """A run of any data set; metrics: its own and the references'. Its history is of its headline, if it has that."""
+    """A run of any data set; metrics: its own and the references'. Its history is of its primary, if it has that."""
     config = DataConfig(data) if isinstance(data, str) else data
     run = Run(CellConfig(cell), data=config, budget=BudgetConfig(tokens=100_000), seed=seed)
     folder = write(
@@ -203,7 +203,7 @@ def write_task_run(
             "seconds": 25.0,
         },
     )
-    metric = KINDS[DATASETS[str(config.name)].kind].headline.metric if config.name in DATASETS else "none"
+    metric = TASK_FAMILIES[DATA_SETS[str(config.name)].kind].primary.metric if config.name in DATA_SETS else "none"
     if (value := metrics.get(f"test/{metric}")) is not None:
         rows = [{"step": step, f"val/{metric}": value + 1 / (1 + step)} for step in range(0, 50, 10)]
         (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -9,46 +9,46 @@ from pathlib import Path
 import pytest
 
 from rnnbench.report.baselines import NAMED, sentence
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
+from rnnbench.report.task_families import TASK_FAMILIES
 
 
 def test_the_sentence() -> None:
     metrics = {"test/bpc": 2.007, "reference/unigram_bpc": 2.0, "reference/uniform_bpc": 1.9, "val/bpc": 1.0}
-    said = sentence(KINDS["text"], metrics)
+    said = sentence(TASK_FAMILIES["text"], metrics)
     assert said == "test bits per character 2.007 is worse than the baseline unigram (2.000)."
-    assert sentence(KINDS["text"], metrics | {"test/bpc": 1.999}) is None
-    equal = sentence(KINDS["text"], metrics | {"test/bpc": 2.0})
+    assert sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 1.999}) is None
+    equal = sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.0})
     assert equal == "test bits per character 2.000 is no better than the baseline unigram (2.000)."
-    close = sentence(KINDS["text"], metrics | {"test/bpc": 2.00001})
+    close = sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.00001})
     assert close == "test bits per character 2.00001 is worse than the baseline unigram (2)."
     series = {"test/mse": 1.2, "reference/mean_mse": 1.0, "reference/persistence_mse": 1.3, "reference/mean_mae": 0.1}
     series |= {"reference/seasonal_naive_mse": 0.5, "reference/ridge_mse": 0.1}
-    said = sentence(KINDS["series"], series)
+    said = sentence(TASK_FAMILIES["series"], series)
     assert said == (
         "test mean squared error 1.200 is worse than the baseline mean (1.000), "
         "worse than the baseline seasonal naive (0.5000)."
     )
 
 
-@pytest.mark.parametrize("name", list(KINDS))
+@pytest.mark.parametrize("name", list(TASK_FAMILIES))
 def test_every_kind_has_baselines(name: str) -> None:
-    kind = KINDS[name]
-    assert kind.fools
-    lines = {f"reference/{baseline}_{kind.headline.metric}": 0.5 for baseline in kind.fools}
-    said = sentence(kind, {kind.headline.key: 0.6, **lines})
+    kind = TASK_FAMILIES[name]
+    assert kind.baselines
+    lines = {f"reference/{baseline}_{kind.primary.metric}": 0.5 for baseline in kind.baselines}
+    said = sentence(kind, {kind.primary.key: 0.6, **lines})
     assert said is not None
-    assert said.count("worse than the baseline") == len(kind.fools)
-    assert sentence(kind, {kind.headline.key: 0.4, **lines}) is None
+    assert said.count("worse than the baseline") == len(kind.baselines)
+    assert sentence(kind, {kind.primary.key: 0.4, **lines}) is None
 
 
 @pytest.mark.parametrize("score", [None, math.nan, math.inf, "inf"])
 def test_without_a_score_nothing_is_compared(score: float | str | None) -> None:
-    assert sentence(KINDS["text"], {"test/bpc": score, "reference/unigram_bpc": 2.0}) is None
-    assert sentence(KINDS["text"], {"reference/unigram_bpc": 2.0}) is None
-    assert sentence(KINDS["text"], {"test/bpc": 2.0}) is None
+    assert sentence(TASK_FAMILIES["text"], {"test/bpc": score, "reference/unigram_bpc": 2.0}) is None
+    assert sentence(TASK_FAMILIES["text"], {"reference/unigram_bpc": 2.0}) is None
+    assert sentence(TASK_FAMILIES["text"], {"test/bpc": 2.0}) is None
 
 
 def test_a_report_counts_them(tmp_path: Path, text_run: Callable[..., Path]) -> None:

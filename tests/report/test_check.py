@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.cli import main
+from rnnbench.cli.main import main
 from rnnbench.report import report
 
 FORMATS = ("md", "csv", "tex")

@@ -12,14 +12,14 @@ import scipy.stats
 
 from rnnbench.config import DataConfig, OptimConfig, Run
 from rnnbench.report.comparisons import Comparison, compare, effects
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
 from rnnbench.report.significance import Difference, holm, probability_of_improvement
 from rnnbench.report.statistics import TRUNCATE, group
 from rnnbench.report.tables.training import tables
+from rnnbench.report.task_families import TASK_FAMILIES
 
 Write = Callable[..., Path]
-SCORE = KINDS["text"].headline
+SCORE = TASK_FAMILIES["text"].primary
 X = np.array(
     [[2.0, 2.03, 1.973], [1.911, 1.955, 1.901], [2.006, 2.134, 1.951], [1.938, 2.049, 2.036], [2.011, 1.907, 1.997],
      [2.07, 1.866, 1.954], [1.81, 1.871, 1.816]]
@@ -135,7 +135,7 @@ def write_truncated(folder: Path, write: Write, K: int | None, seed: int, bpc: f
 
 def test_truncations_of_one_cell_are_pairs(tmp_path: Path, text_run: Write) -> None:
     """They share initial weights and batches, so a difference far smaller than the luck of seeds is seen."""
-    from rnnbench.ledger import read_rates, write_rates
+    from rnnbench.runs import read_rates, write_rates
 
     luck = np.random.default_rng(0).normal(0, 1.0, 6)
     noise = np.random.default_rng(1).normal(0, 0.002, 6)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnbench.report import curves
-from rnnbench.report.curves import arrays
-from rnnbench.report.results import read
+from rnnbench.report import results as curves
+from rnnbench.report.results import arrays, read
 
 FLOW = "init/gradient_flow"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from rnnbench.ledger import read_rates, write_rates
 from rnnbench.report.fairness import same_start, unranked, unranked_anywhere
 from rnnbench.report.figures.ranking import ranking
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
+from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.runs import read_rates, write_rates
 
 Write = Callable[..., Path]
 CELLS = {"rnn": 2.4, "lstm": 2.2, "gru": 2.1}
@@ -94,7 +94,7 @@ def test_what_may_not_says_why_and_has_no_p_no_bold_and_no_order(case: str, tmp_
     assert [row.raw["cell"] for row in table.rows] == list(CELLS)
     assert table.notes[0][1].startswith(words[0].upper() + words[1:])
     groups = group(results)
-    said = training_sentences(KINDS["text"], groups, [], [])
+    said = training_sentences(TASK_FAMILIES["text"], groups, [], [])
     assert any(words[1:] in sentence for sentence in said)
     assert not any("has the lowest" in sentence for sentence in said)
 
@@ -142,7 +142,7 @@ def test_a_figure_of_many_cells_keeps_their_usual_order_then(tmp_path: Path, tex
     order = {}
     for name, tuned in (("fair", True), ("one_rate", False)):
         folder = study(tmp_path / name, text_run, tuned=tuned)
-        ranking(KINDS["text"], group(read([folder])), "throughput/tokens_per_second", tmp_path / name, {"svg"})
+        ranking(TASK_FAMILIES["text"], group(read([folder])), "throughput/tokens_per_second", tmp_path / name, {"svg"})
         left = saved[-1].axes[0]
         order[name] = [label.get_text() for label in left.get_yticklabels()]
         assert ("no ranking" in left.get_xlabel()) != tuned

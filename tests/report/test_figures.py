@@ -19,10 +19,10 @@ from rnnbench.cells import cell_names
 from rnnbench.config import DataConfig
 from rnnbench.report.comparisons import Comparison
 from rnnbench.report.figures.contestants import COLORS, backend_color
-from rnnbench.report.figures.improvement import ROWS, improvement
 from rnnbench.report.figures.looks import FIXED, TABLE, looks
 from rnnbench.report.figures.panels import reference_by_length, validations
 from rnnbench.report.figures.positions import pooled, position_perplexity
+from rnnbench.report.figures.ranking import ROWS, improvement
 from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
 from rnnbench.report.figures.training import cost_against_length, reach_against_length, training_figures
 from rnnbench.report.page.plots.training import training_plots

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from matplotlib.colors import to_hex
 
-from rnnbench.heatmap import flow_heat_map, lag_axis
+from rnnbench.probes.heat_map import flow_heat_map, lag_axis
 from rnnbench.probes.measured import Measured, mean_decades, mean_of_those_left
 from rnnbench.report import report
 from rnnbench.report.figures.gradients import curves_figure, mean_along

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import get_args
 
-from rnnbench.data.catalog import DATASETS
-from rnnbench.data.entry import Kind
-from rnnbench.modules.metrics import HEADLINE
-from rnnbench.report.kinds import KINDS, split_reference
+from rnnbench.catalog import DATA_SETS, Kind
+from rnnbench.report.task_families import TASK_FAMILIES, split_reference
+from rnnbench.training.metrics import PRIMARY_METRIC
 
 
 def test_every_kind_has_its_scores() -> None:
-    assert set(KINDS) == set(get_args(Kind)) >= {item.kind for item in DATASETS.values()}
-    for kind in KINDS.values():
-        assert kind.headline.metric in HEADLINE.values()
-        assert not kind.headline.more_is_better
-        assert set(kind.fools) <= set(kind.references)
+    assert set(TASK_FAMILIES) == set(get_args(Kind)) >= {item.kind for item in DATA_SETS.values()}
+    for kind in TASK_FAMILIES.values():
+        assert kind.primary.metric in PRIMARY_METRIC.values()
+        assert not kind.primary.more_is_better
+        assert set(kind.baselines) <= set(kind.references)
         assert set(kind.notes) <= {score.key for score in kind.scores} | set(kind.references)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from support.timings import BACKENDS, job, write_job
 
-from rnnbench.data.catalog import DATASETS
-from rnnbench.ledger import PanelFile, StudyFile, write_study
+from rnnbench.catalog import DATA_SETS
 from rnnbench.report.results import read
-from rnnbench.report.tables.lost import TOLD, broken_notes, circumstances, lost_notes
+from rnnbench.report.tables.notes import TOLD, broken_notes, circumstances, lost_notes
 from rnnbench.report.tables.timing import timing_tables
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
+from rnnbench.runs import PanelFile, StudyFile, write_study
 
 Write = Callable[..., Path]
 
@@ -48,7 +48,7 @@ def test_a_search_that_lack_of_memory_or_time_has_ended(tmp_path: Path, task_run
     """How far the cell would have come is not known: marked, and left out of the correlation."""
     from rnnbench.config import DataConfig
 
-    assert "adding" in DATASETS
+    assert "adding" in DATA_SETS
     for length, ended in ((10, "done"), (20, status)):
         for seed in range(2):
             data = DataConfig("adding", seq_len=length, batch_size=4)

@@ -15,16 +15,16 @@ import pytest
 import scipy.stats
 
 from rnnbench.errors import UserError
-from rnnbench.ledger import SAMPLE_MARK
 from rnnbench.report.page import write_page
 from rnnbench.report.page.document import plotly
-from rnnbench.report.page.numbers import kept, script
 from rnnbench.report.page.plots.plot import DARK
 from rnnbench.report.page.summary import summary
+from rnnbench.report.page.text import kept, script
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
+from rnnbench.runs import SAMPLE_MARK
 
 Write = Callable[..., Path]
 SHIPPED = Path(__file__).parents[2] / "experiments" / "results"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from rnnbench.ledger import SAMPLE_MARK
 from rnnbench.report.page import write_page
 from rnnbench.report.page.plots.plot import DARK
 from rnnbench.report.results import Result, read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
+from rnnbench.runs import SAMPLE_MARK
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><script>window.hacked = 1</script><img src="http://evil.example/x" onerror="window.hacked = 1">'

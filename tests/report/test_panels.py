@@ -13,7 +13,6 @@ import pytest
 from support.timings import job, write_job
 
 from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
-from rnnbench.ledger import PanelFile, StudyFile, write_rates, write_study
 from rnnbench.report import report
 from rnnbench.report.figures.pareto import choices
 from rnnbench.report.page import write_page
@@ -23,6 +22,7 @@ from rnnbench.report.results import read
 from rnnbench.report.statistics import SEQ_LEN, TRUNCATE, group
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
+from rnnbench.runs import PanelFile, StudyFile, write_rates, write_study
 
 Write = Callable[..., Path]
 BACK, LONGER = "How far the gradient goes back: all else is the same.", "A longer T at as many characters."

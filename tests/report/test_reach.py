@@ -13,13 +13,13 @@ import pytest
 from matplotlib.text import Annotation
 from scipy import stats
 
-from rnnbench.ledger import CURVES
 from rnnbench.report import report
 from rnnbench.report.figures.options import option_figures
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.reach import asks_about_gradients, power_of_ten, reach_table
 from rnnbench.report.tables.training import tables
+from rnnbench.runs import CURVES
 
 Write = Callable[..., Path]
 HALF_LAGS = (2, 4, 3, 1, 5)

@@ -14,12 +14,12 @@ import pytest
 from scipy import stats
 
 from rnnbench.config import DataConfig
-from rnnbench.ledger import PanelFile, StudyFile, write_study
 from rnnbench.report.compose import report
-from rnnbench.report.correlation import Bounds, kendall
 from rnnbench.report.results import read
+from rnnbench.report.significance import Bounds, kendall
 from rnnbench.report.tables.solvable import predicts, searched, solvable_table
 from rnnbench.report.tables.training import tables
+from rnnbench.runs import PanelFile, StudyFile, write_study
 
 Write = Callable[..., Path]
 #: Cell → the lag at which its gradient is down to a hundredth at T = 10, its tries: T to the mse of each seed.

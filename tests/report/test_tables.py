@@ -12,8 +12,6 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import DataConfig
-from rnnbench.ledger import write_rates
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
@@ -21,6 +19,8 @@ from rnnbench.report.tables import writers
 from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import Table, count, lag, number, with_interval, with_points, with_range
 from rnnbench.report.tables.training import tables
+from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.runs import write_rates
 
 
 def the_table(path: Path) -> Table:
@@ -159,7 +159,7 @@ def test_a_reference_that_depends_on_the_seed_is_its_mean(tmp_path: Path, text_r
     assert [row.raw["reference/ngram_read_bpc"] for row in table.rows] == [3.0]
     results = read([tmp_path])
     assert reference_values(results, "bpc")["ngram_read"] == 3.0
-    said = training_sentences(KINDS["text"], group(results), [], [])
+    said = training_sentences(TASK_FAMILIES["text"], group(results), [], [])
     assert any("n-gram on what was read" in sentence for sentence in said), (
         "2.1 beats 3.0, though not the first seed's 2.0"
     )

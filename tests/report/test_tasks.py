@@ -42,12 +42,12 @@ def test_the_table_of_tasks_comes_first(study: Path) -> None:
     assert list(rows) == ["kjv", "glucose", "copy", "parity"], "in the catalogue's order"
     kjv = rows["kjv"]
     assert (kjv.text["cell"], kjv.text["score"]) == ("lstm", "2.300"), "chosen on validation, not on the test part"
-    assert (kjv.text["fool"], kjv.text["strongest"]) == ("4.300 unigram", "2.100 ngram")
+    assert (kjv.text["baseline"], kjv.text["strongest"]) == ("4.300 unigram", "2.100 ngram")
     assert (kjv.text["score/lstm"], kjv.text["score/gru"]) == ("2.300", "2.000")
     assert {name: row.text["beats"] for name, row in rows.items()} == {
         "kjv": "all but ngram", "glucose": "all but ridge", "copy": "all", "parity": "none",
     }  # fmt: skip
-    assert rows["glucose"].text["fool"] == "0.4200 seasonal naive", "the stronger of two fools"
+    assert rows["glucose"].text["baseline"] == "0.4200 seasonal naive", "the stronger of two baselines"
 
 
 def test_few_tasks_or_one_kind_need_no_such_table(tmp_path: Path, study: Path, task_run: Callable[..., Path]) -> None:

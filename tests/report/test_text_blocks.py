@@ -12,10 +12,10 @@ import pytest
 import scipy.stats
 
 from rnnbench.report.comparisons import compare
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables
+from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.report.text_blocks import NLL, SIZES, score_by_text, spread
 
 Write = Callable[..., Path]
@@ -48,7 +48,7 @@ def test_the_interval_is_the_texts_and_not_the_seeds(tmp_path: Path, text_run: W
     assert found.settled
     assert found.half_width == pytest.approx(1.97 * 0.3 / math.sqrt(BLOCKS), rel=0.25)  # the central limit theorem
     assert 2 * found.half_width > 20 * (score.interval[1] - score.interval[0])
-    (one,) = compare(groups, KINDS["text"].headline)
+    (one,) = compare(groups, TASK_FAMILIES["text"].primary)
     assert one.text is not None
     assert one.text.mean == pytest.approx(0.01, abs=0.001)
     assert one.text.half_width < 0.001, "what makes a block hard for both cancels in their difference"
@@ -70,7 +70,7 @@ def test_runs_and_lengths_are_averaged_block_by_block(tmp_path: Path, text_run: 
     found, mean = score_by_text(groups[0]), spread(means["lstm", 16], sizes)
     assert found is not None
     assert (found.mean, found.half_width) == pytest.approx((mean.mean, mean.half_width))
-    every = compare(groups, KINDS["text"].headline)[-1]
+    every = compare(groups, TASK_FAMILIES["text"].primary)[-1]
     assert (every.place, every.better) == ("all", "lstm")
     differences = [means["gru", length] + 0.5 - means["lstm", length] for length in (16, 64)]
     expected = spread(np.mean(differences, axis=0), sizes)
@@ -143,6 +143,6 @@ def test_none_where_a_run_has_no_blocks(tmp_path: Path, text_run: Write) -> None
     study(tmp_path / "s", text_run, np.full(BLOCKS, 2.0), 0.1, whole=False)
     groups = group(read([tmp_path]))
     assert [score_by_text(g) for g in groups] == [None, None]
-    assert {one.text for one in compare(groups, KINDS["text"].headline)} == {None}
+    assert {one.text for one in compare(groups, TASK_FAMILIES["text"].primary)} == {None}
     table, _ = tables(read([tmp_path]))
     assert "± by text" not in {column.title for column in table.columns}

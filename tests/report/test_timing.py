@@ -12,10 +12,10 @@ from rich.console import Console
 from support.timings import BACKENDS, CELLS, LENGTHS, OUT, WRONG, job, rows, tables_of, write_job, write_study
 
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.report.results import read
 from rnnbench.report.tables import writers
 from rnnbench.report.timings import timings
-from rnnbench.throughput.timing import Timing
 
 ROOT = Path(__file__).resolve().parents[2]
 

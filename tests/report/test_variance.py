@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from rnnbench.config import CellConfig, DataConfig, Run
 from rnnbench.report.comparisons import effects
 from rnnbench.report.fairness import unranked
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.training import tables
-from rnnbench.report.variance import Components, components
+from rnnbench.report.tables.variance import Components, components
+from rnnbench.report.task_families import TASK_FAMILIES
 
 Write = Callable[..., Path]
 Floats = NDArray[np.float64]
-SCORE = KINDS["text"].headline
+SCORE = TASK_FAMILIES["text"].primary
 
 
 def layout(scores: Floats, lost: tuple[int, int] | None = None) -> Group:

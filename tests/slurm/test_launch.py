@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import Entry, Start
+from rnnbench.runs import RunDirectory, Start
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options, Outcome
 from rnnbench.sweep.slurm import launcher as slurm
@@ -22,15 +23,14 @@ from rnnbench.sweep.slurm import watch as slurm_watch
 from rnnbench.sweep.slurm.launcher import slurm_launcher
 from rnnbench.sweep.slurm.queue import Waiting, check_slurm, parse_parameters, queue, submit
 from rnnbench.sweep.slurm.task import ArrayTask
-from rnnbench.throughput.timing import Timing
 
 JOBS = [Run(seed=seed) for seed in range(5)]
 
 
 def finish(root: Path, job: Run, status: str = "done", **more: Any) -> None:
-    entry = Entry(root, "s", job.id)
-    with entry.opened(job.to_dict()):
-        entry.finish(job, status, Start(), {}, {}, **more)
+    directory = RunDirectory(root, "s", job.id)
+    with directory.opened(job.to_dict()):
+        directory.finish(job, status, Start(), {}, {}, **more)
 
 
 class Cluster:

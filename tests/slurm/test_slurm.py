@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rnnbench.ledger import Entry
+from rnnbench.runs import RunDirectory
 from rnnbench.sweep.study import find_study
 from slurm.cluster import NODES, Cluster, wait_for
 
@@ -57,11 +57,11 @@ class Sweep:
     def on_cluster(self) -> subprocess.Popen[str]:
         return self.start("--launcher", "slurm", "--slurm", "time=30")
 
-    def entries(self) -> list[Entry]:
-        return [Entry(self.root, "small", job.id) for job in find_study(str(self.study)).jobs(self.preset)]
+    def entries(self) -> list[RunDirectory]:
+        return [RunDirectory(self.root, "small", job.id) for job in find_study(str(self.study)).jobs(self.preset)]
 
-    def done(self) -> list[Entry]:
-        return [entry for entry in self.entries() if entry.result() is not None]
+    def done(self) -> list[RunDirectory]:
+        return [directory for directory in self.entries() if directory.result() is not None]
 
     def logs(self) -> str:
         return "".join(path.read_text() for path in sorted((self.root / "small" / "slurm").glob("*_log.*")))
@@ -105,15 +105,15 @@ def task_on(cluster: Cluster, node: str) -> int | None:
     return None
 
 
-def held_on(sweep: Sweep, cluster: Cluster, node: str) -> list[Entry]:
+def held_on(sweep: Sweep, cluster: Cluster, node: str) -> list[RunDirectory]:
     """The runs that a node is in the middle of: their locks are held from its process name space."""
     spaces = {os.readlink(f"/proc/{pid}/ns/pid") for pid in cluster.processes(node) if Path(f"/proc/{pid}").exists()}
     found = []
-    for entry in sweep.entries():
-        for path in entry.folder.glob(".lock-*"):
+    for directory in sweep.entries():
+        for path in directory.folder.glob(".lock-*"):
             with suppress(OSError, ValueError):
-                if json.loads(path.read_text())["machine"].rpartition("/")[2] in spaces and entry.history():
-                    found.append(entry)
+                if json.loads(path.read_text())["machine"].rpartition("/")[2] in spaces and directory.history():
+                    found.append(directory)
     return found
 
 
@@ -148,8 +148,8 @@ def test_a_process_and_then_a_whole_node_are_killed(real_cluster: Cluster, study
     written: dict[Path, int] = {}
 
     def note_results() -> None:
-        for entry in sweep.done():
-            written.setdefault(entry.path("result.json"), entry.path("result.json").stat().st_mtime_ns)
+        for directory in sweep.done():
+            written.setdefault(directory.path("result.json"), directory.path("result.json").stat().st_mtime_ns)
 
     try:
         wait_for(lambda: note_results() or len(written) >= 2, 90, "two runs are done")
@@ -197,14 +197,14 @@ def test_preempted_left_alone_and_followed_again(real_cluster: Cluster, study: P
         ((array, *_), *_) = real_cluster.queue("%F")
         assert f"scancel {array}" in text
 
-        begun = [entry for node in NODES for entry in held_on(sweep, real_cluster, node)]
+        begun = [directory for node in NODES for directory in held_on(sweep, real_cluster, node)]
         assert len(begun) == 2, "a run was over already: the test showed nothing"
         real_cluster.run("scancel", "--signal=USR2", array)
         wait_for(lambda: {row[0] for row in real_cluster.queue("%T")} == {"PENDING"}, 60, "both tasks are requeued")
-        for entry in begun:
-            assert entry.result() is None
-            assert entry.path("last.ckpt").exists(), sweep.logs()
-            assert not entry.path(".lock-000001").exists() or entry.path(".lock-000001").stat().st_mtime == 0
+        for directory in begun:
+            assert directory.result() is None
+            assert directory.path("last.ckpt").exists(), sweep.logs()
+            assert not directory.path(".lock-000001").exists() or directory.path(".lock-000001").stat().st_mtime == 0
 
         process = sweep.on_cluster()
         text = ended(process, 200, real_cluster)
@@ -224,15 +224,15 @@ def test_who_is_more_urgent_goes_first(real_cluster: Cluster, study: Path, tmp_p
     """Slurm asks the task to make room and gives it some seconds: it writes a checkpoint, and is queued again."""
     sweep = Sweep(real_cluster, study, tmp_path / "runs", "one")
     process = sweep.on_cluster()
-    (entry,) = sweep.entries()
+    (directory,) = sweep.entries()
     try:
         wait_for(lambda: any(held_on(sweep, real_cluster, node) for node in NODES), 90, "a node is at work")
         (node,) = (node for node in NODES if held_on(sweep, real_cluster, node))
         ((task, *_),) = real_cluster.queue("%i")
         real_cluster.run("sbatch", "-p", "urgent", "-w", node, "--output=/dev/null", "--wrap", "sleep 2")
         wait_for(lambda: ["urgent", "RUNNING"] in real_cluster.queue("%P %T"), 60, "the urgent job runs")
-        assert entry.result() is None, "the run was over already: the test showed nothing"
-        assert entry.path("last.ckpt").exists(), sweep.logs()
+        assert directory.result() is None, "the run was over already: the test showed nothing"
+        assert directory.path("last.ckpt").exists(), sweep.logs()
         assert task in [row[0] for row in real_cluster.queue("%i")], "the task is not queued again"
         text = ended(process, 120, real_cluster)
     finally:

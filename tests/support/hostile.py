@@ -13,9 +13,9 @@ import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from rnnbench.cli import main
-from rnnbench.commands.arguments import read_yaml
+from rnnbench.cli.main import main
 from rnnbench.config import Run
+from rnnbench.config.yaml_files import read_yaml
 from rnnbench.errors import UserError
 
 TINY: dict[str, Any] = {

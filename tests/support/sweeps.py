@@ -13,10 +13,10 @@ import torch
 from rich.console import Console
 
 from rnnbench.config import Run
-from rnnbench.ledger import CURVES, HISTORY, WEIGHTS, Entry
+from rnnbench.runs import CURVES, HISTORY, WEIGHTS, RunDirectory
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import Sweep
 from rnnbench.sweep.outcome import Options, Outcome
+from rnnbench.sweep.scheduler import Scheduler
 from rnnbench.sweep.study import Study, find_study
 
 #: COUNT runs, of cells in turn; STEPS updates each, a millisecond or two a step. Dropout, so that random numbers count.
@@ -64,15 +64,15 @@ def sweep_here(study: Path, root: Path, workers: int = 2) -> Outcome:
     """The same, quicker: from this process, whose server of workers has the imports done; every run must get done."""
     found = load(study)
     display = Display(Console(quiet=True))
-    outcome = Sweep(found.jobs("quick"), root, found.name, Options(workers, "disabled"), display).run()
+    outcome = Scheduler(found.jobs("quick"), root, found.name, Options(workers, "disabled"), display).run()
     assert not outcome.trouble, outcome.trouble
     return outcome
 
 
-def entries(study: Path, root: Path) -> list[Entry]:
+def entries(study: Path, root: Path) -> list[RunDirectory]:
     """The ledger's entries of the study's runs, in its order."""
     found = load(study)
-    return [Entry(root, found.name, job.id) for job in found.jobs("quick")]
+    return [RunDirectory(root, found.name, job.id) for job in found.jobs("quick")]
 
 
 def runs(study: Path) -> list[Run]:
@@ -80,9 +80,9 @@ def runs(study: Path) -> list[Run]:
     return [job for job in load(study).jobs("quick") if isinstance(job, Run)]
 
 
-def assert_same(ours: Entry, theirs: Entry) -> None:
+def assert_same(ours: RunDirectory, theirs: RunDirectory) -> None:
     """Bit for bit: weights, history, curves, and every metric that is not a time or a memory."""
-    a, b = (torch.load(entry.path(WEIGHTS), weights_only=True)["model"] for entry in (ours, theirs))
+    a, b = (torch.load(directory.path(WEIGHTS), weights_only=True)["model"] for directory in (ours, theirs))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in b), f"the weights of {ours.id} differ"
     assert ours.path(HISTORY).read_text() == theirs.path(HISTORY).read_text(), f"the histories of {ours.id} differ"
@@ -91,9 +91,9 @@ def assert_same(ours: Entry, theirs: Entry) -> None:
     assert numbers(ours) == numbers(theirs)
 
 
-def numbers(entry: Entry) -> Mapping[str, object]:
+def numbers(directory: RunDirectory) -> Mapping[str, object]:
     """The metrics that a killed run has in common with an undisturbed one."""
-    result = entry.result()
-    assert result is not None, f"{entry.id} has no result"
+    result = directory.result()
+    assert result is not None, f"{directory.id} has no result"
     clocked = ("throughput/", "memory/", "probes/")
     return {key: value for key, value in result["metrics"].items() if not key.startswith(clocked)}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.report.results import read
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
-from rnnbench.throughput.timing import Timing
 
 #: Seconds of a training step, or of a symbol, of a cell on a backend in a job.
 Law = Callable[[str, str, Timing], float]

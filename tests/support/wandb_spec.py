@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rnnbench.dashboard.logged import Key, Place
+from rnnbench.report.dashboard.panels import Key, Place
 
 _PLACES: dict[str, Place] = {"config": "config", "summary": "summary", "run": "run", "summary_metrics": "summary"}
 

@@ -13,7 +13,7 @@ import pytest
 from support.processes import children
 from support.sweeps import assert_same, command, entries, sweep_here, swept, write_study
 
-from rnnbench.ledger import LOG, RESULT
+from rnnbench.runs import LOG, RESULT
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 

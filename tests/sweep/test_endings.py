@@ -12,11 +12,12 @@ from support.sweeps import assert_same
 
 from rnnbench.cells import registry
 from rnnbench.config import Run
-from rnnbench.ledger import CHECKPOINT, Entry
-from rnnbench.sweep import launcher, tasks
+from rnnbench.runs import CHECKPOINT, RunDirectory
+from rnnbench.sweep import queued_jobs as tasks
+from rnnbench.sweep import scheduler
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import Sweep
 from rnnbench.sweep.outcome import Options, Outcome
+from rnnbench.sweep.scheduler import Scheduler
 from rnnbench.sweep.study import find_study
 
 #: A study whose only run meets what KIND says; BREAKS is a file as long as that is so.
@@ -67,24 +68,26 @@ class Trouble:
         study.write_text(TROUBLE.format(kind=kind, breaks=str(self.breaks), text=str(text)))
         (job,) = find_study(str(study)).jobs("quick")
         assert isinstance(job, Run)
-        self.run, self.entry = job, Entry(folder / "runs", "trouble", job.id)
+        self.run, self.directory = job, RunDirectory(folder / "runs", "trouble", job.id)
 
-    def calm(self) -> Entry:
+    def calm(self) -> RunDirectory:
         """The run as it is where nothing troubles it."""
         self.breaks.unlink(missing_ok=True)
-        Sweep([self.run], self.folder / "calm", "trouble", Options(1, "disabled"), Display(Console(quiet=True))).run()
-        return Entry(self.folder / "calm", "trouble", self.run.id)
+        Scheduler(
+            [self.run], self.folder / "calm", "trouble", Options(1, "disabled"), Display(Console(quiet=True))
+        ).run()
+        return RunDirectory(self.folder / "calm", "trouble", self.run.id)
 
     def sweep(self, timeout: float | None = None, retry: str = "") -> tuple[Outcome, str]:
         """How it ended, and what people saw."""
         seen = io.StringIO()
         options = Options(1, "disabled", timeout, frozenset({retry} - {""}))
         display = Display(Console(file=seen, width=200))
-        outcome = Sweep([self.run], self.folder / "runs", "trouble", options, display).run()
+        outcome = Scheduler([self.run], self.folder / "runs", "trouble", options, display).run()
         return outcome, seen.getvalue()
 
     def result(self) -> dict[str, Any]:
-        found = self.entry.result()
+        found = self.directory.result()
         assert found is not None
         return found
 
@@ -92,7 +95,7 @@ class Trouble:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One short pause before a run is given up; what the studies register is forgotten."""
-    for module in (launcher, tasks):
+    for module in (scheduler, tasks):
         monkeypatch.setattr(module, "DELAYS", (0.2,))
     monkeypatch.setattr(registry, "_CELLS", dict(registry._CELLS))
     monkeypatch.setenv("RNNBENCH_CELLS", "")
@@ -148,7 +151,7 @@ def test_a_process_that_is_gone_is_no_result(tmp_path: Path, text_file: Path, ki
     assert f"its process {how}: again in 0 s" in said
     if kind == "exit":
         assert dict(outcome.trouble) == {trouble.run.id: "its process ended with code 3"}
-        assert trouble.entry.result() is None
+        assert trouble.directory.result() is None
         trouble.breaks.unlink()
         outcome, _ = trouble.sweep()
     assert outcome.finished == [trouble.run.id]
@@ -163,8 +166,8 @@ def test_a_run_that_takes_too_long(tmp_path: Path, text_file: Path) -> None:
     assert trouble.result()["status"] == "timeout"
     assert error.startswith("took longer than 3 s, at step ")
     assert dict(outcome.trouble) == {trouble.run.id: error}
-    assert trouble.entry.path(CHECKPOINT).exists()
+    assert trouble.directory.path(CHECKPOINT).exists()
     trouble.breaks.unlink()
     trouble.sweep(retry="timeout")
     assert trouble.result()["status"] == "done"
-    assert_same(trouble.entry, trouble.calm())
+    assert_same(trouble.directory, trouble.calm())

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, Run
-from rnnbench.sweep.dotted import flat
-from rnnbench.sweep.factors import factors, varying
+from rnnbench.sweep.wandb_files.export import factors, varying
+from rnnbench.sweep.wandb_files.sweep_file import flat
 
 
 def product(*parts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from rnnbench.ledger import read_rates, read_speeds, read_study
 from rnnbench.report.results import read
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
+from rnnbench.runs import read_rates, read_speeds, read_study
 
 STUDY = """
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Panel, ProbeConfig

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from support.sweeps import assert_same, command, entries, sweep_here, swept, write_study
 
-from rnnbench.ledger import CHECKPOINT, RESULT
+from rnnbench.runs import CHECKPOINT, RESULT
 
 #: The command, but that a run is given up after one short pause.
 IMPATIENT = """
 import sys
 from rnnbench.sweep import launcher, tasks
 launcher.DELAYS = tasks.DELAYS = (0.2,)
-from rnnbench.cli import main
+from rnnbench.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 #: In a name space of its own, so that it takes no rights: a disk of SIZE, the sweep, the disk made larger, the sweep.
@@ -95,7 +95,7 @@ def test_a_folder_that_becomes_read_only(calm: Path, tmp_path: Path) -> None:
     assert_as_calm(calm, tmp_path / "runs")
 
 
-@pytest.mark.slow  # tests/ledger has what a clock could break
+@pytest.mark.slow  # tests/runs has what a clock could break
 def test_a_clock_that_runs_backwards(calm: Path, tmp_path: Path) -> None:
     """Each look at it an hour earlier, in every process of the sweep."""
     (tmp_path / "sitecustomize.py").write_text(

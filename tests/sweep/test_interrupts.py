@@ -15,10 +15,10 @@ import pytest
 from rich.console import Console
 from support.sweeps import assert_same, command, entries, load, sweep_here, swept, write_study
 
-from rnnbench.ledger import CHECKPOINT, lock
+from rnnbench.runs import CHECKPOINT, lock
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import Sweep
 from rnnbench.sweep.outcome import Options
+from rnnbench.sweep.scheduler import Scheduler
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -89,7 +89,7 @@ def test_a_dead_machines_run_is_taken_over(tmp_path: Path, text_file: Path, monk
     seen = io.StringIO()
     begin = time.monotonic()
     display = Display(Console(file=seen, width=200))
-    outcome = Sweep(load(study).jobs("quick"), tmp_path / "runs", "short", Options(1, "disabled"), display).run()
+    outcome = Scheduler(load(study).jobs("quick"), tmp_path / "runs", "short", Options(1, "disabled"), display).run()
     assert sorted(outcome.finished) == sorted([first.id, second.id])
     assert "seed 0 is left to process 1 on quark" in seen.getvalue()
     assert time.monotonic() - begin < 40

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import CellConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import Entry, PanelFile, Start, StudyFile, read_study
-from rnnbench.sweep.conduct import conduct
+from rnnbench.runs import PanelFile, RunDirectory, Start, StudyFile, read_study
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options, Outcome
+from rnnbench.sweep.run_study import run_study
 from rnnbench.sweep.study import Job, Panel, Results, Study
-from rnnbench.throughput.timing import Timing
 
 A, B, C, D = (Run(CellConfig(cell), seed=7) for cell in ("rnn", "lstm", "gru", "mgu"))
 ONE, TWO = Panel("one", "A and B.", (A, B), "optim.truncate"), Panel("two", "B and C.", iter([B, C]))
@@ -92,12 +92,12 @@ def conducted(found: Study, preset: str, root: Path) -> list[StudyFile]:
     def launch(jobs: Sequence[Job], root: Path, name: str, options: Options, display: Display) -> Outcome:
         seen.append(read_study(root / name))
         for job in jobs:
-            entry = Entry(root, name, job.id)
-            with entry.opened(job.to_dict()):
-                entry.finish(job, "done", Start(), {}, {})
+            directory = RunDirectory(root, name, job.id)
+            with directory.opened(job.to_dict()):
+                directory.finish(job, "done", Start(), {}, {})
         return Outcome(finished=[job.id for job in jobs])
 
-    conduct(found, preset, root, Options(1, "disabled"), launch, Console(quiet=True))
+    run_study(found, preset, root, Options(1, "disabled"), launch, Console(quiet=True))
     return seen
 
 

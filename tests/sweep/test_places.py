@@ -6,28 +6,28 @@ import dataclasses
 from pathlib import Path
 
 from rnnbench.config import DataConfig, ModelConfig, Run
-from rnnbench.ledger import Entry
-from rnnbench.nvml import Gpu
-from rnnbench.sweep.places import PER_GPU, Place, Places, cores, expected_mib
+from rnnbench.config.timing import Timing
+from rnnbench.runs import RunDirectory
+from rnnbench.sweep.queued_jobs import QueuedJob
+from rnnbench.sweep.slots import PER_GPU, DeviceSlot, DeviceSlots, cores, expected_mib
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.tasks import Task
 from rnnbench.sweep.worker import Attempt
-from rnnbench.throughput.timing import Timing
+from rnnbench.system.machine import Gpu
 
 SMALL = Run(data=DataConfig(seq_len=16, batch_size=4), model=ModelConfig(hidden_size=32))
 #: About 17 GiB.
 LARGE = Run(data=DataConfig(seq_len=1024, batch_size=64), model=ModelConfig(hidden_size=4096))
 
 
-def task(job: Job, alone: bool = False) -> Task:
-    made = Task(job, Entry(Path("runs"), "s", job.id), Attempt())
+def task(job: Job, alone: bool = False) -> QueuedJob:
+    made = QueuedJob(job, RunDirectory(Path("runs"), "s", job.id), Attempt())
     made.alone = alone
     return made
 
 
-def placed(places: Places, jobs: list[Job]) -> list[str | None]:
+def placed(places: DeviceSlots, jobs: list[Job]) -> list[str | None]:
     """The GPUs of the jobs that find a place, one after the other, none of them ending."""
-    busy: list[tuple[Task | None, Place]] = []
+    busy: list[tuple[QueuedJob | None, DeviceSlot]] = []
     for job in jobs:
         one = task(job)
         if (place := places.find(one, busy)) is None:
@@ -41,41 +41,41 @@ def seeds(run: Run, count: int) -> list[Job]:
 
 
 def test_a_run_a_core() -> None:
-    assert placed(Places(found=[]), seeds(SMALL, 99)) == [None] * cores()
-    assert placed(Places(3, found=[]), seeds(LARGE, 99)) == [None] * 3
+    assert placed(DeviceSlots(found=[]), seeds(SMALL, 99)) == [None] * cores()
+    assert placed(DeviceSlots(3, found=[]), seeds(LARGE, 99)) == [None] * 3
 
 
 def test_a_timing_has_the_machine_to_itself() -> None:
-    places, run, timing = Places(4, found=[]), task(SMALL), task(Timing())
-    assert places.find(timing, []) == Place()
-    assert places.find(timing, [(run, Place())]) is None
-    assert places.find(timing, [(None, Place())]) is None, "data are being read"
-    assert places.find(run, [(timing, Place())]) is None
+    places, run, timing = DeviceSlots(4, found=[]), task(SMALL), task(Timing())
+    assert places.find(timing, []) == DeviceSlot()
+    assert places.find(timing, [(run, DeviceSlot())]) is None
+    assert places.find(timing, [(None, DeviceSlot())]) is None, "data are being read"
+    assert places.find(run, [(timing, DeviceSlot())]) is None
 
 
 def test_small_runs_share_the_gpus_evenly() -> None:
     two = [Gpu("0", 80_000), Gpu("1", 80_000)]
-    assert placed(Places(6, two), seeds(SMALL, 99)) == ["0", "1"] * 3
-    assert placed(Places(None, two), seeds(SMALL, 99)) == (["0", "1"] * PER_GPU)[: cores()]
+    assert placed(DeviceSlots(6, two), seeds(SMALL, 99)) == ["0", "1"] * 3
+    assert placed(DeviceSlots(None, two), seeds(SMALL, 99)) == (["0", "1"] * PER_GPU)[: cores()]
 
 
 def test_large_runs_are_as_many_as_fit() -> None:
     need = expected_mib(LARGE)
     assert 10_000 < need < 60_000
-    assert placed(Places(64, [Gpu("0", 2.5 * need)]), seeds(LARGE, 9)) == ["0"] * 2
-    assert placed(Places(64, [Gpu("0", 0.5 * need)]), seeds(LARGE, 9)) == ["0"], "alone it may try: it is a guess"
+    assert placed(DeviceSlots(64, [Gpu("0", 2.5 * need)]), seeds(LARGE, 9)) == ["0"] * 2
+    assert placed(DeviceSlots(64, [Gpu("0", 0.5 * need)]), seeds(LARGE, 9)) == ["0"], "alone it may try: it is a guess"
     # What is left beside a large one is enough for a small one.
-    assert placed(Places(64, [Gpu("0", 1.5 * need)]), [LARGE, SMALL]) == ["0", "0"]
+    assert placed(DeviceSlots(64, [Gpu("0", 1.5 * need)]), [LARGE, SMALL]) == ["0", "0"]
 
 
 def test_who_lacked_memory_gets_a_gpu_to_itself() -> None:
-    places = Places(64, [Gpu("0", 80_000)])
-    beside = [(task(SMALL), Place("0", 1000.0))]
+    places = DeviceSlots(64, [Gpu("0", 80_000)])
+    beside = [(task(SMALL), DeviceSlot("0", 1000.0))]
     assert places.find(task(SMALL, alone=True), beside) is None
     assert places.find(task(SMALL, alone=True), []) is not None
-    assert places.find(task(SMALL), [(task(LARGE, alone=True), Place("0", 1000.0))]) is None
+    assert places.find(task(SMALL), [(task(LARGE, alone=True), DeviceSlot("0", 1000.0))]) is None
 
 
 def test_a_run_for_the_cpu_leaves_the_gpu_alone() -> None:
-    places = Places(64, [Gpu("0", 80_000)])
+    places = DeviceSlots(64, [Gpu("0", 80_000)])
     assert placed(places, [dataclasses.replace(SMALL, device="cpu"), SMALL]) == [None, "0"]

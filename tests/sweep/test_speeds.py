@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, Run
-from rnnbench.ledger import read_speeds, setting_of
-from rnnbench.ledger.study_files import SPEEDS
+from rnnbench.config.timing import Timing
+from rnnbench.runs import read_speeds, setting_of
+from rnnbench.runs.study_files import SPEEDS
 from rnnbench.sweep import speeds
 from rnnbench.sweep.speeds import measure_speeds
-from rnnbench.throughput.timing import Timing
 
 
 def text_run(path: Path, cell: str = "gru", seed: int = 0, lr: float = 0.01, steps: int = 50) -> Run:

@@ -20,14 +20,14 @@ from support.processes import alive, descendants
 
 from rnnbench.cells import registry
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import Entry
+from rnnbench.runs import RunDirectory
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.launcher import Sweep
 from rnnbench.sweep.outcome import Options
+from rnnbench.sweep.scheduler import Scheduler
 from rnnbench.sweep.study import Study, find_study
-from rnnbench.throughput.timing import Timing
-from rnnbench.train import train
+from rnnbench.training import train
 
 #: Two runs of a few steps, one of some seconds, and three that cannot be done. The cell is one of the study's own.
 STUDY = '''
@@ -77,8 +77,8 @@ def swept(study: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(study, *words), capture_output=True, text=True, timeout=120)
 
 
-def entries(study: Path, preset: str) -> list[Entry]:
-    return [Entry(study.parent / "runs", "mixed", job.id) for job in find_study(str(study)).jobs(preset)]
+def entries(study: Path, preset: str) -> list[RunDirectory]:
+    return [RunDirectory(study.parent / "runs", "mixed", job.id) for job in find_study(str(study)).jobs(preset)]
 
 
 def times(study: Path) -> dict[Path, int]:
@@ -90,7 +90,7 @@ def test_what_fails_is_named_and_the_others_go_on(study: Path) -> None:
     """First the good runs, then nothing; then a preset with runs that cannot be done beside them."""
     done = swept(study, "--jobs", "2")
     assert done.returncode == 0, done.stderr
-    assert all(entry.result() is not None for entry in entries(study, "quick"))
+    assert all(directory.result() is not None for directory in entries(study, "quick"))
     before = times(study)
 
     again = swept(study)
@@ -104,7 +104,7 @@ def test_what_fails_is_named_and_the_others_go_on(study: Path) -> None:
     assert failing.returncode == 1
     outcome = json.loads(failing.stdout)
     assert outcome["finished"] == [plain.id]
-    assert sorted(outcome["skipped"]) == sorted(entry.id for entry in good)
+    assert sorted(outcome["skipped"]) == sorted(directory.id for directory in good)
     trouble = dict(outcome["trouble"])
     assert trouble.keys() == {fragile.id, option.id, missing.id}
     assert trouble[fragile.id] == "ArithmeticError: the cell is broken"
@@ -112,8 +112,8 @@ def test_what_fails_is_named_and_the_others_go_on(study: Path) -> None:
     assert "'missing.txt' does not exist" in trouble[missing.id]
     assert {path: times(study)[path] for path in before} == before
     assert "Traceback" not in failing.stderr
-    for entry in (fragile, option, missing):
-        assert entry.id in failing.stderr
+    for directory in (fragile, option, missing):
+        assert directory.id in failing.stderr
 
     # What broke is recorded; what was refused is tried again once it is mended.
     result = fragile.result()
@@ -124,7 +124,7 @@ def test_what_fails_is_named_and_the_others_go_on(study: Path) -> None:
     assert option.result() is None
     assert missing.result() is None
     (dry,) = [swept(study, "--preset", "failing", "--dry_run").stdout.splitlines()]
-    assert [line.split(maxsplit=1)[0] for line in dry] == [entry.id for entry in entries(study, "failing")]
+    assert [line.split(maxsplit=1)[0] for line in dry] == [directory.id for directory in entries(study, "failing")]
     assert sum("to do" in line for line in dry) >= 2
 
 
@@ -159,14 +159,14 @@ def test_killed_and_taken_up_again(study: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["finished"] == [long.id]
     assert {path: times(study)[path] for path in before} == before
 
-    for job, entry in zip(find_study(str(study)).jobs("long"), (long, *short), strict=True):
+    for job, directory in zip(find_study(str(study)).jobs("long"), (long, *short), strict=True):
         assert isinstance(job, Run)
         train(job, tmp_path / "calm", wandb="disabled")
-        calm = Entry(tmp_path / "calm", "single", job.id)
-        ours, theirs = (torch.load(e.path("model.pt"), weights_only=True)["model"] for e in (entry, calm))
+        calm = RunDirectory(tmp_path / "calm", "single", job.id)
+        ours, theirs = (torch.load(e.path("model.pt"), weights_only=True)["model"] for e in (directory, calm))
         assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), entry.id
-        assert entry.path("history.jsonl").read_text() == calm.path("history.jsonl").read_text()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), directory.id
+        assert directory.path("history.jsonl").read_text() == calm.path("history.jsonl").read_text()
 
 
 WORK = """
@@ -189,9 +189,9 @@ def test_a_launcher_that_is_gone_is_no_failure_of_the_run(tmp_path: Path) -> Non
     """A worker that finds the pipe broken ends, and records nothing: the next sweep has to take the run up."""
     done = subprocess.run([sys.executable, "-c", WORK, str(tmp_path)], timeout=60)
     assert done.returncode == 1
-    entry = Entry(tmp_path, "study", Run().id)
-    assert entry.folder.is_dir()
-    assert entry.result() is None
+    directory = RunDirectory(tmp_path, "study", Run().id)
+    assert directory.folder.is_dir()
+    assert directory.result() is None
 
 
 def tiny(seed: int = 0) -> Run:
@@ -272,10 +272,10 @@ def test_a_timing_has_the_machine_to_itself(tmp_path: Path, text_file: Path) -> 
     runs = [dataclasses.replace(tiny(seed), data=data) for seed in range(2)]
     timings = [Timing(seq_len=n, batch_size=1, hidden_size=4, samples=2, warmup=0) for n in (2, 3)]
     witness = Witness()
-    outcome = Sweep([timings[0], *runs, timings[1]], tmp_path, "s", Options(2, "disabled"), witness).run()
+    outcome = Scheduler([timings[0], *runs, timings[1]], tmp_path, "s", Options(2, "disabled"), witness).run()
     assert outcome.trouble == []
     assert witness.beside[runs[1].id] == {runs[0].id}
     assert all(witness.beside[job.id] == set() for job in timings)
-    result = Entry(tmp_path, "s", runs[0].id).result()
+    result = RunDirectory(tmp_path, "s", runs[0].id).result()
     assert result is not None
     assert result["environment"]["workers"] == 2

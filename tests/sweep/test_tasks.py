@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from rnnbench.config import DataConfig, Run
-from rnnbench.ledger import Entry
-from rnnbench.sweep import tasks
+from rnnbench.config.timing import Timing
+from rnnbench.runs import RunDirectory
+from rnnbench.sweep import queued_jobs as tasks
+from rnnbench.sweep.queued_jobs import DELAYS, QueuedJob
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.tasks import DELAYS, Task
 from rnnbench.sweep.worker import Attempt
-from rnnbench.throughput.timing import Timing
 
 
-def task(job: Job | None = None) -> Task:
+def task(job: Job | None = None) -> QueuedJob:
     job = job or Run(data=DataConfig(batch_size=4))
-    return Task(job, Entry(Path("runs"), "s", job.id), Attempt())
+    return QueuedJob(job, RunDirectory(Path("runs"), "s", job.id), Attempt())
 
 
 @pytest.mark.parametrize("status", ["died", "storage", "stopped"])

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import write_rates
-from rnnbench.ledger.study_files import RATES as RATES_FILE
 from rnnbench.report.tables import writers
 from rnnbench.report.tables.learning_rates import choices_table
+from rnnbench.runs import write_rates
+from rnnbench.runs.study_files import RATES as RATES_FILE
 from rnnbench.sweep import Study, find_study
 from rnnbench.sweep.study import Job, Panel, Tune
 from rnnbench.sweep.tuning import (
     GRID,
-    Choice,
+    TunedRate,
     at_rate,
     choose,
     extended,
@@ -32,7 +33,6 @@ from rnnbench.sweep.tuning import (
     tuned_study,
     tuning_study,
 )
-from rnnbench.throughput.timing import Timing
 
 RATES = (1e-3, 2e-3, 4e-3)
 CELLS, LENGTHS, SEEDS = ("rnn", "lstm"), (16, 64), (0, 1, 1000)
@@ -311,7 +311,7 @@ def test_a_choice_inside_the_grid_needs_no_remark() -> None:
         Console(file=io.StringIO(), width=width).print(writers.rich_table(table, width))
 
 
-def score(choice: Choice, lr: float) -> tuple[int, float]:
+def score(choice: TunedRate, lr: float) -> tuple[int, float]:
     value = choice.scores[lr]
     return choice.lost[lr], float("inf") if value is None else value
 

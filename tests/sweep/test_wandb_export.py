@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from rnnbench.commands.train import parse
+from rnnbench.cli.train import parse
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
 from rnnbench.sweep import Study, find_study
 from rnnbench.sweep.study import Job
 from rnnbench.sweep.wandb_files.export import to_wandb
 from rnnbench.sweep.wandb_files.sweep_file import study_of_file
-from rnnbench.throughput.timing import Timing
 
 SHIPPED = (
     "seqlen_perplexity", "memory", "clipping", "initialisation", "depth", "attention_rescues", "seqlen_gradients",

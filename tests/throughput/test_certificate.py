@@ -16,12 +16,12 @@ from rnnbench.backends.backend import MULTIPLE
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
-from rnnbench.ledger import CURVES, RESULT, Entry
-from rnnbench.throughput.certificate import Certifier, everything
+from rnnbench.config.timing import Timing
+from rnnbench.runs import CURVES, RESULT, RunDirectory
+from rnnbench.throughput.correctness import CorrectnessCheck, everything
 from rnnbench.throughput.cost import SIZES
 from rnnbench.throughput.layers import Layers
 from rnnbench.throughput.measure import measure
-from rnnbench.throughput.timing import Timing
 
 CELLS = ("rnn", "lstm", "gru")
 #: A cell of each form, and the backends that run it.
@@ -38,12 +38,12 @@ ABLE = {
 
 def certifier(
     cell: str, dtype: torch.dtype = torch.float32, step: int = 0, time: int = 100, width: int = 16, **layers: int
-) -> Certifier:
+) -> CorrectnessCheck:
     torch.manual_seed(0)
     made = Layers(CellConfig(cell), width, width, **layers).to(dtype)  # type: ignore[arg-type]
     x, cotangent = torch.randn(4, time, width).to(dtype), torch.randn(4, time, made.width).to(dtype)
     states = [torch.randn_like(state) for state in made.initial_state(4)]
-    return Certifier(made, x, states, (cotangent, [torch.randn_like(state) for state in states]), step=step)
+    return CorrectnessCheck(made, x, states, (cotangent, [torch.randn_like(state) for state in states]), step=step)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -143,7 +143,7 @@ def leaks(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_saboteur_is_not_timed(spoil: Spoil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For every cell: refused in words, with its certificate, and no figure of its speed; the loop is timed."""
     monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
-    monkeypatch.setattr("rnnbench.throughput.entrants.fresh_peak", lambda *_: None)
+    monkeypatch.setattr("rnnbench.throughput.selection.fresh_peak", lambda *_: None)
     monkeypatch.setitem(SIZES, "cpu", 64)
     sizes = {"seq_len": 12, "batch_size": 3, "hidden_size": 8, "samples": 3, "warmup": 0}
     result = measure(Timing(backends=("saboteur", "loop"), device="cpu", **sizes), tmp_path, "study", "disabled")  # type: ignore[arg-type]
@@ -153,9 +153,9 @@ def test_a_saboteur_is_not_timed(spoil: Spoil, tmp_path: Path, monkeypatch: pyte
         assert own[f"{cell}/saboteur/refused"].startswith("wrong result: the error of ")
         assert not own[f"{cell}/saboteur/certificate"] <= MULTIPLE
         assert f"{cell}/loop/step_ms" in result["metrics"]
-    with np.load(Entry(tmp_path, "study", result["id"]).path(CURVES)) as curves:
+    with np.load(RunDirectory(tmp_path, "study", result["id"]).path(CURVES)) as curves:
         assert not any("saboteur" in name for name in curves)
-    strict = Entry(tmp_path, "study", result["id"]).path(RESULT).read_text()
+    strict = RunDirectory(tmp_path, "study", result["id"]).path(RESULT).read_text()
     json.loads(strict, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from rnnbench import nvml
 from rnnbench.backends import BACKENDS
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
+from rnnbench.system import machine
 from rnnbench.throughput.clock import EventClock, Seconds, WallClock, clock_of, together
 from rnnbench.throughput.contestant import REPLAYED, Contestant, Replay
 from rnnbench.throughput.measure import _energy
-from rnnbench.throughput.timing import Timing
 
 
 def contestant(what: str = "training") -> Contestant:
@@ -145,9 +145,9 @@ def fake_nvml(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_what_nvml_says(fake_nvml: dict[str, Any]) -> None:
-    assert nvml.facts("cuda") == {"driver": "580.1", "clocks_mhz": {"sm": [1980, 1990], "memory": [3201, 3300]}}
-    assert nvml.facts("cpu") == {}
-    assert nvml.millijoules() == 6000
+    assert machine.facts("cuda") == {"driver": "580.1", "clocks_mhz": {"sm": [1980, 1990], "memory": [3201, 3300]}}
+    assert machine.facts("cpu") == {}
+    assert machine.millijoules() == 6000
     assert fake_nvml["open"] == 0
 
 
@@ -170,7 +170,7 @@ def test_energy_of_decoding_is_joules_a_symbol_of_every_stream(fake_nvml: dict[s
 
 def test_where_nvml_does_not_answer_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvml.facts("cuda") == {}
-    assert nvml.millijoules() is None
+    assert machine.facts("cuda") == {}
+    assert machine.millijoules() is None
     job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4)
     assert _energy([contestant()], job, {"gru/loop/step_ms": 1.0}) == {}

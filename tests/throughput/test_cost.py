@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rnnbench.cells import cell_names
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import WallClock
 from rnnbench.throughput.cost import (
     LARGEST_STEP,
@@ -22,7 +23,6 @@ from rnnbench.throughput.cost import (
     work_of,
 )
 from rnnbench.throughput.layers import Layers
-from rnnbench.throughput.timing import Timing
 
 I, H = 24, 32
 GATES = {"rnn": 1, "lstm": 4, "gru": 3, "lstm_cifg": 3, "mgu": 2}

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.throughput.cost import SIZES, Ceilings, Work
-from rnnbench.throughput.figures import figures, times
-from rnnbench.throughput.timing import Timing
+from rnnbench.throughput.metrics import figures, times
 
 
 def test_a_time_is_a_median_and_its_spread_the_middle_half() -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from support.saboteurs import Saboteur, loop
 
-from rnnbench import machine
 from rnnbench.backends import BACKENDS
 from rnnbench.cells import Cell
+from rnnbench.config.timing import Timing
+from rnnbench.system import machine
 from rnnbench.throughput.cost import SIZES
 from rnnbench.throughput.measure import measure
-from rnnbench.throughput.timing import Timing
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 

@@ -16,14 +16,14 @@ from support.saboteurs import Saboteur, loop
 from rnnbench.backends import BACKENDS
 from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
-from rnnbench.ledger import CURVES, RESULT, Entry
-from rnnbench.throughput.clock import Clock, Seconds, WallClock
+from rnnbench.runs import CURVES, RESULT, RunDirectory
+from rnnbench.throughput.clock import DeviceClock, Seconds, WallClock
 from rnnbench.throughput.contestant import PARTS, Contestant, contenders
 from rnnbench.throughput.cost import SIZES
-from rnnbench.throughput.entrants import chosen, failure
 from rnnbench.throughput.measure import measure
-from rnnbench.throughput.timing import Timing
+from rnnbench.throughput.selection import chosen, failure
 
 CELLS = ("rnn", "lstm", "gru")
 CPU = torch.device("cpu")
@@ -43,14 +43,14 @@ def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peak memory, which takes a process a contestant, is another test's."""
-    monkeypatch.setattr("rnnbench.throughput.entrants.fresh_peak", lambda *_: None)
+    monkeypatch.setattr("rnnbench.throughput.selection.fresh_peak", lambda *_: None)
 
 
 def test_every_figure_and_curve(tmp_path: Path) -> None:
     job = small(cells=(CellConfig("lstm", {"forget_bias": 1.0}), CellConfig("gru")), samples=7)
     result = measure(job, tmp_path, "study", "disabled")
-    entry = Entry(tmp_path, "study", job.id)
-    assert entry.result() == result
+    directory = RunDirectory(tmp_path, "study", job.id)
+    assert directory.result() == result
     assert (result["kind"], result["status"]) == ("timing", "done")
     assert Timing.from_dict(result["run"]) == job
     assert {"commit", "torch", "device_name", "threads", "cpu_mhz"} <= set(result["environment"])
@@ -64,7 +64,7 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
     everything = {f"{name}/{figure}" for name in names for figure in figures}
     rates = {"gemm_flops_per_second", "copy_bytes_per_second", "step_flops_per_second"}
     assert set(metrics) == {"work"} | rates | everything
-    with np.load(entry.path(CURVES)) as curves:
+    with np.load(directory.path(CURVES)) as curves:
         parts = {f"{name}/{part}" for name in names for part in PARTS["training"]}
         parts |= {"ceiling/gemm", "ceiling/copy", "ceiling/step"}
         assert set(curves) == parts | {f"{part}_cpu" for part in parts}
@@ -97,9 +97,9 @@ def test_every_figure_and_curve(tmp_path: Path) -> None:
             assert metrics[f"{name}/step_loop_share"] == pytest.approx(metrics[f"{name}/step_loop_floor_ms"] / step)
     for name in ("lstm(forget_bias=1)/loop", "gru/loop"):
         assert [metrics[f"{name}/{key}"] for key in ("speedup", "speedup_low", "speedup_high")] == [1.0, 1.0, 1.0]
-    before = entry.path(RESULT).stat().st_mtime_ns
+    before = directory.path(RESULT).stat().st_mtime_ns
     assert measure(job, tmp_path, "study", "disabled") == result
-    assert entry.path(RESULT).stat().st_mtime_ns == before
+    assert directory.path(RESULT).stat().st_mtime_ns == before
 
 
 def test_what_ran_is_what_was_said(tmp_path: Path, no_memory: None) -> None:
@@ -181,7 +181,7 @@ def test_what_breaks_while_it_is_timed_is_a_row_too(
     """Memory that runs out at the tenth turn: that contestant has no figures, the others have all of theirs."""
     turn, count = Contestant.turn, {"rnn/torch": 0}
 
-    def limited(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+    def limited(self: Contestant, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
         if self.name == "rnn/torch":
             count[self.name] += 1
             if count[self.name] == 5:
@@ -193,7 +193,7 @@ def test_what_breaks_while_it_is_timed_is_a_row_too(
     metrics = result["metrics"]
     assert metrics["rnn/torch/refused"].startswith("out of memory: B 3 × T 12 × H 8, float32, did not fit into ")
     assert "rnn/torch/step_ms" not in metrics
-    with np.load(Entry(tmp_path, "study", result["id"]).path(CURVES)) as curves:
+    with np.load(RunDirectory(tmp_path, "study", result["id"]).path(CURVES)) as curves:
         assert not any(name.startswith("rnn/torch") for name in curves)
         assert len(curves["rnn/loop/step"]) == 6
 
@@ -250,7 +250,7 @@ def test_contestants_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     turns: list[str] = []
     turn = Contestant.turn
 
-    def noted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+    def noted(self: Contestant, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
         turns.append(self.name)
         return turn(self, what, clock)
 
@@ -276,7 +276,7 @@ def test_turns_are_taken_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before, cores = os.sched_getaffinity(0), set()
     turn = Contestant.turn
 
-    def noted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+    def noted(self: Contestant, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
         cores.add(frozenset(os.sched_getaffinity(0)))
         return turn(self, what, clock)
 
@@ -285,7 +285,7 @@ def test_turns_are_taken_on_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert cores == {frozenset({max(before)})}
     assert os.sched_getaffinity(0) == before
 
-    def interrupted(self: Contestant, what: str, clock: Clock) -> tuple[Seconds, ...]:
+    def interrupted(self: Contestant, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Contestant, "turn", interrupted)

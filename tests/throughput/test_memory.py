@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from rnnbench.config import CellConfig
-from rnnbench.forkserver import forkserver
-from rnnbench.throughput import fresh
-from rnnbench.throughput.fresh import fresh_peak
-from rnnbench.throughput.memory import available, fence, out_of_memory, peak_of
-from rnnbench.throughput.timing import Timing
+from rnnbench.config.timing import Timing
+from rnnbench.system.processes import forkserver
+from rnnbench.throughput import memory as fresh
+from rnnbench.throughput.memory import available, fence, fresh_peak, out_of_memory, peak_of
 
 CPU = torch.device("cpu")
 

@@ -21,9 +21,9 @@ from rnnbench.cells import make_cell
 from rnnbench.cells.registry import cell_names
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
+from rnnbench.throughput.external import EXTERNAL
+from rnnbench.throughput.external.package import PackageImplementation
 from rnnbench.throughput.layers import Layers, run_layers
-from rnnbench.throughput.peers import PEERS
-from rnnbench.throughput.peers.package import PackagePeer
 
 B, T, I, H = 3, 7, 5, 16
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -94,13 +94,13 @@ def test_what_is_installed_is_the_loop(peer: str, cell: str) -> None:
     if peer == "torchrecurrent":
         pytest.importorskip("torchrecurrent")
     layers, x, states = drawn(cell)
-    assert PEERS[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
-    assert_as_the_loop(PEERS[peer], layers, x, states)
+    assert EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
+    assert_as_the_loop(EXTERNAL[peer], layers, x, states)
 
 
 def test_a_gated_antisymmetric_network_is_there_too() -> None:
     pytest.importorskip("torchrecurrent")
-    assert_as_the_loop(PEERS["torchrecurrent"], *drawn(CellConfig("antisymmetric", {"gated": True})))
+    assert_as_the_loop(EXTERNAL["torchrecurrent"], *drawn(CellConfig("antisymmetric", {"gated": True})))
 
 
 @pytest.mark.parametrize("cell", TORCH)
@@ -108,20 +108,20 @@ def test_four_layers_in_two_directions_are_one_call(cell: str, monkeypatch: pyte
     calls, forward = [], nn.RNNBase.__call__
     monkeypatch.setattr(nn.RNNBase, "__call__", lambda *args: (calls.append(args), forward(*args))[1])
     layers, x, states = drawn(cell, num_layers=4, bidirectional=True)
-    assert_as_the_loop(PEERS["nn"], layers, x, states)
+    assert_as_the_loop(EXTERNAL["nn"], layers, x, states)
     assert len(calls) == 1
 
 
 def test_a_module_has_the_parameters_themselves_and_follows_them() -> None:
     layers, x, states = drawn("gru")
     cell: Any = layers.cells[0]
-    before, _ = PEERS["nn"].run_layers(layers, x, states)
+    before, _ = EXTERNAL["nn"].run_layers(layers, x, states)
     with torch.no_grad():
         cell.weight_hh.mul_(2)
-    changed, _ = PEERS["nn"].run_layers(layers, x, states)
+    changed, _ = EXTERNAL["nn"].run_layers(layers, x, states)
     assert not torch.equal(before, changed)
     cell.weight_hh = nn.Parameter(cell.weight_hh.detach() / 2)
-    again, _ = PEERS["nn"].run_layers(layers, x, states)
+    again, _ = EXTERNAL["nn"].run_layers(layers, x, states)
     torch.testing.assert_close(again, before)
 
 
@@ -132,9 +132,9 @@ def test_states_stay_wide_under_bfloat16(peer: str) -> None:
         pytest.importorskip("torchrecurrent")
     layers, x, states = drawn(cell, dtype=torch.bfloat16)
     if peer == "nn":
-        assert "float32 and float64" in str(PEERS[peer].refusal(layers.cells[0], Request(CPU, x.dtype)))
+        assert "float32 and float64" in str(EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)))
         return
-    y, last = PEERS[peer].run_layers(layers, x, states)
+    y, last = EXTERNAL[peer].run_layers(layers, x, states)
     truth, end = run_layers(layers, x, states, Loop())
     assert last[0].dtype == torch.float32
     torch.testing.assert_close(y.float(), truth.float(), rtol=0.05, atol=0.05)
@@ -257,10 +257,10 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
         module = ModuleType(name)
         vars(module).update(functions)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr("rnnbench.throughput.peers.package.find_spec", lambda name: name)
+    monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda name: name)
     # The kernel's numbers are float32, in which 2⁻⁴⁰ is nothing beside 1; those here are float64.
-    monkeypatch.setattr("rnnbench.throughput.peers.selective_scan.STILL", 2.0**-80)
-    monkeypatch.setattr(PackagePeer, "elsewhere", lambda self, request: None)
+    monkeypatch.setattr("rnnbench.throughput.external.selective_scan.STILL", 2.0**-80)
+    monkeypatch.setattr(PackageImplementation, "elsewhere", lambda self, request: None)
 
 
 @pytest.mark.usefixtures("packages")
@@ -268,8 +268,8 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("peer", "cell"), pairs(STOOD_IN))
 def test_our_side_of_a_package_is_the_loop(peer: str, cell: str, time: int) -> None:
     layers, x, states = drawn(cell, time)
-    assert PEERS[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
-    assert_as_the_loop(PEERS[peer], layers, x, states)
+    assert EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
+    assert_as_the_loop(EXTERNAL[peer], layers, x, states)
 
 
 @pytest.mark.usefixtures("packages")
@@ -277,7 +277,7 @@ def test_our_side_of_a_package_is_the_loop(peer: str, cell: str, time: int) -> N
 @pytest.mark.parametrize(("peer", "cell"), pairs(STOOD_IN))
 def test_a_state_comes_back_in_float32(peer: str, cell: str, dtype: torch.dtype) -> None:
     layers, x, states = drawn(cell, 70, dtype)
-    y, last = PEERS[peer].run_layers(layers, x, states)
+    y, last = EXTERNAL[peer].run_layers(layers, x, states)
     truth, end = run_layers(layers, x, states, Loop())
     assert last[0].dtype == torch.float32
     torch.testing.assert_close(y.float(), truth.float(), rtol=0.1, atol=0.1)
@@ -287,7 +287,7 @@ def test_a_state_comes_back_in_float32(peer: str, cell: str, dtype: torch.dtype)
 @pytest.mark.usefixtures("packages")
 def test_what_is_forgotten_at_once_has_no_logarithm_but_gradients() -> None:
     layers, x, states = drawn("mingru", dtype=torch.float32)
-    found = everything(PEERS["fla"], layers, 1e4 * x, states)  # gates at 0 and at 1
+    found = everything(EXTERNAL["fla"], layers, 1e4 * x, states)  # gates at 0 and at 1
     assert all(value.isfinite().all() for value in found.values())
 
 
@@ -295,7 +295,7 @@ def test_what_is_forgotten_at_once_has_no_logarithm_but_gradients() -> None:
 def test_the_warp_scan_has_a_longest_sequence() -> None:
     layers, x, states = drawn("mingru", 65537, torch.float32)
     with pytest.raises(UserError, match="at most 65536 time steps, got 65537"):
-        PEERS["accelerated_scan"].run_layers(layers, x[:1], [states[0][:1]])
+        EXTERNAL["accelerated_scan"].run_layers(layers, x[:1], [states[0][:1]])
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -305,13 +305,13 @@ def able(name: str) -> str:
     return {**INSTALLED, **STOOD_IN}[name][0]
 
 
-@pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if isinstance(peer, PackagePeer)])
+@pytest.mark.parametrize("name", [name for name, peer in EXTERNAL.items() if isinstance(peer, PackageImplementation)])
 def test_a_package_is_named_in_what_it_refuses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    peer, cell = PEERS[name], make_cell(able(name), I, H)
-    monkeypatch.setattr("rnnbench.throughput.peers.package.find_spec", lambda module: None)
+    peer, cell = EXTERNAL[name], make_cell(able(name), I, H)
+    monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: None)
     missing = peer.refusal(cell, Request(GPU, torch.float32))
     assert missing == f"{peer.package} is not installed; pip install {peer.package}"
-    monkeypatch.setattr("rnnbench.throughput.peers.package.find_spec", lambda module: module)
+    monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: module)
     assert peer.refusal(cell, Request(GPU, torch.float32)) is None
     for request in (Request(GPU, torch.float32, tap=True), Request(GPU, torch.float32, states=True)):
         assert str(peer.refusal(cell, request)).startswith(peer.package)
@@ -323,12 +323,12 @@ def test_a_package_is_named_in_what_it_refuses(name: str, monkeypatch: pytest.Mo
 
 
 def test_each_peer_takes_the_cells_that_it_is_tested_with_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnnbench.throughput.peers.package.find_spec", lambda module: module)
+    monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: module)
     taken = {
         name: {
             cell for cell in cell_names() if peer.refusal(make_cell(cell, I, H), Request(GPU, torch.float32)) is None
         }
-        for name, peer in PEERS.items()
+        for name, peer in EXTERNAL.items()
     }
     assert taken == {name: set(cells) for name, cells in {**INSTALLED, **STOOD_IN}.items()}
 
@@ -337,9 +337,11 @@ def test_each_peer_takes_the_cells_that_it_is_tested_with_and_no_others(monkeypa
 def test_torchs_own_take_no_tap_and_return_no_states(name: str) -> None:
     cell = make_cell("gru", I, H)
     for request in (Request(CPU, torch.float32, tap=True), Request(CPU, torch.float32, states=True)):
-        assert PEERS[name].refusal(cell, request)
+        assert EXTERNAL[name].refusal(cell, request)
 
 
 def test_nn_has_the_latitude_of_the_backend_torch() -> None:
-    assert PEERS["nn"].multiple(Request(GPU, torch.float32)) == 300
-    assert PEERS["nn"].multiple(Request(CPU, torch.float32)) == PEERS["plain"].multiple(Request(CPU, torch.float32))
+    assert EXTERNAL["nn"].multiple(Request(GPU, torch.float32)) == 300
+    assert EXTERNAL["nn"].multiple(Request(CPU, torch.float32)) == EXTERNAL["plain"].multiple(
+        Request(CPU, torch.float32)
+    )

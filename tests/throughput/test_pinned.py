@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from rnnbench import machine
+from rnnbench.system import machine
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such thing on this system")
 

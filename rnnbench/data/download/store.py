@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from rnnbench import cache
 from rnnbench.data.download.files import Download, download, megabytes
-from rnnbench.data.download.transfer import Cut, Patience, Refused, transfer
+from rnnbench.data.download.transfer import Cut, Refused, RetryPolicy, transfer
 from rnnbench.errors import UserError
+from rnnbench.system import cache
 
 #: Base addresses, separated by spaces, that have the files under their names; tried before the files' own addresses.
 MIRRORS = "RNNBENCH_MIRRORS"
-PATIENCE = Patience()
+PATIENCE = RetryPolicy()
 
 
 def is_here(name: str) -> bool:
@@ -185,7 +185,7 @@ def _bar(item: Download, progress: bool) -> Iterator[Callable[[int], None]]:
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from rnnbench.console import Console
+    from rnnbench.system.console import Console
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -19,7 +19,7 @@ REDIRECTS = 5
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for.
 
     Args:
@@ -43,7 +43,7 @@ class Cut(Exception):
     """The connection failed or ended early; asking again may help."""
 
 
-def transfer(address: str, file: IO[bytes], size: int, patience: Patience, told: Callable[[int], None]) -> None:
+def transfer(address: str, file: IO[bytes], size: int, patience: RetryPolicy, told: Callable[[int], None]) -> None:
     """Bring ``file``, which holds the content's beginning, or nothing, to ``size`` bytes.
 
     Args:
@@ -98,7 +98,7 @@ def _beginning(start: _Start, file: IO[bytes], have: int, size: int) -> int:
     return 0
 
 
-def _steadily(address: str, have: int, patience: Patience) -> Iterator[_Start | bytes]:
+def _steadily(address: str, have: int, patience: RetryPolicy) -> Iterator[_Start | bytes]:
     """What the server sends, while it sends fast enough."""
     items: queue.Queue[_Start | bytes | Exception | None] = queue.Queue(maxsize=64)
     over = threading.Event()
@@ -126,7 +126,7 @@ def _steadily(address: str, have: int, patience: Patience) -> Iterator[_Start | 
         over.set()
 
 
-def _receive(address: str, have: int, patience: Patience, items: queue.Queue[Any], over: threading.Event) -> None:
+def _receive(address: str, have: int, patience: RetryPolicy, items: queue.Queue[Any], over: threading.Event) -> None:
     """The thread's part: put the start, the content's pieces, and None or what went wrong; stop when it is ``over``."""
     import requests
     from urllib3.exceptions import HTTPError

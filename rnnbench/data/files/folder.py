@@ -1,12 +1,23 @@
-"""The files of a user's folder, in the order in which people count: chapter2 before chapter10."""
+"""Which option a file is named by."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rnnbench.errors import UserError
+
+
+@contextmanager
+def named_by(option: str) -> Iterator[None]:
+    """Errors about ``data.path`` are about another option inside, ``data.val_path`` say."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("data.path", option, 1)) from None
 
 
 def natural(name: str) -> tuple[list[list[str | int]], str]:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
-from rnnbench.data.series.ridge import fit
+from rnnbench.data.series.references import fit
 from rnnbench.data.source import Batches, Part, Source, generator
 from rnnbench.data.task import Batch, Task
+from rnnbench.system.cache import cached_json
 
 #: Sequences in a part, and in an evaluation batch.
 PART, EVALUATION_BATCH = 500, 250

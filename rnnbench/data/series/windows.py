@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.cache import cached_json
+from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.catalog import entry
 from rnnbench.data.files.notes import Rank, ReadingNotes, plural
-from rnnbench.data.series.clock import time_features
-from rnnbench.data.series.read import read
-from rnnbench.data.series.record import Record, each_column, fill, segments
+from rnnbench.data.series.readers import read
+from rnnbench.data.series.record import Record, each_column, fill, segments, time_features
 from rnnbench.data.series.references import forecast_references
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
+from rnnbench.system.cache import cached_json
 
 #: Windows in an evaluation batch.
 EVALUATION_BATCH = 256
@@ -105,7 +104,7 @@ class SeriesData(Source):
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> SeriesData:
         """The series of that name, or columns of the CSV file at ``data.path``."""
-        return cls(read(data), data, seed, data.period or entry(str(data.name)).period)
+        return cls(read(data), data, seed, data.period or data_set(str(data.name)).period)
 
     def _windows(self, part: Part) -> np.ndarray:
         """Where the part's gap-free windows of T + horizon steps begin, int64, in order."""

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rnnbench.cache import cached_bytes
 from rnnbench.config import DataConfig
 from rnnbench.data.download import fetch, member
 from rnnbench.data.files.content import Content, read_members
@@ -19,6 +18,7 @@ from rnnbench.data.text.checks import look_at
 from rnnbench.data.text.pieces import Pieces
 from rnnbench.data.text.verses import verses
 from rnnbench.errors import UserError
+from rnnbench.system.cache import cached_bytes
 
 KJV_SHA256 = "f76c523f3b3332ecb3fb83ae6286e077e2f68c9b0ba4e07afa353543de5418df"
 

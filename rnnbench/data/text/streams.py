@@ -20,11 +20,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from rnnbench.cache import cached_json
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
+from rnnbench.data.files.folder import named_by
 from rnnbench.data.files.notes import ReadingNotes
-from rnnbench.data.files.options import named_by
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.checks import look_at_parts, symbol_counts
@@ -33,6 +32,7 @@ from rnnbench.data.text.readers import read, read_text
 from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, guesses, lines
 from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
+from rnnbench.system.cache import cached_json
 
 Text = str | bytes | Pieces
 

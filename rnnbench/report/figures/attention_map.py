@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.ledger import SAMPLES, friendly
 from rnnbench.report.figures.style import canvas, file_name, save
 from rnnbench.report.results import Result
+from rnnbench.runs import SAMPLES, friendly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench.heatmap import LABEL, flow_heat_map, lag_axis
 from rnnbench.intervals import known_median
 from rnnbench.probes.curve import WORTH
+from rnnbench.probes.heat_map import LABEL, flow_heat_map, lag_axis
 from rnnbench.probes.measured import Measured, decades, mean_decades, mean_of_those_left
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest, spread
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnbench.heatmap import lag_axis
+from rnnbench.probes.heat_map import lag_axis
 from rnnbench.probes.measured import decades
 from rnnbench.report.figures.style import GREY, OTHERS, Look, canvas, file_name, looks, save
 from rnnbench.report.results import Result

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: So many values make a sweep of an option.
 ENOUGH = 4
 WHEN = {"init": "at initialisation", "final": "trained"}
-Sweep = list[tuple[float, Group]]
+SweptSetting = list[tuple[float, Group]]
 
 
 def option_figures(groups: Sequence[Group], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
@@ -30,9 +30,9 @@ def option_figures(groups: Sequence[Group], folder: Path, suffix: str, formats: 
     return written
 
 
-def _sweeps(groups: Sequence[Group]) -> dict[tuple[str, str], Sweep]:
+def _sweeps(groups: Sequence[Group]) -> dict[tuple[str, str], SweptSetting]:
     """By cell and option; what differs by more than that one option is in none."""
-    out: dict[tuple[str, str, int, object], Sweep] = {}
+    out: dict[tuple[str, str, int, object], SweptSetting] = {}
     for g in groups:
         cell = CellConfig.parse(g.results[0].run["cell"])
         if len(cell.options) == 1:
@@ -42,7 +42,7 @@ def _sweeps(groups: Sequence[Group]) -> dict[tuple[str, str], Sweep]:
     return {(name, option): sweep for (name, option, *_), sweep in out.items() if len(sweep) >= ENOUGH}
 
 
-def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -> list[Path]:
+def _draw(name: str, option: str, sweep: SweptSetting, path: Path, formats: set[str]) -> list[Path]:
     own = looks([name])[name]
     look = Look(own.color, own.marker, "-")
     words = option.replace("_", " ")
@@ -66,7 +66,7 @@ def _draw(name: str, option: str, sweep: Sweep, path: Path, formats: set[str]) -
         return save(figure, path, formats)
 
 
-def _metric(axes: Axes, sweep: Sweep, metric: str, look: Look) -> bool:
+def _metric(axes: Axes, sweep: SweptSetting, metric: str, look: Look) -> bool:
     """Medians as a line, seeds as points; at the upper edge a lag beyond those measured, at the lower one −∞."""
     drawn = False
     for when, words in WHEN.items():

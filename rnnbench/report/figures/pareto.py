@@ -13,8 +13,8 @@ from rnnbench.report.estimates import Estimate
 from rnnbench.report.fairness import unranked_anywhere
 from rnnbench.report.figures.contestants import direct_labels
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save
-from rnnbench.report.kinds import KINDS
 from rnnbench.report.statistics import CROWD, Group
+from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.report.timings import Timed
 
 #: The speed that each training run measured of itself.
@@ -26,7 +26,7 @@ TITLE, UNRANKED = "Which cell, for the time it takes?", "Score and speed: no ran
 
 
 @dataclass(frozen=True)
-class Choice:
+class Candidate:
     """A cell at a length: how well it predicts and how fast it trains.
 
     Args:
@@ -57,7 +57,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
     return out
 
 
-def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Choice]:
+def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Candidate]:
     """Every group with a score that lost no run, and its speed.
 
     The speed is that of the fastest contestant of the same cell at the runs' T and batch in one timing study, at one
@@ -74,12 +74,12 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
             key = (job.result.folder.parent, job.result.protocol, *(job.settings[name] for name in names))
             sources.setdefault(key, []).append(job)
     known = [
-        [Choice(g, s, _speed(one), one) for g, s in scored if (one := _fastest(g, own))] for own in sources.values()
+        [Candidate(g, s, _speed(one), one) for g, s in scored if (one := _fastest(g, own))] for own in sources.values()
     ]
     best = max(known, key=lambda some: (len(some), -_apart(some)), default=[])
     if len(best) >= LEAST:
         return best
-    return [Choice(g, found, speed, None) for g, found in scored if (speed := g.median(OWN)) is not None]
+    return [Candidate(g, found, speed, None) for g, found in scored if (speed := g.median(OWN)) is not None]
 
 
 def truncated(g: Group) -> bool:
@@ -87,7 +87,7 @@ def truncated(g: Group) -> bool:
     return any(result.run["optim"].get("truncate") is not None for result in g.results)
 
 
-def best_choices(found: Sequence[Choice]) -> tuple[list[int], str | None]:
+def best_choices(found: Sequence[Candidate]) -> tuple[list[int], str | None]:
     """The indices of those on the `frontier`; none, and why, where these cells may not be ranked."""
     reason = unranked_anywhere([one.group for one in found])
     return ([] if reason else frontier([(one.speed, one.score.mean) for one in found])), reason
@@ -104,7 +104,7 @@ def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
     return max(own, key=_speed, default=None)
 
 
-def _apart(found: Sequence[Choice]) -> float:
+def _apart(found: Sequence[Candidate]) -> float:
     """How many octaves, at most, the width that was timed lies from the runs'."""
     octaves = [0.0]
     for one in found:
@@ -121,7 +121,7 @@ def pareto_figure(
 
     None where anything but cells and lengths is compared: a start or a depth is no question of speed alone.
     """
-    found = [] if groups[0].extras else choices(groups, timed, KINDS[kind].headline.key)
+    found = [] if groups[0].extras else choices(groups, timed, TASK_FAMILIES[kind].primary.key)
     if len(found) < LEAST:
         return []
     best, reason = best_choices(found)
@@ -154,7 +154,7 @@ def pareto_figure(
         above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
         axes.annotate("\n".join(lines), (0, 1), **above, fontsize=8, color=GREY)
         axes.set_xlabel("tokens per second in training (thousand): faster to the right")
-        axes.set_ylabel(f"{KINDS[kind].unit}, less is better")
+        axes.set_ylabel(f"{TASK_FAMILIES[kind].unit}, less is better")
         legend_below(figure, axes)
         first = {one.group.cell: i for i, one in reversed(list(enumerate(found)))}
         named = {*best, *(range(len(found)) if legend else first.values())}
@@ -165,13 +165,13 @@ def pareto_figure(
         return save(figure, path, formats)
 
 
-def _name(one: Choice, legend: bool, lengths: set[int]) -> str:
+def _name(one: Candidate, legend: bool, lengths: set[int]) -> str:
     if legend:
         return str(one.group.length)
     return f"{one.group.cell}, {one.group.symbol} {one.group.length}" if len(lengths) > 1 else one.group.cell
 
 
-def _source(found: Sequence[Choice], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
+def _source(found: Sequence[Candidate], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
     """Where the speeds are from, at which width, how many are left out, and why nothing is ranked."""
     source = "Speed: as the runs themselves measured it, with all that a training does"
     if (timed := found[0].timed) is not None:

@@ -1,20 +1,22 @@
-"""Many cells at one length, in one picture: who predicts best, how far its gradients reach, how fast it trains."""
+"""How likely is one cell to beat another? The probability of improvement, a row a pair (Agarwal et al. 2021)."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.probes.measured import mean_decades
+from rnnbench.report.comparisons import Comparison
 from rnnbench.report.fairness import unranked
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
 from rnnbench.report.figures.panels import SHOWN_DECADES, reference_by_length
-from rnnbench.report.figures.style import GREY, OTHERS, canvas, plain_number, save
-from rnnbench.report.kinds import Kind
+from rnnbench.report.figures.style import GREY, OTHERS, canvas, legend_below, looks, plain_number, save
 from rnnbench.report.statistics import Group, cell_rank, rank
+from rnnbench.report.task_families import TaskFamily
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,18 +24,76 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+#: More rows than this are no picture: those of one T make room for those over all, or for the best at the longest T.
+ROWS = 40
 
-def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats: set[str]) -> list[Path]:
+
+def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]) -> list[Path]:
+    """P(a run of the better cell beats one of the other) with its 95 % interval, in the colour of the better cell.
+
+    Filled where the difference is sure (after Holm's correction), hollow where it may be chance. No pairs, no picture.
+    """
+    shown = _shown(comparisons)
+    if not shown:
+        return []
+    looking = looks([name for one in shown for name in (one.better, one.other)])
+    several = len({one.place for one in shown}) > 1
+    leaders = {one.better for one in shown}
+    labels = [_label(one, several, len(leaders) == 1) for one in shown]
+    width = 5.6 + 0.085 * max(map(len, labels))
+    with canvas(width=width, height=1.9 + 0.27 * len(shown)) as (figure, (axes,)):
+        axes.axvline(0.5, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="a coin's toss")
+        for row, one in enumerate(shown):
+            look = looking[one.better]
+            fill = look.color if one.sure else "white"
+            axes.plot([one.probability_low, one.probability_high], [row, row], color=look.color, linewidth=2)
+            axes.plot(one.probability, row, look.marker, color=look.color, markerfacecolor=fill, clip_on=False)
+            if row and one.place != shown[row - 1].place:
+                axes.axhline(row - 0.5, color="#BBBBBB", linewidth=0.8)
+        for words, fill in (("p < 0.05 after Holm's correction", GREY), ("may be chance", "white")):
+            axes.plot([], [], "o", color=GREY, markerfacecolor=fill, label=words)
+        axes.set_yticks(range(len(shown)), labels)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlim(min(0.45, *(one.probability_low - 0.02 for one in shown)), 1.0)
+        where = "" if several else f" ({_where(shown[0])})"
+        who = f"{shown[0].better} to beat …" if len(leaders) == 1 else "the one to beat the other?"
+        axes.set_title(textwrap.fill(f"How likely is {who}{where}", 52), x=0, ha="left")
+        axes.set_xlabel("probability of improvement, 95 % interval over seeds")
+        legend_below(figure, axes)
+        return save(figure, path, formats)
+
+
+def _shown(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """All of them, or where these are too many those over all lengths, or at the longest one; the first `ROWS`."""
+    if len(comparisons) <= ROWS:
+        return list(comparisons)
+    over_all = [one for one in comparisons if one.length is None]
+    last = max(one.length or 0 for one in comparisons)
+    return (over_all or [one for one in comparisons if one.length == last])[:ROWS]
+
+
+def _label(one: Comparison, several: bool, lone: bool) -> str:
+    """Who beats whom; lone: it is the same one everywhere, and the title says so."""
+    return f"{'' if lone else f'{one.better} > '}{one.other}{f', {_where(one)}' if several else ''}"
+
+
+def _where(one: Comparison) -> str:
+    return "over all lengths" if one.length is None else one.place
+
+
+def ranking(kind: TaskFamily, groups: Sequence[Group], speed: str, path: Path, formats: set[str]) -> list[Path]:
     """A row a cell, best first where cells may be ranked: score, gradient flow after training, tokens per second.
 
     Args:
-        kind: Of their task; they are ranked by its headline.
+        kind: Of their task; they are ranked by its primary.
         groups: Of one data set and one T.
         speed: The metric with the throughput.
         path: Where to, without its suffix.
         formats: Of svg and png.
     """
-    metric = kind.headline.key
+    metric = kind.primary.key
     reason = unranked(groups)
     ranked = sorted(groups, key=lambda g: rank(g, metric) if reason is None else cell_rank(g.series))
     if not any(g.values(metric) for g in ranked):
@@ -54,8 +114,8 @@ def ranking(kind: Kind, groups: Sequence[Group], speed: str, path: Path, formats
         return save(figure, path, formats)
 
 
-def _scores(axes: Axes, ranked: Sequence[Group], kind: Kind, reason: str | None) -> None:
-    metric = kind.headline.key
+def _scores(axes: Axes, ranked: Sequence[Group], kind: TaskFamily, reason: str | None) -> None:
+    metric = kind.primary.key
     color = OTHERS[2][0]
     shown = []
     for row, g in enumerate(ranked):

@@ -1,4 +1,4 @@
-"""Many tasks in two pictures: every score beside the fool's line, and every learning curve."""
+"""Many tasks in two pictures: every score beside the baseline's line, and every learning curve."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
-#: Ratios to the fool's line beyond this stand at the edge.
+#: Ratios to the baseline's line beyond this stand at the edge.
 EDGE = 1.3
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: How the fool's line is drawn.
+#: How the baseline's line is drawn.
 FOOL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
 #: Learning curves side by side.
 COLUMNS = 5
@@ -31,11 +31,11 @@ def task_figures(tasks: Sequence[TaskResult], folder: Path, formats: set[str]) -
 
 
 def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
-    """A row a task, by shape: each cell's test score and the reference lines, as ratios to the fool's line."""
-    tasks = [task for task in tasks if task.fool and task.fool[1] > 0]
+    """A row a task, by shape: each cell's test score and the reference lines, as ratios to the baseline's line."""
+    tasks = [task for task in tasks if task.baseline and task.baseline[1] > 0]
     lines: list[TaskResult | str] = []
     for shape in SHAPES:
-        members = [task for task in tasks if task.entry.shape == shape]
+        members = [task for task in tasks if task.data_set.shape == shape]
         lines += [shape, *members] if members else []
     if not lines:
         return []
@@ -43,7 +43,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(_root, _square))
         axes.set_xlim(0, EDGE)
-        axes.axvline(1, **FOOL, label="fool's line")
+        axes.axvline(1, **FOOL, label="baseline's line")
         for row, line in enumerate(lines):
             if isinstance(line, str):
                 for panel in (axes, words):
@@ -66,11 +66,11 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         axes.grid(False, axis="y")
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.spines["left"].set_visible(False)
-        axes.set_title("What has been learnt beyond a fool's answer?", pad=8)
-        axes.set_xlabel("test score over the fool's, root scale (0: perfect, 1: no better)")
+        axes.set_title("What has been learnt beyond a baseline's answer?", pad=8)
+        axes.set_xlabel("test score over the baseline's, root scale (0: perfect, 1: no better)")
         words.set_xlim(0, 1)
         words.axis("off")
-        words.set_title("best cell          fool", fontsize=9.5, color=GREY, pad=8)
+        words.set_title("best cell          baseline", fontsize=9.5, color=GREY, pad=8)
         for panel in (axes, words):
             panel.set_ylim(len(lines) - 0.4, -0.6)
         for label, style in styles.items():
@@ -81,7 +81,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
 
 
 def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
-    """Validation score against tokens, a panel a task, with the fool's line (the test part's)."""
+    """Validation score against tokens, a panel a task, with the baseline's line (the test part's)."""
     tasks = [task for task in tasks if any(any(True for _ in r.history()) for g in task.groups for r in g.done)]
     if not tasks:
         return []
@@ -89,10 +89,10 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
     rows = math.ceil(len(tasks) / COLUMNS)
     with canvas(len(tasks), width=2.6 * min(COLUMNS, len(tasks)), height=0.6 + 2.0 * rows, rows=rows) as (figure, grid):
         for axes, task in zip(grid, tasks, strict=True):
-            metric = task.kind.headline.metric
+            metric = task.kind.primary.metric
             learning(axes, task.groups, styles, f"val/{metric}", "", "")
-            if task.fool:
-                axes.axhline(task.fool[1], **FOOL, label="fool's line on test")
+            if task.baseline:
+                axes.axhline(task.baseline[1], **FOOL, label="baseline's line on test")
             axes.set_title(task.label, fontsize=10)
             axes.set_title(metric, fontsize=9, loc="right", color=GREY, fontweight="normal")
             axes.margins(y=0.1)
@@ -108,11 +108,11 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
 
 
 def _lines(axes: Axes, row: int, task: TaskResult) -> None:
-    """Grey, from the perfect score to the fool's, with a tick for every line stronger than the fool's."""
-    assert task.fool is not None
-    fool = task.fool[1]
+    """Grey, from the perfect score to the baseline's, with a tick for every line stronger than the baseline's."""
+    assert task.baseline is not None
+    baseline = task.baseline[1]
     axes.plot([0, 1], [row, row], color="#D9D9D9", linewidth=0.8, zorder=1)
-    stronger = sorted((value / fool, name) for name, value in task.lines.items() if value < fool)
+    stronger = sorted((value / baseline, name) for name, value in task.lines.items() if value < baseline)
     for index, (ratio, name) in enumerate(stronger):
         side = "center" if len(stronger) == 1 else "left" if index else "right"
         axes.plot(ratio, row, "|", color=GREY, markersize=9, markeredgewidth=1.4, zorder=2)
@@ -121,31 +121,31 @@ def _lines(axes: Axes, row: int, task: TaskResult) -> None:
 
 def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) -> None:
     """Each cell's mean, its seeds as small points; an arrow where it is worse than the axis reaches."""
-    assert task.fool is not None
-    fool = task.fool[1]
+    assert task.baseline is not None
+    baseline = task.baseline[1]
     for g in task.groups:
-        found = g.estimate(task.kind.headline.key)
+        found = g.estimate(task.kind.primary.key)
         if found is None or not math.isfinite(found.mean):
             continue
         look = styles[g.series]
-        if found.mean > EDGE * fool:
+        if found.mean > EDGE * baseline:
             axes.annotate("▸", (EDGE, row), color=look.color, ha="right", va="center", fontsize=11)
             continue
         if len(found.values) > 1:
-            seeds = [value / fool for value in found.values]
+            seeds = [value / baseline for value in found.values]
             axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
-        axes.plot(found.mean / fool, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
+        axes.plot(found.mean / baseline, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
 
 
 def _words(axes: Axes, row: int, task: TaskResult) -> None:
-    """The best cell's score and the fool's, as numbers."""
-    assert task.fool is not None
-    headline, best = task.kind.headline, task.best.estimate(task.kind.headline.key)
-    name, fool = task.fool
+    """The best cell's score and the baseline's, as numbers."""
+    assert task.baseline is not None
+    primary, best = task.kind.primary, task.best.estimate(task.kind.primary.key)
+    name, baseline = task.baseline
     score = number(best.mean if best else None, 3)
     axes.text(0.24, row, score, va="center", ha="right", fontsize=8.5)
-    axes.text(0.26, row, headline.metric, va="center", fontsize=8.5)
-    axes.text(0.62, row, number(fool, 3), va="center", ha="right", fontsize=8.5, color=GREY)
+    axes.text(0.26, row, primary.metric, va="center", fontsize=8.5)
+    axes.text(0.62, row, number(baseline, 3), va="center", ha="right", fontsize=8.5, color=GREY)
     axes.text(0.64, row, short(name), va="center", fontsize=8.5, color=GREY)
 
 

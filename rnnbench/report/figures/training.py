@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 from rnnbench.report.comparisons import compare
 from rnnbench.report.figures.gradients import context_gain, flow_along, reach_along
-from rnnbench.report.figures.improvement import improvement
 from rnnbench.report.figures.laboratory import laboratories
 from rnnbench.report.figures.options import option_figures
 from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, question, reference_lines
 from rnnbench.report.figures.panels import gradient_flow as flow_panel
 from rnnbench.report.figures.positions import position_perplexity
-from rnnbench.report.figures.ranking import ranking
+from rnnbench.report.figures.ranking import improvement, ranking
 from rnnbench.report.figures.reach_map import reach_map
 from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
-from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, Group, crowded, group
+from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +39,7 @@ def training_figures(
     """All figures of one kind of task on one data set.
 
     Args:
-        kind: A key of `KINDS`.
+        kind: A key of `TASK_FAMILIES`.
         results: The runs.
         folder: Where to.
         suffix: Ends the files' names, to tell panels and data sets apart.
@@ -49,9 +48,9 @@ def training_figures(
     """
     groups = group(results, axis)
     options = option_figures(groups, folder, suffix, formats)
-    options += improvement(compare(groups, KINDS[kind].headline), folder / f"improvement{suffix}", formats)
+    options += improvement(compare(groups, TASK_FAMILIES[kind].primary), folder / f"improvement{suffix}", formats)
     if crowded(groups):
-        return options + _crowd(KINDS[kind], groups, folder, suffix, formats)
+        return options + _crowd(TASK_FAMILIES[kind], groups, folder, suffix, formats)
     written = options + overview(kind, groups, folder / f"overview{suffix}", formats)
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
@@ -61,14 +60,14 @@ def training_figures(
     written += laboratories(groups, folder, suffix, formats)
     written += learning_curves(kind, groups, folder / f"learning_curves{suffix}", formats)
     if len({g.length for g in groups}) > 1 or not written:  # over one length there is nothing to see
-        metric = KINDS[kind].headline.metric
+        metric = TASK_FAMILIES[kind].primary.metric
         written += score_against_length(kind, groups, folder / f"{metric}_against_length{suffix}", formats)
         written += reach_against_length(groups, folder / f"reach_against_length{suffix}", formats)
         written += cost_against_length(groups, folder / f"cost_against_length{suffix}", formats)
     return written
 
 
-def _crowd(kind: Kind, groups: Sequence[Group], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
+def _crowd(kind: TaskFamily, groups: Sequence[Group], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
     """Many cells: their reach as squares, rows of cells for each T (of many a few), and the plain cells looked into."""
     lengths = sorted({g.length for g in groups})
     written = reach_map(groups, folder / f"reach_map{suffix}", formats) if len(lengths) > 1 else []
@@ -154,8 +153,8 @@ def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set
     lengths = sorted({g.length for g in groups})
     chosen = _some(lengths, PANELS)
     count = len(chosen)
-    name = KINDS[kind].headline.metric
-    unit = KINDS[kind].unit.replace("test", "validation")
+    name = TASK_FAMILIES[kind].primary.metric
+    unit = TASK_FAMILIES[kind].unit.replace("test", "validation")
     with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
         drawn = False
         for length, axes in zip(chosen, panels, strict=True):
@@ -207,10 +206,10 @@ def _trained(groups: Sequence[Group]) -> str:
 
 
 def _score(axes: Axes, kind: str, groups: Sequence[Group], colors: dict[str, Look]) -> bool:
-    metric = KINDS[kind].headline.key
-    drawn = over_length(axes, groups, colors, metric, question(groups), KINDS[kind].unit)
+    metric = TASK_FAMILIES[kind].primary.key
+    drawn = over_length(axes, groups, colors, metric, question(groups), TASK_FAMILIES[kind].unit)
     if drawn:
-        reference_lines(axes, groups, metric, KINDS[kind].drawn)
+        reference_lines(axes, groups, metric, TASK_FAMILIES[kind].drawn)
         lost_runs(axes, groups, colors)
     return drawn
 

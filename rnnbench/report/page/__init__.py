@@ -6,16 +6,13 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.ledger import write_atomic
-from rnnbench.report.kinds import data_sets
 from rnnbench.report.page.document import Section, figures_html, html_document, plotly
 from rnnbench.report.page.html_table import html_table
 from rnnbench.report.page.plots.plot import Plot
 from rnnbench.report.page.plots.tasks import solvable_plots, tasks_plot
 from rnnbench.report.page.plots.timing import timing_plots
 from rnnbench.report.page.plots.training import training_plots
-from rnnbench.report.page.runs import routes, run_data, runs_table
-from rnnbench.report.page.source import source_html
+from rnnbench.report.page.runs import routes, run_data, runs_table, source_html
 from rnnbench.report.page.summary import summary
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
@@ -24,7 +21,9 @@ from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
 from rnnbench.report.tables.variance import VARIANCE
+from rnnbench.report.task_families import data_sets
 from rnnbench.report.timings import Timed
+from rnnbench.runs import write_atomic
 
 NAME = "report.html"
 

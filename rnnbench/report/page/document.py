@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.report.page.numbers import script
 from rnnbench.report.page.plots.plot import DARK, Plot
+from rnnbench.report.page.text import script
 
 ASSETS = Path(__file__).parent / "assets"
 #: Whatever a run's name or error may hold: nothing is fetched, nothing is sent.

@@ -1,7 +1,8 @@
-"""Every run of a study: the table that leads to them, and what the page's script draws each one's page from."""
+"""What produced a study: the settings that all of its runs share, and the machines and versions they ran on."""
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -9,30 +10,66 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.ledger import SAMPLE, SAMPLE_MARK, SAMPLES
 from rnnbench.probes.measured import decades
-from rnnbench.report.kinds import KINDS
-from rnnbench.report.page.numbers import kept, short, shorts
+from rnnbench.report.page.html_table import code
 from rnnbench.report.page.plots.training import SPEED
+from rnnbench.report.page.text import distinct, kept, listed, short, shorts
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.statistics import group
+from rnnbench.report.statistics import flat, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag, number
+from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.runs import SAMPLE, SAMPLE_MARK, SAMPLES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: Of an environment, and what it is called.
+KNOWN = {
+    "commit": "commit", "device": "device", "device_name": "device's name", "cores": "cores", "threads": "threads",
+    "workers": "runs at a time", "backend": "backend", "python": "Python", "torch": "torch", "lightning": "lightning",
+    "driver": "driver", "platform": "platform",
+}  # fmt: skip
+
+
+def source_html(results: Sequence[Result], made: Sequence[Table]) -> str:
+    """Captions with the commands, a list of what ran where, and of the settings, those that vary counted."""
+    captions = "".join(f"<p>{code(text)}</p>" for text in distinct(table.caption for table in made))
+    environment = [
+        (title, listed([str(value)[:60] for value in values], 4))
+        for name, title in KNOWN.items()
+        if (values := distinct(result.environment.get(name) for result in results))
+    ]
+    return (
+        f"{captions}<h3>Where it ran</h3>{_list(environment)}"
+        f"<details><summary>Settings of the runs</summary>{_list(_settings(results))}</details>"
+    )
+
+
+def _settings(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Every setting with its values, by the kind of job where there are several."""
+    values: dict[str, list[Any]] = {}
+    for result in results:
+        for name, value in flat(result.run if isinstance(result.run, Mapping) else {}).items():
+            values.setdefault(name, []).append("none" if value is None else value)
+    return [(name, listed(distinct(found), 8)) for name, found in values.items()]
+
+
+def _list(pairs: Sequence[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in pairs) + "</dl>"
+
 
 #: Points of a curve on a run's page; letters of a generated sample, and how many examples of pairs.
 POINTS, LETTERS, PAIRS = 64, 4000, 6
 
 
 def runs_table(results: Sequence[Result]) -> Table:
-    """A line a run, with what tells it from the others, what became of it and its headline score."""
+    """A line a run, with what tells it from the others, what became of it and its primary score."""
     train = [result for result in results if result.kind == "train"]
     extras = {result.folder: dict(g.extras) for g in group(train) for result in g.results}
     names = list(next(iter(extras.values()), {}))
-    scored = sorted({result.entry.kind for result in train})
-    score = KINDS[scored[0]].headline.title if len(scored) == 1 else "test score"
+    scored = sorted({result.data_set.kind for result in train})
+    score = TASK_FAMILIES[scored[0]].primary.title if len(scored) == 1 else "test score"
     columns = (
         Column("run", "run", left=True),
         Column("status", "status", left=True),
@@ -57,11 +94,11 @@ def _row(result: Result, extras: Mapping[str, Any]) -> Row:
     text = {"run": result.id, "status": LOST.get(result.status, result.status), "T": str(result.seq_len)}
     text |= {name: MISSING if value is None else str(value) for name, value in extras.items()}
     if result.kind == "train":
-        headline = KINDS[result.entry.kind].headline
-        raw |= {"seed": int(result.run.get("seed", 0)), "score": result.number(headline.key)}
+        primary = TASK_FAMILIES[result.data_set.kind].primary
+        raw |= {"seed": int(result.run.get("seed", 0)), "score": result.number(primary.key)}
         raw |= {name: result.number(name) for name in ("final/hundredth_lag", SPEED)}
-        text |= {"cell": result.cell, "data": result.data, "seed": str(raw["seed"]), "metric": headline.metric}
-        text |= {"score": headline.show(raw["score"])}
+        text |= {"cell": result.cell, "data": result.data, "seed": str(raw["seed"]), "metric": primary.metric}
+        text |= {"score": primary.show(raw["score"])}
         text |= {"final/hundredth_lag": lag(raw["final/hundredth_lag"], result.number("final/lags"))}
         text |= {SPEED: number(raw[SPEED], 3)}
     else:
@@ -106,7 +143,7 @@ def _record(result: Result) -> dict[str, Any]:
         out["error"] = str(result.error)
     if result.kind == "train":
         out["learning"] = _learning(result)
-        out["unit"] = KINDS[result.entry.kind].unit.replace("test ", "")
+        out["unit"] = TASK_FAMILIES[result.data_set.kind].unit.replace("test ", "")
     return out | _samples(result.folder)
 
 
@@ -142,10 +179,10 @@ def _peaks(norms: NDArray[np.float64]) -> list[list[Any]]:
 
 
 def _learning(result: Result) -> dict[str, Any]:
-    """By part, train and val: (tokens, headline score) along the history, thinned."""
+    """By part, train and val: (tokens, primary score) along the history, thinned."""
     data = result.run["data"]
     per_step = data["seq_len"] * data.get("batch_size", 1)
-    metric = KINDS[result.entry.kind].headline.metric
+    metric = TASK_FAMILIES[result.data_set.kind].primary.metric
     points: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
     for row in result.history():
         for part, found in points.items():

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnnbench.report.correlation import Correlation
-from rnnbench.report.kinds import KINDS, data_sets
-from rnnbench.report.page.sentences import counted, distinct, listed
-from rnnbench.report.page.summary_timing import timing_sentences
+from rnnbench.report.page.plots.timing import by_kind
 from rnnbench.report.page.summary_training import training_sentences
+from rnnbench.report.page.text import counted, distinct, listed
 from rnnbench.report.panels import panels
 from rnnbench.report.results import LOST, Result
+from rnnbench.report.significance import Correlation
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
 from rnnbench.report.tables.solvable import Solvable, predicts, searched
-from rnnbench.report.tables.table import Table
+from rnnbench.report.tables.table import Table, number
 from rnnbench.report.tables.tasks import TaskResult, many_tasks, short, task_results
-from rnnbench.report.timings import Timed
+from rnnbench.report.task_families import TASK_FAMILIES, data_sets
+from rnnbench.report.timings import SETTINGS, TRIED, SweptSetting, Timed, differing, in_words, sweep
 
 
 def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table]) -> list[tuple[str, list[str]]]:
@@ -47,7 +47,7 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Ta
                  if str(row.raw.get("data")).split(", ")[0] == data]
                 for part in (COMPARISONS, EFFECTS)
             )  # fmt: skip
-            said = training_sentences(KINDS[kind], group(own, panel.axis), verdicts, tests, changes)
+            said = training_sentences(TASK_FAMILIES[kind], group(own, panel.axis), verdicts, tests, changes)
             out.append((" ".join(filter(None, (panel.title, data if len(sets) > 1 else ""))), said))
     out.append(("", timing_sentences(timed)))
     return [(heading, sentences) for heading, sentences in out if sentences]
@@ -103,13 +103,13 @@ def _lost(results: Sequence[Result]) -> list[str]:
 
 def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
     """How many tasks were learnt at all, and where a simple line is still ahead."""
-    known = [task for task in tasks if task.fool is not None]
-    beaten = [task for task in known if task.fool and task.fool[0] in task.beaten(task.best)]
+    known = [task for task in tasks if task.baseline is not None]
+    beaten = [task for task in known if task.baseline and task.baseline[0] in task.beaten(task.best)]
     missed = [task.label for task in known if task not in beaten]
     out = []
     if known:
         rest = f"; not so on {listed(missed)}" if missed else ""
-        out.append(f"On {len(beaten)} of {counted(len(known), 'task')} the best cell beats the fool's line{rest}.")
+        out.append(f"On {len(beaten)} of {counted(len(known), 'task')} the best cell beats the baseline's line{rest}.")
     held = []
     for task in beaten:
         ahead = [name for name in task.lines if name not in task.beaten(task.best)]
@@ -149,3 +149,66 @@ def _telling(found: Correlation) -> str:
     if found.low is None or found.high is None or found.low <= 0 <= found.high:
         return "nothing sure about how far a cell comes"
     return "something about how far a cell comes" + (", the wrong way round" if found.high < 0 else "")
+
+
+def timing_sentences(found: Sequence[Timed]) -> list[str]:
+    """Sentences on one study's timings, each device and number format for itself."""
+    kinds = by_kind(found)
+    out = []
+    for (decoding, dtype, device), own in kinds.items():
+        known = [one for one in own if one.ms is not None]
+        swept = sweep(own)
+        place = f" ({dtype}, {device})" if len(kinds) > 1 else ""
+        if swept is not None:
+            out += _ends(known, swept, decoding, place)
+        else:
+            out += _shapes(known, decoding, place)
+    refused = Counter(next(words for words in TRIED if one.refused and one.refused.startswith(words))
+                      for one in found if one.refused and one.refused.startswith(TRIED))  # fmt: skip
+    if refused:
+        told = [f"{count} ({words})" for words, count in refused.items()]
+        out.append(f"Tried but not timed: {listed(told)}.")
+    return out
+
+
+def _ends(known: Sequence[Timed], swept: SweptSetting, decoding: bool, place: str) -> list[str]:
+    """The fastest and the slowest at the smallest and at the largest size."""
+    out = []
+    head = SETTINGS[swept.name]
+    for value in dict.fromkeys((swept.values[0], swept.values[-1])):
+        own = [one for one in known if swept.of(one) == value]
+        if len(own) > 1:
+            out.append(_race(own, f"At {head} = {value}{place}", decoding))
+    return out
+
+
+def _race(own: Sequence[Timed], where: str, decoding: bool) -> str:
+    ordered = sorted(own, key=lambda one: one.ms or 0.0)
+    first, last = ordered[0], ordered[-1]
+    what = "token" if decoding else "training step"
+    ratio = (last.ms or 0.0) / (first.ms or 1.0)
+    return (
+        f"{where} the fastest {what} is {first.cell} on {first.backend}, {_took(first)}; {last.cell} on "
+        f"{last.backend} is the slowest, {number(ratio, 2)} times as long."
+    )
+
+
+def _took(one: Timed) -> str:
+    value = one.ms or 0.0
+    return f"{number(value, 3)} ms" if value >= 0.1 else f"{number(1e3 * value, 3)} µs"
+
+
+def _shapes(known: Sequence[Timed], decoding: bool, place: str) -> list[str]:
+    """Without a sweep: one size, or who wins how many of the sizes."""
+    settings = differing(known)
+    sizes: dict[str, list[Timed]] = {}
+    for one in known:
+        label = ", ".join(f"{SETTINGS[name]} {in_words(name, one.settings[name])}" for name in settings)
+        sizes.setdefault(label, []).append(one)
+    if len(sizes) == 1:
+        ((label, own),) = sizes.items()
+        return [_race(own, f"At {label}{place}" if label else f"Here{place}", decoding)] if len(own) > 1 else []
+    winners = Counter(f"{best.cell} on {best.backend}"
+                      for own in sizes.values() for best in [min(own, key=lambda one: one.ms or 0.0)])  # fmt: skip
+    told = [f"{name} in {count}" for name, count in winners.most_common()]
+    return [f"Of {len(sizes)} sizes{place} the fastest is {listed(told)}."]

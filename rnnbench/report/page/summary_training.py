@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.report.fairness import unranked
-from rnnbench.report.kinds import Kind
-from rnnbench.report.page.sentences import listed, spanned
+from rnnbench.report.page.text import listed, spanned
 from rnnbench.report.statistics import Group, by_place, data_settings, rank
 from rnnbench.report.tables.table import lag, number
+from rnnbench.report.task_families import TaskFamily
 
 SPEED = "throughput/tokens_per_second"
 #: The raw numbers of a line of `tables.comparisons`.
@@ -19,7 +19,11 @@ Test = Mapping[str, Any]
 
 
 def training_sentences(
-    kind: Kind, groups: Sequence[Group], verdicts: Sequence[str], tests: Sequence[Test], changes: Sequence[Test] = ()
+    kind: TaskFamily,
+    groups: Sequence[Group],
+    verdicts: Sequence[str],
+    tests: Sequence[Test],
+    changes: Sequence[Test] = (),
 ) -> list[str]:
     """What is said of one data set.
 
@@ -36,19 +40,19 @@ def training_sentences(
     ]  # fmt: skip
 
 
-def _leaders(kind: Kind, groups: Sequence[Group], tests: Sequence[Test]) -> list[str]:
+def _leaders(kind: TaskFamily, groups: Sequence[Group], tests: Sequence[Test]) -> list[str]:
     """Length by length which cell scores lowest and what the tests say; or why nothing is ranked."""
     out: list[str] = []
     refused: dict[str, list[str]] = {}
     for block in by_place(groups):
-        known = [(g, e) for g in block if (e := g.estimate(kind.headline.key)) is not None and math.isfinite(e.mean)]
+        known = [(g, e) for g in block if (e := g.estimate(kind.primary.key)) is not None and math.isfinite(e.mean)]
         if not known:
             continue
         if (reason := unranked(block)) is not None or len(known) < 2:
-            scores = listed([f"{g.series} {kind.headline.show(e.mean)}" for g, e in known], 6)
+            scores = listed([f"{g.series} {kind.primary.show(e.mean)}" for g, e in known], 6)
             refused.setdefault(reason or "", []).append(f"{scores} at {block[0].place}")
             continue
-        best = min((g for g, _ in known), key=lambda g: rank(g, kind.headline.key))
+        best = min((g for g, _ in known), key=lambda g: rank(g, kind.primary.key))
         compared = [
             one for one in tests if one["length"] == best.length and best.series in (one["better"], one["other"])
         ]
@@ -60,9 +64,9 @@ def _leaders(kind: Kind, groups: Sequence[Group], tests: Sequence[Test]) -> list
     return out or ["No run came to a score."]
 
 
-def _score(kind: Kind, g: Group) -> str:
-    found = g.estimate(kind.headline.key)
-    return kind.headline.show(found.mean if found else None)
+def _score(kind: TaskFamily, g: Group) -> str:
+    found = g.estimate(kind.primary.key)
+    return kind.primary.show(found.mean if found else None)
 
 
 def _certainty(compared: Sequence[Test]) -> str:
@@ -82,7 +86,7 @@ def _certainty(compared: Sequence[Test]) -> str:
     return f"It is {listed(told, 4)}."
 
 
-def _changes(kind: Kind, groups: Sequence[Group], changes: Sequence[Test]) -> list[str]:
+def _changes(kind: TaskFamily, groups: Sequence[Group], changes: Sequence[Test]) -> list[str]:
     """What a shorter length costs each cell against its longest."""
     by_cell: dict[str, list[Test]] = {}
     for one in changes:
@@ -101,13 +105,13 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
-def _references(kind: Kind, groups: Sequence[Group]) -> list[str]:
+def _references(kind: TaskFamily, groups: Sequence[Group]) -> list[str]:
     """Which reference lines are beaten: by each seed, or from five seeds on by the interval's upper end."""
     clauses: dict[str, list[str]] = {}
     for name, label in kind.drawn.items():
         beaten, values = [], []
         for g in groups:
-            key = f"reference/{name}_{kind.headline.metric}"
+            key = f"reference/{name}_{kind.primary.metric}"
             lines = [value for r in g.results if (value := r.number(key)) is not None]  # what was read varies by seed
             if lines:
                 values.append(math.fsum(lines) / len(lines))
@@ -124,9 +128,9 @@ def _references(kind: Kind, groups: Sequence[Group]) -> list[str]:
     return [f"Of the table's {len(groups)} rows {'; '.join(told)}."]
 
 
-def _beats(g: Group, line: float, kind: Kind) -> bool:
+def _beats(g: Group, line: float, kind: TaskFamily) -> bool:
     """Never where a run was lost."""
-    found = g.estimate(kind.headline.key)
+    found = g.estimate(kind.primary.key)
     if found is None or len(g.done) < len(g.results):
         return False
     return (max(found.values) if found.high is None else found.high) < line

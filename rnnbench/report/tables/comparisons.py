@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnbench.report.comparisons import EVERY_PAIR, Comparison, compare, effects
-from rnnbench.report.kinds import KINDS, Score
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, with_range
+from rnnbench.report.task_families import TASK_FAMILIES, Score
 
 #: `Table.part` of such tables, and the end of their names.
 COMPARISONS, EFFECTS = "comparisons", "effects"
@@ -19,9 +19,9 @@ COMPARISONS, EFFECTS = "comparisons", "effects"
 def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
     """A line a pair of cells, the best first, length by length and then over all; None where none may be compared.
 
-    name: a key of `KINDS`.
+    name: a key of `TASK_FAMILIES`.
     """
-    groups, score = group(results, axis), KINDS[name].headline
+    groups, score = group(results, axis), TASK_FAMILIES[name].primary
     found = compare(groups, score)
     notes = []
     cells: dict[tuple[str, str], set[str]] = {}
@@ -38,7 +38,7 @@ def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: 
 
 def effects_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
     """A line a cell and length: its difference from the longest one; None where there is but one, or too few seeds."""
-    groups, score = group(results, axis), KINDS[name].headline
+    groups, score = group(results, axis), TASK_FAMILIES[name].primary
     what = "of a cell's lengths with its longest"
     return _table(name, EFFECTS, "cell", effects(groups, score), score, groups, caption, what)
 

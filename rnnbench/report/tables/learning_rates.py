@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
-from rnnbench.sweep.tuning import Choice
+from rnnbench.sweep.tuning import TunedRate
 
 
-def choices_table(choices: Sequence[Choice], caption: str = "") -> Table:
+def choices_table(choices: Sequence[TunedRate], caption: str = "") -> Table:
     """Means of the validation figure by learning rate, the chosen one bold; what was lost, and edges, are said.
 
     Args:
@@ -36,7 +36,7 @@ def choices_table(choices: Sequence[Choice], caption: str = "") -> Table:
     return Table("learning_rates", tuple(columns), rows, notes=tuple(notes), caption=caption)
 
 
-def _row(choice: Choice) -> Row:
+def _row(choice: TunedRate) -> Row:
     text = {key: MISSING if value is None else str(value) for key, value in choice.about.items()}
     text |= {"metric": choice.metric}
     raw = dict(choice.about) | {"metric": choice.metric}

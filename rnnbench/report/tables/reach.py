@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rnnbench.intervals import known_median
-from rnnbench.probes.curve import BEYOND, GOOD_FIT
-from rnnbench.probes.verdict import BAND
+from rnnbench.probes.curve import BAND, BEYOND, GOOD_FIT
 from rnnbench.report.caption import caption
 from rnnbench.report.estimates import Estimate
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import SEQ_LEN, Group, cell_rank, group
-from rnnbench.report.tables.groups import first_columns, first_entries
-from rnnbench.report.tables.notes import verdict_note
+from rnnbench.report.tables.notes import first_columns, first_entries, verdict_note
 from rnnbench.report.tables.table import (
     MISSING,
     Column,

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rnnbench.report.kinds import Kind, split_reference
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, data_settings
 from rnnbench.report.tables.table import Row, number
+from rnnbench.report.task_families import TaskFamily, split_reference
 
 #: What a reference may depend on: the data's settings that vary, and T.
 Place = tuple[tuple[tuple[str, Any], ...], int | None]
@@ -26,7 +26,7 @@ def reference_values(results: Iterable[Result], metric: str) -> dict[str, float]
     return {name: math.fsum(values) / len(values) for name, values in scores.items()}
 
 
-def reference_rows(kind: Kind, groups: Sequence[Group]) -> list[Row]:
+def reference_rows(kind: TaskFamily, groups: Sequence[Group]) -> list[Row]:
     """A line for each reference and data set; one for each length, or setting of the data, on which it depends.
 
     Of one that depends on the seed, as what was read does, the mean.

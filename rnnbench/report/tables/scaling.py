@@ -10,7 +10,7 @@ from typing import Any
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.tables.table import MISSING, Column, Row, Table
-from rnnbench.report.timings import SETTINGS, Sweep, Timed, in_words
+from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, in_words
 
 #: So many points make a law; where its last stretch is steeper or flatter by so much, it is none, and marked.
 POINTS, APART = 3, 0.2
@@ -49,7 +49,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> Exponent | None:
     return Exponent(float(fit.slope), error, (high - low) / (after - before))
 
 
-def scaling_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep) -> Table:
+def scaling_table(found: Sequence[Timed], jobs: Sequence[Result], swept: SweptSetting) -> Table:
     """A line a cell and contestant with three sizes or more: exponents of time and of peak memory."""
     rows = [row for line in swept.lines(found).values() if (row := _row(line, swept)) is not None]
     head = SETTINGS[swept.name]
@@ -80,7 +80,7 @@ def scaling_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep) 
     return Table(name, columns, tuple(rows), (), tuple(notes), caption(jobs)).without_empty_columns()
 
 
-def _row(line: Sequence[Timed], swept: Sweep) -> Row | None:
+def _row(line: Sequence[Timed], swept: SweptSetting) -> Row | None:
     time = exponent([(swept.of(one), one.ms) for one in line if one.ms])
     memory = exponent([(swept.of(one), peak) for one in line if (peak := one.numbers.get("peak_mib"))])
     if time is None:

@@ -15,10 +15,10 @@ from typing import Any
 from rnnbench.intervals import known_median
 from rnnbench.probes.solvable import METRIC, PASS, SHARE, Bracket, bracket, passed
 from rnnbench.report.caption import caption
-from rnnbench.report.correlation import Bounds, Correlation, kendall
 from rnnbench.report.results import LOST, Result
+from rnnbench.report.significance import Bounds, Correlation, kendall
 from rnnbench.report.statistics import cell_rank, group
-from rnnbench.report.tables.lost import broken_notes, circumstances, mixed_notes
+from rnnbench.report.tables.notes import broken_notes, circumstances, mixed_notes
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag
 
 #: Tried one after the other at every length: the best counts.

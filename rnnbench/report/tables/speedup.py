@@ -10,7 +10,7 @@ from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_rank
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
-from rnnbench.report.timings import NAIVE, SETTINGS, Sweep, Timed, backend_rank, in_words
+from rnnbench.report.timings import NAIVE, SETTINGS, SweptSetting, Timed, backend_rank, in_words
 
 WORDS = {
     "plain": "plain, the loop that everyone writes",
@@ -19,7 +19,7 @@ WORDS = {
 Line = Mapping[int, Timed]
 
 
-def speedup_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep) -> Table:
+def speedup_table(found: Sequence[Timed], jobs: Sequence[Result], swept: SweptSetting) -> Table:
     """A line a cell and contestant, a column a swept value: the naive contestant's median over its own, 95 % interval.
 
     The naive contestant is the plain loop where it was timed, else our own loop; it has no line.
@@ -62,7 +62,7 @@ def _naive(lines: Mapping[tuple[str, str], Line], key: tuple[str, str]) -> tuple
     return next((k for k in keys if any(one.ms is not None for one in lines.get(k, {}).values())), None)
 
 
-def _row(own: Line, base: Line, swept: Sweep) -> Row:
+def _row(own: Line, base: Line, swept: SweptSetting) -> Row:
     one, naive = next(iter(own.values())), next(iter(base.values()))
     raw: dict[str, Any] = {"cell": one.cell, "backend": one.backend, "against": naive.backend}
     raw |= {name: one.settings[name] for name in swept.extras}

@@ -1,4 +1,4 @@
-"""Many tasks in one study: what the best cell makes of each, beside what a fool would get."""
+"""Many tasks in one study: what the best cell makes of each, beside what a baseline would get."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.data.catalog import DATASETS
-from rnnbench.data.entry import Entry
+from rnnbench.catalog import DATA_SETS, DataSet
 from rnnbench.report.caption import caption
 from rnnbench.report.fairness import unranked
-from rnnbench.report.kinds import KINDS, Kind
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, cell_rank, data_settings, group, rank
-from rnnbench.report.tables.lost import circumstances, lost_notes
+from rnnbench.report.tables.notes import circumstances, lost_notes
 from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count
+from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 
 #: From so many data sets of at least two kinds on, tasks are shown side by side.
 MANY = 4
@@ -27,20 +26,20 @@ class TaskResult:
 
     Args:
         label: The data's label, with the settings that tell it from others of the same label.
-        entry: What the catalogue knows of the data.
+        data_set: What the catalogue knows of the data.
         groups: One for each cell, the plain cells first.
-        lines: The reference lines' scores in the headline metric, by name.
+        lines: The reference lines' scores in the primary metric, by name.
     """
 
     label: str
-    entry: Entry
+    data_set: DataSet
     groups: tuple[Group, ...]
     lines: dict[str, float]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> TaskFamily:
         """How it is scored."""
-        return KINDS[self.entry.kind]
+        return TASK_FAMILIES[self.data_set.kind]
 
     @property
     def seq_len(self) -> int:
@@ -50,12 +49,12 @@ class TaskResult:
     @property
     def best(self) -> Group:
         """The cell with the lowest validation score (the mean over seeds); those that lost runs come last."""
-        return min(self.groups, key=lambda g: rank(g, f"val/{self.kind.headline.metric}"))
+        return min(self.groups, key=lambda g: rank(g, f"val/{self.kind.primary.metric}"))
 
     @property
-    def fool(self) -> tuple[str, float] | None:
-        """Name and score of the line that a model must beat: the lowest of its kind's fools."""
-        found = [(name, self.lines[name]) for name in self.kind.fools if name in self.lines]
+    def baseline(self) -> tuple[str, float] | None:
+        """Name and score of the line that a model must beat: the lowest of its kind's baselines."""
+        found = [(name, self.lines[name]) for name in self.kind.baselines if name in self.lines]
         return min(found, key=lambda line: line[1]) if found else None
 
     @property
@@ -68,7 +67,7 @@ class TaskResult:
 
         None of them where a run was lost.
         """
-        found = g.estimate(self.kind.headline.key)
+        found = g.estimate(self.kind.primary.key)
         if found is None or len(g.done) < len(g.results):
             return []
         worst = max(found.values) if found.high is None else found.high
@@ -77,14 +76,14 @@ class TaskResult:
 
 def many_tasks(train: Sequence[Result]) -> bool:
     """Whether a study is over so many data sets that their results are worth a table and a figure of their own."""
-    return len({r.data for r in train}) >= MANY and len({r.entry.kind for r in train}) > 1
+    return len({r.data for r in train}) >= MANY and len({r.data_set.kind for r in train}) > 1
 
 
 def task_results(train: Sequence[Result]) -> list[TaskResult]:
     """Training runs by task, in the catalogue's order."""
     blocks: dict[tuple[Any, ...], list[Group]] = {}
     for g in group(train):
-        blocks.setdefault((g.results[0].entry.name, g.data, g.length, data_settings(g)), []).append(g)
+        blocks.setdefault((g.results[0].data_set.name, g.data, g.length, data_settings(g)), []).append(g)
     settings: dict[str, set[tuple[tuple[str, Any], ...]]] = {}
     for name, data, _, place in blocks:
         settings.setdefault(f"{name}/{data}", set()).add(place)
@@ -93,16 +92,16 @@ def task_results(train: Sequence[Result]) -> list[TaskResult]:
         others = set().union(*settings[f"{name}/{data}"])
         own = [(key, value) for key, value in place if len({v for k, v in others if k == key}) > 1]
         label = ", ".join([data, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in own)])
-        entry = DATASETS[name]
+        known = DATA_SETS[name]
         results = [result for g in groups for result in g.results]
-        lines = reference_values(results, KINDS[entry.kind].headline.metric)
-        out.append(TaskResult(label, entry, tuple(sorted(groups, key=lambda g: cell_rank(g.series))), lines))
-    order = list(DATASETS)
-    return sorted(out, key=lambda task: (order.index(task.entry.name), task.label, task.seq_len))
+        lines = reference_values(results, TASK_FAMILIES[known.kind].primary.metric)
+        out.append(TaskResult(label, known, tuple(sorted(groups, key=lambda g: cell_rank(g.series))), lines))
+    order = list(DATA_SETS)
+    return sorted(out, key=lambda task: (order.index(task.data_set.name), task.label, task.seq_len))
 
 
 def tasks_table(train: Sequence[Result]) -> Table:
-    """A line for each task: its best cell's test score beside the fool's line and the strongest one."""
+    """A line for each task: its best cell's test score beside the baseline's line and the strongest one."""
     tasks = task_results(train)
     cells = sorted({g.series for task in tasks for g in task.groups}, key=cell_rank)
     reason = next((why for task in tasks if (why := unranked(task.groups)) is not None), None)
@@ -113,7 +112,7 @@ def tasks_table(train: Sequence[Result]) -> Table:
         Column("cell", "best cell" if len(cells) > 1 and not reason else "cell", 0, left=True),
         Column("metric", "score", 0, left=True),
         Column("score", "test", 0),
-        Column("fool", "fool's line", 0, left=True),
+        Column("baseline", "baseline's line", 0, left=True),
         Column("strongest", "strongest line", 2, left=True),
         Column("beats", "beats", 1, left=True),
         *(Column(f"score/{cell}", cell, 5) for cell in cells if len(cells) > 1),
@@ -121,10 +120,10 @@ def tasks_table(train: Sequence[Result]) -> Table:
         Column("parameters", "params", 7),
         Column("seeds", "seeds done", 8),
     )
-    metrics = dict.fromkeys(f"{task.kind.headline.metric}: {task.kind.unit}" for task in tasks)
+    metrics = dict.fromkeys(f"{task.kind.primary.metric}: {task.kind.unit}" for task in tasks)
     notes = [
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
-        ("fool", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
+        ("baseline", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
         ("cell", _shown(reason) if len(cells) > 1 else ""),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
@@ -140,26 +139,26 @@ def _shown(reason: str | None) -> str:
 
 
 def _row(task: TaskResult) -> Row:
-    best, headline = task.best, task.kind.headline
-    found, beaten = best.estimate(headline.key), task.beaten(best)
-    raw: dict[str, Any] = {"task": task.label, "kind": task.entry.kind, "shape": task.entry.shape}
-    raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": headline.metric}
+    best, primary = task.best, task.kind.primary
+    found, beaten = best.estimate(primary.key), task.beaten(best)
+    raw: dict[str, Any] = {"task": task.label, "kind": task.data_set.kind, "shape": task.data_set.shape}
+    raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": primary.metric}
     raw |= {"score": found and found.mean, "score_low": found and found.low, "score_high": found and found.high}
-    for name, line in (("fool", task.fool), ("strongest", task.strongest)):
+    for name, line in (("baseline", task.baseline), ("strongest", task.strongest)):
         raw |= {name: line and line[0], f"{name}_score": line and line[1]}
     raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
     raw |= {"parameters": best.median("model/parameters"), "done": len(best.done), "all": len(best.results)}
     text = {key: str(raw[key]) for key in ("task", "cell", "metric")}
-    text |= {"shape": task.entry.shape.replace("_", " "), "T": str(task.seq_len)}
-    text |= {"score": headline.text(found, points=False), "beats": _beats(task, best, beaten)}
-    for name, line in (("fool", task.fool), ("strongest", task.strongest)):
-        text[name] = f"{headline.show(line[1])} {short(line[0])}" if line else MISSING
+    text |= {"shape": task.data_set.shape.replace("_", " "), "T": str(task.seq_len)}
+    text |= {"score": primary.text(found, points=False), "beats": _beats(task, best, beaten)}
+    for name, line in (("baseline", task.baseline), ("strongest", task.strongest)):
+        text[name] = f"{primary.show(line[1])} {short(line[0])}" if line else MISSING
     text["seconds"] = MISSING if raw["seconds"] is None else f"{raw['seconds']:.0f}"
     text |= {"parameters": count(raw["parameters"]), "seeds": f"{raw['done']}/{raw['all']}"}
     for g in task.groups:
-        score = g.estimate(headline.key)
+        score = g.estimate(primary.key)
         raw[f"score/{g.series}"] = score and score.mean
-        text[f"score/{g.series}"] = headline.text(score, points=False)
+        text[f"score/{g.series}"] = primary.text(score, points=False)
     return Row(raw, text)
 
 

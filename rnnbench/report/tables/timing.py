@@ -9,11 +9,11 @@ from typing import Any
 
 from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
-from rnnbench.report.tables.lost import outcomes
+from rnnbench.report.tables.notes import outcomes
 from rnnbench.report.tables.scaling import scaling_table
 from rnnbench.report.tables.speedup import speedup_table, with_ends
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
-from rnnbench.report.timings import SETTINGS, Sweep, Timed, differing, in_words, is_decoding, sweep, timings
+from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, is_decoding, sweep, timings
 
 #: Milliseconds a call: what, its column's title and importance.
 TIMES = (
@@ -62,7 +62,7 @@ def timing_tables(results: Sequence[Result]) -> list[Table]:
     return out
 
 
-def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: Sweep | None) -> Table:
+def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: SweptSetting | None) -> Table:
     """A line a contestant and size; nothing is averaged over jobs."""
     decoding = is_decoding(jobs[0])
     settings = differing(found) or ["hidden_size" if decoding else "seq_len"]

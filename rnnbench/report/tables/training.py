@@ -8,13 +8,11 @@ from collections.abc import Sequence
 
 from rnnbench.report.caption import caption
 from rnnbench.report.fairness import unranked
-from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.panels import Panel, panels
+from rnnbench.report.panels import PanelResults, panels
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import SEQ_LEN, Group, by_place, crowded, group, rank
 from rnnbench.report.tables.comparisons import comparisons_table, effects_table
-from rnnbench.report.tables.groups import first_columns, first_entries
-from rnnbench.report.tables.notes import notes
+from rnnbench.report.tables.notes import first_columns, first_entries, notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
 from rnnbench.report.tables.reference_lines import reference_rows
 from rnnbench.report.tables.solvable import searched, solvable_table
@@ -22,6 +20,7 @@ from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag
 from rnnbench.report.tables.tasks import many_tasks, tasks_table
 from rnnbench.report.tables.timing import timing_tables
 from rnnbench.report.tables.variance import variance_table
+from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 from rnnbench.report.text_blocks import score_by_text
 
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
@@ -44,7 +43,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     return out
 
 
-def panel_tables(panel: Panel) -> list[Table]:
+def panel_tables(panel: PanelResults) -> list[Table]:
     """The tables of one panel: searches for the longest T, all tasks together where there are many, how far gradients
     reach where that was asked, training runs by kind of task with their comparisons, timings.
     """
@@ -55,8 +54,8 @@ def panel_tables(panel: Panel) -> list[Table]:
         out += [solvable_table(found)] if found else []
     out += [tasks_table(train)] if many_tasks(train) else []
     out += [reach_table(train, panel.axis)] if asks_about_gradients(train) else []
-    for name in KINDS:
-        if members := [result for result in train if result.entry.kind == name]:
+    for name in TASK_FAMILIES:
+        if members := [result for result in train if result.data_set.kind == name]:
             out.append(training_table(name, members, panel.axis))
             for table in (comparisons_table, effects_table, variance_table):
                 out += [made] if (made := table(name, members, panel.axis, out[-1].caption)) else []
@@ -78,13 +77,13 @@ def _unranked_places(blocks: Sequence[Sequence[Group]]) -> list[str]:
 
 
 def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
-    """Groups over seeds, length by length, with the reference lines below; name: a key of `KINDS`."""
-    kind = KINDS[name]
+    """Groups over seeds, length by length, with the reference lines below; name: a key of `TASK_FAMILIES`."""
+    kind = TASK_FAMILIES[name]
     groups = group(results, axis)
     blocks = by_place(groups)
     if crowded(groups):  # too many to look for the best by eye
         fair = {id(g) for block in blocks if unranked(block) is None for g in block}
-        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.headline.key) if id(g) in fair else (False, 0.0)))
+        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.primary.key) if id(g) in fair else (False, 0.0)))
     columns = (
         *first_columns(groups),
         *(Column(score.key, score.title, score.importance) for score in kind.scores),
@@ -111,7 +110,7 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
     return dataclasses.replace(table, notes=notes(table, groups, kind, _unranked_places(blocks)))
 
 
-def _row(g: Group, kind: Kind) -> Row:
+def _row(g: Group, kind: TaskFamily) -> Row:
     """A group's line. Its raw numbers: for each score the mean, the interval's ends and the points."""
     raw, text = first_entries(g)
     raw |= {status: sum(r.status == status for r in g.results) for status in LOST}
@@ -119,7 +118,7 @@ def _row(g: Group, kind: Kind) -> Row:
         key, found = score.key, g.estimate(score.key)
         raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
         raw[f"{key}_points"] = " ".join(map(repr, found.values)) if found else None
-        text[key] = score.text(found, points=score is kind.headline)
+        text[key] = score.text(found, points=score is kind.primary)
     by_text = score_by_text(g)
     raw |= {"by_text": by_text and by_text.half_width, "by_text_block": by_text and by_text.block}
     text["by_text"] = MISSING if by_text is None else by_text.text
@@ -146,7 +145,7 @@ def _row(g: Group, kind: Kind) -> Row:
     return Row(raw, text)
 
 
-def _in_bold(rows: list[Row], groups: list[Group], kind: Kind) -> list[Row]:
+def _in_bold(rows: list[Row], groups: list[Group], kind: TaskFamily) -> list[Row]:
     """The best score of each data and length in bold, where its interval lies apart from every other one's.
 
     A group that lost a run is never in bold: its score is the survivors'. Nor is any where one has too few seeds for an

@@ -97,7 +97,7 @@ def rich_table(table: Table, width: int = 100) -> RichGroup:
     from rich.console import Group
     from rich.text import Text
 
-    from rnnbench.console import Console
+    from rnnbench.system.console import Console
 
     console = Console(width=10_000)
     kept = [column for column in table.columns if column.importance == 0]

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError
-from rnnbench.ledger import Busy, Entry, friendly, write_atomic
-from rnnbench.sweep.conduct import Launcher
+from rnnbench.runs import Busy, RunDirectory, friendly, write_atomic
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Options, Outcome, pending
+from rnnbench.sweep.run_study import Launcher
 from rnnbench.sweep.slurm.queue import Parameters, check_slurm, queue, submit
 from rnnbench.sweep.slurm.task import FOLDER, ArrayTask
 from rnnbench.sweep.slurm.watch import Watcher, refusals
@@ -107,7 +107,7 @@ class _Cluster:
         for job, result in pending(jobs, self.root, self.study, self.options.retry):
             if result is not None:
                 with suppress(Busy):
-                    Entry(self.root, self.study, job.id).withdraw(result)
+                    RunDirectory(self.root, self.study, job.id).withdraw(result)
 
     def _submitted(self, jobs: list[Job]) -> dict[str, set[str]]:
         """Hand an array in, and leave a note in the study's folder that it is there."""

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.errors import UserError, told
-from rnnbench.ledger import Entry, write_atomic
+from rnnbench.runs import RunDirectory, write_atomic
 from rnnbench.sweep.outcome import Options, Outcome
 from rnnbench.sweep.study import Job
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-    from rnnbench.sweep.launcher import Sweep
+    from rnnbench.sweep.scheduler import Scheduler
 
 #: Below a study's folder, what belongs to its arrays; no run of that name can be, for a run's has a hash at its end.
 FOLDER = "slurm"
@@ -50,7 +50,7 @@ class ArrayTask:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._running: Sweep | None = None
+        self._running: Scheduler | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
 
@@ -62,7 +62,7 @@ class ArrayTask:
         self.__post_init__()
 
     def __call__(self) -> None:
-        """Sweep; on SIGTERM, which is what Slurm sends some time before it kills, checkpoints are written."""
+        """Scheduler; on SIGTERM, which is what Slurm sends some time before it kills, checkpoints are written."""
         os.environ.update(self.environment)
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         # The sweep is in a thread of its own: submitit calls `checkpoint` in a signal's handler, where the main thread
@@ -96,7 +96,7 @@ class ArrayTask:
         self._stopping = True
 
     def _missing(self) -> list[Job]:
-        return [job for job in self.jobs if Entry(self.root, self.study, job.id).result() is None]
+        return [job for job in self.jobs if RunDirectory(self.root, self.study, job.id).result() is None]
 
     def _sweep(self) -> None:
         # The whole step gets the signals, and those that know nothing of this one would die of it. Processes inherit
@@ -116,13 +116,13 @@ class ArrayTask:
             write_atomic(trouble_file(self.root / self.study), json.dumps(trouble).encode())
 
     def _swept(self) -> Outcome:
-        from rnnbench.console import Console
         from rnnbench.sweep.display import Display
-        from rnnbench.sweep.launcher import Sweep
+        from rnnbench.sweep.scheduler import Scheduler
+        from rnnbench.system.console import Console
 
         options = dataclasses.replace(self.options, workers=workers(), wait=False)
         with Display(Console(force_terminal=False, width=160)) as display:
-            self._running = Sweep(self.jobs, self.root, self.study, options, display)
+            self._running = Scheduler(self.jobs, self.root, self.study, options, display)
             if self._stopping:  # before there was anything to stop
                 self._running.stop()
             return self._running.run()

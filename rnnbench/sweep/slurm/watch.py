@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.config import Run
-from rnnbench.ledger import Entry
-from rnnbench.ledger.survey import last_step
+from rnnbench.runs import RunDirectory
+from rnnbench.runs.scan import last_step
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.outcome import Outcome
+from rnnbench.sweep.queued_jobs import QueuedJob
 from rnnbench.sweep.slurm.queue import Waiting, queue
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.tasks import Task
 from rnnbench.sweep.worker import Attempt
 
 #: Seconds between two looks at the ledger, and at the queue, which the whole cluster shares.
@@ -28,8 +28,8 @@ class Watcher:
 
     def __init__(self, jobs: Sequence[Job], root: Path, study: str, display: Display) -> None:
         self.display = display
-        tasks = [Task(job, Entry(root, study, job.id), Attempt()) for job in jobs]
-        self.missing = {task.job.id: task for task in tasks if task.entry.result() is None}
+        tasks = [QueuedJob(job, RunDirectory(root, study, job.id), Attempt()) for job in jobs]
+        self.missing = {task.job.id: task for task in tasks if task.directory.result() is None}
         self.outcome = Outcome(skipped=[job.id for job in jobs if job.id not in self.missing])
         self._begun: set[str] = set()
         self._said = ""
@@ -51,11 +51,11 @@ class Watcher:
 
     def _look(self) -> bool:
         for id, task in list(self.missing.items()):
-            job, entry = task.job, task.entry
-            if (result := entry.result()) is not None:
+            job, directory = task.job, task.directory
+            if (result := directory.result()) is not None:
                 del self.missing[id]
                 self._over(job, result)
-            elif (step := last_step(entry.folder)) is not None:
+            elif (step := last_step(directory.folder)) is not None:
                 self._begin(job)
                 if isinstance(job, Run):
                     self.display.update(id, step, job.steps, "train")

@@ -12,7 +12,7 @@ from rnnbench.data.files.notes import Rank, ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
 from rnnbench.data.series.table.frame import Table
 from rnnbench.data.series.table.spacing import without_summer_time
-from rnnbench.data.series.table.written import Clock
+from rnnbench.data.series.table.written import TimeColumn
 from rnnbench.errors import UserError
 
 #: Columns that may say whose row it is that are tried two by two.
@@ -48,8 +48,8 @@ def rises(instants: np.ndarray, codes: np.ndarray) -> bool:
 
 
 def in_order(
-    table: Table, clock: Clock | None, codes: np.ndarray, sort: bool, notes: ReadingNotes
-) -> tuple[np.ndarray, np.ndarray, Clock | None]:
+    table: Table, clock: TimeColumn | None, codes: np.ndarray, sort: bool, notes: ReadingNotes
+) -> tuple[np.ndarray, np.ndarray, TimeColumn | None]:
     """The order of the rows, True where a series begins, and the clock in that order.
 
     Args:
@@ -90,7 +90,7 @@ def in_order(
     if changes:
         notes.read.append(f"local times with summer time: {plural(changes, 'change')} of the clock put right")
     ordered = clock.rows(way)
-    return way, first, Clock(clock.columns, instants, ordered.wall, clock.zoned, ordered.numbers)
+    return way, first, TimeColumn(clock.columns, instants, ordered.wall, clock.zoned, ordered.numbers)
 
 
 def _grouped_backwards(codes: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ def _begins(codes: np.ndarray) -> np.ndarray:
 
 
 def _without_doubles(
-    table: Table, clock: Clock, order: np.ndarray, first: np.ndarray, instants: np.ndarray, codes: np.ndarray
+    table: Table, clock: TimeColumn, order: np.ndarray, first: np.ndarray, instants: np.ndarray, codes: np.ndarray
 ) -> np.ndarray:
     """(N,) bool, False at sorted rows that are the same as one before."""
     repeated = np.flatnonzero(~first[1:] & (np.diff(instants) == 0)) + 1
@@ -114,7 +114,7 @@ def _without_doubles(
     return ~same
 
 
-def _refuse(table: Table, clock: Clock, order: np.ndarray, codes: np.ndarray, moves: np.ndarray) -> None:
+def _refuse(table: Table, clock: TimeColumn, order: np.ndarray, codes: np.ndarray, moves: np.ndarray) -> None:
     inside = np.diff(codes[order]) == 0
     repeated = pd.DataFrame({"series": codes[order], "time": clock.instants[order]}).duplicated().to_numpy()
     if (moves[inside] < 0).all() and not repeated.any():
@@ -136,7 +136,7 @@ def _refuse(table: Table, clock: Clock, order: np.ndarray, codes: np.ndarray, mo
     )
 
 
-def _refuse_repeated(table: Table, clock: Clock, order: np.ndarray, row: int, codes: np.ndarray) -> None:
+def _refuse_repeated(table: Table, clock: TimeColumn, order: np.ndarray, row: int, codes: np.ndarray) -> None:
     """An error for a time that is there twice, at ``order[row]``."""
     at = int(order[row])
     where = f"{table.cell(at, clock.columns[0])}: {clock.at(at)}"
@@ -154,7 +154,7 @@ def _refuse_repeated(table: Table, clock: Clock, order: np.ndarray, row: int, co
     )
 
 
-def _telling(table: Table, clock: Clock) -> list[str]:
+def _telling(table: Table, clock: TimeColumn) -> list[str]:
     """Columns, or two together, that tell apart the rows of one time: with them, no time is there twice."""
     codes = _labels(table, clock)
 
@@ -168,7 +168,7 @@ def _telling(table: Table, clock: Clock) -> list[str]:
     return [",".join(pair) for pair in combinations(list(codes)[:PAIRED], 2) if tells(pair)]
 
 
-def _labels(table: Table, clock: Clock) -> dict[str, np.ndarray]:
+def _labels(table: Table, clock: TimeColumn) -> dict[str, np.ndarray]:
     """Columns of words or whole numbers that may say whose row it is, and (N,) which of its values each row has."""
     codes = {}
     for name in table.names:

@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
+from rnnbench.data.files.folder import named_by
 from rnnbench.data.files.notes import Rank, ReadingNotes, plural
-from rnnbench.data.files.options import named_by
 from rnnbench.data.series.record import LONGEST_FILLED, Record, digest, listed
 from rnnbench.data.series.table.columns import series
 from rnnbench.data.series.table.files import read_table
@@ -18,7 +18,7 @@ from rnnbench.data.series.table.frame import Table
 from rnnbench.data.series.table.order import in_order, rises, series_of_rows
 from rnnbench.data.series.table.spacing import HOLE, Spacing, spacing
 from rnnbench.data.series.table.times import CLOCKS, find_clock
-from rnnbench.data.series.table.written import Clock, date
+from rnnbench.data.series.table.written import TimeColumn, date
 from rnnbench.data.source import Part
 from rnnbench.errors import UserError
 
@@ -182,7 +182,7 @@ def _check_missing(
     )
 
 
-def _tell_spacing(clock: Clock, spaced: Spacing, first: np.ndarray, missing: str, notes: ReadingNotes) -> None:
+def _tell_spacing(clock: TimeColumn, spaced: Spacing, first: np.ndarray, missing: str, notes: ReadingNotes) -> None:
     when = f"{clock.at(0)} to {clock.at(len(first) - 1)}" if not first[1:].any() else "each series its own"
     notes.read.append(f"clock {', '.join(map(repr, clock.columns))}: {when}, a row every {spaced.name}")
     if not spaced.even:

@@ -14,7 +14,7 @@ from rnnbench.data.files.notes import Rank, ReadingNotes
 from rnnbench.data.series.table.frame import Table
 from rnnbench.data.series.table.written import (
     ISO,
-    Clock,
+    TimeColumn,
     clock_of,
     date,
     guess,
@@ -59,8 +59,8 @@ def is_clock_name(name: str) -> bool:
 
 
 def find_clock(
-    table: Table, date_format: str | None, notes: ReadingNotes, in_order: Callable[[Clock], bool]
-) -> tuple[Clock | None, list[str]]:
+    table: Table, date_format: str | None, notes: ReadingNotes, in_order: Callable[[TimeColumn], bool]
+) -> tuple[TimeColumn | None, list[str]]:
     """The time of each row, and all columns that have to do with times.
 
     Of several columns with times the first named so is taken whose times are in order, or else the first.
@@ -119,7 +119,7 @@ def _first(column: pd.Series) -> str:
     return str(known.iloc[0]).strip()[:40] if len(known) else ""
 
 
-def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Clock | None:
+def _clock(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
     column = table.frame[name]
     if pd.api.types.is_bool_dtype(column) or not column.notna().any():
         return None
@@ -153,7 +153,7 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Clo
     return _with_hours(table, name, written(table, name, None))
 
 
-def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> Clock | None:
+def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
     """A column of numbers that is a clock: dates in digits, seconds since 1970, a workbook's days, or a plain time."""
     column = table.frame[name]
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -187,10 +187,12 @@ def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> C
     if not (moves > 0).any():
         return None
     unit = float(np.median(moves[moves > 0])) / 1e6
-    return Clock((name,), np.rint((values - low) / unit).astype(np.int64), None, numbers=values)
+    return TimeColumn((name,), np.rint((values - low) / unit).astype(np.int64), None, numbers=values)
 
 
-def _in_digits(table: Table, name: str, named: bool, date_format: str | None, low: float, high: float) -> Clock | None:
+def _in_digits(
+    table: Table, name: str, named: bool, date_format: str | None, low: float, high: float
+) -> TimeColumn | None:
     """Dates written as whole numbers: 2024, 20240131, 2024013118."""
     column = table.frame[name]
     if column.isna().any():
@@ -223,7 +225,7 @@ def _even(values: np.ndarray) -> bool:
     return len(rises) > 0 and bool((rises > 0).all()) and float((rises == np.median(rises)).mean()) > 0.5
 
 
-def _with_hours(table: Table, name: str, clock: Clock | None) -> Clock | None:
+def _with_hours(table: Table, name: str, clock: TimeColumn | None) -> TimeColumn | None:
     """A clock of days with the time of day of another column, where there is one."""
     if clock is None or clock.wall is None or (clock.wall != clock.wall.astype("datetime64[D]")).any():
         return clock
@@ -234,7 +236,9 @@ def _with_hours(table: Table, name: str, clock: Clock | None) -> Clock | None:
     passed = _time_of_day(table.frame[hours])
     if passed is None:
         return clock
-    return Clock((name, hours), clock.instants + passed, clock.wall + passed.astype("timedelta64[us]"), clock.zoned)
+    return TimeColumn(
+        (name, hours), clock.instants + passed, clock.wall + passed.astype("timedelta64[us]"), clock.zoned
+    )
 
 
 def _hours_beside(table: Table, name: str) -> str | None:
@@ -272,7 +276,7 @@ def _time_of_day(column: pd.Series) -> np.ndarray | None:
     return times.to_numpy().astype("datetime64[us]").astype(np.int64)
 
 
-def _from_fields(table: Table) -> Clock | None:
+def _from_fields(table: Table) -> TimeColumn | None:
     """A clock from columns with the year, the month, the day, and so on."""
     columns: dict[str, str] = {}
     for field, names in _FIELDS.items():
@@ -297,4 +301,4 @@ def _from_fields(table: Table) -> Clock | None:
     for field, unit in (("hour", 3_600_000_000), ("minute", 60_000_000), ("second", 1_000_000)):
         passed = passed + parts.get(field, 0.0) * unit
     wall = start + passed.astype(np.int64).astype("timedelta64[us]")
-    return Clock(tuple(columns.values()), wall.astype(np.int64), wall)
+    return TimeColumn(tuple(columns.values()), wall.astype(np.int64), wall)

@@ -23,7 +23,7 @@ _PERIOD = re.compile(r"(\d{4})[- ]?([QMW])(\d{1,2})")
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeColumn:
     """The time of each row.
 
     Args:
@@ -45,7 +45,7 @@ class Clock:
         """A row's time, for people."""
         return date(self.wall[row]) if self.wall is not None else f"{self.numbers[row]:g}"  # type: ignore[index]
 
-    def rows(self, order: np.ndarray) -> Clock:
+    def rows(self, order: np.ndarray) -> TimeColumn:
         """The same of some rows, in an order."""
         wall, numbers = (None if each is None else each[order] for each in (self.wall, self.numbers))
         return replace(self, instants=self.instants[order], wall=wall, numbers=numbers)
@@ -66,12 +66,12 @@ def looks_like_a_time(text: str) -> bool:
     )
 
 
-def clock_of(name: str, instants: pd.Series, wall: pd.Series, zoned: bool) -> Clock:
+def clock_of(name: str, instants: pd.Series, wall: pd.Series, zoned: bool) -> TimeColumn:
     microseconds = instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    return Clock((name,), microseconds, wall.to_numpy().astype("datetime64[us]"), zoned)
+    return TimeColumn((name,), microseconds, wall.to_numpy().astype("datetime64[us]"), zoned)
 
 
-def written(table: Table, name: str, date_format: str | None, texts: pd.Series | None = None) -> Clock:
+def written(table: Table, name: str, date_format: str | None, texts: pd.Series | None = None) -> TimeColumn:
     """Times in a text column; raises `UserError` where one cannot be read, or could be read in two ways."""
     refuse_missing(table, name)
     column = (table.frame[name] if texts is None else texts).astype(str).str.strip()

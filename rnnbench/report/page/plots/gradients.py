@@ -11,7 +11,6 @@ from rnnbench.probes.measured import decades, mean_of_those_left
 from rnnbench.report.figures.gradients import mean_along
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest
 from rnnbench.report.figures.style import LENGTHS, looks
-from rnnbench.report.page.numbers import kept, shorts
 from rnnbench.report.page.plots.plot import (
     Plot,
     Trace,
@@ -25,6 +24,7 @@ from rnnbench.report.page.plots.plot import (
     ticks,
     trace,
 )  # fmt: skip
+from rnnbench.report.page.text import kept, shorts
 from rnnbench.report.statistics import Group, crowded
 from rnnbench.report.tables.table import lag
 

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from rnnbench.report.figures.pareto import LEAST, TITLE, UNRANKED, best_choices, choices
 from rnnbench.report.figures.style import GREY, Look, looks
-from rnnbench.report.kinds import Kind
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, safe, trace
 from rnnbench.report.statistics import CROWD, Group
+from rnnbench.report.task_families import TaskFamily
 from rnnbench.report.timings import Timed
 
 #: Scores that span so many times the best one need a logarithmic axis.
 WIDE = 20
 
 
-def pareto(kind: Kind, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot | None:
+def pareto(kind: TaskFamily, groups: Sequence[Group], timed: Sequence[Timed]) -> Plot | None:
     """The score against tokens a second; one cell's lengths are joined. None where more than cells and T is compared.
 
     timed: timings at hand, which are better than what the runs measured of themselves.
     """
-    found = [] if groups[0].extras else choices(groups, timed, kind.headline.key)
+    found = [] if groups[0].extras else choices(groups, timed, kind.primary.key)
     if len(found) < LEAST:
         return None
     best, reason = best_choices(found)

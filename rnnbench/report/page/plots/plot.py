@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look
-from rnnbench.report.page.numbers import shorts
+from rnnbench.report.page.text import shorts
 from rnnbench.report.statistics import Group
 
 #: matplotlib's names of markers and line styles, in plotly's.

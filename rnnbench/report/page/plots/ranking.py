@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from rnnbench.report.fairness import unranked_anywhere
 from rnnbench.report.figures.style import FIXED, OTHERS, Look
-from rnnbench.report.kinds import Kind
-from rnnbench.report.page.numbers import shorts
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, rows_axis, rows_height, safe, trace
+from rnnbench.report.page.text import shorts
 from rnnbench.report.statistics import Group, cell_rank, rank
+from rnnbench.report.task_families import TaskFamily
 
 #: Here a colour is a length: which cell it is the row says.
 LOOKS = tuple(Look(color, marker, "-") for color, marker in (FIXED["lstm"], FIXED["rnn"], FIXED["gru"], *OTHERS))
@@ -18,9 +18,9 @@ LOOKS = tuple(Look(color, marker, "-") for color, marker in (FIXED["lstm"], FIXE
 WIDE = 5
 
 
-def ranking_plots(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
+def ranking_plots(kind: TaskFamily, groups: Sequence[Group]) -> list[Plot | None]:
     """Score, speed and memory, each row by row."""
-    scores = _rows(groups, kind.headline.key, "Which cell?", f"{kind.unit}, less is better")
+    scores = _rows(groups, kind.primary.key, "Which cell?", f"{kind.unit}, less is better")
     if scores is not None:
         lines, far = _references(kind, groups)
         notes = [scores.note, f"Off the scale: {', '.join(far)}." if far else "", lost_note(groups)]
@@ -78,9 +78,9 @@ def _rows(groups: Sequence[Group], metric: str, title: str, unit: str, more: boo
     return Plot(title, tuple(data), x, rows_axis(names), (spread + order).strip(), rows_height(names))
 
 
-def _references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[str]]:
+def _references(kind: TaskFamily, groups: Sequence[Group]) -> tuple[list[Trace], list[str]]:
     """Upright lines for the references that are the same for all and near the scores; the others by name and value."""
-    scores = [e.mean for g in groups if (e := g.estimate(kind.headline.key)) is not None and math.isfinite(e.mean)]
+    scores = [e.mean for g in groups if (e := g.estimate(kind.primary.key)) is not None and math.isfinite(e.mean)]
     rows = len({g.series for g in groups})
     lines: list[Trace] = []
     far: list[str] = []
@@ -89,7 +89,7 @@ def _references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[
     low, high = min(scores), max(scores)
     reach = max(0.3 * (high - low), 0.05 * abs(high))
     for name, label in kind.drawn.items():
-        key = f"reference/{name}_{kind.headline.metric}"
+        key = f"reference/{name}_{kind.primary.metric}"
         values = {v for g in groups for r in g.results if (v := r.number(key)) is not None}
         if values and max(values) - min(values) < 1e-6 * abs(max(values)):
             value = max(values)

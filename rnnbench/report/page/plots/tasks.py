@@ -1,4 +1,4 @@
-"""Many tasks beside what a fool would get; and the longest T that each cell can learn over."""
+"""Many tasks beside what a baseline would get; and the longest T that each cell can learn over."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.figures.style import GREY, Look, looks
-from rnnbench.report.page.numbers import short
 from rnnbench.report.page.plots.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
+from rnnbench.report.page.text import short
 from rnnbench.report.tables.solvable import Solvable, predicts
 from rnnbench.report.tables.table import lag
 from rnnbench.report.tables.tasks import TaskResult
 from rnnbench.report.tables.tasks import short as in_short
 
-#: Ratios to the fool's line beyond this stand at the edge; where the axis is ticked.
+#: Ratios to the baseline's line beyond this stand at the edge; where the axis is ticked.
 EDGE, TICKS = 1.3, (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: Where the names of neighbouring points stand, in turn.
 SIDES = ("top center", "bottom center", "middle right", "top left", "bottom right")
 
 
 def tasks_plot(tasks: Sequence[TaskResult]) -> list[Plot]:
-    """A row a task: each cell's score and the stronger lines, as ratios to the fool's line on a root scale."""
-    measured = [task for task in tasks if task.fool and task.fool[1] > 0]
+    """A row a task: each cell's score and the stronger lines, as ratios to the baseline's line on a root scale."""
+    measured = [task for task in tasks if task.baseline and task.baseline[1] > 0]
     if not measured:
         return []
     data: list[Trace] = []
     for label, look in looks([g.series for task in measured for g in task.groups]).items():
         points = [(row, task, e.mean) for row, task in enumerate(measured) for g in task.groups
-                  if g.series == label and (e := g.estimate(task.kind.headline.key)) is not None]  # fmt: skip
+                  if g.series == label and (e := g.estimate(task.kind.primary.key)) is not None]  # fmt: skip
         data.append(_ratios(label, look, [(row, task, value, "") for row, task, value in points]))
     lines = [(row, task, value, f"{in_short(name)} ") for row, task in enumerate(measured)
-             for name, value in task.lines.items() if task.fool and name != task.fool[0]]  # fmt: skip
+             for name, value in task.lines.items() if task.baseline and name != task.baseline[0]]  # fmt: skip
     stronger = _ratios("other reference lines", Look(GREY, "x", "-"), lines)
     stronger["marker"] = {"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2}}
-    data += [stronger, reference("fool's line", [1, 1], [-0.5, len(measured) - 0.5])]
+    data += [stronger, reference("baseline's line", [1, 1], [-0.5, len(measured) - 0.5])]
     names = [task.label for task in measured]
-    x = axis("test score over the fool's, root scale (0: perfect)", range=[-0.03, math.sqrt(EDGE) + 0.02])
+    x = axis("test score over the baseline's, root scale (0: perfect)", range=[-0.03, math.sqrt(EDGE) + 0.02])
     x |= {"tickvals": [math.sqrt(tick) for tick in TICKS], "ticktext": [f"{tick:g}" for tick in TICKS]}
-    note = f"The fool's line: the best of those that know nothing of the inputs. Beyond {EDGE} all stand at the edge."
-    title = "What has been learnt beyond a fool's answer?"
+    note = (
+        f"The baseline's line: the best of those that know nothing of the inputs. Beyond {EDGE} all stand at the edge."
+    )
+    title = "What has been learnt beyond a baseline's answer?"
     return [Plot(title, tuple(data), x, rows_axis(names), note, rows_height(names), wide=True)]
 
 
 def _ratios(name: str, look: Look, points: Sequence[tuple[int, TaskResult, float, str]]) -> Trace:
-    known = [(row, task, value, who) for row, task, value, who in points if task.fool and math.isfinite(value)]
-    ratios = [math.sqrt(min(max(value / task.fool[1], 0.0), EDGE)) for _, task, value, _ in known if task.fool]
+    known = [(row, task, value, who) for row, task, value, who in points if task.baseline and math.isfinite(value)]
+    ratios = [math.sqrt(min(max(value / task.baseline[1], 0.0), EDGE)) for _, task, value, _ in known if task.baseline]
     out = trace(name, [short(ratio, 4) for ratio in ratios], [row for row, *_ in known], look, "markers")
-    words = [f"{task.label}: {who}{value:.4g} {task.kind.headline.metric}" for _, task, value, who in known]
+    words = [f"{task.label}: {who}{value:.4g} {task.kind.primary.metric}" for _, task, value, who in known]
     out["customdata"] = list(map(safe, words))
     return out | {"hovertemplate": "%{customdata}"}
 

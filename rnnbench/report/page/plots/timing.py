@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from rnnbench.report.figures.contestants import Marks, backend_color
 from rnnbench.report.figures.style import Look
-from rnnbench.report.figures.timing_lines import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Panel
+from rnnbench.report.figures.timing import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Measure
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
 from rnnbench.report.statistics import CROWD, cell_rank
-from rnnbench.report.timings import SETTINGS, Sweep, Timed, differing, in_words, sweep
+from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, sweep
 
-STEP: Panel = (lambda one: one.ms, "How long does a training step take?", "milliseconds a step")
+STEP: Measure = (lambda one: one.ms, "How long does a training step take?", "milliseconds a step")
 #: More lines than this need the page's whole width.
 TANGLE = 12
 #: A study's contestants of one kind: decoding or training, number format, device.
@@ -47,7 +47,7 @@ def timing_plots(found: Sequence[Timed]) -> list[Plot]:
     return plots
 
 
-def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: Sweep, panel: Panel, end: str) -> Plot:
+def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: SweptSetting, panel: Measure, end: str) -> Plot:
     """A line a cell and contestant: the cell's colour, the contestant's marker and line style."""
     number, question, unit = panel
     lines = swept.lines(known)
@@ -65,7 +65,7 @@ def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: Sweep, panel: Pa
     return Plot(f"{question}{end}", tuple(data), x, axis(unit, type="log"), note, wide=len(lines) > TANGLE)
 
 
-def _rows(known: Sequence[Timed], swept: Sweep | None, panel: Panel, end: str) -> Plot:
+def _rows(known: Sequence[Timed], swept: SweptSetting | None, panel: Measure, end: str) -> Plot:
     """A row a cell (at the largest size of a sweep) or a cell and shape, a mark a contestant."""
     number, question, unit = panel
     settings = [] if swept is not None else differing(known)

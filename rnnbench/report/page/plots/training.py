@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from rnnbench.report.estimates import Estimate
 from rnnbench.report.figures.panels import question, reference_by_length, validations
 from rnnbench.report.figures.style import LENGTHS, Look, looks
-from rnnbench.report.kinds import KINDS, Kind
-from rnnbench.report.page.numbers import kept, shorts
 from rnnbench.report.page.plots.gradients import gradient_plots
 from rnnbench.report.page.plots.pareto import pareto
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, span, ticks, trace
 from rnnbench.report.page.plots.ranking import ranking_plots
+from rnnbench.report.page.text import kept, shorts
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import SEQ_LEN, Group, crowded, group
+from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 from rnnbench.report.timings import Timed
 
 SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
@@ -29,24 +29,24 @@ def training_plots(kind: str, results: Sequence[Result], timed: Sequence[Timed],
     timed: all timings at hand, for quality against speed.
     """
     groups = group(results, axis)
-    headline = KINDS[kind]
+    primary = TASK_FAMILIES[kind]
     if crowded(groups) or len({g.length for g in groups}) == 1:
-        plots = ranking_plots(headline, groups)
+        plots = ranking_plots(primary, groups)
     else:
         plots = [
-            _score(headline, groups),
+            _score(primary, groups),
             _over_length(groups, SPEED, "How fast does it train?", "tokens per second"),
             _over_length(groups, MEMORY, "How much memory does it take?", "peak memory (MiB)"),
         ]
     plots += gradient_plots(groups)
-    plots += [pareto(headline, groups, timed)]
-    plots += [] if crowded(groups) else _learning(headline, groups)
+    plots += [pareto(primary, groups, timed)]
+    plots += [] if crowded(groups) else _learning(primary, groups)
     return [plot for plot in plots if plot is not None and plot.data]
 
 
-def _score(kind: Kind, groups: Sequence[Group]) -> Plot | None:
-    """The headline against T, with its reference lines where they are not far off."""
-    plot = _over_length(groups, kind.headline.key, question(groups), kind.unit)
+def _score(kind: TaskFamily, groups: Sequence[Group]) -> Plot | None:
+    """The primary against T, with its reference lines where they are not far off."""
+    plot = _over_length(groups, kind.primary.key, question(groups), kind.unit)
     if plot is None:
         return None
     lines, far = references(kind, groups)
@@ -54,16 +54,16 @@ def _score(kind: Kind, groups: Sequence[Group]) -> Plot | None:
     return Plot(plot.title, (*plot.data, *lines), plot.x, plot.y, " ".join(filter(None, notes)))
 
 
-def references(kind: Kind, groups: Sequence[Group]) -> tuple[list[Trace], list[str]]:
+def references(kind: TaskFamily, groups: Sequence[Group]) -> tuple[list[Trace], list[str]]:
     """A dashed line over T for each reference near the scores; the names and values of those that are far from them."""
-    metric = kind.headline.key
+    metric = kind.primary.key
     scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
     low, high = min(scores), max(scores)
     reach = 1.5 * max(high - low, 0.05 * abs(high))
     lines: list[Trace] = []
     far: list[str] = []
     for name, label in kind.drawn.items():
-        key = f"reference/{name}_{kind.headline.metric}"
+        key = f"reference/{name}_{kind.primary.metric}"
         found = reference_by_length(groups, key)
         if not found:
             continue
@@ -115,7 +115,7 @@ def _bars(groups: Sequence[Group], metric: str) -> str:
     return "Mean over seeds; small dots: each seed." if any(len(e.values) > 1 for e in found) else ""
 
 
-def _learning(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
+def _learning(kind: TaskFamily, groups: Sequence[Group]) -> list[Plot | None]:
     """Validation scores against tokens, a figure for each of some lengths."""
     lengths = sorted({g.length for g in groups})
     count = min(len(lengths), LEARNT)
@@ -124,11 +124,11 @@ def _learning(kind: Kind, groups: Sequence[Group]) -> list[Plot | None]:
     return [_learning_at(kind, [g for g in groups if g.length == length], looking) for length in chosen]
 
 
-def _learning_at(kind: Kind, groups: Sequence[Group], looking: dict[str, Look]) -> Plot | None:
+def _learning_at(kind: TaskFamily, groups: Sequence[Group], looking: dict[str, Look]) -> Plot | None:
     data: list[Trace] = []
     seeds = 0
     for g in groups:
-        if (curve := validations(g.done, f"val/{kind.headline.metric}")) is None:
+        if (curve := validations(g.done, f"val/{kind.primary.metric}")) is None:
             continue
         few = kept(len(curve[0]))
         tokens, scores = shorts(curve[0][few] / 1e6), curve[1][:, few]

@@ -1,0 +1,328 @@
+"""``rnnbench runs list|show|rm|verify``: what the ledger holds, one of it, what is to go, and whether all is whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rnnbench.cli.arguments import Parser
+from rnnbench.cli.output import print_rows
+from rnnbench.errors import UserError, unknown
+from rnnbench.runs import CHECKPOINT, LOG
+from rnnbench.runs.scan import Found, last_lines, last_step, read_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def main(argv: Sequence[str]) -> int:
+    """Status 1 where `verify` finds a fault, 2 where `rm` was not told ``--yes``."""
+    parser = Parser(prog="rnnbench runs", description="The runs on disk.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|rm|verify", parser_class=Parser)
+    lister = verbs.add_parser("list", help="a line a run", prog="rnnbench runs list")
+    lister.add_argument("--study", help="of this study alone")
+    shower = verbs.add_parser("show", help="all of one run", prog="rnnbench runs show")
+    shower.add_argument("run", metavar="RUN", help="a run's folder, its id, or a part of it that no other has")
+    remover = verbs.add_parser("rm", help="remove runs", prog="rnnbench runs rm")
+    remover.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="a run's folder or id, a part of an unfinished one's id that no other has, or a folder of runs",
+    )  # fmt: skip
+    remover.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")
+    verifier = verbs.add_parser("verify", help="hash every file again", prog="rnnbench runs verify")
+    verifier.add_argument("--without_weights", action="store_true", help="model.pt need not be there, nor fit")
+    for one in (lister, verifier):
+        one.add_argument("folders", nargs="*", default=["runs"], metavar="FOLDER", help="where (default: runs)")
+    for one in (shower, remover):
+        one.add_argument("--out", default="runs", metavar="FOLDER", help="where ids are looked for (default: runs)")
+    for one, what in ((lister, "list"), (remover, "remove, finished ones too,")):
+        one.add_argument("--status", metavar="S,…", help=f"{what} only these: failed,oom,unfinished say")
+    for one in (lister, shower, remover, verifier):
+        one.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    work = {"list": _list, "show": _show, "rm": _remove, "verify": _verify}[arguments.verb]
+    return work(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from rnnbench.cli.runs import row, show
+    from rnnbench.runs.scan import scan
+
+    wanted = _statuses(arguments.status)
+    found = scan(map(Path, arguments.folders))
+    chosen = [run for run in found if run.status in wanted and arguments.study in (None, run.study)]
+    if chosen or arguments.json:
+        print_rows([row(run) for run in chosen], show, arguments.json)
+    else:
+        print(f"none of the {len(found)} runs below {', '.join(arguments.folders)}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from rnnbench.cli.output import lines
+    from rnnbench.cli.runs import about
+
+    told = about(_one(arguments.run, Path(arguments.out)))
+    print(json.dumps(told) if arguments.json else "\n".join(lines(told)))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from rnnbench.runs.scan import scan
+    from rnnbench.runs.verify import NOTES, UNSEALED, verify
+
+    runs = scan(map(Path, arguments.folders))
+    counts: Counter[str] = Counter()
+    findings, faults = [], 0
+    for run in runs:
+        found = verify(run, weights=not arguments.without_weights)
+        findings += found
+        wrong = [one for one in found if one.fault]
+        faults += len(wrong)
+        counts["faulty" if wrong else found[0].kind if found else "as sealed"] += 1
+        for one in found:
+            if not arguments.json and one.kind != UNSEALED:
+                print(f"{one.kind:<10}  {shown(one.folder)}: {one.what}", flush=True)
+    kinds = [kind for kind in ("as sealed", *NOTES, "faulty") if counts[kind]]
+    if arguments.json:
+        plain = [
+            {"folder": str(one.folder), "kind": one.kind, "what": one.what, "fault": one.fault} for one in findings
+        ]
+        print(json.dumps({"runs": len(runs), **{kind: counts[kind] for kind in kinds}, "findings": plain}))
+    else:
+        told = ", ".join(f"{counts[kind]} {kind}" for kind in kinds) or "none"
+        print(f"{_count(len(runs), 'run')}: {told}; {_count(faults, 'fault') if faults else 'no fault'}")
+    return 1 if faults else 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from rnnbench.runs.scan import scan
+
+    root, wanted = Path(arguments.out), None if arguments.status is None else _statuses(arguments.status)
+    if not arguments.runs and wanted is None:
+        raise UserError("name the runs to remove, or give --status.")
+    chosen: dict[Path, Found] = {}
+    for name in arguments.runs or [str(root)]:
+        for run in _named(name, root, wanted is not None) if arguments.runs else scan([root]):
+            if wanted is None or run.status in wanted:
+                chosen[run.folder] = run
+    for run in chosen.values():
+        if run.held:
+            raise UserError(
+                f"{run.id} is being run by {run.lock.who}; nothing was removed. Stop it first; where that machine is "
+                "dead, delete the run's .lock file."
+            )
+    removed = []
+    for run in chosen.values():
+        if arguments.yes:
+            _erase(run)
+        removed.append({"study": run.study, "id": run.id, "status": run.status, "folder": str(run.folder)})
+        if not arguments.json:
+            print(f"{'removed' if arguments.yes else 'would go'}  {run.status:<10}  {shown(run.folder)}")
+    if arguments.json:
+        print(json.dumps({"removed" if arguments.yes else "would_remove": removed}))
+    if removed and not arguments.yes:
+        raise UserError(f"nothing was removed; the same command with --yes removes {_count(len(removed), 'run')}.")
+    if not removed and not arguments.json:
+        print("nothing to remove")
+    return 0
+
+
+def _erase(run: Found) -> None:
+    """Under its lock, and the result first: killed half-way, what is left looks unfinished, and is."""
+    from rnnbench.runs import RESULT, Busy, Lock, friendly
+    from rnnbench.tracking import remove_earlier as remove_mirrored
+
+    lock = Lock(run.folder)
+    try:
+        lock.acquire()
+    except Busy as error:
+        raise UserError(f"{error}; it was not removed.") from None
+    try:
+        with friendly(run.folder):
+            (run.folder / RESULT).unlink(missing_ok=True)
+            remove_mirrored(run.folder.parent, run.id)
+            shutil.rmtree(run.folder)
+    finally:
+        lock.release(finished=False)
+
+
+def _named(name: str, root: Path, by_status: bool) -> list[Found]:
+    """The runs that one RUN of `rm` means; of a folder of runs the unfinished ones alone, unless --status names others.
+
+    Raises:
+        UserError: none, or a part of a finished run's id.
+    """
+    from rnnbench.runs.scan import UNFINISHED, run_at, scan
+
+    path = Path(name)
+    if path.is_dir() and (own := run_at(path)) is not None:
+        return [own]
+    if path.is_dir() and (below := scan([path])):
+        return [run for run in below if by_status or run.status == UNFINISHED]
+    run = _one(name, root)
+    if run.result is not None and run.id != name and not by_status:
+        raise UserError(f'"{name}" is a part of the id of {run.id}, which is {run.status}; give the whole id.')
+    return [run]
+
+
+def _one(name: str, root: Path) -> Found:
+    """The run of that folder, id or part of an id.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    from rnnbench.runs.scan import run_at, scan
+
+    path = Path(name)
+    if path.is_dir() and (own := run_at(path)) is not None:
+        return own
+    if not root.is_dir():
+        raise UserError(f"{name} is not a run's folder, and there is no folder {root} to look for it in; see --out.")
+    known = scan([root])
+    found = [run for run in known if run.id == name] or [run for run in known if name in run.id]
+    if not found:
+        raise unknown("run", name, {run.id for run in known})
+    if len(found) > 1:
+        some = ", ".join(str(shown(run.folder)) for run in found[:3]) + (", …" if len(found) > 3 else "")
+        raise UserError(f'"{name}" means {len(found)} runs ({some}); give a folder.')
+    return found[0]
+
+
+def _statuses(text: str | None) -> frozenset[str]:
+    """The statuses of ``--status failed,oom``; all of them where it is not given."""
+    from rnnbench.runs import STATUSES
+    from rnnbench.runs.scan import RUNNING, UNFINISHED
+
+    known = (*STATUSES, UNFINISHED, RUNNING)
+    names = known if text is None else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise unknown("status", name, known)
+    return frozenset(names)
+
+
+def shown(folder: Path) -> Path:
+    """A folder as one would type it here."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+#: Lines of a log that are shown.
+LOG_LINES = 20
+
+
+def row(run: Found) -> dict[str, Any]:
+    """What a list says of a run; without a result, how far it is and who is at work on it."""
+    result: Mapping[str, Any] = run.result or {}
+    metric, value = _primary(result)
+    out: dict[str, Any] = {"study": run.study, "id": run.id, "status": run.status, "folder": str(run.folder)}
+    out |= {"step": last_step(run.folder) if run.result is None else None, "metric": metric, "value": value}
+    out |= {name: result.get(name) for name in ("seconds", "started", "error")}
+    return out | {"checkpoint": CHECKPOINT in run.names, "holder": run.lock.who if run.held else None}
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """A line a run, study by study; a terminal folds what does not fit."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from rnnbench.report.tables.table import number
+
+    if not console.is_terminal:
+        console.width = 10_000  # what is piped on stays a line a run
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("run", "status", "score", "seconds", "started (UTC)", ""):
+        justify: Literal["left", "right"] = "right" if head == "seconds" else "left"
+        table.add_column(head, no_wrap=head not in ("run", ""), overflow="fold", justify=justify)
+    for row in rows:
+        value = row["value"]
+        plain = number(value) if isinstance(value, int | float) else value
+        score = f"{row['metric']} {plain}" if value is not None else ""
+        seconds = f"{row['seconds']:.0f}" if isinstance(row["seconds"], int | float) else ""
+        started = str(row["started"] or "")[:16].replace("T", " ")
+        entries = (f"{row['study']}/{row['id']}", row["status"], score, seconds, started, _note(row))
+        table.add_row(*map(Text, entries))
+    console.print(table)
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    if row["error"]:
+        return str(row["error"])
+    parts = [f"step {row['step']}"] if row["step"] is not None else []
+    if row["holder"]:
+        parts.append(f"by {row['holder']}")
+    elif row["checkpoint"]:
+        parts.append("goes on from its checkpoint")
+    return ", ".join(parts)
+
+
+def about(run: Found) -> dict[str, Any]:
+    """All that its folder says of a run, in the order in which one asks."""
+    result: Mapping[str, Any] = run.result or {}
+    values = result.get("run")
+    if values is None:
+        with suppress(Exception):  # whatever YAML makes of damaged bytes: there is the rest to show
+            values = read_config(run.folder)
+    known = {
+        key: value for key, value in row(run).items() if value not in (None, False) and key not in ("metric", "value")
+    }
+    out: dict[str, Any] = {**known, **_config(values)}
+    for name in ("metrics", "environment", "files"):
+        if result.get(name):
+            out[name] = result[name]
+    if result.get("traceback"):
+        out["traceback"] = result["traceback"]
+    if log := last_lines(run.folder / LOG)[-LOG_LINES:]:
+        out["log"] = "\n".join(log)
+    return out
+
+
+def _config(values: Any) -> dict[str, Any]:
+    """What differs from the defaults apart from what does not; all of it where this version knows no such run."""
+    from rnnbench.config import Run, difference
+    from rnnbench.config.timing import Timing
+
+    if not isinstance(values, Mapping):
+        return {}
+    kind: Any = Timing if "cells" in values else Run
+    try:
+        changed = difference(kind.from_dict(values))
+    except Exception:  # of another version, or damaged: it is shown as it is
+        return {"run": dict(values)}
+    return {"differs from the defaults": changed, "as by default": _without(values, changed)}
+
+
+def _without(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in changed:
+            out[key] = dict(value) if isinstance(value, Mapping) else value
+        elif (
+            isinstance(value, Mapping) and isinstance(changed[key], Mapping) and (rest := _without(value, changed[key]))
+        ):
+            out[key] = rest
+    return out
+
+
+def _primary(result: Mapping[str, Any]) -> tuple[str | None, Any]:
+    """Name and value of the figure of merit of a training run; none of a timing, or of data that is not known."""
+    from rnnbench.catalog import data_set
+    from rnnbench.report.task_families import TASK_FAMILIES
+
+    if result.get("kind") == "train":
+        with suppress(Exception):  # a result that is damaged is listed all the same
+            key = TASK_FAMILIES[data_set(str(result["run"]["data"]["name"])).kind].primary.key
+            if (value := result["metrics"].get(key)) is not None:
+                return key, value
+    return None, None

@@ -1,0 +1,75 @@
+"""All laws, in the order in which they presuppose each other, and a check of one cell against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from rnnbench.config import CellConfig, Scalar
+from rnnbench.conformance.cell_under_test import CellUnderTest, I
+from rnnbench.conformance.contract import contract, copies, gates, memory, purity
+from rnnbench.conformance.derivatives import batch, causality, gradient, tap
+from rnnbench.conformance.parameter_count import parameters
+from rnnbench.conformance.property import CheckResult, Property
+from rnnbench.conformance.sequences import chunk, determinism, reference
+
+#: The tests hold every cell here to the chunk and the reference law in bfloat16 as well; of others' it is not asked.
+_BOTH = (torch.float32, torch.float64)
+
+#: By name.
+PROPERTIES: dict[str, Property] = {
+    law.name: law
+    for law in (
+        Property("contract", contract, dtypes=_BOTH, founding=True),
+        Property("purity", purity, dtypes=_BOTH, founding=True),
+        Property("memory", memory),
+        Property("copies", copies),
+        Property("determinism", determinism, backends=True, dtypes=_BOTH),
+        Property("chunk", chunk, backends=True, dtypes=_BOTH),
+        Property("reference", reference, backends=True, dtypes=_BOTH),
+        Property("gradient", gradient),
+        Property("tap", tap),
+        Property("gates", gates),
+        Property("causality", causality),
+        Property("batch", batch),
+        Property("parameters", parameters),
+    )
+}
+
+
+def check(
+    cell: str | CellConfig,
+    *,
+    backends: Sequence[str] | None = None,
+    device: str = "cpu",
+    input_size: int = I,
+    **options: Scalar,
+) -> list[CheckResult]:
+    """Hold a cell against every law: on a few short random sequences, in a second or so.
+
+    Args:
+        cell: A registered name, or a `CellConfig`.
+        backends: Those to look at; every one that can run the cell where not given.
+        device: cpu or cuda.
+        input_size: I, beside an H of 8; 8 for a cell that wants I = H.
+        options: The cell's own.
+
+    Returns:
+        The results in the order of `PROPERTIES`, up to the first founding property that fails; where that is purity,
+        then the chunk property's, which show what that does to a sequence. Before them, under the name ``backend``,
+        those backends that do not run the cell, with their reason (``ok`` is None).
+
+    Raises:
+        UserError: unknown cell, option or backend, a constructor that raises, or a backend asked for that cannot.
+    """
+    config = CellConfig.parse(cell)
+    subject = CellUnderTest(CellConfig(config.name, {**config.options, **options}), backends, device, input_size)
+    refused = subject.refusals if backends is None else {}
+    findings = [CheckResult("backend", name, "", None, None, reason) for name, reason in refused.items()]
+    for law in PROPERTIES.values():
+        found = law.findings(subject)
+        findings += found
+        if law.founding and any(finding.ok is False for finding in found):
+            return findings + (PROPERTIES["chunk"].findings(subject) if law.name == "purity" else [])
+    return findings

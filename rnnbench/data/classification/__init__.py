@@ -1,0 +1,1 @@
+"""Classification: of whole sequences, and of every frame."""

@@ -1,0 +1,1 @@
+"""Sequences that are drawn on the spot and made to need memory."""

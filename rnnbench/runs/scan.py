@@ -1,0 +1,135 @@
+"""What lies below some folders: every run's, finished or not, and who is at work on it. Reads, never writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UserError
+from rnnbench.runs.run_directory import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS, read_result
+from rnnbench.runs.lock import State, look
+
+#: Any of these makes a folder a run's.
+MARKS = frozenset({RESULT, CONFIG, HISTORY, CHECKPOINT, WEIGHTS, CURVES, SAMPLES})
+#: How a run without a result stands: nobody is at work on it, or somebody is, or may be.
+UNFINISHED, RUNNING = "unfinished", "running"
+#: Bytes at a file's end in which its last line is looked for.
+TAIL = 1 << 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run's folder as it was found.
+
+    Args:
+        folder: Where.
+        names: The files in it.
+        result: What `result.json` holds; None where there is none, or none that can be read.
+        lock: Who is, or was, at work on it.
+    """
+
+    folder: Path
+    names: frozenset[str]
+    result: dict[str, Any] | None
+    lock: State
+
+    @property
+    def id(self) -> str:
+        """The run's name, which is its folder's."""
+        return self.folder.name
+
+    @property
+    def study(self) -> str:
+        """The name of the folder that holds the run's."""
+        return self.folder.parent.name
+
+    @property
+    def held(self) -> bool:
+        """Is somebody at work on it, as far as can be told at once? Of another machine's process it can not."""
+        return not self.lock.free and not self.lock.dead()
+
+    @property
+    def status(self) -> str:
+        """How it ended (`STATUSES`), or running, or unfinished."""
+        if self.result is not None:
+            return str(self.result["status"])
+        return RUNNING if self.held else UNFINISHED
+
+
+def scan(tops: Iterable[Path]) -> list[Found]:
+    """Every run's folder below (or at) the given ones, once each, by path.
+
+    Raises:
+        UserError: one of them is no folder.
+    """
+    folders: dict[Path, frozenset[str]] = {}
+    for top in tops:
+        if not top.is_dir():
+            raise UserError(f"{top} is not a folder; give a runs folder, a study's folder or a run's folder.")
+        folders |= dict(_run_folders(top.resolve()))
+    return [_found(folder, names) for folder, names in sorted(folders.items())]
+
+
+def run_at(folder: Path) -> Found | None:
+    """The run whose folder this is; None where it is no run's."""
+    first = next(_run_folders(folder.resolve()), None)
+    return _found(*first) if first is not None and first[0] == folder.resolve() else None
+
+
+def _found(folder: Path, names: frozenset[str]) -> Found:
+    locked = any(name.startswith(".lock-") for name in names)
+    lock = look(folder) if locked else State()  # looked at first: who finishes now lets go of it afterwards
+    return Found(folder, names, read_result(folder) if RESULT in names or locked else None, lock)
+
+
+def is_run(names: Iterable[str], below: Iterable[str] = ()) -> bool:
+    """Do these files make a folder a run's? A log alone does where no folder lies beside it."""
+    known = set(names)
+    leftover = any(name.startswith(".lock-") or name.endswith(".part") for name in known)
+    return bool(known & MARKS) or leftover or (LOG in known and not list(below))
+
+
+def read_config(folder: Path) -> Any:
+    """What `run.yaml` says, as plain values.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: it cannot be read.
+    """
+    import yaml
+
+    # The same YAML by C code, where there is some: ten times as fast.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load((folder / CONFIG).read_bytes(), loader)
+
+
+def last_step(folder: Path) -> int | None:
+    """The step of the history's last whole row; None before the first. Only the file's end is read."""
+    for line in reversed(last_lines(folder / HISTORY)):
+        with suppress(ValueError, TypeError, KeyError):
+            return int(json.loads(line)["step"])
+    return None
+
+
+def last_lines(path: Path) -> list[str]:
+    """The lines in the last 64 KiB of a text; none where there is no file."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - TAIL, 0))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return lines[1:] if size > TAIL else lines  # the first one is cut
+
+
+def _run_folders(top: Path) -> Iterator[tuple[Path, frozenset[str]]]:
+    for folder, below, files in os.walk(top):
+        if is_run(files, below):
+            below.clear()
+            yield Path(folder), frozenset(files)
+        below[:] = [name for name in below if name != "wandb"]  # thousands of files, none of them ours

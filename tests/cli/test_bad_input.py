@@ -1,0 +1,286 @@
+"""Whatever one types: one line that says what is wrong, status 2, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnbench.cli.main import main
+from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.system.machine import has_cuda
+from rnnbench.training import train
+
+#: argv, and a part of the line that names the mistake.
+WORDS: list[tuple[str, str]] = [
+    ("trian", 'unknown verb "trian". Did you mean "train"?'),
+    ("--jobs 3", 'unknown verb "--jobs"'),
+    ("train --cell lsmt", 'unknown cell "lsmt". Did you mean "lstm"?'),
+    ("train --cell.forgetbias 1", 'unknown option of the cell lstm "forgetbias". Did you mean "forget_bias"?'),
+    ("train --cell.forget_bias much", "cell.forget_bias must be float, got 'much'"),
+    ("train --cell.forget_bias {", "--cell.forget_bias must be a plain value, got '{'"),
+    ("train --cell.forget_bias [1]", "cell option forget_bias must be a plain value, got [1]"),
+    ("train --cell {lstm", "cell must be a name or a mapping with a name, got '{lstm'"),
+    ("train --cell rnn --cell.nonlinearity sin", "cell.nonlinearity must be one of tanh, relu, got 'sin'"),
+    ("train --cell", "--cell needs a value"),
+    ("train --data.name kjw", 'unknown data set "kjw". Did you mean "kjv"?'),
+    ("train --data.nmae kjv", 'unknown option "--data.nmae". Did you mean "--data.name"?'),
+    ("train --hidden_size 3", 'unknown option "--hidden_size". Did you mean "--model.hidden_size"?'),
+    ("train kjv", 'unknown option "kjv"'),
+    ("train --model.hidden_size big", "--model.hidden_size: expected int, got big"),
+    ("train --model.hidden_size 2.5", "model.hidden_size"),
+    ("train --optim.lr fast", "optim.lr"),
+    ("train --optim.name adma", "optim.name"),
+    ("train --probes.gradient_flow maybe", "probes.gradient_flow"),
+    ("train --model.parameters many", "--model.parameters: expected int or null, got many"),
+    ("train --model.parameters 100000 --model.hidden_size 64", "decides the width, so model.hidden_size 64 cannot"),
+    ("train --model.norm group", "expected one of 'none', 'layer', 'rms', got group"),
+    ("train --cell mingru --model.init orthogonal", "the cell MinGRU has no square recurrent matrix"),
+    ("train --cell gla --model.hidden_size 130", "hidden_size 130 cannot be shared by 4 heads"),
+    ("train --model.bidirectional true", "would read what this task asks to predict"),
+    ("train --cell torchrecurrent:MGX", 'unknown cell "torchrecurrent:MGX". Did you mean "torchrecurrent:MGU"?'),
+    ("check-cell lsmt", 'unknown cell "lsmt". Did you mean "lstm"?'),
+    ("train --model.hidden_size -3", "model.hidden_size must be positive, got -3"),
+    ("train --data.seq_len 0", "data.seq_len must be positive, got 0"),
+    ("train --data.batch_size -1", "data.batch_size must be positive, got -1"),
+    ("train --budget.steps -1", "budget.steps must be ≥ 0"),
+    ("train --budget.steps 1 --budget.tokens 1", "not both"),
+    ("train --optim.lr -1", "optim.lr must be positive, got -1"),
+    ("train --optim.lr nan", "--optim.lr: expected float, got nan"),
+    ("train --seed -1", "seed must be in 0"),
+    ("train --threads 0", "--threads must be at least 1, got 0"),
+    (f"train --threads {10**5}", "--threads must be at most"),
+    (f"train --threads {10**20}", "--threads must be at most"),
+    (f"train --devices {10**5} --data.batch_size {10**5} --data.path good.txt", "devices must be at most"),
+    ("train --model.backend cudnn --data.path good.txt", 'unknown backend "cudnn"'),
+    ("train --data.path missing.txt", "'missing.txt' does not exist"),
+    ("train --data.path empty.txt", "'empty.txt' is empty"),
+    ("train --data.path short.txt", "'short' has 40 characters"),
+    ("train --data.path latin1.txt --data.encoding utf-8", "is not utf-8 as data.encoding says: byte 0xe9 at offset 3"),
+    ("train --data.path latin1.txt --data.encoding latin77", "data.encoding 'latin77' is not known"),
+    ("train --data.path latin1.txt --data.val_path missing.txt", "data.val_path 'missing.txt' does not exist"),
+    ("train --data.path picture.txt", "'picture.txt' is a picture (PNG), not text; name a text"),
+    ("train --data.path folder", "'folder' is a folder without text in it"),
+    ("train --data.path good.txt --data.name kjv", 'data.path goes with data.name "text" or "csv", not "kjv"'),
+    ("train --data.path good.txt --data.column y", "data.column 'y' is nothing to 'text'"),
+    (
+        "train --data.path words.csv --data.column y",
+        "'words.csv', line 3, column 'y': expected a number such as 1234.5, got 'x'",
+    ),
+    ("train --data.path nan.csv --data.column y", "'nan.csv', line 2, column 'y': the value is missing"),
+    ("train --data.path words.csv --data.column z", "data.column 'z' is not in 'words.csv'; its columns: 'y'"),
+    ("train --data.path short.csv", "has no gap-free window"),
+    ("train --config missing.yaml", "cannot read the config missing.yaml"),
+    ("train --config folder", "cannot read the config folder"),
+    ("train --config latin1.txt", "cannot read the config latin1.txt"),
+    ("train --config broken.yaml", "the config broken.yaml is not YAML (line 2)"),
+    ("train --config list.yaml", "Run must be a mapping"),
+    ("train --config unknown.yaml", 'unknown key "model.hiden_size". Did you mean "model.hidden_size"?'),
+    ("train --config", "--config"),
+    ("train --data.path good.txt --out good.txt", "good.txt is a file, not a folder"),
+    ("train --data.path good.txt --out good.txt/below", "cannot write to good.txt/below: Not a directory"),
+    ("train --wandb maybe", "--wandb"),
+    ("sweep", "required: STUDY"),
+    ("sweep seqlen_perplexit", 'unknown study "seqlen_perplexit". Did you mean "seqlen_perplexity"?'),
+    ("sweep missing.py", "missing.py does not exist"),
+    ("sweep nothing.py", "nothing.py does not define STUDY"),
+    ("sweep raises.py", "raises.py failed to load: ZeroDivisionError"),
+    ("sweep syntax.py", "syntax.py failed to load: SyntaxError"),
+    ("sweep seqlen_perplexity --preset quik", 'unknown preset of seqlen_perplexity "quik". Did you mean "quick"?'),
+    ("sweep seqlen_perplexity --jobs 0", "--jobs must be auto or a positive number, got 0"),
+    ("sweep seqlen_perplexity --jobs -2", "--jobs must be auto or a positive number, got -2"),
+    (f"sweep seqlen_perplexity --jobs {10**5}", "--jobs must be at most"),
+    (f"sweep seqlen_perplexity --tune_seeds {10**12} --dry_run", "the number of tuning seeds must be at most 1000"),
+    ("sweep seqlen_perplexity --timeout nan", "--timeout must be a positive number of seconds, got nan"),
+    ("sweep seqlen_perplexity --jobs two", "--jobs must be auto or a positive number, got two"),
+    ("sweep seqlen_perplexity --jobs ²", "--jobs must be auto or a positive number, got ²"),
+    ("sweep seqlen_perplexity --job 2", 'unknown option "--job". Did you mean "--jobs"?'),
+    ("sweep seqlen_perplexity --launcher cloud", "invalid choice: 'cloud'"),
+    ("sweep seqlen_perplexity --out good.txt", "good.txt is a file, not a folder"),
+    ("report", "required: runs"),
+    ("report empty", "empty"),
+    ("report missing", "missing"),
+    ("report empty --format md,doc", 'unknown format "doc"'),
+    ("generate", "required: run"),
+    ("generate folder", "is not the folder of a finished training run"),
+    ("generate missing", "is not the folder of a finished training run"),
+    ("generate folder --length 0", "--length must be positive, got 0"),
+    ("generate folder --temperature -1", "--temperature must be a number, 0 or more, got -1.0"),
+    ("generate folder --temperature nan", "--temperature must be a number, 0 or more, got nan"),
+    ("generate folder --temperature inf", "--temperature must be a number, 0 or more, got inf"),
+    ("generate folder --top_k 0", "--top_k must be positive, got 0"),
+    ("generate folder --seed -1", "--seed must be in 0"),
+    ("generate folder --temperature 1e400", "--temperature must be a number, 0 or more, got inf"),
+    (f"generate folder --seed {2**31}", "--seed must be in 0"),
+    (f"generate folder --beam {10**20}", "--beam must be in 1 … 64"),
+    *(
+        (f"gradients --{name} {10**size}", f"--{name} must be at most")
+        for name in ("seq_len", "hidden_size", "seeds")
+        for size in (10, 23)
+    ),
+    *(
+        (f"throughput --{name} {10**10}", f"{name} must be at most")
+        for name in ("seq_len", "batch_size", "hidden_size", "input_size", "num_layers")
+    ),
+    (f"check-cell lstm --input_size {10**20}", "--input_size must be at most"),
+    ("generate folder --length many", "invalid int value: 'many'"),
+    ("cells --jsn", 'unknown option "--jsn". Did you mean "--json"?'),
+    ("cells lstm", 'unknown option "lstm"'),
+    ("data", "required"),
+    ("data show", "invalid choice: 'show'"),
+    ("data info kjw", 'unknown data set "kjw". Did you mean "kjv"?'),
+    ("data info text", 'data.name "text" needs data.path'),
+    ("data info --path missing.txt", "'missing.txt' does not exist"),
+    ("doctor --everything", 'unknown option "--everything"'),
+]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_text: str) -> Path:
+    """A folder with all kinds of wrong files, and one good text."""
+    place = tmp_path / "place"
+    for folder in (place, place / "folder", place / "empty"):
+        folder.mkdir()
+    contents: dict[str, str | bytes] = {
+        "good.txt": small_text,
+        "empty.txt": "",
+        "short.txt": "x" * 40,
+        "latin1.txt": "caf\u00e9 au lait".encode("latin-1") * 99,
+        "picture.txt": b"\x89PNG\r\n\x1a\n\0",
+        "words.csv": "y\n" + "1\nx\n" * 99,
+        "nan.csv": "y\nnan\n" + "1.5\n2\n" * 99,
+        "short.csv": "y\n" + "1.5\n2\n" * 9,
+        "broken.yaml": "model:\n  - [",
+        "list.yaml": "- 1\n- 2\n",
+        "unknown.yaml": "model: {hiden_size: 3}\n",
+        "nothing.py": "STUDY = 3\n",
+        "raises.py": "1 / 0\n",
+        "syntax.py": "def :\n",
+    }
+    for name, content in contents.items():
+        (place / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "cache"))
+    return place
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line with which a command line is refused."""
+    capsys.readouterr()
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("rnnbench: error: ")
+    assert said.err.endswith("\n")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    return said.err
+
+
+@pytest.mark.parametrize(("words", "wanted"), WORDS, ids=[words for words, _ in WORDS])
+def test_bad_input_is_one_line(words: str, wanted: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(workplace.rglob("*"))
+    assert wanted in refused(capsys, *words.split())
+    runs = workplace / "runs"
+    made = [path for path in workplace.rglob("*") if path not in before and path != runs]
+    assert made == [], "a refused command left something behind"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("alloc_cpu.cpp: can't allocate memory: 8 bytes")])
+def test_too_little_memory_is_one_line_in_every_verb(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises() -> None:
+        raise error
+
+    monkeypatch.setattr("rnnbench.cli.cells.listing", raises)
+    assert "not enough memory" in refused(capsys, "cells")
+    monkeypatch.setattr("rnnbench.cli.cells.listing", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # a mistake of ours is no lack of memory
+        main(["cells"])
+
+
+@pytest.mark.skipif(has_cuda(), reason="there is a GPU here")
+def test_no_gpu(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "use --device cpu" in refused(capsys, "train", "--device", "cuda", "--data.path", "good.txt")
+    assert not list(workplace.rglob("run.yaml"))
+
+
+def tiny(**parts: object) -> Run:
+    wanted: dict[str, object] = {
+        "model": ModelConfig(hidden_size=4),
+        "data": DataConfig(path="good.txt", seq_len=8, batch_size=4),
+        "budget": BudgetConfig(steps=0),
+        "probes": ProbeConfig(gradient_flow=False),
+    }
+    return Run(**{**wanted, **parts})  # type: ignore[arg-type]
+
+
+class Hostile:
+    """A pickle that would make a folder when it is loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, (f"import os; os.mkdir({str(self.target)!r})",))
+
+
+@pytest.mark.parametrize(
+    ("damage", "wanted"),
+    [
+        ("hostile", "it was not executed"),
+        ("hostile vocabulary", "it was not executed"),
+        ("garbage", "was refused: damaged"),
+        ("half", "was refused: damaged"),
+        ("gone", "does not exist"),
+        ("no model", "does not hold a model's weights"),
+        ("another size", "does not fit the model"),
+        ("failed", "failed: it broke; it left no weights"),
+        ("timing", "is not the folder of a finished training run"),
+    ],
+)
+def test_weights_that_are_not(damage: str, wanted: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model.pt that is not what `train` writes is refused, and no code in it runs."""
+    run = tiny()
+    train(run, Path("runs"), wandb="disabled")
+    folder = Path("runs/single") / run.id
+    weights, result = folder / "model.pt", folder / "result.json"
+    saved = torch.load(weights, weights_only=True)
+    executed = workplace / "executed"
+    if damage == "hostile":
+        torch.save(Hostile(executed), weights)
+    elif damage == "hostile vocabulary":
+        torch.save({**saved, "vocabulary": Hostile(executed)}, weights)
+    elif damage == "garbage":
+        weights.write_bytes(b"\x80garbage" * 100)
+    elif damage == "half":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "gone":
+        weights.unlink()
+    elif damage == "no model":
+        torch.save([1, 2], weights)
+    elif damage == "another size":
+        torch.save({**saved, "model": {**saved["model"], "readout.bias": torch.zeros(2)}}, weights)
+    else:
+        change = {"status": "failed", "error": "it broke"} if damage == "failed" else {"kind": "timing"}
+        result.write_text(json.dumps({**json.loads(result.read_text()), **change}))
+    assert wanted in refused(capsys, "generate", str(folder))
+    assert not executed.exists(), "the pickle was executed"
+
+
+def test_the_hostile_pickle_is_one(workplace: Path) -> None:
+    """What the tests above refuse would really run."""
+    torch.save(Hostile(workplace / "executed"), workplace / "x.pt")
+    torch.load(workplace / "x.pt", weights_only=False)
+    assert (workplace / "executed").exists()
+
+
+def test_a_series_run_writes_no_text(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "wave.csv").write_text("y\n" + "\n".join(f"{math.sin(0.3 * i):.5f}" for i in range(400)))
+    run = tiny(data=DataConfig(path="wave.csv", seq_len=8, batch_size=4))
+    train(run, Path("runs"), wandb="disabled")
+    assert "neither a character model nor a decoder" in refused(capsys, "generate", f"runs/single/{run.id}")
