@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from rnnbench.catalog import DataSet, data_set
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
-from rnnbench.runs import STATUSES, read_rates, read_speeds, setting_of
+from rnnbench.runs import CURVES, RESULT, STATUSES, read_rates, read_speeds, setting_of
+from rnnbench.runs.packs import is_packed, pack_of, packed
+from rnnbench.runs.run_directory import read_history
 from rnnbench.system.terminal import visible
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def _read(path: Path) -> Arrays:
     import numpy as np
 
     found: Arrays = {}
+    if path.name == CURVES and (run := packed(path.parent)) is not None:
+        return {name_now(name): array for name, array in run[0].curves(path.parent.name).items()}
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
@@ -204,17 +209,10 @@ class Result:
 
     def history(self) -> Iterator[dict[str, Any]]:
         """The rows of ``history.jsonl`` in order; a line cut off by a crash is left out."""
-        try:
-            lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                yield {key: _number(value) for key, value in row.items()}
+        with suppress(OSError, UnicodeDecodeError):
+            for row in read_history(self.folder):
+                if isinstance(row, dict):
+                    yield {key: _number(value) for key, value in row.items()}
 
 
 def read(paths: list[Path]) -> list[Result]:
@@ -239,7 +237,8 @@ def read(paths: list[Path]) -> list[Result]:
             if study not in beside:
                 beside[study] = _Beside(read_rates(study), read_speeds(study))
             try:
-                values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+                run = packed(folder)
+                values = json.loads((folder / RESULT).read_bytes()) if run is None else run[1].result
                 results[folder] = _parse(folder, values, beside[study])
             except (OSError, ValueError, TypeError, KeyError, AttributeError, UserError) as error:
                 warn(folder / "result.json", error)
@@ -250,9 +249,14 @@ def read(paths: list[Path]) -> list[Result]:
 
 
 def _run_folders(top: Path) -> Iterator[Path]:
-    """The folders that hold a result.json; what is inside a run's folder (checkpoints, wandb) is not searched."""
+    """The run directories with a result, and those that there would be if they were not packed.
+
+    What is inside a run directory (checkpoints, wandb) is not searched.
+    """
     for folder, below, files in os.walk(top):
-        if "result.json" in files:
+        if is_packed(Path(folder)) and (pack := pack_of(Path(folder))) is not None:
+            yield from (Path(folder) / id for id in pack.runs if id not in below)
+        elif RESULT in files:
             below.clear()
             yield Path(folder)
 

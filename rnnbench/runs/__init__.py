@@ -1,9 +1,9 @@
-"""The ledger: append-only facts, one folder a run, `result.json` last.
+"""Run directories: append-only facts, one folder a run, `result.json` last; a finished study packs into three files.
 
 runs/<study>/<run id>/
     run.yaml        the Run; `rnnbench train --config run.yaml` repeats it
     history.jsonl   a row every so many steps
-    last.ckpt       where an interrupted run goes on from; gone once it is finished
+    last.ckpt       what an interrupted run resumes from; gone once it is finished
     model.pt        the final weights and the vocabulary
     curves.npz      gradient flow, gradient norms, of a text its loss by blocks and by positions
     sample.txt      what a text's model writes
@@ -13,7 +13,7 @@ runs/<study>/<run id>/
     result.json     present means finished; it knows the checksums of all above
 """
 
-from rnnbench.runs.run_directory import (
+from rnnbench.runs.files import (
     CHECKPOINT,
     CONFIG,
     CURVES,
@@ -25,13 +25,14 @@ from rnnbench.runs.run_directory import (
     SAMPLES,
     STATUSES,
     WEIGHTS,
-    RunDirectory,
-    Progress,
-    Recordable,
-    Start,
+    StorageError,
+    check_root,
+    finite,
+    friendly,
+    write_atomic,
 )
-from rnnbench.runs.files import StorageError, check_root, finite, friendly, write_atomic
 from rnnbench.runs.lock import Busy, Lock, Watch
+from rnnbench.runs.run_directory import Progress, Recordable, RunDirectory, Start
 from rnnbench.runs.study_files import (
     PanelFile,
     StudyFile,
@@ -57,11 +58,11 @@ __all__ = [
     "STATUSES",
     "WEIGHTS",
     "Busy",
-    "RunDirectory",
     "Lock",
     "PanelFile",
     "Progress",
     "Recordable",
+    "RunDirectory",
     "Start",
     "StorageError",
     "StudyFile",

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Mapping
-from contextlib import contextmanager
-from contextlib import suppress
-from pathlib import Path
-from rnnbench.errors import UserError
-from typing import Any
 import hashlib
 import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UserError
+
+RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, SAMPLE, LOG = (
+    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "sample.txt",
+    "log.txt",
+)  # fmt: skip
+#: In `SAMPLE`, between the prompt and what was written: the first one in the file.
+SAMPLE_MARK = "▌"
+#: How a job may end. done, diverged: it ran to its end, and its numbers say that it learned, or that it did not.
+#: failed: the code raised an error. oom: it does not fit into memory. timeout: it took longer than a run may.
+STATUSES = ("done", "diverged", "failed", "oom", "timeout")
+#: What is finished may rest on: these have checksums, the log has none.
+CHECKSUMMED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES, SAMPLE)
+
 
 class StorageError(UserError):
     """The file system refused: a full disk, a folder that cannot be written, a server that is gone for a while."""
@@ -110,7 +122,7 @@ def checksums_of(facts: Mapping[str, Any], files: Mapping[str, Path]) -> dict[st
 
 
 def facts_sha256(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of facts as canonical JSON, the seal itself left out."""
+    """SHA-256 of facts as canonical JSON, the checksum itself left out."""
     body = {key: value for key, value in facts.items() if key != "seal"}
     body = json.loads(json.dumps(body))  # as it is read again: a key that was a number is a text then, sorted elsewhere
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
@@ -120,4 +132,3 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, read piece by piece."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

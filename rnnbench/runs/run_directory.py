@@ -1,4 +1,4 @@
-"""One job's folder: opened under its lock, appended to, and checksums_of with `result.json`."""
+"""One job's folder: opened under its lock, appended to, and finished with `result.json` and its checksums."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rnnbench.config.values import PROTOCOL
-from rnnbench.runs.files import finite, friendly, line, write_atomic
+from rnnbench.runs.files import (
+    CHECKPOINT,
+    CHECKSUMMED,
+    CONFIG,
+    CURVES,
+    HISTORY,
+    RESULT,
+    checksums_of,
+    finite,
+    friendly,
+    line,
+    write_atomic,
+)
 from rnnbench.runs.lock import Lock, State
-from rnnbench.runs.files import checksums_of
-
-RESULT, HISTORY, CURVES, CHECKPOINT, WEIGHTS, CONFIG, SAMPLES, SAMPLE, LOG = (
-    "result.json", "history.jsonl", "curves.npz", "last.ckpt", "model.pt", "run.yaml", "samples.json", "sample.txt",
-    "log.txt",
-)  # fmt: skip
-#: In `SAMPLE`, between the prompt and what was written: the first one in the file.
-SAMPLE_MARK = "▌"
-#: How a job may end. done, diverged: it ran to its end, and its numbers say that it learned, or that it did not.
-#: failed: the code raised an error. oom: it does not fit into memory. timeout: it took longer than a run may.
-STATUSES = ("done", "diverged", "failed", "oom", "timeout")
-#: What is finished may rest on: these are checksums_of, the log is not.
-SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES, SAMPLE)
+from rnnbench.runs.packs import packed
 
 #: How a job says how far it is: (steps done, steps in all, what is being done).
 Progress = Callable[[int, int, str], None]
@@ -71,12 +71,30 @@ class Start:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """A finished run's facts; None where there are none, or none that can be read."""
+    """A finished run's facts, from its directory or its study's pack; None where there are none that can be read.
+
+    Raises:
+        UserError: the pack is damaged.
+    """
+    if (found := packed(folder)) is not None:
+        return found[1].result
     with suppress(OSError, ValueError, RecursionError):
-        found = json.loads((folder / RESULT).read_bytes())
-        if isinstance(found, dict) and "status" in found:
-            return found
+        facts = json.loads((folder / RESULT).read_bytes())
+        if isinstance(facts, dict) and "status" in facts:
+            return facts
     return None
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The rows so far; a line cut short by a crash is left out."""
+    if (found := packed(folder)) is not None:
+        return found[1].history
+    rows = []
+    with suppress(FileNotFoundError):
+        for text in (folder / HISTORY).read_text().splitlines():
+            with suppress(ValueError):
+                rows.append(json.loads(text))
+    return rows
 
 
 class RunDirectory:
@@ -152,12 +170,7 @@ class RunDirectory:
 
     def history(self) -> list[dict[str, Any]]:
         """The rows so far; a last line cut short by a crash is left out."""
-        rows = []
-        with suppress(FileNotFoundError):
-            for line in self.path(HISTORY).read_text().splitlines():
-                with suppress(ValueError):
-                    rows.append(json.loads(line))
-        return rows
+        return read_history(self.folder)
 
     def rewind(self, step: int) -> list[dict[str, Any]]:
         """Drop the rows after a step: they belong to what a killed run did after its last checkpoint."""
@@ -219,7 +232,7 @@ class RunDirectory:
             **more,
         }
         self.check()
-        files = {name: self.path(name) for name in SEALED if self.path(name).exists()}
+        files = {name: self.path(name) for name in CHECKSUMMED if self.path(name).exists()}
         written = checksums_of(finite(result), files)
         write_atomic(self.path(RESULT), json.dumps(written, indent=1, ensure_ascii=False).encode())
         if status != "timeout":  # given more time it goes on from there

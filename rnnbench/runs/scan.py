@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.runs.run_directory import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS, read_result
+from rnnbench.runs.files import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLES, WEIGHTS
 from rnnbench.runs.lock import State, look
+from rnnbench.runs.packs import fault_of, is_packed, pack_of, packed
+from rnnbench.runs.run_directory import read_result
 
 #: Any of these makes a folder a run's.
 MARKS = frozenset({RESULT, CONFIG, HISTORY, CHECKPOINT, WEIGHTS, CURVES, SAMPLES})
@@ -49,6 +51,11 @@ class Found:
         return self.folder.parent.name
 
     @property
+    def packed(self) -> bool:
+        """Has it no directory of its own, but a line in its study's pack?"""
+        return packed(self.folder) is not None
+
+    @property
     def held(self) -> bool:
         """Is somebody at work on it, as far as can be told at once? Of another machine's process it can not."""
         return not self.lock.free and not self.lock.dead()
@@ -61,24 +68,37 @@ class Found:
         return RUNNING if self.held else UNFINISHED
 
 
-def scan(tops: Iterable[Path]) -> list[Found]:
-    """Every run's folder below (or at) the given ones, once each, by path.
+def scan(tops: Iterable[Path], skip_damaged: bool = False) -> list[Found]:
+    """Every run below (or at) the given folders, packed ones too, once each, by path.
+
+    Args:
+        tops: Runs folders, studies' folders or run directories.
+        skip_damaged: Leave the runs of damaged packs out.
 
     Raises:
-        UserError: one of them is no folder.
+        UserError: one of them is no folder; or a pack is damaged, and these are not to be skipped.
     """
     folders: dict[Path, frozenset[str]] = {}
     for top in tops:
         if not top.is_dir():
             raise UserError(f"{top} is not a folder; give a runs folder, a study's folder or a run's folder.")
-        folders |= dict(_run_folders(top.resolve()))
+        folders |= dict(_run_folders(top.resolve(), skip_damaged))
     return [_found(folder, names) for folder, names in sorted(folders.items())]
 
 
 def run_at(folder: Path) -> Found | None:
-    """The run whose folder this is; None where it is no run's."""
-    first = next(_run_folders(folder.resolve()), None)
-    return _found(*first) if first is not None and first[0] == folder.resolve() else None
+    """The run whose directory this is, or would be if it were not packed; None where it is no run's."""
+    folder = folder.resolve()
+    if packed(folder) is not None:
+        return _found(folder, frozenset({RESULT}))
+    first = next(_run_folders(folder), None)
+    return _found(*first) if first is not None and first[0] == folder else None
+
+
+def packs_below(tops: Iterable[Path]) -> list[Path]:
+    """The folders below (or at) the given ones that have a pack."""
+    walks = (os.walk(top.resolve()) for top in tops)
+    return sorted({Path(folder) for walk in walks for folder, _, _ in walk if is_packed(Path(folder))})
 
 
 def _found(folder: Path, names: frozenset[str]) -> Found:
@@ -127,9 +147,12 @@ def last_lines(path: Path) -> list[str]:
     return lines[1:] if size > TAIL else lines  # the first one is cut
 
 
-def _run_folders(top: Path) -> Iterator[tuple[Path, frozenset[str]]]:
+def _run_folders(top: Path, skip_damaged: bool = False) -> Iterator[tuple[Path, frozenset[str]]]:
     for folder, below, files in os.walk(top):
-        if is_run(files, below):
+        if is_packed(Path(folder)):
+            if not (skip_damaged and fault_of(Path(folder))) and (pack := pack_of(Path(folder))) is not None:
+                yield from ((Path(folder) / id, frozenset({RESULT})) for id in pack.runs if id not in below)
+        elif is_run(files, below):
             below.clear()
             yield Path(folder), frozenset(files)
         below[:] = [name for name in below if name != "wandb"]  # thousands of files, none of them ours

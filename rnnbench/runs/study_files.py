@@ -19,6 +19,7 @@ from typing import Any
 from rnnbench.config import Run
 from rnnbench.config.values import PROTOCOL, canonical, differing
 from rnnbench.runs.files import write_atomic
+from rnnbench.runs.packs import read_study_file
 
 STUDY, RATES, SPEEDS = "study.json", "learning_rates.json", "speeds.json"
 
@@ -58,7 +59,7 @@ class StudyFile:
 def read_study(folder: Path) -> StudyFile:
     """What `study.json` says; an empty description where there is none, or none that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        found = json.loads((folder / STUDY).read_bytes())
+        found = json.loads(read_study_file(folder, STUDY))
         panels = tuple(
             PanelFile(str(one["name"]), str(one["title"]), str(one["axis"]), frozenset(map(str, one["runs"])))
             for one in found["panels"]
@@ -81,8 +82,10 @@ def write_study(folder: Path, study: StudyFile) -> None:
     ]
     panels += [{"name": p.name, "title": p.title, "axis": p.axis, "runs": sorted(p.runs)} for p in before.values()]
     content = json.dumps({"question": study.question, "search": study.search, "panels": panels}, indent=1).encode()
-    if not (folder / STUDY).exists() or (folder / STUDY).read_bytes() != content:
-        write_atomic(folder / STUDY, content)
+    with suppress(FileNotFoundError):
+        if read_study_file(folder, STUDY) == content:
+            return
+    write_atomic(folder / STUDY, content)
 
 
 def setting_of(run: Mapping[str, Any]) -> str:
@@ -137,7 +140,7 @@ def _by_setting(path: Path, name: str, whole: Callable[[Mapping[str, Any]], bool
     """The entries of a file that are whole; of a damaged file those that can be read."""
     out: dict[str, dict[str, Any]] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_study_file(path.parent, path.name))
         for entry in found[name] if found["protocol"] == PROTOCOL else ():
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 if whole(entry):

@@ -11,14 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.config.values import PROTOCOL
-from rnnbench.runs.run_directory import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SEALED, WEIGHTS
-from rnnbench.runs.files import facts_sha256, file_sha256
+from rnnbench.runs.files import (
+    CHECKPOINT,
+    CHECKSUMMED,
+    CONFIG,
+    CURVES,
+    HISTORY,
+    LOG,
+    RESULT,
+    WEIGHTS,
+    facts_sha256,
+    file_sha256,
+)
+from rnnbench.runs.packs import fault_of
 from rnnbench.runs.scan import RUNNING, UNFINISHED, Found, read_config
 
 EDITED, CUT_SHORT, MISSING, RENAMED, ORPHANED = FAULTS = ("edited", "cut short", "missing", "renamed", "orphaned")
-UNSEALED = "unsealed"
-#: What is worth a word and is no fault: of runs that are under way, and of results from before there were seals.
-NOTES = (UNFINISHED, RUNNING, UNSEALED)
+WITHOUT_CHECKSUMS = "without checksums"
+#: What is worth a word and is no fault: of runs that are under way, and of results from before there were checksums.
+NOTES = (UNFINISHED, RUNNING, WITHOUT_CHECKSUMS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Problem:
 
 
 def verify(run: Found, weights: bool = True) -> list[Problem]:
-    """Every fault and note of one run; nothing where it is as it was checksums_of.
+    """Every fault and note of one run; nothing where it is as it was when finished.
 
     Args:
         run: As `scan` found it.
@@ -44,8 +55,17 @@ def verify(run: Found, weights: bool = True) -> list[Problem]:
     """
     if run.result is None and run.held:
         return [Problem(run.folder, RUNNING, f"by {run.lock.who}")]
-    checks = _unfinished(run) if run.result is None else _finished(run, weights)
+    if run.packed:  # whose files have the pack's checksums: `verify_pack`
+        checks = _identity(run, run.result)
+    else:
+        checks = _unfinished(run) if run.result is None else _finished(run, weights)
     return [Problem(run.folder, kind, what) for kind, what in checks]
+
+
+def verify_pack(folder: Path) -> list[Problem]:
+    """What is wrong with a study's pack as a whole: it is missing a file, was edited or was cut short."""
+    fault = fault_of(folder)
+    return [] if fault is None else [Problem(folder / fault[1], fault[0], f"the pack's file {fault[2]}")]
 
 
 #: What a check yields: the kind of a finding, and what it says.
@@ -56,14 +76,14 @@ def _unfinished(run: Found) -> Said:
     parts = [name for name in run.names if name.endswith(".part")]
     locked = any(name.startswith(".lock-") for name in run.names)
     if RESULT in run.names:
-        yield CUT_SHORT, f"{RESULT} is no result; delete it and the run is done anew"
+        yield CUT_SHORT, f"{RESULT} holds no result; delete it and the run is done again"
     elif CONFIG not in run.names and run.names - {LOG}:
         yield ORPHANED, f"{_listed(run.names - {LOG})} without {CONFIG} and {RESULT}"
     elif not locked and run.names & {CURVES, WEIGHTS} and CHECKPOINT not in run.names:
         # Who is killed leaves a lock, or a checkpoint; this one had let go of it, so it was finished.
         yield MISSING, f"{RESULT}, though the run was finished"
     else:
-        where = "with a checkpoint to go on from" if CHECKPOINT in run.names else "without a checkpoint"
+        where = "with a checkpoint to resume from" if CHECKPOINT in run.names else "without a checkpoint"
         whose = f"; {run.lock.who} is dead" if run.lock.dead() else ""
         yield UNFINISHED, f"no result yet, {where}{whose}"
     if parts and not locked:
@@ -76,36 +96,39 @@ def _finished(run: Found, weights: bool) -> Said:
     assert run.result is not None
     result = run.result
     if "seal" in result or "files" in result:
-        yield from _sealed(run, result, weights)
+        yield from _with_checksums(run, result, weights)
         listed = result.get("files")
         known = set(listed) if isinstance(listed, Mapping) else set()
     else:
-        yield UNSEALED, "from before there were seals: only its identity, and whether files are whole, can be told"
+        yield (
+            WITHOUT_CHECKSUMS,
+            "from before there were checksums: only its identity, and whether files are whole, can be told",
+        )
         yield from _whole(run, result)
-        known = {*SEALED, ".lock"}  # the lock of those days stayed
+        known = {*CHECKSUMMED, ".lock"}  # the lock of those days stayed
     extra = [name for name in run.names - known - {RESULT, LOG} if not name.startswith(".lock-")]
     if result["status"] == "timeout" and CHECKPOINT in extra:
-        extra.remove(CHECKPOINT)  # kept: given more time the run goes on from there
+        extra.remove(CHECKPOINT)  # kept: given more time the run resumes from it
     if CHECKPOINT in extra:
         extra.remove(CHECKPOINT)
         yield ORPHANED, f"{CHECKPOINT} beside a result"
     if extra:
-        yield ORPHANED, f"{_listed(extra)}: nobody checksums_of {'it' if len(extra) == 1 else 'them'}"
+        yield ORPHANED, f"{_listed(extra)}: no checksum of {'it' if len(extra) == 1 else 'them'}"
     if not run.lock.free:
         yield ORPHANED, f"a lock of {run.lock.who}{', which is dead,' if run.lock.dead() else ''} beside a result"
     yield from _identity(run, result)
 
 
-def _sealed(run: Found, result: Mapping[str, Any], weights: bool) -> Said:
-    """The facts against their seal, byte by byte, and the files against the facts."""
+def _with_checksums(run: Found, result: Mapping[str, Any], weights: bool) -> Said:
+    """The facts against their checksum, byte by byte, and the files against the facts."""
     if result.get("seal") != facts_sha256(result):
-        yield EDITED, f"{RESULT}: its seal is of other facts"
+        yield EDITED, f"{RESULT}: its checksum is of other facts"
     # A space more, or a digit that no float can hold, changes no fact; it was not there when the file was written.
     elif (run.folder / RESULT).read_bytes() != json.dumps(result, indent=1, ensure_ascii=False).encode():
-        yield EDITED, f"{RESULT}: its facts are as checksums_of, but not as they are written"
+        yield EDITED, f"{RESULT}: its facts have their checksum, but not as they are written"
     files = result.get("files")
     for name, told in files.items() if isinstance(files, Mapping) else ():
-        if name not in SEALED or (name == WEIGHTS and not weights):
+        if name not in CHECKSUMMED or (name == WEIGHTS and not weights):
             continue
         path = run.folder / name
         try:
@@ -113,7 +136,7 @@ def _sealed(run: Found, result: Mapping[str, Any], weights: bool) -> Said:
             if size < told["bytes"]:
                 yield CUT_SHORT, f"{name} has {size} of {told['bytes']} bytes"
             elif size > told["bytes"] or file_sha256(path) != told["sha256"]:
-                yield EDITED, f"{name} is not the file that was checksums_of"
+                yield EDITED, f"{name} is not the file whose checksum was taken"
         except FileNotFoundError:
             yield MISSING, name
         except OSError as error:
@@ -123,7 +146,7 @@ def _sealed(run: Found, result: Mapping[str, Any], weights: bool) -> Said:
 
 
 def _whole(run: Found, result: Mapping[str, Any]) -> Said:
-    """Of a result without a seal: is what can be parsed whole?"""
+    """Of a result without checksums: is what can be parsed whole?"""
     if result.get("curves") and CURVES not in run.names:
         yield MISSING, CURVES
     elif CURVES in run.names:
@@ -132,17 +155,17 @@ def _whole(run: Found, result: Mapping[str, Any]) -> Said:
                 if broken := arrays.testzip():
                     yield EDITED, f"{CURVES}: {broken} does not fit its checksum"
         except (OSError, zipfile.BadZipFile, EOFError) as error:
-            yield CUT_SHORT, f"{CURVES} is no archive: {error}"
+            yield CUT_SHORT, f"{CURVES} is not an archive: {error}"
     if HISTORY in run.names:
         steps: list[int] = []
         try:
             steps += [int(json.loads(line)["step"]) for line in (run.folder / HISTORY).read_bytes().splitlines()]
         except (OSError, ValueError, TypeError, KeyError):
-            yield CUT_SHORT, f"{HISTORY} has a line that is no row"
+            yield CUT_SHORT, f"{HISTORY} has a line that is not a row"
             return
         budget, last = _steps(result), max(steps, default=0)
         if budget is not None and last > budget:
-            yield EDITED, f"{HISTORY} goes on to step {last}, and the run had {budget}"
+            yield EDITED, f"{HISTORY} continues to step {last}, and the run had {budget}"
         elif budget is not None and last < budget and result["status"] == "done":
             yield CUT_SHORT, f"{HISTORY} ends at step {last} of {budget}"
 
@@ -167,7 +190,7 @@ def _identity(run: Found, result: Mapping[str, Any] | None) -> Said:
             jobs[CONFIG] = read_config(run.folder)
         except Exception:  # whatever YAML makes of damaged bytes
             yield EDITED, f"{CONFIG} is not YAML"
-    elif result is not None and "files" not in result:
+    elif result is not None and "files" not in result and not run.packed:
         yield MISSING, CONFIG
     found = {}
     protocols = [result.get("protocol", 1)] if result is not None else range(PROTOCOL, 0, -1)

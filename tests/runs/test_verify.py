@@ -1,4 +1,4 @@
-"""The law of the seals: whatever is changed, cut, taken away, renamed or left lying about in a ledger is found."""
+"""Whatever is changed, cut, removed, renamed or left behind in a run directory is found."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnbench.config import PROTOCOL, CellConfig, DataConfig, ModelConfig, Run
-from rnnbench.runs import CHECKPOINT, CONFIG, CURVES, HISTORY, LOG, RESULT, SAMPLE, SAMPLES, WEIGHTS, RunDirectory, Start
-from rnnbench.runs.files import facts_sha256
-from rnnbench.runs.scan import scan
-from rnnbench.runs.verify import Problem, verify
 from rnnbench.config.timing import Timing
+from rnnbench.runs import (
+    CHECKPOINT,
+    CONFIG,
+    CURVES,
+    HISTORY,
+    LOG,
+    RESULT,
+    SAMPLE,
+    SAMPLES,
+    WEIGHTS,
+    RunDirectory,
+    Start,
+)
+from rnnbench.runs.files import CHECKSUMMED, facts_sha256
+from rnnbench.runs.scan import packs_below, scan
+from rnnbench.runs.verify import Problem, verify, verify_pack
 
 METRICS = {"test/bpc": 2.25, "init/half_life": float("inf"), "model/parameters": 123_456, "tiny": 1e-300, "no": -0.0}
-SEALED = (CONFIG, HISTORY, CURVES, WEIGHTS, SAMPLES, SAMPLE)
 
 
 def make(root: Path, run: Run | Timing, status: str = "done", **more: Any) -> Path:
@@ -40,16 +51,16 @@ def make(root: Path, run: Run | Timing, status: str = "done", **more: Any) -> Pa
 
 
 @pytest.fixture(scope="module")
-def checksums_of(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that no test changes."""
     run = Run(CellConfig("lstm", {"forget_bias": 3.0}), data=DataConfig(path="ünï.txt"), seed=5)
-    return make(tmp_path_factory.mktemp("checksums_of"), run)
+    return make(tmp_path_factory.mktemp("finished"), run)
 
 
 @pytest.fixture
-def folder(checksums_of: Path, tmp_path: Path) -> Path:
+def folder(finished: Path, tmp_path: Path) -> Path:
     """A copy of it to damage."""
-    return Path(shutil.copytree(checksums_of, tmp_path / "runs" / "study" / checksums_of.name))
+    return Path(shutil.copytree(finished, tmp_path / "runs" / "study" / finished.name))
 
 
 def found(folder: Path, weights: bool = True) -> list[Problem]:
@@ -67,8 +78,8 @@ def test_what_nobody_touched_has_no_fault(folder: Path, tmp_path: Path) -> None:
     assert found(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", SEALED)
-def test_a_sealed_file_edited_cut_and_deleted(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", CHECKSUMMED)
+def test_a_checksummed_file_edited_cut_and_deleted(folder: Path, name: str) -> None:
     path, whole = folder / name, (folder / name).read_bytes()
     path.write_bytes(whole[:-1])
     assert "cut short" in kinds(folder)
@@ -84,16 +95,16 @@ def test_a_sealed_file_edited_cut_and_deleted(folder: Path, name: str) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_any_byte_of_any_file(checksums_of: Path, data: st.DataObject) -> None:
+def test_any_byte_of_any_file(finished: Path, data: st.DataObject) -> None:
     """One byte anywhere, to any other value: found, and named for what file it is in."""
-    path = checksums_of / data.draw(st.sampled_from((RESULT, *SEALED)))
+    path = finished / data.draw(st.sampled_from((RESULT, *CHECKSUMMED)))
     whole = path.read_bytes()
     place = data.draw(st.integers(0, len(whole) - 1))
     try:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :])
-        assert any(one.fault and path.name in one.what for one in found(checksums_of))
+        assert any(one.fault and path.name in one.what for one in found(finished))
         path.write_bytes(whole[:place])
-        assert any(one.fault and path.name in one.what for one in found(checksums_of))
+        assert any(one.fault and path.name in one.what for one in found(finished))
     finally:
         path.write_bytes(whole)
 
@@ -108,7 +119,7 @@ def numbers(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_any_number_of_a_result(folder: Path) -> None:
-    """Written as neatly as the ledger itself would have written it."""
+    """Written as the program itself would have written it."""
     path = folder / RESULT
     places = list(numbers(json.loads(path.read_text())))
     assert len(places) > 30
@@ -134,11 +145,11 @@ def test_what_changes_no_fact_of_a_result(folder: Path, was: bytes, now: bytes) 
 
 
 @pytest.mark.parametrize("keys", [("seal",), ("files",), ("seal", "files")])
-def test_a_seal_that_was_taken_off(folder: Path, keys: tuple[str, ...]) -> None:
-    """Half of it is a fault; without any it is a result of old, which is not as checksums_of either."""
+def test_checksums_that_were_removed(folder: Path, keys: tuple[str, ...]) -> None:
+    """Half of it is a fault; without any it is a result of old, which is not as it was finished either."""
     result = json.loads((folder / RESULT).read_text())
     (folder / RESULT).write_text(json.dumps({k: v for k, v in result.items() if k not in keys}, indent=1))
-    assert ("edited" if len(keys) == 1 else "unsealed") in kinds(folder)
+    assert ("edited" if len(keys) == 1 else "without checksums") in kinds(folder)
 
 
 def test_a_renamed_folder(folder: Path) -> None:
@@ -152,7 +163,7 @@ def test_another_runs_files(folder: Path, tmp_path: Path) -> None:
     assert kinds(folder) == {"edited", "renamed"} or kinds(folder) == {"cut short", "renamed"}
     shutil.rmtree(folder)
     shutil.copytree(other, folder)
-    assert kinds(folder) == {"renamed"}, "checksums_of, but not the run that its name says"
+    assert kinds(folder) == {"renamed"}, "its checksums are right, but it is not the run that its name says"
 
 
 def left_part(folder: Path) -> None:
@@ -260,7 +271,7 @@ def test_without_weights(folder: Path) -> None:
     assert kinds(folder) == {"cut short"}
 
 
-def unsealed(folder: Path) -> None:
+def without_checksums(folder: Path) -> None:
     result = json.loads((folder / RESULT).read_text())
     result["run"]["budget"] = {"steps": 100}
     run = Run.from_dict(result["run"])
@@ -270,11 +281,11 @@ def unsealed(folder: Path) -> None:
     folder.rename(folder.with_name(run.id))
 
 
-def test_of_an_unsealed_result_what_can_be_told(folder: Path) -> None:
-    unsealed(folder)
+def test_a_result_without_checksums(folder: Path) -> None:
+    without_checksums(folder)
     top = folder.parent
     (folder,) = top.iterdir()
-    assert kinds(top) == {"unsealed"}
+    assert kinds(top) == {"without checksums"}
     history = (folder / HISTORY).read_text()
     for damaged, kind in (
         (history[:-3], "cut short"),
@@ -282,16 +293,19 @@ def test_of_an_unsealed_result_what_can_be_told(folder: Path) -> None:
         (history + '{"step": 150}\n', "edited"),
     ):
         (folder / HISTORY).write_text(damaged)
-        assert kinds(top) == {"unsealed", kind}
+        assert kinds(top) == {"without checksums", kind}
     (folder / HISTORY).write_text(history)
     (folder / CURVES).write_bytes((folder / CURVES).read_bytes()[:-5])
-    assert kinds(top) == {"unsealed", "cut short"}
+    assert kinds(top) == {"without checksums", "cut short"}
     (folder / CURVES).unlink()
-    assert kinds(top) == {"unsealed", "missing"}
+    assert kinds(top) == {"without checksums", "missing"}
 
 
 def test_the_committed_results_have_no_fault() -> None:
-    results = Path(__file__).resolve().parents[2] / "experiments" / "results" / "quick"
-    said = found(results, weights=False)
-    assert len(said) > 100
-    assert not [one for one in said if one.fault]
+    results = Path(__file__).resolve().parents[2] / "experiments" / "results"
+    packs = packs_below([results])
+    assert len(packs) >= 16
+    assert not [fault for pack in packs for fault in verify_pack(pack)]
+    runs = scan([results])
+    assert len(runs) > 1000
+    assert not [one for run in runs for one in verify(run, weights=False)]

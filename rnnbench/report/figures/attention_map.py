@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.report.figures.style import canvas, file_name, save
 from rnnbench.report.results import Result
 from rnnbench.runs import SAMPLES, friendly
+from rnnbench.runs.packs import read_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def attention_figure(results: Sequence[Result], folder: Path, formats: set[str])
         name = f"attention-{result.data}-{result.cell}-T{result.seq_len}" if result.kind == "train" else ""
         if not result.done or not name or name in drawn:
             continue
-        found = _example(result.folder / SAMPLES)
+        found = _example(result.folder)
         if found is not None:
             drawn.add(name)
             written += _draw(found, folder / file_name(name), formats, f"Where does {result.cell} look?")
@@ -46,15 +47,15 @@ def picture(example: Mapping[str, Any], path: Path) -> None:
         _draw(example, path, {path.suffix[1:]}, "Where does the decoder look?")
 
 
-def _example(path: Path) -> Mapping[str, Any] | None:
+def _example(folder: Path) -> Mapping[str, Any] | None:
     """The first example with attention, None where there is none; an unreadable file is told of on stderr."""
     try:
-        examples = json.loads(path.read_text(encoding="utf-8"))
+        examples = json.loads(read_text(folder, SAMPLES))
         return next((one for one in examples if one.get("attention")), None)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        print(f"rnnbench: skipped {path}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"rnnbench: skipped {folder / SAMPLES}: {type(error).__name__}: {error}", file=sys.stderr)
         return None
 
 

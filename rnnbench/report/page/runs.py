@@ -19,6 +19,7 @@ from rnnbench.report.statistics import flat, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag, number
 from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.runs import SAMPLE, SAMPLE_MARK, SAMPLES
+from rnnbench.runs.packs import read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,13 +202,13 @@ def _samples(folder: Path) -> dict[str, Any]:
     """What it generated: a text, or pairs of source, target and what was decoded; what cannot be read is left out."""
     out: dict[str, Any] = {}
     try:
-        text = (folder / SAMPLE).read_text(encoding="utf-8", errors="replace")
+        text = read_text(folder, SAMPLE)
         prompt, mark, written = text[:LETTERS].partition(SAMPLE_MARK)
         out["sample"] = [prompt, written] if mark else ["", prompt]
-    except OSError:
+    except (OSError, ValueError):
         pass
     try:
-        found = json.loads((folder / SAMPLES).read_text(encoding="utf-8"))
+        found = json.loads(read_text(folder, SAMPLES))
         names = ("source", "target", "decoded")
         pairs = [[str(one.get(name, "")) for name in names] for one in found if isinstance(one, dict)]
         out |= {"pairs": pairs[:PAIRS]} if pairs else {}

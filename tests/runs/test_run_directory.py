@@ -1,4 +1,4 @@
-"""Laws of the ledger: whole or not at all, one writer, and JSON that any reader takes."""
+"""Run directories: whole or not at all, one writer, and JSON that any reader takes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 
 from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, ModelConfig, Run
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
 from rnnbench.runs import (
     CHECKPOINT,
@@ -31,7 +32,6 @@ from rnnbench.runs import (
     write_atomic,
 )
 from rnnbench.runs.scan import last_step
-from rnnbench.config.timing import Timing
 
 HOLDER = """
 import sys, time
@@ -58,11 +58,11 @@ def finish(directory: RunDirectory, status: str = "done", **more: Any) -> dict[s
 
 
 @pytest.fixture
-def entry(tmp_path: Path) -> RunDirectory:
-    """An directory whose folder is there."""
-    made = RunDirectory(tmp_path / "runs", "study", "run")
-    made.folder.mkdir(parents=True)
-    return made
+def directory(tmp_path: Path) -> RunDirectory:
+    """A run directory that exists."""
+    new = RunDirectory(tmp_path / "runs", "study", "run")
+    new.folder.mkdir(parents=True)
+    return new
 
 
 @pytest.mark.parametrize("crash", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt(), MemoryError()])
@@ -74,7 +74,7 @@ def test_a_crash_before_the_rename_leaves_nothing(
     def fail(*_: object) -> NoReturn:
         raise crash
 
-    directory.path(CHECKPOINT).write_bytes(b"where to go on from")
+    directory.path(CHECKPOINT).write_bytes(b"what to resume from")
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
         with pytest.raises((UserError, KeyboardInterrupt, MemoryError)):
