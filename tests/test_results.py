@@ -1,4 +1,4 @@
-"""The committed results: the tables and figures beside them, and those of the README, are what their ledgers give."""
+"""The committed results: the tables and figures beside them, and those of the README, are what the packed runs give."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_there_are_some(made_tables: ModuleType) -> None:
 
 
 @every_study
-def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> None:
+def test_the_tables_are_what_the_runs_give(folder: Path, tmp_path: Path) -> None:
     report([folder], {"md"}, tmp_path, None)
 
     def rows(path: Path) -> list[str]:
@@ -47,8 +47,8 @@ def test_the_table_is_what_the_ledger_gives(folder: Path, tmp_path: Path) -> Non
 
 
 @every_study
-def test_the_ledger_is_of_runs_that_can_be_repeated(folder: Path) -> None:
-    """Each run's folder still has the identity of the Run in it, and says which commit and protocol made it."""
+def test_the_runs_can_be_repeated(folder: Path) -> None:
+    """Each run still has the identity of the Run in it, and says which commit and protocol made it."""
     for result in read([folder]):
         if result.kind == "train":
             assert Run.from_dict(result.run).id_under(result.protocol) == result.id == result.folder.name
@@ -73,23 +73,33 @@ def parted(path: Path) -> tuple[list[str], list[float]]:
     return re.split(number, text), [float(found) for found in re.findall(number, text)]
 
 
-def same_figures(rooms: list[Path], out: Path) -> None:
-    for name, made in report(rooms, {"svg"}, out, None).items():
-        (folder,) = (room for room in rooms if room.name == name)
+def same_figures(folders: list[Path], out: Path) -> None:
+    """Each figure that is kept is drawn again the same."""
+    for name, made in report(folders, {"svg"}, out, None).items():
+        (folder,) = (folder for folder in folders if folder.name == name)
         kept = sorted((folder / "report").glob("*.svg"))
-        assert [path.name for path in kept] == sorted(Path(file).name for file in made["files"])
+        assert {path.name for path in kept} <= {Path(file).name for file in made["files"]}
         for path in kept:
             (words, numbers), (others, values) = parted(path), parted(out / name / path.name)
             assert words == others, path
             assert max(abs(a - b) for a, b in zip(numbers, values, strict=True)) <= CLOSE, path
 
 
-def test_the_figures_are_what_the_ledger_gives(tmp_path: Path) -> None:
+def test_the_figures_are_what_the_runs_give(tmp_path: Path) -> None:
     """Of the study on the README's first page, as it is reported: with the timings beside it."""
     same_figures([DRAWN, DRAWN.parent / "seqlen_throughput"], tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", sorted({folder.parent for folder in STUDIES}), ids=lambda path: path.name)
-def test_all_figures_are_what_the_ledgers_give(room: Path, tmp_path: Path) -> None:
-    same_figures([folder for folder in STUDIES if folder.parent == room], tmp_path)
+@pytest.mark.parametrize("preset", sorted({folder.parent for folder in STUDIES}), ids=lambda path: path.name)
+def test_all_figures_are_what_the_runs_give(preset: Path, tmp_path: Path) -> None:
+    same_figures([folder for folder in STUDIES if folder.parent == preset], tmp_path)
+
+
+def test_the_results_are_small(made_tables: ModuleType) -> None:
+    """Packed, with the figures that the README shows and no others."""
+    files = [path for path in RESULTS.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    kept = [path for path in files if path.suffix not in (".html", ".png", ".pdf", ".csv", ".tex")]
+    assert len(kept) <= 200
+    assert sum(path.stat().st_size for path in kept) <= 12e6
+    assert all(made_tables.shown(path) for path in kept if path.suffix == ".svg")

@@ -1,8 +1,8 @@
 """Make again what is committed beside this file and what the README quotes of it: `make tables`.
 
-Of every study here the tables (Markdown) and the figures (SVG), from its ledger; in the README each table between
-``<!-- table NAME -->`` and ``<!-- end -->``. Says which files have changed: on the machine and with the versions that
-made them, none.
+Of every study here the tables (Markdown) and those of its figures (SVG) that the README shows, from its packed runs; in
+the README each table between ``<!-- table NAME -->`` and ``<!-- end -->``. Says which files have changed: on the machine
+and with the versions that made them, none.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _start(g: Group) -> list[str]:
 
 def steps() -> str:
     """A training step on the H200, in ms."""
-    made = {table.name: table for table in tables(read([HERE / "h200" / "seqlen_throughput"]))}
-    ms = {(row.raw["seq_len"], row.raw["cell"], row.raw["backend"]): row.raw for row in made["timing"].rows}
+    timing = next(table for table in tables(read([HERE / "h200" / "seqlen_throughput"])) if table.name == "timing")
+    ms = {(row.raw["seq_len"], row.raw["cell"], row.raw["backend"]): row.raw for row in timing.rows}
 
     def shown(*key: Any) -> str:
         row = ms[key]
@@ -171,7 +171,7 @@ PLACE = re.compile(r"(<!-- table (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL
 
 
 def filled(readme: str) -> str:
-    """The README with each of its tables made anew.
+    """The README with each of its tables made again.
 
     Raises:
         KeyError: It has a place for a table that is not in `TABLES`.
@@ -184,22 +184,44 @@ def studies() -> list[Path]:
     return sorted({path.parent.parent for path in HERE.glob("*/*/report/report.md")})
 
 
+def shown(path: Path) -> bool:
+    """Does the README show a figure? The others are left out here: `rnnbench report` draws them."""
+    return path.relative_to(README.parent).as_posix() in README.read_text(encoding="utf-8")
+
+
+def only_shown(files: set[Path]) -> set[Path]:
+    """Remove the figures that the README does not show, and their lines in `report.md`; returns what is left."""
+    removed = {path for path in files if path.suffix == ".svg" and not shown(path)}
+    for path in removed:
+        path.unlink()
+    for page in (path for path in files if path.name == "report.md"):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        gone = {path.name for path in removed if path.parent == page.parent}
+        left = [line for line in lines if not any(line.endswith(f"]({name})") for name in gone)]
+        text = re.sub(r"\n{3,}", "\n\n", "\n".join(left)).strip()
+        if gone:
+            text += f"\n\n{len(gone)} more figures: `rnnbench report` draws them from the runs packed here."
+        page.write_text(text + "\n", encoding="utf-8")
+    return files - removed
+
+
 def main() -> int:
     """Make all, and say what is not as it was."""
-    found = [path for folder in studies() for path in (folder / "report").iterdir() if path.suffix[1:] in FORMATS]
-    before = {path: path.read_bytes() for path in [*found, README]}
-    made = {README}
-    for room in dict.fromkeys(folder.parent for folder in studies()):  # a figure may need another study's timings
-        answer = report([folder for folder in studies() if folder.parent == room], FORMATS, None, None)
-        made |= {Path(name) for study in answer.values() for name in study["files"]}
+    old = [path for folder in studies() for path in (folder / "report").iterdir() if path.suffix[1:] in FORMATS]
+    before = {path: path.read_bytes() for path in [*old, README]}
+    files: set[Path] = set()
+    for preset in dict.fromkeys(folder.parent for folder in studies()):  # a figure may need another study's timings
+        answer = report([folder for folder in studies() if folder.parent == preset], FORMATS, None, None)
+        files |= {Path(name) for study in answer.values() for name in study["files"]}
+    files = only_shown(files) | {README}
     README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
-    for path in sorted(made | {*before}):
-        if path not in made:
-            path.unlink()
-            print(f"removed: {path.relative_to(README.parent)}, the ledger gives no such thing")
+    for path in sorted(files | {*before}):
+        if path not in files:
+            path.unlink(missing_ok=True)
+            print(f"removed: {path.relative_to(README.parent)}, the runs give no such file")
         elif path.read_bytes() != before.get(path):
             print(f"{'changed' if path in before else 'new'}: {path.relative_to(README.parent)}")
-    print(f"{len(made)} files made from {len(studies())} ledgers.")
+    print(f"{len(files)} files made from {len(studies())} studies.")
     return 0
 
 
