@@ -1,8 +1,8 @@
 """Make again what is committed beside this file and what the README quotes of it: `make tables`.
 
-Of every study here the tables (Markdown) and those of its figures (SVG) that the README shows, from its packed runs; in
-the README each table between ``<!-- table NAME -->`` and ``<!-- end -->``. Says which files have changed: on the machine
-and with the versions that made them, none.
+Of every study here the tables (Markdown) and those of its figures (SVG) that the README shows, from its packed runs;
+in the README each table between ``<!-- table NAME -->`` and ``<!-- end -->``. Says which files have changed: on the
+machine and with the versions that made them, none.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Who is at work on a run: lock files that work between machines, and outlive neither a kill -9 nor a dead machine.
+"""A lock for each run: lock files that work between machines and do not outlive a kill -9 or a machine that failed.
 
-A run's folder holds ``.lock-000001``, ``.lock-000002``, …: the highest is the lock, and whoever made it holds it. A
-file is made exclusively, so of two that want the next number one gets it. Numbers only rise as long as a run is
-unfinished: what a latecomer makes of an old observation is a lower number, and it sees that it has lost.
+A run directory holds ``.lock-000001``, ``.lock-000002``, …: the highest is the lock, and the process that created it is
+the lock holder. A file is created exclusively, so of two processes that want the next number one gets it. Numbers only
+rise while a run is unfinished: a process that acts on an old observation creates a lower number and sees that it lost.
 
-A holder that lives says so by setting its file's modification time one second on, every `BEAT` seconds. No clock is
-read: who waits looks whether the time stamp *changes* within `STALE` seconds of its own monotonic clock, so that clocks
-that differ or are set back do no harm, and a full disk cannot stop the beat. A holder on the same machine is looked up
-among the processes, and is taken over from at once where it is not there.
+The heartbeat: a holder sets its file's modification time one second forward every `HEARTBEAT` seconds. No clock is
+compared: a process that waits checks whether the time stamp *changes* within `STALE` seconds of its own monotonic
+clock, so that clocks that differ or are set back do no harm, and a full disk cannot stop the heartbeat. A holder on the
+same machine is looked up among the processes; its lock is stale at once where it is not there.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import Any
 
 from rnnbench.runs.files import friendly
 
-#: Seconds between a holder's signs of life, and without one of them before another machine takes over.
-BEAT, STALE = 5.0, 60.0
+#: Seconds between two heartbeats, and without one before a lock is stale for another machine.
+HEARTBEAT, STALE = 5.0, 60.0
 _NAME = ".lock-{:06d}"
 _SECOND = 10**9
 
@@ -51,26 +51,26 @@ class State:
         return self.stamp == 0
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What the holder says of itself; nothing where it was killed before it could."""
+    def facts(self) -> dict[str, Any]:
+        """What the holder wrote about itself; empty where it was killed before it could."""
         with suppress(ValueError):
-            if isinstance(said := json.loads(self.holder), dict):
-                return said
+            if isinstance(facts := json.loads(self.holder), dict):
+                return facts
         return {}
 
     @property
-    def who(self) -> str:
+    def holder_name(self) -> str:
         """``process 4711 on quark``; ``another process`` where the file does not say."""
-        return f"process {self.said['pid']} on {self.said['host']}" if self.said else "another process"
+        return f"process {self.facts['pid']} on {self.facts['host']}" if self.facts else "another process"
 
     @property
     def local(self) -> bool:
         """Is the holder a process of this machine, so that it can be looked up?"""
-        return self.said.get("machine") == this_machine()
+        return self.facts.get("machine") == this_machine()
 
     def dead(self) -> bool:
-        """Is it held by a process of this machine that is no more? Of another machine's nothing is known at once."""
-        return self.local and _born(int(self.said["pid"])) != self.said["born"]
+        """Was its holder a process of this machine that has ended? Of another machine's nothing is known at once."""
+        return self.local and _born(int(self.facts["pid"])) != self.facts["born"]
 
 
 def look(folder: Path) -> State:
@@ -88,18 +88,18 @@ def look(folder: Path) -> State:
 
 
 class Watch:
-    """Looks at a lock again and again, and knows when its holder is dead."""
+    """Looks at a lock again and again, and tells when it is free or stale."""
 
     def __init__(self, folder: Path, stale: float | None = None) -> None:
         self.folder = folder
         self.stale = STALE if stale is None else stale
         self.state: State | None = None
         self._since = 0.0
-        #: Has the holder been seen to live?
+        #: Was a heartbeat seen?
         self.lives = False
 
-    def over(self) -> bool:
-        """Look once; is there nobody (any more) at work on the run?"""
+    def available(self) -> bool:
+        """Look once: is the lock free or stale?"""
         state, now = look(self.folder), time.monotonic()
         if state != self.state:
             self.lives = self.state is not None and self.state.number == state.number
@@ -108,7 +108,7 @@ class Watch:
 
 
 class Lock:
-    """The right to write into a run's folder.
+    """The right to write into a run directory.
 
     Args:
         folder: The run's, which exists.
@@ -119,23 +119,23 @@ class Lock:
         self.number = 0
         self._released = threading.Event()
 
-    def acquire(self, over: State | None = None) -> None:
+    def acquire(self, stale: State | None = None) -> None:
         """Take it, or take it over from a dead holder.
 
         Args:
-            over: A lock that the caller has watched for long enough to know that its holder is dead. Otherwise one
-                held on another machine is watched here: for a beat where its holder lives, for `STALE` seconds where it
-                does not.
+            stale: A lock that the caller has watched for long enough to know that it is stale. Otherwise one
+                held on another machine is watched here: for one heartbeat where its holder lives, for `STALE` seconds
+                where it does not.
 
         Raises:
             Busy: a living process holds it.
             StorageError: no file can be made.
         """
         watch = Watch(self.folder)
-        while not watch.over() and watch.state != over:
+        while not watch.available() and watch.state != stale:
             assert watch.state is not None
             if watch.lives or watch.state.local:
-                raise Busy(f"{self.folder.name} is being run by another process ({watch.state.who})")
+                raise Busy(f"{self.folder.name} is being run by another process ({watch.state.holder_name})")
             time.sleep(min(0.25, watch.stale / 10))
         assert watch.state is not None
         number = watch.state.number + 1
@@ -144,17 +144,21 @@ class Lock:
             try:
                 self._make(path)
             except FileExistsError:
-                raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).who})") from None
+                raise Busy(
+                    f"{self.folder.name} is being run by another process ({look(self.folder).holder_name})"
+                ) from None
             except FileNotFoundError:
                 if not self.folder.is_dir():
                     raise
-                # Swept away at once by who came long after what we saw: the next lines tell.
-        if max(_numbers(self.folder), default=0) != number:  # what we saw was old: others have come and gone since
+                # Removed at once by a process that came long after what was seen: the next lines tell.
+        if (
+            max(_numbers(self.folder), default=0) != number
+        ):  # what was seen is old: other holders have come and gone since
             path.unlink(missing_ok=True)
-            raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).who})")
+            raise Busy(f"{self.folder.name} is being run by another process ({look(self.folder).holder_name})")
         self.number = number
         self._remove(below=number)
-        threading.Thread(target=self._beat, args=(path,), daemon=True, name="rnnbench-lock").start()
+        threading.Thread(target=self._heartbeat, args=(path,), daemon=True, name="rnnbench-lock").start()
 
     def check(self) -> None:
         """To be called before anything is written.
@@ -163,10 +167,10 @@ class Lock:
             Busy: it was taken over, after this machine slept for longer than `STALE` seconds, say.
         """
         if max(_numbers(self.folder), default=0) != self.number:
-            raise Busy(f"{self.folder.name} was taken over by another process ({look(self.folder).who})")
+            raise Busy(f"{self.folder.name} was taken over by another process ({look(self.folder).holder_name})")
 
     def release(self, finished: bool) -> None:
-        """Give it back; where the run is finished nobody will want it again and the files go."""
+        """Give it back; of a finished run the lock files are removed."""
         self._released.set()
         if max(_numbers(self.folder), default=0) != self.number:
             return
@@ -176,9 +180,9 @@ class Lock:
             else:
                 os.utime(self.folder / _NAME.format(self.number), ns=(0, 0))
 
-    def _beat(self, path: Path) -> None:
+    def _heartbeat(self, path: Path) -> None:
         stamp = _SECOND
-        while not self._released.wait(BEAT):
+        while not self._released.wait(HEARTBEAT):
             stamp += _SECOND
             with suppress(OSError):  # a network that is gone for a while
                 os.utime(path, ns=(stamp, stamp))

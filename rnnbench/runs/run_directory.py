@@ -116,12 +116,12 @@ class RunDirectory:
         return self.folder / name
 
     @contextmanager
-    def opened(self, config: Mapping[str, Any], over: State | None = None) -> Iterator[RunDirectory]:
+    def opened(self, config: Mapping[str, Any], stale: State | None = None) -> Iterator[RunDirectory]:
         """Make the folder, write `run.yaml` and hold the run's lock, see `rnnbench.runs.lock`.
 
         Args:
             config: The job as plain values.
-            over: A lock whose holder is known to be dead, on another machine.
+            stale: A lock that is known to be stale, of another machine.
 
         Raises:
             UserError: the folder cannot be written.
@@ -132,7 +132,7 @@ class RunDirectory:
         with friendly(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder)
-        lock.acquire(over)
+        lock.acquire(stale)
         self._lock = lock
         try:
             for leftover in self.folder.glob("*.part"):
@@ -154,13 +154,13 @@ class RunDirectory:
         if self._lock is not None:
             self._lock.check()
 
-    def withdraw(self, known: Mapping[str, Any], over: State | None = None) -> None:
+    def withdraw(self, known: Mapping[str, Any], stale: State | None = None) -> None:
         """Take back a result, to try the run once more; one that another process has replaced meanwhile stays.
 
         Raises:
             Busy: another process is at work on the run.
         """
-        with self.opened(known.get("run", {}), over):
+        with self.opened(known.get("run", {}), stale):
             if self.result() == known:
                 self.path(RESULT).unlink(missing_ok=True)
 

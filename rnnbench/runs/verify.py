@@ -54,7 +54,7 @@ def verify(run: Found, weights: bool = True) -> list[Problem]:
         weights: Without them `model.pt` need not be there, and is not hashed.
     """
     if run.result is None and run.held:
-        return [Problem(run.folder, RUNNING, f"by {run.lock.who}")]
+        return [Problem(run.folder, RUNNING, f"by {run.lock.holder_name}")]
     if run.packed:  # whose files have the pack's checksums: `verify_pack`
         checks = _identity(run, run.result)
     else:
@@ -84,7 +84,7 @@ def _unfinished(run: Found) -> Said:
         yield MISSING, f"{RESULT}, though the run was finished"
     else:
         where = "with a checkpoint to resume from" if CHECKPOINT in run.names else "without a checkpoint"
-        whose = f"; {run.lock.who} is dead" if run.lock.dead() else ""
+        whose = f"; {run.lock.holder_name} is dead" if run.lock.dead() else ""
         yield UNFINISHED, f"no result yet, {where}{whose}"
     if parts and not locked:
         yield ORPHANED, f"{_listed(parts)}: a write that was cut off"
@@ -115,7 +115,10 @@ def _finished(run: Found, weights: bool) -> Said:
     if extra:
         yield ORPHANED, f"{_listed(extra)}: no checksum of {'it' if len(extra) == 1 else 'them'}"
     if not run.lock.free:
-        yield ORPHANED, f"a lock of {run.lock.who}{', which is dead,' if run.lock.dead() else ''} beside a result"
+        yield (
+            ORPHANED,
+            f"a lock of {run.lock.holder_name}{', which is dead,' if run.lock.dead() else ''} beside a result",
+        )
     yield from _identity(run, result)
 
 

@@ -29,8 +29,8 @@ time.sleep(60)
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A beat of a twentieth of a second, and death after half a second of silence."""
-    monkeypatch.setattr(lock, "BEAT", 0.05)
+    """A heartbeat every twentieth of a second; a lock is stale after half a second without one."""
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.05)
     monkeypatch.setattr(lock, "STALE", 0.5)
 
 
@@ -62,7 +62,7 @@ def test_one_holder_and_then_the_next(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "a finished run keeps no lock file"
 
 
-def test_who_was_killed_is_taken_over_from_at_once(tmp_path: Path) -> None:
+def test_a_killed_holders_lock_is_stale_at_once(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -89,7 +89,7 @@ def test_the_same_number_of_a_later_process_is_not_the_holder(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("quick")
-def test_another_machines_holder_is_believed_as_long_as_it_beats(tmp_path: Path) -> None:
+def test_another_machines_holder_is_believed_as_long_as_it_has_a_heartbeat(tmp_path: Path) -> None:
     path, stop = on_another_machine(tmp_path), threading.Event()
 
     def beat() -> None:
@@ -102,7 +102,7 @@ def test_another_machines_holder_is_believed_as_long_as_it_beats(tmp_path: Path)
     try:
         watch, limit = Watch(tmp_path), time.monotonic() + 1.5
         while time.monotonic() < limit:  # three times as long as the silence of a dead one
-            assert not watch.over()
+            assert not watch.available()
             time.sleep(0.01)
         with pytest.raises(Busy, match="process 1 on quark"):
             Lock(tmp_path).acquire()
@@ -118,7 +118,7 @@ def test_another_machines_holder_is_believed_as_long_as_it_beats(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("quick")
-def test_our_beat_is_seen_whatever_the_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heartbeat_is_seen_whatever_the_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock set back a year, or standing still, neither stops our sign of life nor makes us believe a dead one."""
     monkeypatch.setattr(time, "time", lambda: 0.0)
     monkeypatch.setattr(time, "time_ns", lambda: 0)
@@ -134,47 +134,47 @@ def test_our_beat_is_seen_whatever_the_clock_says(tmp_path: Path, monkeypatch: p
     future = int(4e18)  # of a machine that is a century ahead
     on_another_machine(tmp_path, stamp=future)
     watch = Watch(tmp_path)
-    assert not watch.over()
+    assert not watch.available()
     time.sleep(0.6)
-    assert watch.over()
+    assert watch.available()
 
 
 @pytest.mark.usefixtures("quick")
-def test_who_has_watched_long_enough_need_not_wait_again(tmp_path: Path) -> None:
+def test_a_lock_watched_for_long_enough_is_taken_over_without_waiting(tmp_path: Path) -> None:
     on_another_machine(tmp_path)
     watch = Watch(tmp_path)
-    while not watch.over():
+    while not watch.available():
         time.sleep(0.05)
     begin = time.monotonic()
     ours = Lock(tmp_path)
-    ours.acquire(over=watch.state)
+    ours.acquire(stale=watch.state)
     assert time.monotonic() - begin < 0.4
     ours.release(finished=False)
 
 
-def test_old_news_do_not_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_observation_does_not_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody has seen a dead holder, and slept while another took over, and yet another after that one."""
     on_another_machine(tmp_path)
     seen = look(tmp_path)
     first = Lock(tmp_path)
-    first.acquire(over=seen)
+    first.acquire(stale=seen)
     first.release(finished=False)
     second = Lock(tmp_path)
     second.acquire()
     assert second.number == 3
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "over", lambda self: bool(setattr(self, "state", seen)) or True)
+        patch.setattr(Watch, "available", lambda self: bool(setattr(self, "state", seen)) or True)
         with pytest.raises(Busy):
-            Lock(tmp_path).acquire(over=seen)
+            Lock(tmp_path).acquire(stale=seen)
     second.check()
     assert [path.name for path in tmp_path.iterdir()] == [".lock-000003"]
 
 
-def test_a_lock_file_cut_short_is_nobodys_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_cut_short_is_not_held_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between making the file and writing into it."""
     monkeypatch.setattr(lock, "STALE", 0.3)
     (tmp_path / ".lock-000001").touch()
-    assert look(tmp_path).who == "another process"
+    assert look(tmp_path).holder_name == "another process"
     Lock(tmp_path).acquire()
 
 
@@ -242,6 +242,6 @@ def test_never_two_at_a_time() -> None:
 
 
 def test_a_state_says_who() -> None:
-    assert State(1, '{"pid": 7, "host": "quark"}', 1).who == "process 7 on quark"
-    assert State(1, "garbage", 1).who == "another process"
+    assert State(1, '{"pid": 7, "host": "quark"}', 1).holder_name == "process 7 on quark"
+    assert State(1, "garbage", 1).holder_name == "another process"
     assert not State(1, "[]", 1).dead()
