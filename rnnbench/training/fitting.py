@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from rnnbench.config import Run
-from rnnbench.config.size import check_size
+from rnnbench.config.run import check_size
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.runs import RunDirectory
 from rnnbench.system import machine, signals

@@ -165,38 +165,6 @@ def test_a_list_of_cells_reads_what_tables_print(text: str) -> None:
     assert ",".join(cell.label for cell in cell_list(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        ("--cell lsmt", 'unknown cell "lsmt". Did you mean "lstm"?'),
-        ("--cell rnn,,gru", "expected names separated by commas, got 'rnn,,gru'"),
-        ("--cell lstm(forget_bias", "expected a cell such as gru or \"lstm(forget_bias=3)\", got 'lstm(forget_bias'"),
-        ("--cell lstm(forgetbias=3)", 'unknown option of the cell lstm "forgetbias". Did you mean "forget_bias"?'),
-        ("--cell gla --hidden_size 130", "hidden_size 130 cannot be shared by 4 heads"),
-        ("--seq_len 1", "--seq_len must be at least 2, got 1"),
-        ("--seeds 0", "--seeds must be at least 1, got 0"),
-        ("--hidden_size -4", "--hidden_size must be at least 1, got -4"),
-        ("--init crono", 'unknown init "crono". Did you mean "chrono"?'),
-        ("--loss first", "invalid choice: 'first'"),
-        ("--data kjw", 'unknown data set "kjw". Did you mean "kjv"?'),
-        ("--data adding --loss average --cell gru", "this task has one"),
-        ("--out g.pdf", "--out must end in .svg or .png, got 'g.pdf'"),
-        ("--cell rnn --seeds 1 --seq_len 4 --out file/g.svg", "cannot write to file"),
-        ("--run missing", "is not the folder of a finished training run"),
-        ("--run missing --cell rnn", "--run says all of the model, so --cell cannot; leave one of them out"),
-        ("--seqlen 3", 'unknown option "--seqlen". Did you mean "--seq_len"?'),
-    ],
-)
-def test_bad_input_is_one_line(words: str, wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("file").write_text("")
-    assert main(["gradients", *words.split()]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert wanted in err
-    assert err.count("\n") == 1
-    assert sorted(path.name for path in Path().iterdir() if path.name != "cache") == ["file"]
-
-
 def test_nothing_left_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gradients", "--cell", "rnn", "--init", "chrono", "--seq_len", "4"]) == 2
     assert "init chrono acts upon nothing in rnn." in capsys.readouterr().err

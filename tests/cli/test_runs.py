@@ -77,7 +77,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(rows), "a header, and a line a run"
     assert any("Broken: oom" in line for line in lines)
-    assert any("step 100, goes on from its checkpoint" in line for line in lines)
+    assert any("step 100, resumes from its checkpoint" in line for line in lines)
 
 
 def test_the_list_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,24 +149,3 @@ def test_a_report_is_made_when_there_is_something_to_report(
     result.unlink()
     assert main(words) == 0
     assert report.stat().st_mtime_ns != made
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--tune_lr", "1e-3,fast"], "--tune_lr must be numbers with commas"),
-        (["--tune_lr", "1e-3"], "a grid of learning rates must be two or more positive numbers"),
-        (["--count", "3"], "--count is for the files of W&B sweeps"),
-        (["--timeout", "0"], "--timeout must be a positive number of seconds"),
-        (["--retry", "failed,lost"], 'unknown status "lost"'),
-        (["--slurm", "time=3"], "--slurm goes with --launcher slurm"),
-        (["--jobs", "0"], "--jobs must be auto or a positive number"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["sweep", "seqlen_perplexity", "--out", str(tmp_path / "runs"), *words]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
