@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.refusals import refused_line
 
 from rnnbench.cli.main import main
 from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
@@ -193,23 +194,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_text: str) 
     return place
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line with which a command line is refused."""
-    capsys.readouterr()
-    assert main(argv) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("rnnbench: error: ")
-    assert said.err.endswith("\n")
-    assert said.err.count("\n") == 1
-    assert "Traceback" not in said.err
-    return said.err
-
-
 @pytest.mark.parametrize(("words", "wanted"), WORDS, ids=[words for words, _ in WORDS])
 def test_bad_input_is_one_line(words: str, wanted: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(workplace.rglob("*"))
-    assert wanted in refused(capsys, *words.split())
+    assert wanted in refused_line(capsys, *words.split())
     runs = workplace / "runs"
     made = [path for path in workplace.rglob("*") if path not in before and path != runs]
     assert made == [], "a refused command left something behind"
@@ -223,7 +211,7 @@ def test_too_little_memory_is_one_line_in_every_verb(
         raise error
 
     monkeypatch.setattr("rnnbench.cli.cells.listing", raises)
-    assert "not enough memory" in refused(capsys, "cells")
+    assert "not enough memory" in refused_line(capsys, "cells")
     monkeypatch.setattr("rnnbench.cli.cells.listing", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # a mistake of ours is no lack of memory
         main(["cells"])
@@ -231,7 +219,7 @@ def test_too_little_memory_is_one_line_in_every_verb(
 
 @pytest.mark.skipif(has_cuda(), reason="there is a GPU here")
 def test_no_gpu(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "use --device cpu" in refused(capsys, "train", "--device", "cuda", "--data.path", "good.txt")
+    assert "use --device cpu" in refused_line(capsys, "train", "--device", "cuda", "--data.path", "good.txt")
     assert not list(workplace.rglob("run.yaml"))
 
 
@@ -255,58 +243,47 @@ class Hostile:
         return (exec, (f"import os; os.mkdir({str(self.target)!r})",))
 
 
-@pytest.mark.parametrize(
-    ("damage", "wanted"),
-    [
-        ("hostile", "it was not executed"),
-        ("hostile vocabulary", "it was not executed"),
-        ("garbage", "was refused: damaged"),
-        ("half", "was refused: damaged"),
-        ("gone", "does not exist"),
-        ("no model", "does not hold a model's weights"),
-        ("another size", "does not fit the model"),
-        ("failed", "failed: it broke; it left no weights"),
-        ("timing", "is not the folder of a finished training run"),
-    ],
-)
-def test_weights_that_are_not(damage: str, wanted: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model.pt that is not what `train` writes is refused, and no code in it runs."""
+def test_weights_that_are_not(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model.pt that is not what `train` writes is refused by every verb that reads it, and no code in it runs."""
     run = tiny()
     train(run, Path("runs"), wandb="disabled")
-    folder = Path("runs/single") / run.id
-    weights, result = folder / "model.pt", folder / "result.json"
-    saved = torch.load(weights, weights_only=True)
-    executed = workplace / "executed"
-    if damage == "hostile":
-        torch.save(Hostile(executed), weights)
-    elif damage == "hostile vocabulary":
-        torch.save({**saved, "vocabulary": Hostile(executed)}, weights)
-    elif damage == "garbage":
-        weights.write_bytes(b"\x80garbage" * 100)
-    elif damage == "half":
-        weights.write_bytes(weights.read_bytes()[:1000])
-    elif damage == "gone":
-        weights.unlink()
-    elif damage == "no model":
-        torch.save([1, 2], weights)
-    elif damage == "another size":
-        torch.save({**saved, "model": {**saved["model"], "readout.bias": torch.zeros(2)}}, weights)
-    else:
-        change = {"status": "failed", "error": "it broke"} if damage == "failed" else {"kind": "timing"}
-        result.write_text(json.dumps({**json.loads(result.read_text()), **change}))
-    assert wanted in refused(capsys, "generate", str(folder))
+    folder, executed = Path("runs/single") / run.id, workplace / "executed"
+    weights, result = folder / "model.pt", json.loads((folder / "result.json").read_text())
+    saved, whole = torch.load(weights, weights_only=True), weights.read_bytes()
+    contents: list[tuple[object, str]] = [
+        (Hostile(executed), "it was not executed"),
+        ({**saved, "vocabulary": Hostile(executed)}, "it was not executed"),
+        (b"\x80garbage" * 100, "was refused: damaged"),
+        (whole[:1000], "was refused: damaged"),
+        ([1, 2], "does not hold a model's weights"),
+        ({**saved, "model": [1]}, "does not hold a model's weights"),
+        ({**saved, "model": {**saved["model"], "readout.bias": torch.zeros(2)}}, "does not fit the model"),
+        ({**saved, "task": {"shape": 3}}, "does not say what task its model is for"),
+    ]
+    for content, wanted in contents:
+        torch.save(content, weights)
+        if isinstance(content, bytes):
+            weights.write_bytes(content)
+        for words in (["generate"], ["gradients", "--run"]):
+            assert wanted in refused_line(capsys, *words, str(folder))
+    torch.save({**saved, "model": {key: value * math.nan for key, value in saved["model"].items()}}, weights)
+    assert "are no numbers: it diverged" in refused_line(capsys, "gradients", "--run", str(folder))
+    weights.unlink()
+    assert "does not exist" in refused_line(capsys, "generate", str(folder))
+    for change, wanted in (
+        ({"status": "failed", "error": "it broke"}, "failed: it broke; it left no weights"),
+        ({"kind": "timing"}, "is not the folder of a finished training run"),
+    ):
+        (folder / "result.json").write_text(json.dumps(result | change))
+        assert wanted in refused_line(capsys, "generate", str(folder))
     assert not executed.exists(), "the pickle was executed"
-
-
-def test_the_hostile_pickle_is_one(workplace: Path) -> None:
-    """What the tests above refuse would really run."""
-    torch.save(Hostile(workplace / "executed"), workplace / "x.pt")
-    torch.load(workplace / "x.pt", weights_only=False)
-    assert (workplace / "executed").exists()
+    torch.save(Hostile(executed), weights)
+    torch.load(weights, weights_only=False)
+    assert executed.exists(), "the pickle that was refused would have done nothing"
 
 
 def test_a_series_run_writes_no_text(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workplace / "wave.csv").write_text("y\n" + "\n".join(f"{math.sin(0.3 * i):.5f}" for i in range(400)))
     run = tiny(data=DataConfig(path="wave.csv", seq_len=8, batch_size=4))
     train(run, Path("runs"), wandb="disabled")
-    assert "neither a character model nor a decoder" in refused(capsys, "generate", f"runs/single/{run.id}")
+    assert "neither a character model nor a decoder" in refused_line(capsys, "generate", f"runs/single/{run.id}")
