@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.cli.arguments import Parser
 from rnnbench.config import CellConfig, check_value
 from rnnbench.config.plain import Width
+from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rnnbench.conformance import CheckResult
@@ -27,7 +29,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--input_size", type=int, default=5, metavar="I", help="8, the cell's width here, for one that wants I = H (5)"
     )
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = vars(parser.parse_args(argv))
+    if arguments["cell"] is not None:
+        raise UserError("check-cell takes the cell's name by itself: rnnbench check-cell NAME.")
     input_size = check_value(arguments["input_size"], Width, "--input_size")
     options = {key.partition(".")[2]: value for key, value in arguments.items() if key.startswith("cell.")}
     config = CellConfig(arguments["name"], options)

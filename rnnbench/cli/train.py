@@ -55,10 +55,10 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 
     from rnnbench.runs import Busy, check_root
     from rnnbench.system.console import Console
+    from rnnbench.tracking import mode_from_environment
 
     root = Path(options["out"])
     check_root(root)
-    from rnnbench.tracking import mode_from_environment
     from rnnbench.training import train
 
     console = Console(stderr=True)
@@ -70,16 +70,10 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 
         try:
             return train(
-                run,
-                root,
-                options["study"],
-                mode_from_environment(options["wandb"]),
-                progress,
-                options["threads"],
-                micro_batches=options["micro_batches"],
-                devices=options["devices"],
+                run, root, options["study"], mode_from_environment(options["wandb"]), progress, options["threads"],
+                micro_batches=options["micro_batches"], devices=options["devices"],
                 look=(lambda source: None) if options["json"] else _show_data,
-            )
+            )  # fmt: skip
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None
         except Exception as error:
@@ -110,27 +104,28 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rnnbench.report.task_families import TASK_FAMILIES
     from rnnbench.system.console import Console
 
-    console = Console()
+    console = Console(highlight=False)
     environment = result["environment"]
     if result["status"] not in ("done", "diverged"):
         what = f"{result['id']} {result['status']}: {result.get('error', '')}; `rnnbench runs rm` has it tried anew."
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(what, markup=False, soft_wrap=True)
         return
     console.print(
         f"[bold]{escape(result['id'])}[/]  {result['status']}  in {result['seconds']:.1f} s  "
-        f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)",
-        highlight=False,
+        f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)"
     )
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in result["metrics"].items():
         table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(table)
     if result["status"] == "diverged":
-        said: str | None = "diverged: a loss is not finite, or the training part's clearly larger than before training"
+        verdict: str | None = (
+            "diverged: a loss is not finite, or the training part's clearly larger than before training"
+        )
     else:
-        said = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
-    for line in filter(None, (said, f"in {folder}")):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        verdict = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
+    for line in filter(None, (verdict, f"in {folder}")):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
