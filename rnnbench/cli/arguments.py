@@ -128,17 +128,17 @@ def split_list(text: str) -> list[str]:
 def _cell(text: str) -> CellConfig:
     import yaml
 
-    found = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
+    match = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
     options: dict[str, Any] = {}
-    for item in found[2].split(",") if found and found[2] else []:
+    for item in match[2].split(",") if match and match[2] else []:
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not key:
-            found = None
+            match = None
             break
         try:
             options[key] = None if value == "None" else read_yaml(value)  # None: as a label prints it
         except yaml.YAMLError:
             options[key] = value
-    if found is None:
+    if match is None:
         raise UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {text!r}.')
-    return CellConfig(found[1], options)
+    return CellConfig(match[1], options)

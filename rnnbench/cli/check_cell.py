@@ -80,9 +80,9 @@ def verdicts(label: str, broken: Sequence[CheckResult]) -> list[str]:
     """One line a failed check: what fails and where, at its worst, and on what."""
     lines = []
     for name in dict.fromkeys(finding.law for finding in broken):
-        found = [finding for finding in broken if finding.law == name]
-        worst = max(found, key=lambda finding: math.inf if finding.figure is None else finding.figure)
-        on = ", ".join(dict.fromkeys(f"{finding.backend} in {finding.dtype}" for finding in found))
+        results = [finding for finding in broken if finding.law == name]
+        worst = max(results, key=lambda finding: math.inf if finding.figure is None else finding.figure)
+        on = ", ".join(dict.fromkeys(f"{finding.backend} in {finding.dtype}" for finding in results))
         error = "" if worst.figure is None else f"; the error is {worst.figure:.3g} times what is allowed"
         lines.append(f"{label}: the {name} check fails ({on}): {worst.where}{error}.")
     return lines
@@ -99,10 +99,10 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     for name in PROPERTIES:
         if name == "parameters":
             continue  # a line of its own
-        found = [finding for finding in findings if finding.law == name]
-        worst = max(found, key=lambda finding: finding.figure or 0.0)
+        results = [finding for finding in findings if finding.law == name]
+        worst = max(results, key=lambda finding: finding.figure or 0.0)
         figure = "" if worst.figure is None else f"{worst.figure:.2g}"
-        on, formats = (dict.fromkeys(getattr(f, key) for f in found) for key in ("backend", "dtype"))
+        on, formats = (dict.fromkeys(getattr(f, key) for f in results) for key in ("backend", "dtype"))
         table.add_row(name, " ".join(on), " ".join(formats), figure, worst.where)
     console = Console(highlight=False)
     console.print(f"[bold]{facts['cell']}[/] passes every check")

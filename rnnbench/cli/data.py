@@ -67,14 +67,14 @@ def _check(data: DataConfig, as_json: bool, png: str | None) -> int:
         raise UserError("data check needs a file of yours: rnnbench data check FILE.")
     from rnnbench.data.check import check
 
-    found, source = check(data)
+    facts, source = check(data)
     path = Path(png or f"{data.label}-check.png")
     if as_json:
-        print(json.dumps({**found, "picture": _draw(source, path)}))
+        print(json.dumps({**facts, "picture": _draw(source, path)}))
     else:
-        print("\n".join(sections({**found, "leaks": found["leaks"] or [NO_LEAK]})), flush=True)
+        print("\n".join(sections({**facts, "leaks": facts["leaks"] or [NO_LEAK]})), flush=True)
         print("\n".join(sections({"looks wrong": [], "picture": [_draw(source, path)]})))
-    return 1 if found["leaks"] else 0
+    return 1 if facts["leaks"] else 0
 
 
 def _draw(source: Any, path: Path) -> str:

@@ -113,19 +113,19 @@ def _translate(arguments: argparse.Namespace, trained: Trained) -> int:
 
     if arguments.prompt is not None:
         _warn(trained, arguments.prompt)
-    found = translate(trained, arguments.prompt, arguments.sample or 0, arguments.beam)
+    result = translate(trained, arguments.prompt, arguments.sample or 0, arguments.beam)
     if arguments.attention is not None:
         from rnnbench.report.figures.attention_map import picture
 
-        if "attention" not in found:
+        if "attention" not in result:
             raise UserError(f"the run in {arguments.run} has no attention over its source; leave --attention out.")
-        picture(found, arguments.attention)
+        picture(result, arguments.attention)
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
         return 0
     for name in ("source", "target", "decoded"):
-        if name in found:
-            print(f"{name:<8} {_shown(found[name])}")
+        if name in result:
+            print(f"{name:<8} {_shown(result[name])}")
     return 0
 
 

@@ -85,15 +85,15 @@ def _measured(arguments: argparse.Namespace) -> list[Measured]:
 
     average = arguments.loss == "average"
     if arguments.run is not None:
-        found = measure_runs([Path(one) for one in split_list(arguments.run)], arguments.seq_len, average)
+        measured = measure_runs([Path(one) for one in split_list(arguments.run)], arguments.seq_len, average)
     else:
-        found = measure_cells(
+        measured = measure_cells(
             cell_list(arguments.cell), split_list(arguments.init), arguments.seq_len, arguments.hidden_size,
             arguments.seeds, arguments.data, average,
         )  # fmt: skip
     rows: list[Measured] = []
     with Console(stderr=True).status("measuring …") as status:
-        for row in found:
+        for row in measured:
             if not rows:
                 with friendly(arguments.out.parent):
                     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -89,11 +89,11 @@ def _shown(value: Any) -> str:
 
 def _wrapped(start: str, text: str, drop_whitespace: bool = False) -> list[str]:
     """The text after ``start``, its further lines below its first; long words, as addresses are, stay whole."""
-    found = textwrap.wrap(
+    wrapped = textwrap.wrap(
         text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), drop_whitespace=drop_whitespace,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
-    return found or [start.rstrip()]
+    return wrapped or [start.rstrip()]
 
 
 def text_table(

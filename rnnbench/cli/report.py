@@ -56,9 +56,9 @@ def _check(runs: list[Path], out: Path | None, as_json: bool) -> int:
     from rnnbench.report.check import check
 
     checked = check(runs, out)
-    differences = [difference for found in checked.values() for difference in found]
+    differences = [difference for wrong in checked.values() for difference in wrong]
     if as_json:
-        print(json.dumps({str(path): found for path, found in checked.items()}))
+        print(json.dumps({str(path): wrong for path, wrong in checked.items()}))
         return 1 if differences else 0
     for difference in differences:
         print(difference)

@@ -52,12 +52,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     wanted = _statuses(arguments.status)
-    found = scan(map(Path, arguments.folders))
-    chosen = [run for run in found if run.status in wanted and arguments.study in (None, run.study)]
+    runs = scan(map(Path, arguments.folders))
+    chosen = [run for run in runs if run.status in wanted and arguments.study in (None, run.study)]
     if chosen or arguments.json:
         print_rows([row(run) for run in chosen], show, arguments.json)
     else:
-        print(f"none of the {len(found)} runs below {', '.join(arguments.folders)}")
+        print(f"none of the {len(runs)} runs below {', '.join(arguments.folders)}")
     return 0
 
 
@@ -74,10 +74,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     findings = []
     for run in runs:
-        found = verify(run, weights=not arguments.without_weights)
-        findings += found
-        counts["faulty" if any(one.fault for one in found) else found[0].kind if found else "as sealed"] += 1
-        for one in found:
+        problems = verify(run, weights=not arguments.without_weights)
+        findings += problems
+        counts["faulty" if any(one.fault for one in problems) else problems[0].kind if problems else "as sealed"] += 1
+        for one in problems:
             if not arguments.json and one.kind != UNSEALED:
                 print(f"{one.kind:<10}  {shown(one.folder)}: {one.what}", flush=True)
     faults = sum(one.fault for one in findings)
@@ -170,13 +170,13 @@ def _one(name: str, root: Path) -> Found:
     if not root.is_dir():
         raise UserError(f"{name} is not a run's folder, and there is no folder {root} to look for it in; see --out.")
     known = scan([root])
-    found = [run for run in known if run.id == name] or [run for run in known if name in run.id]
-    if not found:
+    matches = [run for run in known if run.id == name] or [run for run in known if name in run.id]
+    if not matches:
         raise unknown("run", name, {run.id for run in known})
-    if len(found) > 1:
-        some = ", ".join(str(shown(run.folder)) for run in found[:3]) + (", …" if len(found) > 3 else "")
-        raise UserError(f'"{name}" means {len(found)} runs ({some}); give a folder.')
-    return found[0]
+    if len(matches) > 1:
+        some = ", ".join(str(shown(run.folder)) for run in matches[:3]) + (", …" if len(matches) > 3 else "")
+        raise UserError(f'"{name}" means {len(matches)} runs ({some}); give a folder.')
+    return matches[0]
 
 
 def _statuses(text: str | None) -> frozenset[str]:

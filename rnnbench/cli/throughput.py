@@ -24,7 +24,7 @@ SPECIAL = (*SIZES, "cells", "backends", "what", "warmup")
 
 def main(argv: Sequence[str]) -> int:
     """Measure each size, print the tables; status 1 where nothing could be timed."""
-    about = "Time cells on every backend that can run them, each held to a numerics certificate first."
+    about = "Time cells on every backend that can run them, each after a correctness check."
     parser = Parser("throughput", about, "a JSON list, the result of each size")
     parser.add_argument("--cell", help='by comma, options in brackets: "gru,lstm(forget_bias=3)" (rnn,lstm,gru)')
     parser.add_argument("--backend", help="backends and externals by comma, or all; else those that auto chooses from")

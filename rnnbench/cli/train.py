@@ -90,8 +90,8 @@ def _show_data(source: Source) -> None:
     from rnnbench.cli.output import sections
     from rnnbench.data.check import findings
 
-    if found := findings(source):
-        print("\n".join(sections(found)), flush=True)
+    if notes := findings(source):
+        print("\n".join(sections(notes)), flush=True)
 
 
 def show(result: dict[str, Any], folder: Path) -> None:

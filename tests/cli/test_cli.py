@@ -19,13 +19,6 @@ from rnnbench.config import CellConfig, ModelConfig, Run
 from rnnbench.runs import RunDirectory, Start
 
 TINY = "--model.hidden_size 6 --data.seq_len 8 --data.batch_size 4 --budget.steps 4 --probes.gradient_flow false"
-STUDY = """
-from rnnbench import BudgetConfig, DataConfig, ModelConfig, Run, Study, Timing
-run = Run(model=ModelConfig(hidden_size=4), data=DataConfig(path={path!r}, seq_len=8, batch_size=4),
-          budget=BudgetConfig(steps=2, evals=1))
-timing = Timing(cells=("gru",), seq_len=4, batch_size=2, hidden_size=4, samples=5)
-STUDY = Study("tiny", "Does it work?", {{"quick": lambda: [run, timing]}})
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -112,19 +105,6 @@ def test_json_of_train_generate_and_report(text_file: Path, capsys: pytest.Captu
     tables = printed_json(capsys, "report", "runs", "--format", "csv")
     assert tables["single"]["table"]
     assert all(Path(file).is_file() for file in tables["single"]["files"])
-
-
-def test_json_of_sweep(text_file: Path, tmp_path: Path) -> None:
-    """In a process of its own, as its workers are forked from a server. A training run and a timing."""
-    study = tmp_path / "tiny.py"
-    study.write_text(STUDY.format(path=str(text_file)))
-    done = command("sweep", "tiny.py", "--out", "runs", "--json", "--jobs", "1")
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
-    assert outcome["study"] == "tiny"
-    assert len(outcome["finished"]) == 2
-    assert outcome["skipped"] == outcome["trouble"] == []
-    assert all(Path(file).is_file() for file in outcome["files"])
 
 
 def test_print_config_comes_back_as_the_same_run(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

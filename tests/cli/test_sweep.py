@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.refusals import printed_json
 from support.sweeps import write_study
 
 from rnnbench.cli.main import main
@@ -147,5 +148,8 @@ def test_a_report_is_made_when_there_is_something_to_report(
     assert table in second
     (result,) = (runs / "short").glob("*/result.json")
     result.unlink()
-    assert main(words) == 0
+    outcome = printed_json(capsys, *words)
     assert report.stat().st_mtime_ns != made
+    assert (outcome["study"], outcome["finished"]) == ("short", [result.parent.name])
+    assert outcome["skipped"] == outcome["trouble"] == []
+    assert all(Path(file).is_file() for file in outcome["files"])
