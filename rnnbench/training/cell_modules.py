@@ -15,7 +15,7 @@ from rnnbench.cells.nonlinear.gru import GRU
 from rnnbench.cells.nonlinear.lstm import LSTM
 from rnnbench.cells.nonlinear.rnn import RNN
 from rnnbench.cells.registry import cell_class, cell_options
-from rnnbench.config import CellConfig, Run
+from rnnbench.config import CellConfig
 from rnnbench.data.task import Task
 from rnnbench.training.sequence_module import SequenceModule
 
@@ -51,9 +51,3 @@ def _derive(name: str, cell: type[Cell]) -> type[SequenceModule]:
 
 
 RNNModule, LSTMModule, GRUModule = _derive("rnn", RNN), _derive("lstm", LSTM), _derive("gru", GRU)
-
-
-def module_for(run: Run, task: Task) -> SequenceModule:
-    """The module that a Run asks for, whichever its cell."""
-    keep_best = run.budget.keep == "best"
-    return SequenceModule(task, run.cell, run.model, run.optim, run.steps, span=run.data.seq_len, keep_best=keep_best)

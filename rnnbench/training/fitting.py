@@ -21,10 +21,9 @@ from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.runs import RunDirectory
 from rnnbench.system import machine, signals
 from rnnbench.training.callbacks import NoProfiler
-from rnnbench.training.cell_modules import module_for
 from rnnbench.training.checkpoints import WholeFile
 from rnnbench.training.micro_batches import BatchSplit
-from rnnbench.training.sequence_module import SequenceModule
+from rnnbench.training.sequence_module import SequenceModule, module_for
 
 #: What a process may be ahead of another: one of them probes and writes while the others wait for it.
 PATIENCE = timedelta(hours=6)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def trained(text_file: Path, seed: int) -> tuple[Path, dict[str, Any]]:
         CellConfig("gru"),
         ModelConfig(hidden_size=6),
         DataConfig(path=str(text_file), seq_len=8, batch_size=4),
-        budget=BudgetConfig(steps=30, evals=1),
+        budget=BudgetConfig(steps=5, evals=1),
         probes=ProbeConfig(seq_len=20, batch_size=4),
         seed=seed,
     )
@@ -136,19 +136,19 @@ def test_a_run_is_measured_as_its_training_measured_it(text_file: Path, capsys: 
             for name in ("half_lag", "hundredth_lag", "beyond_10", "decades", "half_life", "half_life_r2"):
                 assert seed[name] == finite(own[f"{when}/{name}"])
             assert len(seed["curve"]) == 20
-    (shorter, _) = printed_json(capsys, "gradients", "--run", str(folders[0]), "--seq_len", "10", "--out", "r.png")[
-        "rows"
-    ]
+    argv = ("--run", str(folders[0]), "--seq_len", "10", "--out", "r.png")
+    (shorter, _) = printed_json(capsys, "gradients", *argv)["rows"]
     assert len(shorter["seeds"][0]["curve"]) == 10
     assert shorter["verdict"] is None  # one seed has no interval
 
 
 def test_a_terminal_of_few_letters_gets_plain_ones() -> None:
     """Where stdout cannot write ● the curves are ASCII, and nothing fails."""
-    argv = [sys.executable, "-m", "rnnbench", "gradients", "--cell", "rnn", *SMALL]
-    done = subprocess.run(argv, capture_output=True, env={"PYTHONIOENCODING": "ascii:replace"}, timeout=120)
-    assert done.returncode == 0, done.stderr
-    picture = done.stdout.decode("ascii").split("log10 G(k)/G(0)")[1]
+    out = io.TextIOWrapper(io.BytesIO(), "ascii", errors="replace")
+    with redirect_stdout(out):
+        assert main(["gradients", "--cell", "rnn", *SMALL]) == 0
+    out.flush()
+    picture = out.buffer.getvalue().decode("ascii").split("log10 G(k)/G(0)")[1]  # type: ignore[attr-defined]
     assert "ooo" in picture
     assert "lag k" in picture
 
