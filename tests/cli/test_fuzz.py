@@ -52,15 +52,10 @@ STUDY = "from rnnbench.config import *\nfrom rnnbench.sweep.study import Study\n
 #: What a preset may yield, and the sentence with which it is refused.
 NO_JOBS = [
     ("Run(seed=-1)", "seed must be in 0"),
-    ("Run(seed=1.5)", "seed must be int, got 1.5"),
     ("Run(cell=3)", "cell must be a name or a mapping with a name, got 3"),
     ("Run(model={'hidden_size': 3})", "model must be a ModelConfig, got {'hidden_size': 3}"),
-    ("Run(model=ModelConfig(hidden_size='x'))", "model.hidden_size must be int, got 'x'"),
-    ("Run(model=ModelConfig(hidden_size=None))", "model.hidden_size must be int, got None"),
-    ("Run(optim=OptimConfig(lr=float('nan')))", "optim.lr must be a finite number, got nan"),
     ("Run(data=DataConfig(path='\\udce9.txt'))", "data.path must be UTF-8"),
     ("Run(cell=CellConfig('lstm', {'forget_bias': [1]}))", "cell option forget_bias must be a plain value, got [1]"),
-    ("Run(cell=CellConfig('lstm', {'forget_bias': float('inf')}))", "cell.forget_bias must be a finite number"),
 ]
 
 
