@@ -1,8 +1,8 @@
 """rnnbench: which recurrent cell, at which sequence length, and why?
 
-What an experiment is written with. The rest is imported from its room: `rnnbench.cells`, `rnnbench.backends`,
-`rnnbench.training`, `rnnbench.data.datamodule`, `rnnbench.training`. Importing this costs no torch, and nothing at all
-before one of its names is asked for: the command line is to be in charge of Ctrl-C as early as it can.
+What an experiment is written with. The rest is imported from its package: `rnnbench.cells`, `rnnbench.backends`,
+`rnnbench.data.datamodule`, `rnnbench.training`. Importing this imports no torch, and nothing at all before one of its
+names is used: the command line must handle Ctrl-C as early as it can.
 """
 
 from importlib import import_module

@@ -1,96 +1,74 @@
-"""Laws of a Run: nothing is lost on the way to a file and back, and the identity tells apart what differs."""
+"""A Run: nothing is lost on the way to a file and back, its identity tells apart what differs, and it must fit."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+import torch
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rnnbench.config import (
-    BudgetConfig,
-    CellConfig,
-    DataConfig,
-    ModelConfig,
-    OptimConfig,
-    ProbeConfig,
-    Run,
-    identity,
-)
+from rnnbench.cells.registry import cell_names, make_cell
+from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run, identity
+from rnnbench.config.run import check_size, least_weights
 from rnnbench.config.timing import Timing
+from rnnbench.config.values import hints_of, is_part
 from rnnbench.errors import UserError
 
 positive = st.integers(1, 10**6)
-rates = st.floats(1e-9, 1e6)
 plain_text = st.text(st.characters(codec="ascii", min_codepoint=32), max_size=8)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**9), 10**9)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | plain_text
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | plain_text
+options = st.dictionaries(
+    st.from_regex("[a-z_]{1,8}", fullmatch=True).filter(lambda key: key != "name"),
+    scalars.filter(lambda value: not isinstance(value, int) or abs(value) < 2**63),
 )
-options = st.dictionaries(st.from_regex("[a-z_]{1,8}", fullmatch=True).filter(lambda key: key != "name"), scalars)
 cells = st.builds(CellConfig, st.from_regex("[a-z]{1,6}", fullmatch=True), options)
-devices = st.sampled_from(["auto", "cpu", "cuda"])
+VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    int: st.integers(2, 1000),
+    float: st.floats(1e-3, 0.999),
+    bool: st.booleans(),
+    str: st.sampled_from(["auto", "loop", "torch"]),
+}
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Values that an annotation allows."""
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return st.sampled_from(kinds)
+    if type(None) in kinds:
+        return st.none() | values_of(kinds[0])
+    return VALUES[kinds[0] if kinds else hint]
+
+
+def built(cls: Any, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A dataclass with any values, but for the fields that are fixed."""
+    return st.builds(cls, **{key: values_of(hint) for key, hint in hints_of(cls).items() if key not in fixed}, **fixed)
+
 
 data_sets = st.builds(
-    DataConfig,
-    name=st.sampled_from([None, "kjv", "glucose", "adding"]),
-    seq_len=positive,
-    batch_size=positive,
-    horizon=positive,
+    DataConfig, name=st.sampled_from([None, "kjv", "glucose", "adding"]), seq_len=positive, batch_size=positive
 ) | st.builds(DataConfig, path=st.sampled_from(["a.txt", "b.csv", "c d/é.TXT"]), column=st.none() | plain_text)
-budgets = st.builds(BudgetConfig, tokens=st.none() | positive, evals=positive, val_tokens=positive) | st.builds(
-    BudgetConfig, steps=st.integers(0, 10**6)
-)
-runs = st.builds(
+runs = built(
     Run,
     cell=cells,
-    model=st.builds(
-        ModelConfig,
-        hidden_size=positive,
-        num_layers=st.integers(1, 1000),
-        embedding_size=st.none() | positive,
-        dropout=st.floats(0, 0.999) | st.just(0),
-        backend=st.sampled_from(["auto", "loop", "torch"]),
-    ),
+    model=built(ModelConfig, parameters=st.none()),
     data=data_sets,
-    optim=st.builds(
-        OptimConfig,
-        name=st.sampled_from(["adam", "adamw", "sgd", "rmsprop"]),
-        lr=rates | positive,
-        clip=st.none() | rates | positive,
-        weight_decay=st.floats(0, 10) | st.integers(0, 10),
-        schedule=st.sampled_from(["constant", "cosine", "linear"]),
-        warmup=st.floats(0, 0.999),
-    ),
-    budget=budgets,
-    probes=st.builds(ProbeConfig, gradient_flow=st.booleans(), seq_len=st.integers(2, 10**6), batch_size=positive),
-    seed=st.integers(0, 2**31 - 1),
-    device=devices,
+    optim=built(OptimConfig, truncate=st.none()),
+    budget=built(BudgetConfig, steps=st.none()) | built(BudgetConfig, tokens=st.none()),
+    probes=built(ProbeConfig, gradient_flow=st.just(True)),
 )
-timings = st.builds(
-    Timing,
-    cells=st.lists(cells, max_size=3).map(tuple),
-    backends=st.lists(st.sampled_from(["loop", "torch"]), unique=True).map(tuple),
-    seq_len=positive,
-    batch_size=positive,
-    hidden_size=positive,
-    samples=positive,
-    warmup=st.integers(0, 10),
-    dtype=st.sampled_from(["float32", "float64"]),
-    seed=st.integers(0, 2**31 - 1),
-    device=devices,
-)
+cell_lists = st.lists(cells, max_size=3).map(tuple)
+backends = st.lists(st.sampled_from(["loop", "torch"]), unique=True).map(tuple)
+timings = built(Timing, cells=cell_lists, backends=backends, bidirectional=st.just(False))
 
 
+@settings(max_examples=50)
 @given(runs | timings)
 def test_round_trip(job: Run | Timing) -> None:
     """to_dict → YAML or JSON → from_dict is the job itself, with its identity."""
@@ -103,7 +81,7 @@ def test_round_trip(job: Run | Timing) -> None:
 
 
 def test_a_whole_number_is_the_same_number() -> None:
-    """3 and 3.0 make equal Runs, so they make one entry of the ledger, with one label and one form in every file."""
+    """3 and 3.0 make equal Runs, so they are one run directory, with one label and one form in every file."""
     one = Run(cell=CellConfig("lstm", {"forget_bias": 3}), optim=OptimConfig(lr=1, clip=5))
     other = Run(cell=CellConfig("lstm", {"forget_bias": 3.0}), optim=OptimConfig(lr=1.0, clip=5.0))
     assert one == other
@@ -121,117 +99,66 @@ def test_what_is_no_whole_float_stays_what_it_is(value: Any) -> None:
     assert (kept, type(kept)) == (value, type(value))
 
 
-#: For every field another value than the default's, as from_dict takes it.
-CHANGES: dict[str, Any] = {
-    "cell": "gru",
-    "model.hidden_size": 129,
-    "model.num_layers": 2,
-    "model.embedding_size": 128,
-    "model.dropout": 0.1,
-    "model.backend": "loop",
-    "model.residual": True,
-    "model.norm": "rms",
-    "model.bidirectional": True,
-    "model.tie": True,
-    "model.pooling": "mean",
-    "model.attention": "dot",
-    "model.init": "chrono",
-    "model.parameters": 1000,
-    "data.name": "glucose",
-    "data.path": "own.txt",
-    "data.val_path": "val.txt",
-    "data.test_path": "test.txt",
-    "data.split": "8/1/1",
-    "data.encoding": "cp1252",
-    "data.column": "x",
-    "data.entity": "country",
-    "data.date_format": "%d/%m/%Y",
-    "data.sort": True,
-    "data.missing": "segment",
-    "data.seq_len": 65,
-    "data.batch_size": 33,
-    "data.horizon": 7,
-    "data.period": 24,
-    "data.time_features": True,
-    "data.relative": True,
-    "data.symbols": "bytes",
-    "data.final": True,
-    "data.permuted": True,
-    "data.items": 3,
-    "optim.name": "sgd",
-    "optim.lr": 0.003,
-    "optim.clip": None,
-    "optim.clip_by": "value",
-    "optim.truncate": 16,
-    "optim.weight_decay": 0.1,
-    "optim.schedule": "cosine",
-    "optim.warmup": 0.1,
-    "budget.tokens": 1_500_001,
-    "budget.steps": 5,
-    "budget.evals": 5,
-    "budget.val_tokens": 50_001,
-    "budget.keep": "best",
-    "probes.gradient_flow": False,
-    "probes.seq_len": 257,
-    "probes.batch_size": 17,
-    "probes.every": 100,
-    "probes.lyapunov": 3,
-    "probes.detail": True,
-    "seed": 1,
-    "data_seed": 1,
-    "device": "cpu",
+#: Texts that differ from their defaults.
+TEXTS = {
+    "backend": "loop",
+    "name": "glucose",
+    "path": "a.txt",
+    "val_path": "v.txt",
+    "test_path": "t.txt",
+    "split": "8/1/1",
 }
 
 
+def changed(name: str, value: Any, hint: Any) -> Any:
+    """Another value than a field's default, as from_dict takes it."""
+    kinds = [kind for kind in get_args(hint) or [hint] if kind is not type(None)]
+    if get_origin(hint) is Literal:
+        return next(kind for kind in kinds if kind != value)
+    if hint is bool:
+        return not value
+    if name in ("cell", "cells", "backends"):
+        return {"cell": "gru", "cells": ["rnn"], "backends": ["loop"]}[name]
+    if str in kinds:
+        return TEXTS.get(name, "x")
+    return 16 if value is None else value + (1 if isinstance(value, int) else 0.001)
+
+
 def nested(key: str, value: Any) -> dict[str, Any]:
-    *rooms, name = key.split(".")
-    return {rooms[0]: {name: value}} if rooms else {name: value}
+    part, _, name = key.partition(".")
+    return {part: {name: value}} if name else {part: value}
 
 
-def leaves(values: dict[str, Any]) -> set[str]:
-    return {
-        f"{key}.{name}" if name else key
-        for key, value in values.items()
-        for name in (value if isinstance(value, dict) else [""])
-    }
+#: For every field of a Run its default and its annotation.
+FIELDS: dict[str, tuple[Any, Any]] = {}
+for part, hint in hints_of(Run).items():
+    if is_part(hint):
+        FIELDS |= {f"{part}.{name}": (getattr(getattr(Run(), part), name), h) for name, h in hints_of(hint).items()}
+    else:
+        FIELDS[part] = (getattr(Run(), part), hint)
 
 
 def test_every_field_is_part_of_the_identity() -> None:
-    assert set(CHANGES) == leaves(Run().to_dict()), "a field has no example here"
-    found = {key: identity(Run.from_dict(nested(key, value))) for key, value in CHANGES.items()}
+    found = {
+        key: identity(Run.from_dict(nested(key, changed(key.split(".")[-1], value, hint))))
+        for key, (value, hint) in FIELDS.items()
+    }
     found["nothing"] = identity(Run())
     found["an option"] = identity(Run(cell=CellConfig("lstm", {"forget_bias": 1.0})))
     found["another option"] = identity(Run(cell=CellConfig("lstm", {"forget_bias": 2.0})))
-    assert len(set(found.values())) == len(found), found
+    timing = [
+        identity(Timing.from_dict({name: changed(name, getattr(Timing(), name), hint)}))
+        for name, hint in hints_of(Timing).items()
+    ]
+    assert len(set(found.values())) == len(found)
+    assert len({*timing, identity(Timing())}) == len(timing) + 1
 
 
-def test_every_field_of_a_timing_is_part_of_its_identity() -> None:
-    changes: dict[str, Any] = {
-        "cells": ["rnn"],
-        "backends": ["loop"],
-        "seq_len": 65,
-        "batch_size": 33,
-        "hidden_size": 129,
-        "input_size": 5,
-        "num_layers": 2,
-        "bidirectional": True,
-        "what": "decoding",
-        "samples": 31,
-        "warmup": 4,
-        "dtype": "float64",
-        "seed": 1,
-        "device": "cpu",
-    }
-    assert set(changes) == {item.name for item in dataclasses.fields(Timing)}
-    found = [identity(Timing.from_dict({key: value})) for key, value in changes.items()] + [identity(Timing())]
-    assert len(set(found)) == len(found)
-
-
-@pytest.mark.parametrize("key", sorted(leaves(Run().to_dict()) - {"budget.steps"}))
+@pytest.mark.parametrize("key", sorted(FIELDS.keys() - {"budget.steps"}))
 def test_a_default_spelled_out_changes_nothing(key: str) -> None:
-    *rooms, name = key.split(".")
-    default = Run().to_dict()
-    value = default[rooms[0]][name] if rooms else default[name]
+    value = Run().to_dict()
+    for name in key.split("."):
+        value = value[name]
     assert Run.from_dict(nested(key, value)).id == Run().id
 
 
@@ -284,21 +211,10 @@ def test_what_is_not_a_run_is_refused_by_name(values: dict[str, Any], message: s
 
 
 SIZES = [
-    "model.hidden_size",
-    "model.num_layers",
-    "model.embedding_size",
-    "model.parameters",
-    "data.seq_len",
-    "data.batch_size",
-    "data.horizon",
-    "optim.lr",
-    "optim.clip",
-    "budget.tokens",
-    "budget.evals",
-    "budget.val_tokens",
-    "probes.seq_len",
-    "probes.batch_size",
-]
+    "model.hidden_size", "model.num_layers", "model.embedding_size", "model.parameters", "data.seq_len",
+    "data.batch_size", "data.horizon", "optim.lr", "optim.clip", "budget.tokens", "budget.evals", "budget.val_tokens",
+    "probes.seq_len", "probes.batch_size",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", SIZES)
@@ -357,3 +273,25 @@ def test_steps_pay_for_the_tokens(tokens: int, batch_size: int, seq_len: int) ->
     assert (steps - 1) * batch_size * seq_len < tokens <= steps * batch_size * seq_len
     assert Run(data=data, budget=BudgetConfig(steps=tokens)).steps == tokens
     assert Run().budget.tokens == 1_500_000
+
+
+@pytest.mark.parametrize("name", cell_names())
+def test_no_cell_has_fewer_weights(name: str) -> None:
+    """Else a run that fits would be refused."""
+    for embedding, width in ((4, 64), (64, 64), (64, 16)):
+        with torch.device("meta"):
+            layers = [make_cell(name, size, width) for size in (embedding, width, width)]
+        weights = 4 * sum(weight.numel() for cell in layers for weight in cell.parameters())
+        model = ModelConfig(hidden_size=width, embedding_size=embedding, num_layers=3)
+        assert least_weights(Run(model=model, optim=OptimConfig("sgd"))) <= 2 * weights
+
+
+def test_what_fits_and_what_does_not() -> None:
+    check_size(Run(), 2**30)
+    for run, wanted in (
+        (Run(model=ModelConfig(hidden_size=2**20)), "model.hidden_size 1048576 in 1 layers needs 16,384.0 GiB"),
+        (Run(model=ModelConfig(parameters=10**10)), "model.parameters 10000000000 needs 149.0 GiB"),
+        (Run(data=DataConfig(batch_size=2**20, seq_len=2**20)), "data.batch_size 1048576 × data.seq_len 1048576 needs"),
+    ):
+        with pytest.raises(UserError, match=wanted):
+            check_size(run, 100 * 2**30)

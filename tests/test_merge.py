@@ -10,7 +10,7 @@ import yaml
 
 from rnnbench.cli.train import parse
 from rnnbench.config import Run
-from rnnbench.config.merge import merge
+from rnnbench.config.run import merge
 from rnnbench.errors import UserError
 from rnnbench.sweep.wandb_files.sweep_file import run_of
 

@@ -19,7 +19,7 @@ from typing import TextIO
 import pytest
 from support.hostile import run_main
 
-from rnnbench import cli
+from rnnbench.cli import main as cli
 from rnnbench.cli.main import main
 from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
 from rnnbench.system import signals

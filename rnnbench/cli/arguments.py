@@ -1,25 +1,51 @@
-"""What the verbs' argument parsers share: errors of one line, and the options that mean the same everywhere."""
+"""What the verbs' argument parsers share: errors of one sentence, flags from a dataclass's fields, lists of cells."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import inspect
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from rnnbench.config import CellConfig
-from rnnbench.config.yaml_files import read_scalar, read_yaml
+from rnnbench.config.plain import quoted, read_yaml
+from rnnbench.config.values import hints_of, is_part
 from rnnbench.errors import UserError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises `UserError` and suggests the option that was meant."""
+    """argparse that raises `UserError`, and names the option that was meant.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+    Args:
+        verb: Of `rnnbench`, with what it does as ``about``.
+        json: What ``--json`` prints, where there is that option.
+        cell: Whether ``--cell.OPTION VALUE`` is taken for every OPTION; the cell says later which it has.
+    """
+
+    def __init__(self, verb: str = "", about: str = "", json: str = "", cell: bool = False, **more: Any) -> None:
+        super().__init__(**{"prog": f"rnnbench {verb}", "description": about, "allow_abbrev": False, **more})
+        self.cell = cell
+        self._negative_number_matcher = re.compile(r"-[\d.]+([eE][-+]?\d+)?$")  # argparse's takes -1e-3 for an option
+        if json:
+            self.add_argument("--json", action="store_true", help=f"print {json}")
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(readable(message, self._option_string_actions))
+        text = re.sub(r"\S{200,}", lambda word: f"{word[0][:80]}… ({len(word[0])} characters)", message)
+        raise UserError(text if text.endswith("?") else f"{text.rstrip('.')}.")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.cell:
+            for flag in {word.partition("=")[0] for word in args if word.startswith("--cell.")}:
+                self.add_argument(flag, type=partial(read_flag, hint=None, name=flag))
+        arguments, rest = super().parse_known_args(args, namespace)
+        if rest:
+            wrong = next((word for word in rest if word.startswith("-")), rest[0]).partition("=")[0]
+            hint = did_you_mean(wrong, [option for option in self._option_string_actions if option.startswith("--")])
+            self.error(f'unknown option "{wrong}".{hint if "mean" in hint else " --help lists the options."}')
+        return arguments, rest
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -32,37 +58,50 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def readable(message: str, options: Iterable[str]) -> str:
-    """An argument parser's complaint as one sentence, with the nearest option where one is unknown."""
-    text = re.sub(r"\S{200,}", lambda long: f"{long[0][:80]}… ({len(long[0])} characters)", " ".join(message.split()))
-    found = re.search(r"unrecognized arguments: (.*)", text, re.IGNORECASE)
-    if not found:
-        return text if text.endswith("?") else text.rstrip(".") + "."
-    wrong = next((word for word in found[1].split() if word.startswith("-")), found[1]).split("=")[0]
-    hint = did_you_mean(wrong, [option for option in options if option.startswith("--")])
-    return f'unknown option "{wrong}".' + (hint if "mean" in hint else " --help lists the options.")
+def add_fields(parser: Any, cls: type, *prefixes: str, skip: Sequence[str] = ()) -> None:
+    """A flag for each field of a dataclass, described by its docstring; absent from the arguments where not given.
 
+    Values are read by `read_flag` and left for the dataclass to check.
 
-def split_cell(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--cell NAME`` and ``--cell.OPTION VALUE`` out: which options there are depends on the cell."""
-    rest: list[str] = []
-    cell: dict[str, Any] = {}
-    words = iter(argv)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key != "--cell" and not key.startswith("--cell."):
-            rest.append(word)
+    Args:
+        parser: Or a group of one.
+        cls: The dataclass; each of its parts becomes a group.
+        prefixes: What to put before a field's name; the last one also in the arguments.
+        skip: Fields without a flag.
+    """
+    about = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", inspect.getdoc(cls) or "", re.M)
+    helps = {name: " ".join(text.replace("%", "%%").split()) for name, text in about}
+    for item in dataclasses.fields(cls):
+        if item.name in skip:
             continue
-        if not equals:
-            try:
-                value = next(words)
-            except StopIteration:
-                raise UserError(f"{key} needs a value.") from None
-        if key == "--cell":
-            cell.update(CellConfig.parse(value).options, name=CellConfig.parse(value).name)
-        else:
-            cell[key.removeprefix("--cell.")] = read_scalar(key, value)
-    return rest, cell
+        hint, key = hints_of(cls)[item.name], f"{prefixes[-1]}{item.name}"
+        flag: dict[str, Any] = {"dest": key, "default": argparse.SUPPRESS, "help": helps[item.name]}
+        flag["type"] = partial(read_flag, hint=hint, name=key)
+        if is_part(hint):
+            group = parser.add_argument_group(item.name)
+            group.add_argument(f"--{key}", metavar="MAPPING", **flag)
+            add_fields(group, hint, f"{key}.")
+            continue
+        if item.default is not None and item.default is not False:
+            flag["help"] += f" ({item.default})"
+        choices = get_args(hint) if get_origin(hint) is Literal else ("true", "false") if hint is bool else ()
+        flag["metavar"] = "|".join(choices) or item.name.upper()
+        if hint is bool:
+            flag |= {"nargs": "?", "const": True}
+        parser.add_argument(*(f"--{prefix}{item.name}" for prefix in prefixes), **flag)
+
+
+def read_flag(text: str, hint: Any, name: str) -> Any:
+    """A flag's value: the text as it is where the setting is a text (but null, where it may be), else read as YAML."""
+    import yaml
+
+    kinds = get_args(hint) or (hint,)
+    if any(kind is str or isinstance(kind, str) for kind in kinds):
+        return None if text == "null" and type(None) in kinds else text
+    try:
+        return read_yaml(text)
+    except yaml.YAMLError:
+        raise UserError(f"{name} must be a plain value, got {quoted(text)}.") from None
 
 
 def cell_list(text: str) -> list[CellConfig]:
@@ -87,29 +126,19 @@ def split_list(text: str) -> list[str]:
 
 
 def _cell(text: str) -> CellConfig:
-    found = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
-    if found is None:
-        raise _not_a_cell(text)
-    name, inside = found.groups()
-    options = {}
-    for item in (inside or "").split(",") if inside else []:
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip():
-            raise _not_a_cell(text)
-        options[key.strip()] = _value(value.strip())
-    return CellConfig.parse({"name": name, **options})
-
-
-def _value(text: str) -> object:
     import yaml
 
-    if text == "None":  # as a label prints it
-        return None
-    try:
-        return read_yaml(text)
-    except yaml.YAMLError:
-        return text
-
-
-def _not_a_cell(text: str) -> UserError:
-    return UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {text!r}.')
+    match = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
+    options: dict[str, Any] = {}
+    for item in match[2].split(",") if match and match[2] else []:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key:
+            match = None
+            break
+        try:
+            options[key] = None if value == "None" else read_yaml(value)  # None: as a label prints it
+        except yaml.YAMLError:
+            options[key] = value
+    if match is None:
+        raise UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {text!r}.')
+    return CellConfig(match[1], options)

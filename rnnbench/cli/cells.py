@@ -8,20 +8,19 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.cli.arguments import Parser
-from rnnbench.cli.output import print_rows
+from rnnbench.cli.output import print_rows, text_table
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: The order of the rooms in the table.
-_ROOMS = ("nonlinear", "linear", "matrix", "yardstick", "plugin")
+#: The sections of the table, in order.
+_SECTIONS = ("nonlinear", "linear", "matrix", "baseline", "plugin")
 
 
 def main(argv: Sequence[str]) -> int:
     """List the registry."""
-    parser = Parser(prog="rnnbench cells", description="The recurrent cells, their options and their backends.")
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    parser = Parser("cells", "The recurrent cells, their options and their backends.", "a JSON list")
     parser.add_argument("--peers", action="store_true", help="list other packages' cells instead: --cell PACKAGE:NAME")
     arguments = parser.parse_args(argv)
     if arguments.peers:
@@ -36,23 +35,16 @@ def main(argv: Sequence[str]) -> int:
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Cells × backends with a letter for why not; below, the letters in words, and each cell's source and options."""
-    from rich.table import Table
     from rich.text import Text
 
     letters: dict[str, str] = {}
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("cell", no_wrap=True)
-    for name in rows[0]["backends"]:
-        table.add_column(name, justify="center", no_wrap=True)
-    table.add_column("weights")
-    table.add_column("state")
-    notes = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("cell", "source", "options, --cell.NAME VALUE, and defaults"):
-        notes.add_column(name, no_wrap=name == "cell")
-    for room in _ROOMS:
-        inside = [row for row in rows if row["room"] == room]
+    backends, texts = rows[0]["backends"], ("source", "options, --cell.NAME VALUE, and defaults")
+    table = text_table("cell", *backends, "weights", "state", wrapped=("weights", "state"), centred=backends, gap=1)
+    notes = text_table("cell", *texts, wrapped=texts)
+    for section in _SECTIONS:
+        inside = [row for row in rows if row["room"] == section]
         if inside:
-            table.add_row(Text(room, style="italic"))
+            table.add_row(Text(section, style="italic"))
         for row in inside:
             marks = [
                 "✓" if reason is None else letters.setdefault(reason, ascii_lowercase[len(letters)])
@@ -65,8 +57,7 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print("\n✓ runs on this machine. Weights and state are those of one layer, I wide at its input and H wide.")
     for reason, letter in letters.items():
         console.print(Text(f"{letter} {reason}"))
-    console.print()
-    console.print(notes)
+    console.print("", notes, sep="\n")
 
 
 def listing() -> list[dict[str, Any]]:
@@ -82,29 +73,22 @@ def listing() -> list[dict[str, Any]]:
     rows = []
     for name in cell_names():
         cls = cell_class(name)
-        row: dict[str, Any] = {"cell": name, "room": _room(cls), "paper": cls.paper}
+        row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
         row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)
-        except UserError as error:  # a stranger's; the others are listed all the same
-            reasons = dict.fromkeys(BACKENDS, str(error).rstrip("."))
-            rows.append(row | {"weights": "", "state": "", "parameters": None, "state_size": None, "backends": reasons})
+        except UserError as error:  # a plugin's; the others are listed all the same
+            rows.append(row | {"backends": dict.fromkeys(BACKENDS, str(error).rstrip("."))})
             continue
-        weights, state = formulas(name)
-        rows.append(
-            row
-            | {
-                "weights": weights,
-                "state": state,
-                "parameters": sum(p.numel() for p in cell.parameters()),
-                "state_size": cell.initial_state(1).numel(),
-                "backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()},
-            }
-        )
+        row["weights"], row["state"] = formulas(name)
+        row["parameters"] = sum(p.numel() for p in cell.parameters())
+        row["state_size"] = cell.initial_state(1).numel()
+        rows.append(row | {"backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()}})
     return rows
 
 
-def _room(cls: type) -> str:
-    """The folder of `rnnbench.cells` that a cell lives in; ``plugin`` for one from elsewhere."""
+def _section(cls: type) -> str:
+    """The subpackage of `rnnbench.cells` that a cell lives in; ``plugin`` for one from elsewhere."""
     path = cls.__module__.split(".")
     return path[2].removesuffix("s") if path[:2] == ["rnnbench", "cells"] and len(path) == 4 else "plugin"

@@ -22,26 +22,20 @@ VERBS = {
 
 def main(argv: Sequence[str]) -> int:
     """Build, or push."""
-    parser = Parser(
-        prog="rnnbench dashboard",
-        description="A study's W&B workspace and report, made from its ledger.",
-        epilog="Each has --help, and --json for machines.",
-    )
+    about = "A study's W&B workspace and report, made from its results."
+    parser = Parser("dashboard", about, epilog="Each has --help, and --json for machines.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="build|push")
     for verb, about in VERBS.items():
-        one = verbs.add_parser(verb, help=about, description=about)
+        one = verbs.add_parser(verb, help=about, about=about, json="what was made as JSON")
         one.add_argument("study", type=Path, metavar="STUDY_FOLDER", help="runs/STUDY, with its finished runs")
         one.add_argument(
-            "--project",
-            default=os.environ.get("WANDB_PROJECT") or "rnnbench",
+            "--project", default=os.environ.get("WANDB_PROJECT") or "rnnbench",
             help="W&B's project (default: WANDB_PROJECT, else rnnbench, where runs are logged)",
-        )
+        )  # fmt: skip
         one.add_argument(
-            "--entity",
-            default=os.environ.get("WANDB_ENTITY") or "",
+            "--entity", default=os.environ.get("WANDB_ENTITY") or "",
             help="whose project (default: WANDB_ENTITY, else the key's own)",
-        )
-        one.add_argument("--json", action="store_true", help="say what was made as JSON")
+        )  # fmt: skip
         if verb == "build":
             one.add_argument("--out", type=Path, help="where to write (default: STUDY_FOLDER/dashboard)")
     arguments = parser.parse_args(argv)

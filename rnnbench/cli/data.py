@@ -6,18 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from rnnbench.cli.arguments import Parser
-from rnnbench.cli.output import print_rows
-from rnnbench.config.yaml_files import read_scalar
+from rnnbench.cli.arguments import Parser, add_fields
+from rnnbench.cli.output import lines, print_rows, sections, text_table
+from rnnbench.config import DataConfig, from_dict
 from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from rnnbench.data.series.windows import SeriesData
-    from rnnbench.data.text.streams import TextData
     from rnnbench.system.console import Console
 
 #: What the leak test says where it finds nothing.
@@ -26,90 +23,62 @@ NO_LEAK = "none: with other val and test parts, training batches, vocabulary and
 
 def main(argv: Sequence[str]) -> int:
     """List the data sets, look into one, check a file, download; status 1 for a leak, 2 where a download failed."""
-    parser = Parser(prog="rnnbench data", description="The data sets.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info|check|fetch", parser_class=Parser)
-    lister = verbs.add_parser("list", help="all of them", prog="rnnbench data list")
-    looker = verbs.add_parser("info", help="one of them: sizes, a sample, reference lines", prog="rnnbench data info")
-    looker.add_argument("name", nargs="?", default=argparse.SUPPRESS, help="a data set's name")
-    checker = verbs.add_parser(
-        "check", help="a file of yours: what is read, what looks wrong", prog="rnnbench data check"
-    )
-    checker.add_argument("path", nargs="?", default=argparse.SUPPRESS, metavar="FILE", help="a text or a table")
-    checker.add_argument("--png", metavar="FILE", help="where the picture goes; NAME-check.png here where not given")
-    for one in (looker, checker):
-        _add_data_options(one)
-    for one in (lister, looker, checker):
-        one.add_argument("--json", action="store_true", help="print JSON")
-    fetcher = verbs.add_parser("fetch", help="download one of them, or all", prog="rnnbench data fetch")
-    fetcher.add_argument("name", help="a data set's name, a file's, or all")
+    parser = Parser("data", "The data sets.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|info|check|fetch")
+    verbs.add_parser("list", help="all of them", json="JSON")
+    info = verbs.add_parser("info", help="one of them: sizes, a sample, baselines", json="JSON")
+    check = verbs.add_parser("check", help="a file of yours: what is read, what looks wrong", json="JSON")
+    check.add_argument("--png", metavar="FILE", help="where the picture goes; NAME-check.png here where not given")
+    for one, name, about in ((info, "name", "a data set's name"), (check, "path", "a text or a table")):
+        one.add_argument(f"data.{name}", nargs="?", default=argparse.SUPPRESS, metavar=name.upper(), help=about)
+        add_fields(one, DataConfig, "", "data.")
+    fetch = verbs.add_parser("fetch", help="download one of them, or all")
+    fetch.add_argument("name", help="a data set's name, a file's, or all")
     arguments = vars(parser.parse_args(argv))
-    verb = arguments.pop("verb")
-    if verb == "list":
-        return _list(arguments["json"])
-    if verb == "fetch":
+    if arguments["verb"] == "fetch":
         return _fetch(arguments["name"])
-    if verb == "check":
-        return _check(arguments.pop("json"), arguments.pop("png"), arguments)
-    return _info(arguments.pop("json"), arguments)
+    if arguments["verb"] == "list":
+        from rnnbench.data.describe import listing
+
+        print_rows(listing(), show, arguments["json"])
+        return 0
+    values = {key.partition(".")[2]: value for key, value in arguments.items() if key.startswith("data.")}
+    data = from_dict(DataConfig, values, "data.")
+    if arguments["verb"] == "check":
+        return _check(data, arguments["json"], arguments["png"])
+    return _info(data, arguments["json"])
 
 
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    """What decides a data set, as `rnnbench train` calls it, and without the ``data.`` too."""
-    from docstring_parser import parse
-
-    from rnnbench.config import DataConfig, check_value
-
-    hints = get_type_hints(DataConfig)
-    for told in parse(DataConfig.__doc__ or "").params:
-        name = told.arg_name
-
-        def read(text: str, hint: Any = hints[name], name: str = f"data.{name}") -> Any:
-            with suppress(UserError):
-                return check_value(text, hint, name)
-            return check_value(read_scalar(name, text), hint, name)
-
-        said = (told.description or "").replace("\n", " ")
-        option: dict[str, Any] = {"dest": name, "type": read, "default": argparse.SUPPRESS, "help": said}
-        if hints[name] is bool:
-            option |= {"nargs": "?", "const": True, "metavar": "true|false"}
-        parser.add_argument(f"--{name}", f"--data.{name}", **option)
-
-
-def _info(as_json: bool, values: dict[str, Any]) -> int:
-    from rnnbench.cli.output import lines
-    from rnnbench.config import DataConfig
+def _info(data: DataConfig, as_json: bool) -> int:
     from rnnbench.data.describe import about, info
 
-    data = DataConfig(**values)
     if as_json:
         print(json.dumps(info(data)))
         return 0
-    told, source = about(data)
-    print("\n".join(lines(told)), flush=True)  # the references may take their time
+    facts, source = about(data)
+    print("\n".join(lines(facts)), flush=True)  # the references may take their time
     print("\n".join(lines({"references": source.references()})))
     return 0
 
 
-def _check(as_json: bool, png: str | None, values: dict[str, Any]) -> int:
+def _check(data: DataConfig, as_json: bool, png: str | None) -> int:
     """What `rnnbench.data.check.check` found, on one screen, and a picture."""
-    if "path" not in values:
+    if data.path is None:
         raise UserError("data check needs a file of yours: rnnbench data check FILE.")
-    from rnnbench.cli.output import sections
-    from rnnbench.config import DataConfig
     from rnnbench.data.check import check
 
-    data = DataConfig(**values)
-    found, source = check(data)
+    facts, source = check(data)
     path = Path(png or f"{data.label}-check.png")
     if as_json:
-        print(json.dumps({**found, "picture": _draw(source, path)}))
+        print(json.dumps({**facts, "picture": _draw(source, path)}))
     else:
-        print("\n".join(sections({**found, "leaks": found["leaks"] or [NO_LEAK]})), flush=True)
+        print("\n".join(sections({**facts, "leaks": facts["leaks"] or [NO_LEAK]})), flush=True)
         print("\n".join(sections({"looks wrong": [], "picture": [_draw(source, path)]})))
-    return 1 if found["leaks"] else 0
+    return 1 if facts["leaks"] else 0
 
 
-def _draw(source: SeriesData | TextData, path: Path) -> str:
+def _draw(source: Any, path: Path) -> str:
+    """The file's picture, by its `SeriesData` or `TextData`; returns where it is."""
     from rnnbench.data.series.windows import SeriesData
     from rnnbench.report.figures.user_data import draw_series, draw_symbols
 
@@ -127,10 +96,9 @@ def _fetch(name: str) -> int:
     from rnnbench.data.download.files import FILES
 
     if name in DATA_SETS:
-        item = DATA_SETS[name]
-        if not item.files:
-            raise UserError(f'data set "{name}" has nothing to download: {item.origin}.')
-        files = item.files
+        files = DATA_SETS[name].files
+        if not files:
+            raise UserError(f'data set "{name}" has nothing to download: {DATA_SETS[name].origin}.')
     elif name in ("all", *FILES):
         files = tuple(FILES) if name == "all" else (name,)
     else:
@@ -145,32 +113,18 @@ def _fetch(name: str) -> int:
     return status
 
 
-def _list(as_json: bool) -> int:
-    from rnnbench.data.describe import listing
-
-    print_rows(listing(), show, as_json)
-    return 0
-
-
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """What is to be had, and whether it is here; below, what each is, where it comes from and its licence."""
-    from rich.table import Table
     from rich.text import Text
 
     from rnnbench.data.download.files import megabytes
 
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("data set", "kind", "shape", "download", "here"):
-        table.add_column(name, no_wrap=name != "here")
-    notes = Table(box=None, header_style="bold", pad_edge=False)
-    notes.add_column("data set", no_wrap=True)
-    notes.add_column("what it is, where it comes from, its licence")
+    table = text_table("data set", "kind", "shape", "download", "here", wrapped=("here",), gap=1)
+    about = "what it is, where it comes from, its licence"
+    notes = text_table("data set", about, wrapped=(about,))
     for row in rows:
         size = megabytes(row["download_bytes"]) if row["download_bytes"] else ""
         table.add_row(*map(Text, (row["name"], row["kind"], row["shape"], size, row["to_do"] or "here")))
-        notes.add_row(
-            Text(row["name"]), Text.assemble(row["summary"], "\n", (f"{row['origin']}; {row['licence']}", "dim"))
-        )
-    console.print(table)
-    console.print()
-    console.print(notes)
+        source = (f"{row['origin']}; {row['licence']}", "dim")
+        notes.add_row(Text(row["name"]), Text.assemble(row["summary"], "\n", source))
+    console.print(table, "", notes, sep="\n")

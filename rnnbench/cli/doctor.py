@@ -17,9 +17,8 @@ from rnnbench.errors import UserError
 
 def main(argv: Sequence[str]) -> int:
     """Look, and say it; status 1 where something that is needed is missing."""
-    parser = Parser(prog="rnnbench doctor", description="What this machine has, and what it lacks.")
+    parser = Parser("doctor", "What this machine has, and what it lacks.", "a JSON object")
     parser.add_argument("--out", default="runs", help="the runs folder to check")
-    parser.add_argument("--json", action="store_true", help="print a JSON object")
     arguments = parser.parse_args(argv)
     facts, problems = examine(Path(arguments.out))
     if arguments.json:
@@ -54,7 +53,7 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
     facts["cores"] = cores()
     slow = native.library() is None
     facts["scan"] = "in torch's own operations, slower: there is no C compiler" if slow else "in C"
-    facts["peers to time against"] = _peers()
+    facts["peers to time against"] = _external()
     facts["runs folder"] = f"{root}, {'writable' if writable(root) else 'not writable'}"
     if not writable(root):
         problems.append(f"the runs folder {root} cannot be written; choose another with --out.")
@@ -78,21 +77,20 @@ def _slurm() -> str:
     return "yes"
 
 
-def _peers() -> str:
+def _external() -> str:
     """The packages whose kernels `rnnbench throughput` can time, and those that it could if they were installed."""
     from rnnbench.throughput.external import EXTERNAL
     from rnnbench.throughput.external.package import PackageImplementation
 
     packages = {
-        peer.package: find_spec(peer.module) for peer in EXTERNAL.values() if isinstance(peer, PackageImplementation)
+        one.package: find_spec(one.module) for one in EXTERNAL.values() if isinstance(one, PackageImplementation)
     }
-    here, missing = ([name for name, found in packages.items() if bool(found) == there] for there in (True, False))
-    return "; ".join(
-        ([", ".join(here)] if here else []) + ([f"not installed: {', '.join(missing)}"] if missing else [])
-    )
+    here = ", ".join(name for name, spec in packages.items() if spec)
+    missing = ", ".join(name for name, spec in packages.items() if not spec)
+    return "; ".join(filter(None, (here, f"not installed: {missing}" if missing else "")))
 
 
 def _needed() -> list[str]:
     """The packages that ours says it needs."""
-    own = (line for line in requires("rnnbench") or () if "extra ==" not in line)
-    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in own]
+    needed = (line for line in requires("rnnbench") or () if "extra ==" not in line)
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]

@@ -11,60 +11,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnbench.cli.arguments import Parser
+from rnnbench.config import check_value
+from rnnbench.config.plain import Amount, Seed
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rnnbench.training.generate import Trained
 
-#: What goes with one kind of model only, by the option's name, and what it is where it is not given.
-GOING_ON = {"length": 400, "temperature": 0.8, "top_k": None, "seed": 0}
-DECODING = {"beam": 1, "sample": None, "attention": None}
+#: The options that go with one kind of model only, and their values where they are not given.
+TEXT = {"length": 400, "temperature": 0.8, "top_k": None, "seed": 0}
+DECODER = {"beam": 1, "sample": None, "attention": None}
 #: Unknown characters of a prompt that are named.
 LISTED = 20
 
 
 def main(argv: Sequence[str]) -> int:
     """Stream text to the terminal."""
-    parser = Parser(prog="rnnbench generate", description="Let a trained model write.")
+    parser = Parser("generate", "Let a trained model write.", "a JSON object at the end instead of streaming")
     parser.add_argument("run", type=Path, help="a finished run's folder")
     parser.add_argument("--prompt", help="what to go on with (the training text's beginning), or what to translate")
-    parser.add_argument("--json", action="store_true", help="print a JSON object at the end instead of streaming")
-    one = parser.add_argument_group("a character model goes on with the prompt")
-    one.add_argument("--length", type=int, help="characters to write (400)")
-    one.add_argument("--temperature", type=float, help="0 always takes the likeliest character (0.8)")
-    one.add_argument("--top_k", type=int, help="choose among the k likeliest characters only")
-    one.add_argument("--seed", type=int, help="same seed, same text (0)")
-    other = parser.add_argument_group("a decoder (seq2seq, one_to_many) writes what it makes of a source")
-    other.add_argument("--beam", type=int, help="hypotheses that the search keeps; 1 takes the likeliest symbol (1)")
-    other.add_argument("--sample", type=int, help="instead of a prompt, this example of the test part (0)")
-    other.add_argument("--attention", type=Path, help="a picture to write (.png or .svg): where the decoder looked")
+    text = parser.add_argument_group("a character model goes on with the prompt")
+    text.add_argument("--length", type=int, help="characters to write (400)")
+    text.add_argument("--temperature", type=float, help="0 always takes the likeliest character (0.8)")
+    text.add_argument("--top_k", type=int, help="choose among the k likeliest characters only")
+    text.add_argument("--seed", type=int, help="same seed, same text (0)")
+    decoder = parser.add_argument_group("a decoder (seq2seq, one_to_many) writes what it makes of a source")
+    decoder.add_argument("--beam", type=int, help="hypotheses that the search keeps; 1 takes the likeliest symbol (1)")
+    decoder.add_argument("--sample", type=int, help="instead of a prompt, this example of the test part (0)")
+    decoder.add_argument("--attention", type=Path, help="a picture to write (.png or .svg): where the decoder looked")
     arguments = parser.parse_args(argv)
-    given = {name for name in (*GOING_ON, *DECODING) if getattr(arguments, name) is not None}
-    for name, value in (GOING_ON | DECODING).items():
-        if name not in given:
+    chosen = {name for name in (*TEXT, *DECODER) if getattr(arguments, name) is not None}
+    for name, value in (TEXT | DECODER).items():
+        if name not in chosen:
             setattr(arguments, name, value)
     _check(arguments)
 
     from rnnbench.training.generate import load
 
     trained = load(arguments.run)
-    others, kind = (GOING_ON, "a decoder") if trained.targets is not None else (DECODING, "a character model")
-    if wrong := sorted(given & set(others)):
+    foreign, kind = (TEXT, "a decoder") if trained.targets is not None else (DECODER, "a character model")
+    if wrong := sorted(chosen & foreign.keys()):
         raise UserError(f"the run in {arguments.run} is {kind}, to which --{wrong[0]} is nothing; leave it out.")
-    return _translate(arguments, trained) if trained.targets is not None else _go_on(arguments, trained)
+    return _translate(arguments, trained) if trained.targets is not None else _continue(arguments, trained)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.length < 1:
-        raise UserError(f"--length must be positive, got {arguments.length}.")
+    for name in ("length", "top_k"):
+        check_value(getattr(arguments, name), Amount | None, f"--{name}")
     if arguments.prompt == "":
         raise UserError("--prompt must have at least one character.")
     if not 0 <= arguments.temperature < math.inf:
         raise UserError(f"--temperature must be a number, 0 or more, got {arguments.temperature}.")
-    if not 0 <= arguments.seed < 2**31:
-        raise UserError(f"--seed must be in 0 … 2³¹ − 1, got {arguments.seed}.")
-    if arguments.top_k is not None and arguments.top_k < 1:
-        raise UserError(f"--top_k must be positive, got {arguments.top_k}.")
+    check_value(arguments.seed, Seed, "--seed")
     if not 1 <= arguments.beam <= 64:
         raise UserError(f"--beam must be in 1 … 64, got {arguments.beam}.")
     if arguments.sample is not None and arguments.prompt is not None:
@@ -74,14 +72,13 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _warn(trained: Trained, prompt: str) -> None:
-    unknown = trained.vocabulary.unknown(prompt) if trained.vocabulary is not None else []
-    if unknown:
+    if unknown := trained.vocabulary.unknown(prompt) if trained.vocabulary is not None else []:
         more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         listed = " ".join(map(repr, unknown[:LISTED]))
         print(f"rnnbench: the model has never seen {listed}{more}; read as unknown.", file=sys.stderr)
 
 
-def _go_on(arguments: argparse.Namespace, trained: Trained) -> int:
+def _continue(arguments: argparse.Namespace, trained: Trained) -> int:
     from rnnbench.models import SequenceModel
     from rnnbench.training.generate import write
 
@@ -116,19 +113,19 @@ def _translate(arguments: argparse.Namespace, trained: Trained) -> int:
 
     if arguments.prompt is not None:
         _warn(trained, arguments.prompt)
-    found = translate(trained, arguments.prompt, arguments.sample or 0, arguments.beam)
+    result = translate(trained, arguments.prompt, arguments.sample or 0, arguments.beam)
     if arguments.attention is not None:
         from rnnbench.report.figures.attention_map import picture
 
-        if "attention" not in found:
+        if "attention" not in result:
             raise UserError(f"the run in {arguments.run} has no attention over its source; leave --attention out.")
-        picture(found, arguments.attention)
+        picture(result, arguments.attention)
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
         return 0
     for name in ("source", "target", "decoded"):
-        if name in found:
-            print(f"{name:<8} {_shown(found[name])}")
+        if name in result:
+            print(f"{name:<8} {_shown(result[name])}")
     return 0
 
 
@@ -138,8 +135,6 @@ def _shown(value: str | list[list[float]]) -> str:
         return value
     low, high = min(map(min, value)), max(map(max, value))
     shades = " .:-=+*#%@"
-    rows = (
-        "".join(shades[round(9 * (number - low) / max(high - low, 1e-9))] * 2 for number in row).rstrip()
-        for row in value
-    )
+    scale = 9 / max(high - low, 1e-9)
+    rows = ("".join(shades[round(scale * (number - low))] * 2 for number in row).rstrip() for row in value)
     return "".join(f"\n         {row}" for row in rows)

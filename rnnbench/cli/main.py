@@ -16,12 +16,12 @@ VERBS = {
     "sweep": "do all runs of a study, those that are not done yet",
     "gradients": "how far gradients reach, and whether they vanish",
     "throughput": "how fast cells run, on which implementation, and how far from the device's ceilings",
-    "runs": "what the ledger holds: list, show, rm, verify",
+    "runs": "the runs on disk: list, show, rm, verify",
     "report": "tables and figures of finished runs",
     "dashboard": "a study's W&B workspace and report: build, push",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
-    "check-cell": "hold a cell, yours say, against the laws that bind all",
+    "check-cell": "check a cell, yours say, against what every cell must do",
     "data": "the data sets: list, info, fetch",
     "doctor": "what this machine has, and what it lacks",
 }
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"rnnbench: error: not enough memory ({told(error)}); ask for less at once.", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("rnnbench: interrupted; the same command goes on from here.", file=sys.stderr)
+            print("rnnbench: interrupted; the same command resumes it.", file=sys.stderr)
             return 130
 
 

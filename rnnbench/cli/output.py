@@ -1,13 +1,15 @@
-"""Nested plain values as indented lines that people can read."""
+"""Nested plain values as indented lines that people can read, and rows as tables."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rnnbench.system.console import Console
 
 #: Columns of a line, and rows shown of a list of lists.
@@ -22,23 +24,20 @@ def lines(values: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
     width = max((len(str(key)) for key, value in values.items() if not _is_block(value)), default=0)
     for key, value in values.items():
         if not _is_block(value):
-            start = f"{margin}{key:<{width}}  "
-            yield from _flat(start, value)
+            yield from _flat(f"{margin}{key:<{width}}  ", value)
             continue
         yield f"{margin}{key}"
-        if isinstance(value, Mapping):
-            yield from lines(value, indent + 2)
-        elif isinstance(value, str):
-            for line in value.splitlines():
-                yield from _wrapped(f"{margin}  ", line) if line else (margin,)
-        else:
-            for item in value[:ROWS]:
-                if isinstance(item, Mapping):
-                    yield from lines(item, indent + 2)
-                else:
-                    yield from _flat(f"{margin}  ", item)
-            if len(value) > ROWS:
-                yield f"{margin}  … {len(value)} in all"
+        items = [value] if isinstance(value, Mapping) else value.splitlines() if isinstance(value, str) else value
+        shown = items[:ROWS] if isinstance(value, list) else items
+        for item in shown:
+            if isinstance(item, Mapping):
+                yield from lines(item, indent + 2)
+            elif isinstance(value, str):
+                yield from _wrapped(f"{margin}  ", item) if item else (margin,)
+            else:
+                yield from _flat(f"{margin}  ", item)
+        if len(shown) < len(items):
+            yield f"{margin}  … {len(items)} in all"
 
 
 def sections(values: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -47,10 +46,7 @@ def sections(values: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for label, sentences in values.items():
         for index, sentence in enumerate(sentences):
             start = f"{label.replace('_', ' ') if index == 0 else '':<{width}}  "
-            yield from textwrap.wrap(
-                _shown(sentence), WIDTH, initial_indent=start, subsequent_indent=" " * len(start),
-                break_long_words=False, break_on_hyphens=False,
-            )  # fmt: skip
+            yield from _wrapped(start, _shown(sentence), drop_whitespace=True)
 
 
 def _is_block(value: Any) -> bool:
@@ -66,12 +62,13 @@ def _flat(start: str, value: Any) -> Iterator[str]:
     if not (isinstance(value, list) and value):
         yield from _wrapped(start, _shown(value))
         return
-    words, room = [], WIDTH - len(start) - len(f" … {len(value)} in all")
+    in_all = f"… {len(value)} in all"
+    words, left = [], WIDTH - len(start) - len(in_all) - 1
     for item in value:
         word = _shown(item)
-        room -= len(word) + 1
-        if room < 0:
-            words.append(f"… {len(value)} in all")
+        left -= len(word) + 1
+        if left < 0:
+            words.append(in_all)
             break
         words.append(word)
     yield start + " ".join(words)
@@ -90,20 +87,27 @@ def _shown(value: Any) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _wrapped(start: str, text: str) -> Iterator[str]:
-    """The text after ``start``, its further lines below its first."""
-    further = " " * len(start)
-    # Long words stay whole, so that an address can be copied.
-    wrapper = textwrap.TextWrapper(
-        WIDTH,
-        initial_indent=start,
-        subsequent_indent=further,
-        drop_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    pieces = wrapper.wrap(text)
-    yield from pieces or [start.rstrip()]
+def _wrapped(start: str, text: str, drop_whitespace: bool = False) -> list[str]:
+    """The text after ``start``, its further lines below its first; long words, as addresses are, stay whole."""
+    wrapped = textwrap.wrap(
+        text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), drop_whitespace=drop_whitespace,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return wrapped or [start.rstrip()]
+
+
+def text_table(
+    *heads: str, wrapped: Collection[str] = (), centred: Collection[str] = (), right: Collection[str] = (), gap: int = 2
+) -> Table:
+    """An empty table without lines, whose columns stay on one line but for those to be wrapped."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
+    for head in heads:
+        justify: Any = "center" if head in centred else "right" if head in right else "left"
+        overflow: Any = "fold" if head in wrapped else "ellipsis"
+        table.add_column(head, justify=justify, no_wrap=head not in wrapped, overflow=overflow)
+    return table
 
 
 Rows = Sequence[dict[str, Any]]

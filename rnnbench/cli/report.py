@@ -1,9 +1,8 @@
-"""``rnnbench report RUNS``: tables, figures and pages from the ledger alone."""
+"""``rnnbench report RUNS``: tables, figures and pages from the run directories alone."""
 
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,9 @@ SEVERAL = {"figures": {"svg", "png", "pdf"}, "all": {"md", "csv", "tex", "html",
 
 def main(argv: Sequence[str]) -> int:
     """Read, print, write; or, with --check, read and compare."""
-    parser = Parser(prog="rnnbench report", description="Tables, figures and pages of finished runs.")
+    parser = Parser(
+        "report", "Tables, figures and pages of finished runs.", "the tables, or what --check found, as JSON"
+    )
     parser.add_argument("runs", nargs="+", type=Path, help="a runs folder, a study's folder or single runs' folders")
     parser.add_argument(
         "--format",
@@ -26,7 +27,6 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="where to write (default: a folder report/ beside each study's runs)")
     parser.add_argument("--check", action="store_true", help="write nothing: do the tables there say what the runs do?")
-    parser.add_argument("--json", action="store_true", help="print the tables, or what --check found, as JSON")
     arguments = parser.parse_args(argv)
     if arguments.check:
         return _check(arguments.runs, arguments.out, arguments.json)
@@ -46,7 +46,7 @@ def _formats(text: str) -> set[str]:
     out: set[str] = set()
     for name in text.split(","):
         if name not in SEVERAL["all"] | {*SEVERAL}:
-            raise ArgumentTypeError(str(unknown("format", name, [*sorted(SEVERAL["all"]), *SEVERAL])))
+            raise unknown("format", name, [*sorted(SEVERAL["all"]), *SEVERAL])
         out |= SEVERAL.get(name, {name})
     return out
 
@@ -56,13 +56,13 @@ def _check(runs: list[Path], out: Path | None, as_json: bool) -> int:
     from rnnbench.report.check import check
 
     checked = check(runs, out)
-    differences = [difference for found in checked.values() for difference in found]
+    differences = [difference for wrong in checked.values() for difference in wrong]
     if as_json:
-        print(json.dumps({str(path): found for path, found in checked.items()}))
+        print(json.dumps({str(path): wrong for path, wrong in checked.items()}))
         return 1 if differences else 0
     for difference in differences:
         print(difference)
     count = f"{len(differences)} difference{'s' * (len(differences) > 1)}"
-    verdict = count if differences else "every cell is what the ledger gives"
+    verdict = count if differences else "every cell is what the runs give"
     print(f"{len(checked)} tables on disk: {verdict}.")
     return 1 if differences else 0

@@ -1,4 +1,4 @@
-"""``rnnbench runs list|show|rm|verify``: what the ledger holds, one of it, what is to go, and whether all is whole."""
+"""``rnnbench runs list|show|rm|verify``: the runs on disk, one in full, removing some, and whether all are whole."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.cli.arguments import Parser
-from rnnbench.cli.output import print_rows
+from rnnbench.cli.output import lines, print_rows, text_table
 from rnnbench.errors import UserError, unknown
-from rnnbench.runs import CHECKPOINT, LOG
-from rnnbench.runs.scan import Found, last_lines, last_step, read_config
+from rnnbench.runs import CHECKPOINT, LOG, RESULT, STATUSES, Busy, Lock, friendly
+from rnnbench.runs.scan import RUNNING, UNFINISHED, Found, last_lines, last_step, read_config, run_at, scan
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: Lines of a log that are shown.
+LOG_LINES = 20
+
 
 def main(argv: Sequence[str]) -> int:
     """Status 1 where `verify` finds a fault, 2 where `rm` was not told ``--yes``."""
-    parser = Parser(prog="rnnbench runs", description="The runs on disk.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|rm|verify", parser_class=Parser)
-    lister = verbs.add_parser("list", help="a line a run", prog="rnnbench runs list")
+    parser = Parser("runs", "The runs on disk.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|rm|verify")
+    lister = verbs.add_parser("list", help="a line a run", json="JSON")
     lister.add_argument("--study", help="of this study alone")
-    shower = verbs.add_parser("show", help="all of one run", prog="rnnbench runs show")
+    shower = verbs.add_parser("show", help="all of one run", json="JSON")
     shower.add_argument("run", metavar="RUN", help="a run's folder, its id, or a part of it that no other has")
-    remover = verbs.add_parser("rm", help="remove runs", prog="rnnbench runs rm")
+    remover = verbs.add_parser("rm", help="remove runs", json="JSON")
     remover.add_argument(
         "runs", nargs="*", metavar="RUN",
         help="a run's folder or id, a part of an unfinished one's id that no other has, or a folder of runs",
     )  # fmt: skip
     remover.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")
-    verifier = verbs.add_parser("verify", help="hash every file again", prog="rnnbench runs verify")
+    verifier = verbs.add_parser("verify", help="hash every file again", json="JSON")
     verifier.add_argument("--without_weights", action="store_true", help="model.pt need not be there, nor fit")
     for one in (lister, verifier):
         one.add_argument("folders", nargs="*", default=["runs"], metavar="FOLDER", help="where (default: runs)")
@@ -43,75 +46,61 @@ def main(argv: Sequence[str]) -> int:
         one.add_argument("--out", default="runs", metavar="FOLDER", help="where ids are looked for (default: runs)")
     for one, what in ((lister, "list"), (remover, "remove, finished ones too,")):
         one.add_argument("--status", metavar="S,…", help=f"{what} only these: failed,oom,unfinished say")
-    for one in (lister, shower, remover, verifier):
-        one.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    work = {"list": _list, "show": _show, "rm": _remove, "verify": _verify}[arguments.verb]
-    return work(arguments)
+    return {"list": _list, "show": _show, "rm": _remove, "verify": _verify}[arguments.verb](arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from rnnbench.cli.runs import row, show
-    from rnnbench.runs.scan import scan
-
     wanted = _statuses(arguments.status)
-    found = scan(map(Path, arguments.folders))
-    chosen = [run for run in found if run.status in wanted and arguments.study in (None, run.study)]
+    runs = scan(map(Path, arguments.folders))
+    chosen = [run for run in runs if run.status in wanted and arguments.study in (None, run.study)]
     if chosen or arguments.json:
         print_rows([row(run) for run in chosen], show, arguments.json)
     else:
-        print(f"none of the {len(found)} runs below {', '.join(arguments.folders)}")
+        print(f"none of the {len(runs)} runs below {', '.join(arguments.folders)}")
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from rnnbench.cli.output import lines
-    from rnnbench.cli.runs import about
-
-    told = about(_one(arguments.run, Path(arguments.out)))
-    print(json.dumps(told) if arguments.json else "\n".join(lines(told)))
+    facts = about(_one(arguments.run, Path(arguments.out)))
+    print(json.dumps(facts) if arguments.json else "\n".join(lines(facts)))
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from rnnbench.runs.scan import scan
     from rnnbench.runs.verify import NOTES, UNSEALED, verify
 
     runs = scan(map(Path, arguments.folders))
     counts: Counter[str] = Counter()
-    findings, faults = [], 0
+    findings = []
     for run in runs:
-        found = verify(run, weights=not arguments.without_weights)
-        findings += found
-        wrong = [one for one in found if one.fault]
-        faults += len(wrong)
-        counts["faulty" if wrong else found[0].kind if found else "as sealed"] += 1
-        for one in found:
+        problems = verify(run, weights=not arguments.without_weights)
+        findings += problems
+        counts["faulty" if any(one.fault for one in problems) else problems[0].kind if problems else "as sealed"] += 1
+        for one in problems:
             if not arguments.json and one.kind != UNSEALED:
                 print(f"{one.kind:<10}  {shown(one.folder)}: {one.what}", flush=True)
-    kinds = [kind for kind in ("as sealed", *NOTES, "faulty") if counts[kind]]
+    faults = sum(one.fault for one in findings)
+    by_kind = {kind: counts[kind] for kind in ("as sealed", *NOTES, "faulty") if counts[kind]}
     if arguments.json:
-        plain = [
-            {"folder": str(one.folder), "kind": one.kind, "what": one.what, "fault": one.fault} for one in findings
-        ]
-        print(json.dumps({"runs": len(runs), **{kind: counts[kind] for kind in kinds}, "findings": plain}))
+        plain = [vars(one) | {"folder": str(one.folder), "fault": one.fault} for one in findings]
+        print(json.dumps({"runs": len(runs), **by_kind, "findings": plain}))
     else:
-        told = ", ".join(f"{counts[kind]} {kind}" for kind in kinds) or "none"
-        print(f"{_count(len(runs), 'run')}: {told}; {_count(faults, 'fault') if faults else 'no fault'}")
+        summary = ", ".join(f"{count} {kind}" for kind, count in by_kind.items()) or "none"
+        print(f"{_count(len(runs), 'run')}: {summary}; {_count(faults, 'fault') if faults else 'no fault'}")
     return 1 if faults else 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from rnnbench.runs.scan import scan
-
     root, wanted = Path(arguments.out), None if arguments.status is None else _statuses(arguments.status)
     if not arguments.runs and wanted is None:
         raise UserError("name the runs to remove, or give --status.")
-    chosen: dict[Path, Found] = {}
-    for name in arguments.runs or [str(root)]:
-        for run in _named(name, root, wanted is not None) if arguments.runs else scan([root]):
-            if wanted is None or run.status in wanted:
-                chosen[run.folder] = run
+    named = [run for name in arguments.runs for run in _named(name, root, wanted is not None)]
+    chosen = {
+        run.folder: run
+        for run in (named if arguments.runs else scan([root]))
+        if wanted is None or run.status in wanted
+    }  # fmt: skip
     for run in chosen.values():
         if run.held:
             raise UserError(
@@ -136,7 +125,6 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _erase(run: Found) -> None:
     """Under its lock, and the result first: killed half-way, what is left looks unfinished, and is."""
-    from rnnbench.runs import RESULT, Busy, Lock, friendly
     from rnnbench.tracking import remove_earlier as remove_mirrored
 
     lock = Lock(run.folder)
@@ -159,11 +147,9 @@ def _named(name: str, root: Path, by_status: bool) -> list[Found]:
     Raises:
         UserError: none, or a part of a finished run's id.
     """
-    from rnnbench.runs.scan import UNFINISHED, run_at, scan
-
     path = Path(name)
-    if path.is_dir() and (own := run_at(path)) is not None:
-        return [own]
+    if path.is_dir() and (run := run_at(path)) is not None:
+        return [run]
     if path.is_dir() and (below := scan([path])):
         return [run for run in below if by_status or run.status == UNFINISHED]
     run = _one(name, root)
@@ -178,28 +164,23 @@ def _one(name: str, root: Path) -> Found:
     Raises:
         UserError: there is none, or more than one.
     """
-    from rnnbench.runs.scan import run_at, scan
-
     path = Path(name)
-    if path.is_dir() and (own := run_at(path)) is not None:
-        return own
+    if path.is_dir() and (run := run_at(path)) is not None:
+        return run
     if not root.is_dir():
         raise UserError(f"{name} is not a run's folder, and there is no folder {root} to look for it in; see --out.")
     known = scan([root])
-    found = [run for run in known if run.id == name] or [run for run in known if name in run.id]
-    if not found:
+    matches = [run for run in known if run.id == name] or [run for run in known if name in run.id]
+    if not matches:
         raise unknown("run", name, {run.id for run in known})
-    if len(found) > 1:
-        some = ", ".join(str(shown(run.folder)) for run in found[:3]) + (", …" if len(found) > 3 else "")
-        raise UserError(f'"{name}" means {len(found)} runs ({some}); give a folder.')
-    return found[0]
+    if len(matches) > 1:
+        some = ", ".join(str(shown(run.folder)) for run in matches[:3]) + (", …" if len(matches) > 3 else "")
+        raise UserError(f'"{name}" means {len(matches)} runs ({some}); give a folder.')
+    return matches[0]
 
 
 def _statuses(text: str | None) -> frozenset[str]:
     """The statuses of ``--status failed,oom``; all of them where it is not given."""
-    from rnnbench.runs import STATUSES
-    from rnnbench.runs.scan import RUNNING, UNFINISHED
-
     known = (*STATUSES, UNFINISHED, RUNNING)
     names = known if text is None else [name.strip() for name in text.split(",")]
     for name in names:
@@ -218,10 +199,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-#: Lines of a log that are shown.
-LOG_LINES = 20
-
-
 def row(run: Found) -> dict[str, Any]:
     """What a list says of a run; without a result, how far it is and who is at work on it."""
     result: Mapping[str, Any] = run.result or {}
@@ -234,17 +211,14 @@ def row(run: Found) -> dict[str, Any]:
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """A line a run, study by study; a terminal folds what does not fit."""
-    from rich.table import Table
     from rich.text import Text
 
     from rnnbench.report.tables.table import number
 
     if not console.is_terminal:
         console.width = 10_000  # what is piped on stays a line a run
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for head in ("run", "status", "score", "seconds", "started (UTC)", ""):
-        justify: Literal["left", "right"] = "right" if head == "seconds" else "left"
-        table.add_column(head, no_wrap=head not in ("run", ""), overflow="fold", justify=justify)
+    heads = ("status", "score", "seconds", "started (UTC)")
+    table = text_table("run", *heads, "", wrapped=("run", ""), right=("seconds",), gap=1)
     for row in rows:
         value = row["value"]
         plain = number(value) if isinstance(value, int | float) else value
@@ -263,7 +237,7 @@ def _note(row: Mapping[str, Any]) -> str:
     if row["holder"]:
         parts.append(f"by {row['holder']}")
     elif row["checkpoint"]:
-        parts.append("goes on from its checkpoint")
+        parts.append("resumes from its checkpoint")
     return ", ".join(parts)
 
 
@@ -274,18 +248,14 @@ def about(run: Found) -> dict[str, Any]:
     if values is None:
         with suppress(Exception):  # whatever YAML makes of damaged bytes: there is the rest to show
             values = read_config(run.folder)
-    known = {
-        key: value for key, value in row(run).items() if value not in (None, False) and key not in ("metric", "value")
-    }
-    out: dict[str, Any] = {**known, **_config(values)}
-    for name in ("metrics", "environment", "files"):
-        if result.get(name):
-            out[name] = result[name]
-    if result.get("traceback"):
-        out["traceback"] = result["traceback"]
+    facts = {key: value for key, value in row(run).items() if value not in (None, False)}
+    for key in ("metric", "value"):
+        facts.pop(key, None)
+    facts |= _config(values)
+    facts |= {name: result[name] for name in ("metrics", "environment", "files", "traceback") if result.get(name)}
     if log := last_lines(run.folder / LOG)[-LOG_LINES:]:
-        out["log"] = "\n".join(log)
-    return out
+        facts["log"] = "\n".join(log)
+    return facts
 
 
 def _config(values: Any) -> dict[str, Any]:
@@ -306,17 +276,16 @@ def _config(values: Any) -> dict[str, Any]:
 def _without(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in values.items():
+        inner = changed.get(key)
         if key not in changed:
-            out[key] = dict(value) if isinstance(value, Mapping) else value
-        elif (
-            isinstance(value, Mapping) and isinstance(changed[key], Mapping) and (rest := _without(value, changed[key]))
-        ):
+            out[key] = value
+        elif isinstance(value, Mapping) and isinstance(inner, Mapping) and (rest := _without(value, inner)):
             out[key] = rest
     return out
 
 
 def _primary(result: Mapping[str, Any]) -> tuple[str | None, Any]:
-    """Name and value of the figure of merit of a training run; none of a timing, or of data that is not known."""
+    """Name and value of a training run's primary metric; none of a timing, or of data that is not known."""
     from rnnbench.catalog import data_set
     from rnnbench.report.task_families import TASK_FAMILIES
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from rnnbench.cli.arguments import add_output_options, readable, split_cell
+from rnnbench.cli.arguments import Parser, add_fields, add_output_options
 from rnnbench.config import Run
-from rnnbench.config.merge import merge
-from rnnbench.config.plain import folder_name
-from rnnbench.config.yaml_files import read_yaml
+from rnnbench.config.plain import folder_name, read_yaml
+from rnnbench.config.run import merge, nested
 from rnnbench.errors import UserError, told
 from rnnbench.system.machine import check_at_once
 
@@ -38,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
             result = _train(run, options)
         except signals.Stopped as stopped:
             where = f" at step {stopped.step}" if stopped.step is not None else ""
-            print(f"rnnbench: interrupted{where}; the same command goes on from here.", file=sys.stderr)
+            print(f"rnnbench: interrupted{where}; the same command resumes it.", file=sys.stderr)
             return stopped.status
     if not result:  # one of torchrun's processes that is not the first
         return 0
@@ -56,10 +55,10 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 
     from rnnbench.runs import Busy, check_root
     from rnnbench.system.console import Console
+    from rnnbench.tracking import mode_from_environment
 
     root = Path(options["out"])
     check_root(root)
-    from rnnbench.tracking import mode_from_environment
     from rnnbench.training import train
 
     console = Console(stderr=True)
@@ -71,16 +70,10 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
 
         try:
             return train(
-                run,
-                root,
-                options["study"],
-                mode_from_environment(options["wandb"]),
-                progress,
-                options["threads"],
-                micro_batches=options["micro_batches"],
-                devices=options["devices"],
+                run, root, options["study"], mode_from_environment(options["wandb"]), progress, options["threads"],
+                micro_batches=options["micro_batches"], devices=options["devices"],
                 look=(lambda source: None) if options["json"] else _show_data,
-            )
+            )  # fmt: skip
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None
         except Exception as error:
@@ -97,8 +90,8 @@ def _show_data(source: Source) -> None:
     from rnnbench.cli.output import sections
     from rnnbench.data.check import findings
 
-    if found := findings(source):
-        print("\n".join(sections(found)), flush=True)
+    if notes := findings(source):
+        print("\n".join(sections(notes)), flush=True)
 
 
 def show(result: dict[str, Any], folder: Path) -> None:
@@ -111,27 +104,28 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rnnbench.report.task_families import TASK_FAMILIES
     from rnnbench.system.console import Console
 
-    console = Console()
+    console = Console(highlight=False)
     environment = result["environment"]
     if result["status"] not in ("done", "diverged"):
         what = f"{result['id']} {result['status']}: {result.get('error', '')}; `rnnbench runs rm` has it tried anew."
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(what, markup=False, soft_wrap=True)
         return
     console.print(
         f"[bold]{escape(result['id'])}[/]  {result['status']}  in {result['seconds']:.1f} s  "
-        f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)",
-        highlight=False,
+        f"(backend {environment['backend']}, {environment['device_name']}, {environment['threads']} thread)"
     )
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in result["metrics"].items():
         table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
     console.print(table)
     if result["status"] == "diverged":
-        said: str | None = "diverged: a loss is not finite, or the training part's clearly larger than before training"
+        verdict: str | None = (
+            "diverged: a loss is not finite, or the training part's clearly larger than before training"
+        )
     else:
-        said = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
-    for line in filter(None, (said, f"in {folder}")):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        verdict = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
+    for line in filter(None, (verdict, f"in {folder}")):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
@@ -140,67 +134,38 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     Raises:
         UserError: anything that is not a Run.
     """
-    import jsonargparse
-
-    class RunParser(jsonargparse.ArgumentParser):
-        def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
-            text = re.sub(r'Parser key "(.+?)":', r"--\1:", str(message))
-            text = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", text)
-            text = re.sub(r"Expected an? typing\.Literal\[(.+?)\]\. Got value:", r"expected one of \1, got", text)
-            text = re.sub(
-                r"Does not validate .*?Subtypes: \[(.+?)\].*Given value: (.+?)\.?\s*$", _union, text, flags=re.S
-            )
-            raise UserError(readable(text, self._option_string_actions))
-
-    flags, cell = split_cell(argv)
-    parser = RunParser(prog="rnnbench train", description="Train one run and measure it.", allow_abbrev=False)
+    parser = Parser("train", "Train one run and measure it.", "result.json instead of a table", cell=True,
+                    usage="rnnbench train [--OPTION VALUE …]")  # fmt: skip
     parser.add_argument("--config", metavar="FILE", help="a YAML file with (part of) a Run; flags go first")
     parser.add_argument("--print_config", action="store_true", help="print the Run as YAML and stop")
-    parser.add_argument("--study", default="single", help="folder below the runs folder, and W&B group")
-    parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
-    parser.add_argument("--devices", type=int, default=1, help="GPUs (on a CPU: processes) that share every batch")
+    parser.add_argument("--study", default="single", help="folder below the runs folder, and W&B group (single)")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads (1)")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs (on a CPU: processes) that share every batch (1)")
     parser.add_argument(
-        "--micro_batches", type=int, default=1, help="parts of a batch to take in turn, where memory is short"
+        "--micro_batches", type=int, default=1, help="parts of a batch to take in turn, where memory is short (1)"
     )
-    parser.add_argument("--json", action="store_true", help="print result.json instead of a table")
     add_output_options(parser)
     parser.add_argument(
-        "--cell", metavar="NAME", default="lstm", help="see `rnnbench cells`; its options: --cell.OPTION VALUE"
-    )
-    parser.add_class_arguments(Run, skip={"cell"})
-    parser.set_defaults({"data.name": None, "data.seq_len": None, "budget.tokens": None})  # they follow from others
-    # jsonargparse keeps a meaning of its own for this flag, so it never gets to see it.
-    words = [flag for flag in flags if flag != "--print_config"]
-    try:
-        said = parser.parse_args(words, defaults=False).as_dict()
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        # What PyYAML raises of "!!int ''", and jsonargparse lets through.
-        raise UserError(f"a flag's value cannot be read: {told(error)}.") from None
-    said.pop("config", None)
-    own = ("study", "threads", "devices", "micro_batches", "json", "out", "wandb")
-    options = {key: said.pop(key, parser.get_default(key)) for key in own} | {"print_config": words != flags}
+        "--cell", metavar="NAME", default=argparse.SUPPRESS,
+        help="see `rnnbench cells`; its options: --cell.OPTION VALUE (lstm)",
+    )  # fmt: skip
+    add_fields(parser, Run, "", skip=("cell",))
+    values = vars(parser.parse_args(argv))
+    config, *names = ("config", "print_config", "study", "threads", "devices", "micro_batches", "json", "out", "wandb")
+    below, options = _read_config(values.pop(config)), {name: values.pop(name) for name in names}
     for count in ("threads", "devices", "micro_batches"):
         if options[count] < 1:
             raise UserError(f"--{count} must be at least 1, got {options[count]}.")
     check_at_once("--threads", options["threads"])
     folder_name(options["study"], "--study")
-    return Run.from_dict(merge(_base(flags), said | ({"cell": cell} if cell else {}))), options
+    return Run.from_dict(merge(below, nested(values))), options
 
 
-def _union(found: re.Match[str]) -> str:
-    """What jsonargparse says in five lines of a value that may be one of several types."""
-    names = [name for name in re.findall(r"'(?:\w+\.)*(\w+)'", found[1]) if name != "NoneType"]
-    return f"expected {' or '.join([*names, 'null'])}, got {found[2]}"
-
-
-def _base(flags: Sequence[str]) -> dict[str, Any]:
-    """What the flags are laid over: the values in the file named by ``--config``, which must make a Run.
+def _read_config(name: str | None) -> dict[str, Any]:
+    """The values in the file named by ``--config``, which must make a Run.
 
     Or written out there, ``--config={"data": {"seq_len": 16}}``, as an agent of W&B's sweeps hands them over.
     """
-    name = next((value.split("=", 1)[1] for value in flags if value.startswith("--config=")), None)
-    if "--config" in flags[:-1]:
-        name = flags[list(flags).index("--config") + 1]
     if name is None:
         return {}
     import yaml
@@ -208,7 +173,7 @@ def _base(flags: Sequence[str]) -> dict[str, Any]:
     inline = name.lstrip().startswith("{")
     try:
         values = read_yaml(name if inline else Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot read the config {name}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)

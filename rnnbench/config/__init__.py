@@ -4,25 +4,21 @@ Hashed, it is the run's identity. Nothing here imports torch: a finished sweep o
 it.
 """
 
-from rnnbench.config.cell import CellConfig, Scalar
 from rnnbench.config.parts import BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
 from rnnbench.config.run import Run
-from rnnbench.config.values import PROTOCOL, check_fields, check_value, difference, from_dict, identity, to_dict
+from rnnbench.config.values import (
+    PROTOCOL,
+    CellConfig,
+    Scalar,
+    check_fields,
+    check_value,
+    difference,
+    from_dict,
+    identity,
+    to_dict,
+)
 
 __all__ = [
-    "PROTOCOL",
-    "BudgetConfig",
-    "CellConfig",
-    "DataConfig",
-    "ModelConfig",
-    "OptimConfig",
-    "ProbeConfig",
-    "Run",
-    "Scalar",
-    "check_fields",
-    "check_value",
-    "difference",
-    "from_dict",
-    "identity",
-    "to_dict",
-]
+    "PROTOCOL", "BudgetConfig", "CellConfig", "DataConfig", "ModelConfig", "OptimConfig", "ProbeConfig", "Run",
+    "Scalar", "check_fields", "check_value", "difference", "from_dict", "identity", "to_dict",
+]  # fmt: skip

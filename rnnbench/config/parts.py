@@ -6,16 +6,24 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from rnnbench.catalog import DATA_SETS
-from rnnbench.config.plain import at_most
+from rnnbench.config.plain import (
+    LONGEST,
+    MOST,
+    WIDEST,
+    Amount,
+    Bounds,
+    Depth,
+    Length,
+    NonNegative,
+    Positive,
+    Share,
+    Width,
+)
 from rnnbench.config.values import check_fields
 from rnnbench.errors import UserError
-
-#: Slips of the keyboard, far beyond what any machine has room or time for: of a layer or a batch, of layers, of a
-#: sequence, and of weights, tokens and steps. What a machine lacks below that is said where it is known.
-WIDEST, DEEPEST, LONGEST, MOST = 2**20, 1000, 2**26, 10**15
 
 
 class Exclusion(NamedTuple):
@@ -24,7 +32,7 @@ class Exclusion(NamedTuple):
     Args:
         part: Of a `Run`.
         names: The settings.
-        idle: Of each the values with which it leaves room for the other, beside its default where nobody has said it.
+        idle: Of each the values with which the other may be set, beside its default.
         reason: An error's sentence, from both values.
     """
 
@@ -61,6 +69,8 @@ EXCLUSIONS = (
     ),
 )
 
+Steps = Annotated[int, Bounds("≥ 0 (0 measures at initialisation only)", lambda value: value >= 0, MOST)]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -90,10 +100,10 @@ class ModelConfig:
             comes within 2 % is solved for and hidden_size is not to be given.
     """
 
-    hidden_size: int = 128
-    num_layers: int = 1
-    embedding_size: int | None = None
-    dropout: float = 0.0
+    hidden_size: Width = 128
+    num_layers: Depth = 1
+    embedding_size: Width | None = None
+    dropout: Share = 0.0
     backend: str = "auto"
     residual: bool = False
     norm: Literal["none", "layer", "rms"] = "none"
@@ -102,16 +112,10 @@ class ModelConfig:
     pooling: Literal["last", "mean", "attention"] = "last"
     attention: Literal["additive", "dot", "none"] = "additive"
     init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
-    parameters: int | None = None
+    parameters: Amount | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
-        _positive("model", self, "hidden_size", "num_layers", "embedding_size", "parameters")
-        _at_most("model", self, WIDEST, "hidden_size", "embedding_size")
-        _at_most("model", self, DEEPEST, "num_layers")
-        _at_most("model", self, MOST, "parameters")
-        if not 0.0 <= self.dropout < 1.0:
-            raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}.")
         _check_exclusions("model", self)
 
 
@@ -161,25 +165,22 @@ class DataConfig:
     date_format: str | None = None
     sort: bool = False
     missing: Literal["refuse", "interpolate", "segment"] = "refuse"
-    seq_len: int = None  # type: ignore[assignment]  # an int from __post_init__ on
-    batch_size: int = 32
-    horizon: int = 6
-    period: int | None = None
+    seq_len: Length = None  # type: ignore[assignment]  # a number from __post_init__ on
+    batch_size: Width = 32
+    horizon: Length = 6
+    period: Length | None = None
     time_features: bool = False
     relative: bool = False
     symbols: Literal["characters", "bytes"] = "characters"
     final: bool = False
     permuted: bool = False
-    items: int | None = None
+    items: Width | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "data")
-        _positive("data", self, "batch_size", "horizon", "period", "items")
-        _at_most("data", self, WIDEST, "batch_size", "items")
-        _at_most("data", self, LONGEST, "seq_len", "horizon", "period")
         if self.name is None:
-            own = "csv" if is_table(str(self.path)) else "text"
-            object.__setattr__(self, "name", own if self.path else "kjv")
+            of_file = "csv" if is_table(str(self.path)) else "text"
+            object.__setattr__(self, "name", of_file if self.path else "kjv")
         shares(self.split)
         if self.split is not None and self.test_path is not None and self.val_path is not None:
             raise UserError(
@@ -190,11 +191,8 @@ class DataConfig:
         if self.path is None and self.name in ("text", "csv"):
             raise UserError(f'data.name "{self.name}" needs data.path, the file to read.')
         if self.seq_len is None:
-            own_length = (
-                DATA_SETS[self.name].seq_len if self.name in DATA_SETS else 64
-            )  # an unknown one is refused later
-            object.__setattr__(self, "seq_len", own_length)
-        _positive("data", self, "seq_len")
+            known = DATA_SETS.get(str(self.name))  # an unknown one is refused later
+            object.__setattr__(self, "seq_len", known.seq_len if known else 64)
 
     @property
     def label(self) -> str:
@@ -223,21 +221,16 @@ class OptimConfig:
     """
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    lr: float = 2e-3
-    clip: float | None = 1.0
+    lr: Positive = 2e-3
+    clip: Positive | None = 1.0
     clip_by: Literal["norm", "value"] = "norm"
-    truncate: int | None = None
-    weight_decay: float = 0.0
+    truncate: Length | None = None
+    weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    warmup: float = 0.0
+    warmup: Share = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, "optim")
-        _positive("optim", self, "lr", "clip", "truncate")
-        if not self.weight_decay >= 0:
-            raise UserError(f"optim.weight_decay must be ≥ 0, got {self.weight_decay}.")
-        if not 0.0 <= self.warmup < 1.0:
-            raise UserError(f"optim.warmup must be in [0, 1), got {self.warmup}.")
 
 
 @dataclass(frozen=True)
@@ -254,18 +247,14 @@ class BudgetConfig:
             stopping).
     """
 
-    tokens: int | None = None
-    steps: int | None = None
-    evals: int = 4
-    val_tokens: int = 50_000
+    tokens: Amount | None = None
+    steps: Steps | None = None
+    evals: Amount = 4
+    val_tokens: Amount = 50_000
     keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
         check_fields(self, "budget")
-        _positive("budget", self, "tokens", "evals", "val_tokens")
-        _at_most("budget", self, MOST, "tokens", "steps", "val_tokens", "evals")
-        if self.steps is not None and self.steps < 0:
-            raise UserError(f"budget.steps must be ≥ 0 (0 measures at initialisation only), got {self.steps}.")
         _check_exclusions("budget", self)
         if self.tokens is None and self.steps is None:
             object.__setattr__(self, "tokens", 1_500_000)
@@ -288,22 +277,14 @@ class ProbeConfig:
     """
 
     gradient_flow: bool = True
-    seq_len: int = 256
-    batch_size: int = 16
-    every: int | None = None
-    lyapunov: int = 0
+    seq_len: Annotated[int, Bounds("at least 2", lambda value: value >= 2, LONGEST)] = 256
+    batch_size: Width = 16
+    every: Amount | None = None
+    lyapunov: Annotated[int, Bounds("≥ 0", lambda value: value >= 0, WIDEST)] = 0
     detail: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, "probes")
-        _positive("probes", self, "seq_len", "batch_size", "every")
-        _at_most("probes", self, LONGEST, "seq_len")
-        _at_most("probes", self, WIDEST, "batch_size", "lyapunov")
-        _at_most("probes", self, MOST, "every")
-        if self.seq_len < 2:
-            raise UserError(f"probes.seq_len must be at least 2, got {self.seq_len}.")
-        if self.lyapunov < 0:
-            raise UserError(f"probes.lyapunov must be ≥ 0, got {self.lyapunov}.")
         _check_exclusions("probes", self)
 
 
@@ -311,7 +292,7 @@ def _check_exclusions(part: str, config: Any) -> None:
     for one in [one for one in EXCLUSIONS if one.part == part]:
         values = [getattr(config, name) for name in one.names]
         idle = [(getattr(type(config), name), *more) for name, more in zip(one.names, one.idle, strict=True)]
-        if all(value not in room for value, room in zip(values, idle, strict=True)):
+        if all(value not in allowed for value, allowed in zip(values, idle, strict=True)):
             raise UserError(one.reason.format(*values))
 
 
@@ -339,14 +320,3 @@ def shares(split: str | None) -> tuple[float, float, float] | None:
     if not (min(train, val, test) > 0 and math.isfinite(whole)):
         raise UserError(f"data.split must be three positive shares such as 80/10/10, got {split!r}.")
     return train / whole, val / whole, test / whole
-
-
-def _at_most(room: str, config: Any, most: int, *names: str) -> None:
-    at_most(most, **{f"{room}.{name}": getattr(config, name) for name in names})
-
-
-def _positive(room: str, config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise UserError(f"{room}.{name} must be positive, got {value}.")

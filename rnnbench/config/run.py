@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal
 
-from rnnbench.config.cell import CellConfig
-from rnnbench.config.parts import BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
-from rnnbench.config.values import PROTOCOL, check_fields, from_dict, identity, to_dict
+from rnnbench.catalog import DATA_SETS
+from rnnbench.config.parts import EXCLUSIONS, FOLLOWS, BudgetConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig
+from rnnbench.config.plain import Seed, quoted
+from rnnbench.config.values import CellConfig, Job, check_fields, from_dict, hints_of, identity, is_part
 from rnnbench.errors import UserError
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Job):
     """One training run.
 
     Args:
@@ -36,20 +36,15 @@ class Run:
     optim: OptimConfig = field(default_factory=OptimConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     probes: ProbeConfig = field(default_factory=ProbeConfig)
-    seed: int = 0
-    data_seed: int | None = None
+    seed: Seed = 0
+    data_seed: Seed | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    #: The job's kind, for the ledger; a `Timing` is the other kind.
+    #: The job's kind, for its run directory; a `Timing` is the other kind.
     kind = "train"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cell", CellConfig.parse(self.cell))
         check_fields(self)
-        for name in ("seed", "data_seed"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 2**31:
-                raise UserError(f"{name} must be in 0 … 2³¹ − 1, got {value}.")
         truncate, seq_len = self.optim.truncate, self.data.seq_len
         if truncate is not None and truncate > seq_len:
             raise UserError(
@@ -83,19 +78,13 @@ class Run:
         """The same for all runs that differ by their seeds alone: this run with the first seed."""
         return replace(self, seed=0, data_seed=None)
 
-    @cached_property
-    def id(self) -> str:
-        """``lstm-kjv-T64-s0-1f2e3d4c``: readable, and unique by the hash of everything that decides the numbers."""
-        return self.id_under(PROTOCOL)
-
     def id_under(self, protocol: int) -> str:
-        """The id that this run has, or had, under a version of the protocol."""
+        """``lstm-kjv-T64-s0-1f2e3d4c``: a folder's name, so without ``/``, ``:`` (torchrecurrent:MGU) or line ends."""
         data, rest = self.data.label, f"T{self.data.seq_len}-s{self.seed}-{identity(self, protocol)}"
         while data and len(f"{self.cell.name}-{data}-{rest}".encode()) > 255:
             data = data[:-1]
-        # It names a folder: torchrecurrent:MGU has a colon, and a file may have a line end in its name.
-        name = "".join(c if c.isprintable() else "_" for c in f"{self.cell.name}-{data}-{rest}")
-        return name.replace("/", "_").replace(":", "_")
+        name = f"{self.cell.name}-{data}-{rest}"
+        return "".join(c if c.isprintable() and c not in "/:" else "_" for c in name)
 
     @property
     def label(self) -> str:
@@ -105,11 +94,116 @@ class Run:
             length += f" K={self.optim.truncate}"
         return f"{self.cell.label} {self.data.label} {length} seed {self.seed}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain nested values, for YAML, JSON and W&B."""
-        return to_dict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Run:
-        """The inverse of `to_dict`; raises `UserError` on an unknown key or a value of the wrong type."""
-        return from_dict(cls, values)
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted values as the tree of a Run, the cell as a mapping; ``data.name`` goes over what ``data`` says."""
+    tree: dict[str, Any] = {}
+    for key in sorted(values, key=lambda key: key.count(".")):
+        part, _, name = key.partition(".")
+        value = values[key]
+        if key == "cell":
+            cell = CellConfig.parse(value)
+            value = {"name": cell.name, **cell.options}
+        if not name:
+            tree[part] = value
+        elif isinstance(tree.get(part, {}), Mapping):
+            tree[part] = {**tree.get(part, {}), name: value}
+        else:
+            raise UserError(f"{part} must be a mapping of keys to values, got {quoted(tree[part])}.")
+    return tree
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values laid over those of a Run, or of parts of one, as flags are laid over a file.
+
+    A Run that was written down as a whole holds more than anybody has set. So left out of what lies below is, beside
+    what is set anew: what that excludes (tokens, where steps are set now); what was there because it follows from a
+    value that is replaced (a data set's usual length); and options that another data set or cell has, and the new one
+    has not.
+
+    Args:
+        below: From which a Run can be made.
+        above: Of ``cell`` a mapping, whose name may be missing.
+    """
+    out = {**below, **above}
+    for name, kind in hints_of(Run).items():
+        if kind is CellConfig and name in above:
+            cell = CellConfig.parse(below.get(name, {}))
+            options = cell.options if above[name].get("name", cell.name) == cell.name else {}
+            out[name] = {"name": cell.name, **options, **above[name]}
+        elif is_part(kind) and name in below and isinstance(above.get(name), Mapping):
+            mapping = isinstance(below[name], Mapping)  # anything else is for `Run.from_dict` to refuse
+            out[name] = _part(name, kind, below[name], above[name]) if mapping else below[name]
+    return out
+
+
+def _part(part: str, kind: type, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {
+        key: value
+        for key, value in below.items()
+        if not (_follows(part, kind, key, below, above) or _excluded(part, key, value, above))
+    }
+    out = {**kept, **above}
+    if kind is DataConfig and out.get("val_path") and out.get("test_path") and "split" not in above:
+        out.pop("split", None)  # nothing is left to divide
+    if kind is DataConfig and {"path", "name"} & above.keys():
+        data = DATA_SETS.get(str(from_dict(DataConfig, {key: out[key] for key in ("path", "name") if key in out}).name))
+        out = {key: value for key, value in out.items() if key in above or data is None or data.understands(key)}
+    return out
+
+
+def _follows(part: str, kind: type, key: str, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether a value is the one that follows from others written beside it, of which one is replaced."""
+    sources = FOLLOWS.get(part, {}).get(key, ())
+    if not (below.keys() & sources and above.keys() & sources):
+        return False
+    try:
+        rest: Any = from_dict(kind, {name: value for name, value in below.items() if name != key})
+    except UserError:
+        return False
+    return bool(getattr(rest, key) == below[key])
+
+
+def _excluded(part: str, key: str, value: Any, above: Mapping[str, Any]) -> bool:
+    """Whether a value excludes, or is excluded by, one of those above it."""
+    for one in EXCLUSIONS:
+        if one.part == part and key in one.names:
+            this = one.names.index(key)
+            rival = one.names[1 - this]
+            if value not in one.idle[this] and rival in above and above[rival] not in one.idle[1 - this]:
+                return True
+    return False
+
+
+#: Bytes of a float32; how often an optimiser holds each weight: with its gradient, and Adam's two moments.
+FLOAT, COPIES = 4, {"sgd": 2, "rmsprop": 3, "adam": 4, "adamw": 4}
+
+
+def least_weights(run: Run) -> int:
+    """Bytes of weights, gradients and moments that every cell needs at the least.
+
+    The first layer reads the embedding, each further one the layer below; where the width follows from
+    ``model.parameters``, these are they.
+    """
+    model = run.model
+    count = model.parameters
+    if count is None:
+        width = model.hidden_size
+        count = width * (model.embedding_size or width) + (model.num_layers - 1) * width**2
+    return FLOAT * COPIES[run.optim.name] * count
+
+
+def check_size(run: Run, memory: int) -> None:
+    """Refuse a run whose weights, or whose batch of inputs, alone need more than the device's bytes of memory."""
+    model, data = run.model, run.data
+    weights = f"model.hidden_size {model.hidden_size} in {model.num_layers} layers"
+    weights = weights if model.parameters is None else f"model.parameters {model.parameters}"
+    batch = f"data.batch_size {data.batch_size} × data.seq_len {data.seq_len}"
+    for what, need, use, advice in (
+        (weights, least_weights(run), "weights and optimiser", "make the model smaller"),
+        (batch, FLOAT * data.batch_size * data.seq_len, "a batch of inputs", "make one of them smaller"),
+    ):
+        if need > memory:
+            raise UserError(
+                f"{what} needs {need / 2**30:,.1f} GiB for {use}, and there are {memory / 2**30:,.1f}; {advice}."
+            )

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from rnnbench.config import PROTOCOL, CellConfig, check_fields, from_dict, identity, to_dict
-from rnnbench.config.parts import DEEPEST, LONGEST, MOST, WIDEST
-from rnnbench.config.plain import at_most
+from rnnbench.config.plain import MOST, Amount, Bounds, Depth, Length, Seed, Width
+from rnnbench.config.values import CellConfig, Job, check_fields, identity
 from rnnbench.errors import UserError
 
 #: Number formats.
 Dtype = Literal["float32", "tf32", "bfloat16", "float64"]
-#: In ``backends``: every backend, those that run on request only too, and every peer.
+#: In ``backends``: every backend, those that run on request only too, and every external implementation.
 ALL = "all"
 
 
 @dataclass(frozen=True)
-class Timing:
+class Timing(Job):
     """Contestants that take turns, on the same work: layers of a cell, nothing before, between or after them.
 
     Args:
         cells: The cells.
-        backends: Which backends and peers to try; where empty, all backends but those that run on request only; with
-            ``all`` everything there is.
+        backends: Which backends and external implementations to try; where empty, all backends but those that run on
+            request only; with ``all`` everything there is.
         seq_len: T; in decoding, the symbols of one turn.
         batch_size: B.
         hidden_size: H, of each direction.
@@ -43,45 +40,28 @@ class Timing:
 
     cells: tuple[CellConfig, ...] = (CellConfig("rnn"), CellConfig("lstm"), CellConfig("gru"))
     backends: tuple[str, ...] = ()
-    seq_len: int = 64
-    batch_size: int = 32
-    hidden_size: int = 128
-    input_size: int | None = None
-    num_layers: int = 1
+    seq_len: Length = 64
+    batch_size: Width = 32
+    hidden_size: Width = 128
+    input_size: Width | None = None
+    num_layers: Depth = 1
     bidirectional: bool = False
-    samples: int = 30
-    warmup: int = 3
+    samples: Amount = 30
+    warmup: Annotated[int, Bounds("≥ 0", lambda value: value >= 0, MOST)] = 3
     dtype: Dtype = "float32"
     what: Literal["training", "decoding"] = "training"
-    seed: int = 0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     kind = "timing"
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("seq_len", "batch_size", "hidden_size", "input_size", "num_layers", "samples"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} must be positive, got {value}.")
-        at_most(LONGEST, seq_len=self.seq_len)
-        at_most(WIDEST, batch_size=self.batch_size, hidden_size=self.hidden_size, input_size=self.input_size)
-        at_most(DEEPEST, num_layers=self.num_layers)
-        at_most(MOST, samples=self.samples, warmup=self.warmup)
-        if self.warmup < 0:
-            raise UserError(f"warmup must be ≥ 0, got {self.warmup}.")
         if self.what == "decoding" and self.bidirectional:
             raise UserError("a bidirectional layer needs the whole sequence, so it cannot decode symbol after symbol.")
-        if not 0 <= self.seed < 2**31:
-            raise UserError(f"seed must be in 0 … 2³¹ − 1, got {self.seed}.")
-
-    @cached_property
-    def id(self) -> str:
-        """``timing-T64-B32-H128-1f2e3d4c``, or ``decoding-…``."""
-        return self.id_under(PROTOCOL)
 
     def id_under(self, protocol: int) -> str:
-        """The id that this job has, or had, under a version of the protocol."""
+        """``timing-T64-B32-H128-1f2e3d4c``, or ``decoding-…``."""
         name = "decoding" if self.what == "decoding" else "timing"
         return f"{name}-T{self.seq_len}-B{self.batch_size}-H{self.hidden_size}-{identity(self, protocol)}"
 
@@ -104,12 +84,3 @@ class Timing:
     def weight(self) -> float:
         """Tokens that pass through a layer, roughly: for the estimate of the remaining time."""
         return 6.0 * len(self.cells) * self.num_layers * (self.samples + self.warmup) * self.batch_size * self.seq_len
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for YAML and JSON."""
-        return to_dict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Timing:
-        """The inverse of `to_dict`."""
-        return from_dict(cls, values)

@@ -1,4 +1,4 @@
-"""Trees of frozen dataclasses to plain values and back, and the identity that follows from them."""
+"""Trees of frozen dataclasses to plain values and back, each value checked once, and the identity that follows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from rnnbench.config.cell import CellConfig
-from rnnbench.config.plain import checked, quoted
+from rnnbench.config.plain import LARGEST, checked, quoted
 from rnnbench.errors import UserError, unknown
 
 #: Part of every identity and of every result. Raise it when a default or a definition changes what a Run's numbers
@@ -22,7 +23,87 @@ from rnnbench.errors import UserError, unknown
 #: gradient counted apart; half of a corpus's validation part is held out for good.
 PROTOCOL = 2
 
+Scalar = str | int | float | bool | None
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CellConfig:
+    """Which cell, and the options that its constructor takes: ``lstm`` or ``{name: lstm, forget_bias: 3}``.
+
+    3 and 3.0 are one value, an int here; the cell is given what its constructor declares.
+    """
+
+    name: str = "lstm"
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        if not isinstance(self.name, str) or not isinstance(options, Mapping):
+            raise _no_cell({"name": self.name, **options} if isinstance(options, Mapping) else options)
+        checked(self.name, "cell")
+        plain: dict[str, Scalar] = {}
+        for key, item in options.items():
+            if not isinstance(key, str) or not key.isidentifier():
+                raise UserError(f"a cell option must be a name, got {quoted(key)}.")
+            value = checked(item, f"cell.{key}")
+            if not isinstance(value, Scalar):
+                raise UserError(f"cell option {key} must be a plain value, got {quoted(item)}.")
+            plain[key] = value
+            if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST:
+                plain[key] = int(value)
+        object.__setattr__(self, "options", plain)
+
+    @property
+    def label(self) -> str:
+        """``lstm`` or ``lstm(forget_bias=3)``: how tables and figures name it."""
+        inside = ", ".join(f"{key}={value}" for key, value in sorted(self.options.items()))
+        return f"{self.name}({inside})" if inside else self.name
+
+    @classmethod
+    def parse(cls, value: str | Mapping[str, Any] | CellConfig) -> CellConfig:
+        """From a name, from ``{"name": …, option: …}`` or its JSON, or from itself."""
+        if isinstance(value, CellConfig):
+            return value
+        if isinstance(value, str):
+            text = value.strip()
+            if not text.startswith("{"):
+                return cls(text)
+            with suppress(ValueError, RecursionError):
+                value = json.loads(text)
+        if not isinstance(value, Mapping):
+            raise _no_cell(value)
+        return cls(value.get("name", "lstm"), {key: item for key, item in value.items() if key != "name"})
+
+    def plain(self) -> str | dict[str, Scalar]:
+        """The inverse of `parse`."""
+        return {"name": self.name, **self.options} if self.options else self.name
+
+
+def _no_cell(value: Any) -> UserError:
+    return UserError(f"cell must be a name or a mapping with a name, got {quoted(value)}.")
+
+
+class Job:
+    """What `Run` and `Timing` share: plain values and back, and an identity."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, for YAML, JSON and W&B."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; raises `UserError` on an unknown key or a value of the wrong type."""
+        return from_dict(cls, values)
+
+    @cached_property
+    def id(self) -> str:
+        """Readable, and unique by the hash of everything that decides the numbers."""
+        return self.id_under(PROTOCOL)
+
+    def id_under(self, protocol: int) -> str:
+        """The id that this job has, or had, under a version of the protocol."""
+        raise NotImplementedError
 
 
 def identity(job: Any, protocol: int = PROTOCOL) -> str:
@@ -38,97 +119,6 @@ def identity(job: Any, protocol: int = PROTOCOL) -> str:
 def difference(job: Any) -> dict[str, Any]:
     """What of a job's plain nested values is not the default."""
     return differing(to_dict(job), to_dict(type(job)()))
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A tree of dataclasses as plain nested values."""
-    out: dict[str, Any] = {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if isinstance(value, CellConfig):
-            value = value.plain()
-        elif dataclasses.is_dataclass(value):
-            value = to_dict(value)
-        elif isinstance(value, tuple):
-            value = [v.plain() if isinstance(v, CellConfig) else v for v in value]
-        out[item.name] = value
-    return out
-
-
-def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """A dataclass tree from nested values, with every unknown key refused by its dotted name."""
-    if not isinstance(values, Mapping):
-        raise UserError(
-            f"{prefix.rstrip('.') or cls.__name__} must be a mapping of keys to values, got {quoted(values)}."
-        )
-    hints = _hints(cls)  # type: ignore[arg-type]
-    names = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if not isinstance(key, str):
-            raise UserError(f"a key of {prefix.rstrip('.') or cls.__name__} must be a name, got {quoted(key)}.")
-        if key not in names:
-            known = [f"{prefix}{name}" for name in names]
-            raise unknown("key", f"{prefix}{key if key.isidentifier() else quoted(key)}", known)
-        hint = hints[key]
-        if hint is CellConfig:
-            arguments[key] = CellConfig.parse(value)
-        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            arguments[key] = from_dict(hint, value, f"{prefix}{key}.")
-        else:
-            arguments[key] = check_value(value, hint, f"{prefix}{key}")
-    return cls(**arguments)
-
-
-def check_value(value: Any, hint: Any, name: str) -> Any:
-    """The value, if it is what the annotation says (an int may stand for a float, a list for a tuple)."""
-    origin, options = get_origin(hint), get_args(hint)
-    value = checked(value, name)
-    if origin is Literal:
-        if isinstance(value, str | int) and value in options:
-            return value
-        raise UserError(f"{name} must be one of {', '.join(map(str, options))}, got {quoted(value)}.")
-    if origin in (UnionType, Union):
-        if value is None and type(None) in options:
-            return None
-        return check_value(value, next(option for option in options if option is not type(None)), name)
-    if origin is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(
-                CellConfig.parse(v) if options[0] is CellConfig else check_value(v, options[0], name) for v in value
-            )
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise UserError(f"{name} must be {getattr(hint, '__name__', hint)}, got {quoted(value)}.")
-
-
-def check_fields(config: Any, room: str = "") -> None:
-    """A dataclass made in Python, whose values nobody has looked at, held against its annotations; None is a default.
-
-    Its values become what `check_value` makes of them: a float where an int stands for one.
-
-    Raises:
-        UserError: a value of the wrong type.
-    """
-    prefix = f"{room}." if room else ""
-    defaults = {item.name: item.default for item in dataclasses.fields(config)}
-    for name, hint in _hints(type(config)).items():  # type: ignore[arg-type]
-        value = getattr(config, name)
-        if value is None and defaults[name] is None:
-            continue
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            if not isinstance(value, hint):
-                raise UserError(f"{prefix}{name} must be a {hint.__name__}, got {quoted(value)}.")
-            continue
-        object.__setattr__(config, name, check_value(value, hint, f"{prefix}{name}"))
-
-
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    names = {item.name for item in dataclasses.fields(cls)}
-    return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
 
 
 def differing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -151,3 +141,94 @@ def canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def to_dict(config: Any) -> Any:
+    """A tree of dataclasses as plain nested values."""
+    if isinstance(config, CellConfig):
+        return config.plain()
+    if isinstance(config, tuple):
+        return [to_dict(item) for item in config]
+    if dataclasses.is_dataclass(config):
+        return {item.name: to_dict(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    return config
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """A dataclass tree from nested values, with every unknown key refused by its dotted name.
+
+    The values are checked by the dataclasses themselves, see `check_fields`.
+    """
+    what = prefix.rstrip(".") or cls.__name__
+    if not isinstance(values, Mapping):
+        raise UserError(f"{what} must be a mapping of keys to values, got {quoted(values)}.")
+    hints, arguments = hints_of(cls), {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UserError(f"a key of {what} must be a name, got {quoted(key)}.")
+        if key not in hints:
+            known = [f"{prefix}{name}" for name in hints]
+            raise unknown("key", f"{prefix}{key if key.isidentifier() else quoted(key)}", known)
+        arguments[key] = from_dict(hints[key], value, f"{prefix}{key}.") if is_part(hints[key]) else value
+    return cls(**arguments)
+
+
+def check_fields(config: Any, part: str = "") -> None:
+    """Check a dataclass's values by its annotations, from its ``__post_init__``; None is allowed where it is default.
+
+    The values become what `check_value` makes of them: a float where an int stands for one.
+
+    Raises:
+        UserError: a value of the wrong type, or out of bounds.
+    """
+    prefix = f"{part}." if part else ""
+    defaults = {item.name: item.default for item in dataclasses.fields(config)}
+    for name, hint in hints_of(type(config)).items():
+        value = getattr(config, name)
+        if value is not None or defaults[name] is not None:
+            object.__setattr__(config, name, check_value(value, hint, f"{prefix}{name}"))
+
+
+def check_value(value: Any, hint: Any, name: str) -> Any:
+    """The value, if it is what the annotation says (an int may stand for a float, a list for a tuple).
+
+    Raises:
+        UserError: it is not.
+    """
+    origin, options = get_origin(hint), get_args(hint)
+    if hint is CellConfig:
+        return CellConfig.parse(value)
+    if origin is Annotated:
+        value = check_value(value, options[0], name)
+        options[1].check(value, name)
+        return value
+    value = checked(value, name)
+    if origin is Literal:
+        if isinstance(value, str | int) and value in options:
+            return value
+        raise UserError(f"{name} must be one of {', '.join(map(str, options))}, got {quoted(value)}.")
+    if origin in (UnionType, Union):
+        if value is None and type(None) in options:
+            return None
+        return check_value(value, next(option for option in options if option is not type(None)), name)
+    if origin is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(check_value(item, options[0], name) for item in value)
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    kind = f"a {hint.__name__}" if is_part(hint) else getattr(hint, "__name__", hint)
+    raise UserError(f"{name} must be {kind}, got {quoted(value)}.")
+
+
+def is_part(hint: Any) -> bool:
+    """Whether an annotation is a dataclass with settings of its own."""
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint is not CellConfig
+
+
+@cache
+def hints_of(cls: Any) -> dict[str, Any]:
+    """The annotation of each field of a dataclass, in order, with its `Bounds`."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {item.name: hints[item.name] for item in dataclasses.fields(cls)}

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.config import CellConfig, OptimConfig, ProbeConfig, Run
-from rnnbench.config.parts import DEEPEST
-from rnnbench.config.plain import at_most
+from rnnbench.config.plain import DEEPEST, at_most
 from rnnbench.errors import UserError
 from rnnbench.runs.study_files import read_rates, setting_of
 from rnnbench.sweep.study import Job, Results, Study, study_folders

@@ -16,15 +16,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from rnnbench.config import Run
-from rnnbench.config.size import check_size
+from rnnbench.config.run import check_size
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.runs import RunDirectory
 from rnnbench.system import machine, signals
 from rnnbench.training.callbacks import NoProfiler
-from rnnbench.training.cell_modules import module_for
 from rnnbench.training.checkpoints import WholeFile
 from rnnbench.training.micro_batches import BatchSplit
-from rnnbench.training.sequence_module import SequenceModule
+from rnnbench.training.sequence_module import SequenceModule, module_for
 
 #: What a process may be ahead of another: one of them probes and writes while the others wait for it.
 PATIENCE = timedelta(hours=6)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnnbench.config import CellConfig, ModelConfig, OptimConfig
+from rnnbench.config import CellConfig, ModelConfig, OptimConfig, Run
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import build
@@ -303,3 +303,9 @@ class SequenceModule(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_scores("test")
+
+
+def module_for(run: Run, task: Task) -> SequenceModule:
+    """The module that a Run asks for, whichever its cell."""
+    keep_best = run.budget.keep == "best"
+    return SequenceModule(task, run.cell, run.model, run.optim, run.steps, span=run.data.seq_len, keep_best=keep_best)

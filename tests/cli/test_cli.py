@@ -8,24 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from support.refusals import printed_json
 
 from rnnbench.cli.main import VERBS, main
 from rnnbench.cli.train import parse
-from rnnbench.config import Run
+from rnnbench.config import CellConfig, ModelConfig, Run
 from rnnbench.runs import RunDirectory, Start
 
 TINY = "--model.hidden_size 6 --data.seq_len 8 --data.batch_size 4 --budget.steps 4 --probes.gradient_flow false"
-STUDY = """
-from rnnbench import BudgetConfig, DataConfig, ModelConfig, Run, Study, Timing
-run = Run(model=ModelConfig(hidden_size=4), data=DataConfig(path={path!r}, seq_len=8, batch_size=4),
-          budget=BudgetConfig(steps=2, evals=1))
-timing = Timing(cells=("gru",), seq_len=4, batch_size=2, hidden_size=4, samples=5)
-STUDY = Study("tiny", "Does it work?", {{"quick": lambda: [run, timing]}})
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +54,10 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-2:] == ["set()", "set()"]
 
 
-@pytest.mark.parametrize("verb", list(VERBS))
+@pytest.mark.parametrize("verb", [*VERBS, "data info", "data check", "runs rm", "dashboard build"])
 def test_each_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"])
+        main([*verb.split(), "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr()
     assert f"rnnbench {verb}" in said.out
@@ -85,53 +78,33 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert number[0].isdigit()
 
 
-def said_json(capsys: pytest.CaptureFixture[str], argv: list[str], status: int = 0) -> Any:
-    """What a verb prints on stdout, which must be one JSON value and nothing else."""
-    capsys.readouterr()
-    assert main(argv) == status
-    return json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
 def test_json_of_what_there_is(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cells = {row["cell"]: row for row in said_json(capsys, ["cells", "--json"])}
+    cells = {row["cell"]: row for row in printed_json(capsys, "cells")}
     assert cells["lstm"]["options"] == {"forget_bias": None}
     assert cells["lstm"]["parameters"] == 4 * 128 * (128 + 128 + 2)
     assert cells["lstm"]["backends"]["loop"] is None
-    assert {"kjv", "text", "csv"} <= {row["name"] for row in said_json(capsys, ["data", "list", "--json"])}
-    facts = said_json(capsys, ["data", "info", "--path", str(text_file), "--json"])
+    assert {"kjv", "text", "csv"} <= {row["name"] for row in printed_json(capsys, "data", "list")}
+    facts = printed_json(capsys, "data", "info", "--path", str(text_file))
     assert facts["characters"] == 20_000
     assert facts["references"]["unigram_bpc"] > 0
-    said = said_json(capsys, ["doctor", "--json", "--out", "runs"])
+    said = printed_json(capsys, "doctor", "--out", "runs")
     assert said["problems"] == []
     assert said["facts"]["peers to time against"].startswith("torchrecurrent")
 
 
 def test_json_of_train_generate_and_report(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = said_json(capsys, trained(text_file, "--json"))
+    result = printed_json(capsys, *trained(text_file))
     assert result["status"] in ("done", "diverged")
     folder = Path("runs/single") / result["id"]
     assert json.loads((folder / "result.json").read_text()) == result
-    again = said_json(capsys, trained(text_file, "--json"))
+    again = printed_json(capsys, *trained(text_file))
     assert again == result, "a finished run was trained again"
-    written = said_json(capsys, ["generate", str(folder), "--prompt", "the cell", "--length", "20", "--json"])
+    written = printed_json(capsys, "generate", str(folder), "--prompt", "the cell", "--length", "20")
     assert written["prompt"] == "the cell"
     assert len(written["text"]) == 20
-    tables = said_json(capsys, ["report", "runs", "--format", "csv", "--json"])
+    tables = printed_json(capsys, "report", "runs", "--format", "csv")
     assert tables["single"]["table"]
     assert all(Path(file).is_file() for file in tables["single"]["files"])
-
-
-def test_json_of_sweep(text_file: Path, tmp_path: Path) -> None:
-    """In a process of its own, as its workers are forked from a server. A training run and a timing."""
-    study = tmp_path / "tiny.py"
-    study.write_text(STUDY.format(path=str(text_file)))
-    done = command("sweep", "tiny.py", "--out", "runs", "--json", "--jobs", "1")
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
-    assert outcome["study"] == "tiny"
-    assert len(outcome["finished"]) == 2
-    assert outcome["skipped"] == outcome["trouble"] == []
-    assert all(Path(file).is_file() for file in outcome["files"])
 
 
 def test_print_config_comes_back_as_the_same_run(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,23 +129,25 @@ def test_print_config_comes_back_as_the_same_run(text_file: Path, capsys: pytest
 
 def test_flags_lie_over_the_config(text_file: Path) -> None:
     Path("run.yaml").write_text("cell: {name: gru, update_bias: 1}\noptim: {lr: 2e-3, clip: 5}\nseed: 3\n")
-    run, _ = parse(["--config", "run.yaml", "--optim.clip", "0.5", "--model.hidden_size", "7"])
-    assert (run.cell.name, run.cell.options) == ("gru", {"update_bias": 1})
-    assert (run.optim.lr, run.optim.clip, run.seed, run.model.hidden_size) == (2e-3, 0.5, 3, 7)
-    run, _ = parse(["--config", "run.yaml", "--cell.update_bias", "2e0"])
-    assert (run.cell.name, run.cell.options) == ("gru", {"update_bias": 2.0})
-    run, _ = parse(["--config", "run.yaml", "--cell", "lstm"])
-    assert (run.cell.name, run.cell.options) == ("lstm", {})
-    run, _ = parse(["--cell", '{"name": "lstm", "forget_bias": 1.5}'])
-    assert run.cell.options == {"forget_bias": 1.5}
+    run, _ = parse(["--config", "run.yaml", "--optim.clip", "0.5", "--model", "{norm: rms}", "--model.hidden_size=7"])
+    assert run.cell == CellConfig("gru", {"update_bias": 1})
+    assert (run.optim.lr, run.optim.clip, run.seed, run.model) == (2e-3, 0.5, 3, ModelConfig(7, norm="rms"))
+    for words, cell in (
+        ("--config run.yaml --cell.update_bias 2e0", CellConfig("gru", {"update_bias": 2})),
+        ("--config run.yaml --cell.update_bias -1e-3", CellConfig("gru", {"update_bias": -1e-3})),
+        ("--config run.yaml --cell lstm", CellConfig("lstm")),
+        ('--cell {"name":"lstm","forget_bias":1.5}', CellConfig("lstm", {"forget_bias": 1.5})),
+    ):
+        assert parse(words.split())[0].cell == cell
+    assert parse(["--model.tie", "--data.path", "null"])[0] == Run(model=ModelConfig(tie=True))
 
 
 def test_a_cell_option_reaches_the_model(text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The forget gates' biases, still where they were put: nothing is trained."""
     import torch
 
-    argv = trained(text_file, "--json", "--cell", "lstm", "--cell.forget_bias", "3", "--budget.steps", "0")
-    result = said_json(capsys, argv)
+    argv = trained(text_file, "--cell", "lstm", "--cell.forget_bias", "3", "--budget.steps", "0")
+    result = printed_json(capsys, *argv)
     assert result["run"]["cell"] == {"name": "lstm", "forget_bias": 3}
     saved = torch.load(Path("runs/single") / result["id"] / "model.pt", weights_only=True)["model"]
     bias = saved["stack.layers.0.bias_ih"] + saved["stack.layers.0.bias_hh"]

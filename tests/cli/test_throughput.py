@@ -61,26 +61,3 @@ def test_decoding(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_timed_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["throughput", "--cell", "gru", "--backend", "scan", "--seq_len", "4", *SMALL]) == 1
     assert "not timed: gru/scan" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--cell", "lsmt"], 'unknown cell "lsmt". Did you mean "lstm"?'),
-        (["--backend", "tourch"], 'unknown backend "tourch". Did you mean "torch"?'),
-        (["--seq_len", "1k"], "--seq_len must be a positive number, or several by comma, got '1k'."),
-        (["--seq_len", "0"], "seq_len must be positive, got 0."),
-        (["--dtype", "int8"], "invalid choice: 'int8'"),
-        (["--dtype", "tf32"], "tf32 is a way in which GPUs multiply; take float32 on a CPU."),
-        (["--device", "cuda"], "torch sees no GPU here"),
-        (["--decode", "--bidirectional"], "cannot decode symbol after symbol."),
-        (["--seq_length", "5"], 'unknown option "--seq_length". Did you mean "--seq_len"?'),
-    ],
-)
-def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["throughput", "--samples", "1", "--wandb", "disabled", "--device", "cpu", *words])
-    captured = capsys.readouterr()
-    assert status == 2
-    assert captured.err.startswith("rnnbench: error: ")
-    assert sentence in captured.err
-    assert captured.err.count("\n") == 1

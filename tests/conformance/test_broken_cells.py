@@ -251,7 +251,7 @@ def test_a_broken_law_is_named(cls: type[Cell], laws: set[str], words: str) -> N
     lines = verdicts("tested", found)
     assert len(lines) == len(laws)
     for line in lines:
-        assert re.match(rf"tested: the ({'|'.join(laws)}) law is broken \(loop in float\d\d", line)
+        assert re.match(rf"tested: the ({'|'.join(laws)}) check fails \(loop in float\d\d", line)
         assert "\n" not in line
 
 

@@ -69,7 +69,7 @@ def test_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-cell", "file_right"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert said.out.startswith("file_right keeps every law\n")
+    assert said.out.startswith("file_right passes every check\n")
     assert "nobody 2026" in said.out
     assert all(f"\n{law} " in said.out for law in PROPERTIES if law != "parameters")
     assert "weights IH; numbers in the state H" in said.out
@@ -98,11 +98,9 @@ def test_a_broken_law_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.err == ""
     chunk, causality = said.out.splitlines()
-    assert chunk.startswith("file_ahead: the chunk law is broken (loop in float32, loop in float64): y, first at t = 0")
+    assert chunk.startswith("file_ahead: the chunk check fails (loop in float32, loop in float64): y, first at t = 0")
     assert chunk.endswith(" times what is allowed.")
-    assert causality == (
-        "file_ahead: the causality law is broken (loop in float64): y at t = 0 depends on x at t = 12."
-    )
+    assert causality == ("file_ahead: the causality check fails (loop in float64): y at t = 0 depends on x at t = 12.")
 
 
 def test_options_and_backends(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +124,7 @@ def test_a_cell_that_wants_equal_sizes(capsys: pytest.CaptureFixture[str]) -> No
         ("file_rihgt", 'unknown cell "file_rihgt". Did you mean "file_right"?'),
         ("file_right --cell.b 1", 'unknown option of the cell file_right "b"'),
         ("file_right --cell.a much", "cell.a must be float, got 'much'"),
-        ("file_right --cell.a", "--cell.a needs a value"),
+        ("file_right --cell.a", "argument --cell.a: expected one argument"),
         ("file_right --cell.a [1]", "cell option a must be a plain value, got [1]"),
         ("file_right --cell lstm", "takes the cell's name by itself"),
         ("file_right --backend lop", 'unknown backend "lop". Did you mean "loop"?'),

@@ -22,7 +22,7 @@ def reported(text_study: Path) -> Path:
 def test_what_was_just_written_is_right(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
     assert main(["report", "--check", str(reported)]) == 0
-    assert "9 tables on disk: every cell is what the ledger gives." in capsys.readouterr().out
+    assert "9 tables on disk: every cell is what the runs give." in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rnnbench.cli.main import main
 from rnnbench.config import Run
-from rnnbench.config.yaml_files import read_yaml
+from rnnbench.config.plain import read_yaml
 from rnnbench.errors import UserError
 
 TINY: dict[str, Any] = {

@@ -45,7 +45,7 @@ def test_ctrl_c(tmp_path: Path, text_file: Path, times: int) -> None:
     assert time.monotonic() - begin < 15
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    assert "the same command goes on from here" in said
+    assert "the same command resumes it" in said
     assert entry.result() is None, "it was over already: the test showed nothing"
     if times == 1:
         assert entry.path(CHECKPOINT).exists()

@@ -23,8 +23,8 @@ from rnnbench.probes.curve import falls_to
 from rnnbench.probes.gradient_flow import measure_gradient_flow, shuffled
 from rnnbench.runs import CURVES, WEIGHTS, RunDirectory
 from rnnbench.training import train
-from rnnbench.training.cell_modules import module_for
 from rnnbench.training.probing import FLOWS, Probing
+from rnnbench.training.sequence_module import module_for
 
 QUIET = ProbeConfig(seq_len=24, batch_size=3)
 LOUD = dataclasses.replace(QUIET, every=7, lyapunov=2, detail=True)

@@ -201,10 +201,9 @@ def odd_cell() -> Iterator[str]:
 
 
 def test_the_module_for_a_run(odd_cell: str) -> None:
-    for name, cls in {"rnn": RNNModule, "lstm": LSTMModule, "gru": GRUModule, odd_cell: module_class(odd_cell)}.items():
+    for name in ("rnn", "lstm", "gru", odd_cell):
         run = Run(cell=CellConfig(name), model=ModelConfig(hidden_size=4), budget=BudgetConfig(steps=3))
         module = module_for(run, TOKENS)
-        assert type(module) is cls
         assert type(module.model.cells[0]) is cell_class(name)
         assert (module.total_steps, module.optim) == (3, run.optim)
     small = ModelConfig(hidden_size=4)

@@ -179,7 +179,7 @@ def test_the_command_says_so(text_file: Path, tmp_path: Path, name: str, status:
         process.kill()
     (path,) = tmp_path.glob(f"runs/single/*/{CHECKPOINT}")
     step = load_tensors(path)["global_step"]
-    assert err.strip().splitlines()[-1] == f"rnnbench: interrupted at step {step}; the same command goes on from here."
+    assert err.strip().splitlines()[-1] == f"rnnbench: interrupted at step {step}; the same command resumes it."
     assert process.returncode == status
     assert out.startswith("read  ")  # how the text was read, and nothing behind it
     assert "\nlooks wrong  " in out

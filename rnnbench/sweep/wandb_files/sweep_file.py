@@ -13,9 +13,8 @@ from typing import Any
 
 from rnnbench.catalog import data_set
 from rnnbench.config import CellConfig, Run
-from rnnbench.config.merge import merge
-from rnnbench.config.plain import quoted
-from rnnbench.config.yaml_files import read_yaml
+from rnnbench.config.plain import quoted, read_yaml
+from rnnbench.config.run import merge
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.sweep.study import Study
 from rnnbench.sweep.wandb_files.distributions import Parameter, plainly
