@@ -146,7 +146,7 @@ def _show(rows: Sequence[Measured], produced_by: str, file: Path) -> None:
 def _draw(console: Console, rows: Sequence[Measured], produced_by: str) -> None:
     from rnnbench.probes.measured import mean_decades
     from rnnbench.report.figures.terminal import curves
-    from rnnbench.report.tables.gradients import gradient_table
+    from rnnbench.report.tables.reach import gradient_table
     from rnnbench.report.tables.writers import rich_table
 
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")

@@ -107,7 +107,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     from rnnbench.catalog import data_set
-    from rnnbench.report import baselines
+    from rnnbench.report.references import not_better
     from rnnbench.report.task_families import TASK_FAMILIES
     from rnnbench.system.console import Console
 
@@ -129,7 +129,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
     if result["status"] == "diverged":
         said: str | None = "diverged: a loss is not finite, or the training part's clearly larger than before training"
     else:
-        said = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
+        said = not_better(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
     for line in filter(None, (said, f"in {folder}")):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

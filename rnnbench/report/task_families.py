@@ -1,16 +1,13 @@
-"""What is reported of each kind of task: its scores, what they are called, and the lines that a model must beat."""
+"""What is reported of each task family: its scores, what they are called, and its reference lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate
 from rnnbench.report.results import Result
+from rnnbench.report.significance import INTERVAL_SEEDS, Estimate
 from rnnbench.report.tables.table import MISSING, number, with_points, with_range
-
-#: The figures of merit that a reference's name may end in: ``seasonal_naive_mse``.
-METRICS = ("bpc", "mse", "mae", "mase", "error", "nll", "accuracy", "chrf")
 
 
 @dataclass(frozen=True)
@@ -42,25 +39,25 @@ class Score:
         """A share to three decimals, another number to four digits."""
         return f"{value:.3f}" if self.share and value is not None and 0.0005 <= value <= 1 else number(value)
 
-    def text(self, found: Estimate | None, points: bool) -> str:
+    def text(self, estimate: Estimate | None, points: bool) -> str:
         """The mean with its interval; below five seeds alone, or with each seed's value."""
-        if found is None:
+        if estimate is None:
             return MISSING
-        if found.interval is not None:
-            return with_range(found.mean, *found.interval)
-        few = len(found.values) < INTERVAL_SEEDS
-        return with_points(found.mean, found.values, self.show) if points and few else self.show(found.mean)
+        if estimate.interval is not None:
+            return with_range(estimate.mean, *estimate.interval)
+        few = len(estimate.values) < INTERVAL_SEEDS
+        return with_points(estimate.mean, estimate.values, self.show) if points and few else self.show(estimate.mean)
 
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """A kind of task.
+    """Tasks that are scored alike.
 
     Args:
         scores: The columns; by the first, of which less is better, models are compared.
         unit: What the first one is called on an axis.
         references: What its reference lines (metrics ``reference/NAME_METRIC``) are called, from weak to strong.
-        baselines: Those of them that know nothing of the inputs, or only repeat them: the least that a model must beat.
+        baselines: Those of them that know nothing of the inputs, or only repeat them.
         notes: What a reader must know, by the key of a column or the name of a reference that it explains.
     """
 
@@ -77,7 +74,7 @@ class TaskFamily:
 
     @property
     def drawn(self) -> dict[str, str]:
-        """The references that a figure has room for: a uniform guess is far from all else."""
+        """The references that a figure shows: a uniform guess is far from all else."""
         return {name: label for name, label in self.references.items() if name != "uniform"}
 
 
@@ -205,21 +202,8 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
 
 def data_sets(train: Iterable[Result]) -> list[tuple[str, str, list[Result]]]:
     """Training runs by task family and data set, in the order of `TASK_FAMILIES`: (family, data's label, its runs)."""
-    found: dict[tuple[str, str], list[Result]] = {}
+    sets: dict[tuple[str, str], list[Result]] = {}
     for result in train:
-        found.setdefault((result.data_set.kind, result.data), []).append(result)
+        sets.setdefault((result.data_set.kind, result.data), []).append(result)
     order = list(TASK_FAMILIES)
-    return [(*key, found[key]) for key in sorted(found, key=lambda key: (order.index(key[0]), key[1]))]
-
-
-def split_reference(key: str) -> tuple[str, str] | None:
-    """``reference/seasonal_naive_mse`` as ("seasonal_naive", "mse"), ``…/guess_error_x2`` as ("guess", "error_x2").
-
-    None for a metric that is no reference.
-    """
-    if not key.startswith("reference/"):
-        return None
-    name, _, metric = key.removeprefix("reference/").rpartition("_")
-    if metric not in METRICS and (at := name.rpartition("_"))[2] in METRICS:
-        return at[0], f"{at[2]}_{metric}"
-    return name, metric
+    return [(*key, sets[key]) for key in sorted(sets, key=lambda key: (order.index(key[0]), key[1]))]

@@ -1,4 +1,4 @@
-"""How much of a score is the test text's doing: its spread over blocks of the text, apart from that over seeds.
+"""How much of a score is due to the test text: its spread over blocks of the text, apart from that over seeds.
 
 A run on text records its loss on each block of a thousand characters of the test part. Seeds say how far another
 training might come out; blocks say how far another text of the same kind might. Neighbouring blocks are alike (of the
@@ -53,28 +53,19 @@ class TextSpread:
 
 def score_by_text(g: Group) -> TextSpread | None:
     """The bits a character of the runs that are done, their mean, over blocks; None without."""
-    if (blocks := _bits(g)) is None:
-        return None
-    return spread(*blocks)
+    return None if (blocks := _bits(g)) is None else spread(*blocks)
 
 
 def difference_by_text(pairs: Sequence[tuple[Group, Group]]) -> TextSpread | None:
-    """Of how many bits a character more the second of each pair takes, the mean over the pairs; on the same blocks."""
+    """How many bits a character more the second of each pair takes, the mean over the pairs; None on other blocks."""
     import numpy as np
 
-    found = [(_bits(one), _bits(two)) for one, two in pairs]
-    differences, sizes = [], None
-    for one, two in found:
-        if (
-            one is None
-            or two is None
-            or len(one[1]) != len(two[1])
-            or (sizes is not None and len(sizes) != len(one[1]))
-        ):
-            return None
-        sizes = one[1]
-        differences.append(two[0] - one[0])
-    return None if sizes is None else spread(np.mean(differences, axis=0), sizes)
+    blocks = [_bits(g) for pair in pairs for g in pair]
+    known = [block for block in blocks if block is not None]
+    if not known or len(known) < len(blocks) or len({len(sizes) for _, sizes in known}) > 1:
+        return None
+    differences = [two - one for (one, _), (two, _) in zip(known[::2], known[1::2], strict=True)]
+    return spread(np.mean(differences, axis=0), known[-2][1])
 
 
 def spread(bits: Floats, sizes: Floats) -> TextSpread:
@@ -107,8 +98,8 @@ def _bits(g: Group) -> tuple[Floats, Floats] | None:
 
     if not all(NLL in r.curve_names for r in g.done):
         return None
-    found = [(r.curve(NLL), r.curve(SIZES)) for r in g.done]
-    whole = [(nll, sizes) for nll, sizes in found if nll is not None and sizes is not None]
+    curves = [(r.curve(NLL), r.curve(SIZES)) for r in g.done]
+    whole = [(nll, sizes) for nll, sizes in curves if nll is not None and sizes is not None]
     if not whole or len({len(nll) for nll, _ in whole}) > 1 or len(whole[0][0]) < LEAST:
         return None
     return np.mean([nll for nll, _ in whole], axis=0) / math.log(2), whole[0][1]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from rnnbench.report.baselines import NAMED, sentence
+
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-
 from rnnbench.report.estimates import estimate, mean_band
 
 

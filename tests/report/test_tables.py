@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from rnnbench.report.tables.reference_lines import reference_values
 
 from rnnbench.config import DataConfig
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import Table, count, lag, number, with_interval, with_points, with_range
 from rnnbench.report.tables.training import tables
 from rnnbench.report.task_families import TASK_FAMILIES
