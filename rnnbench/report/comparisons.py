@@ -94,35 +94,20 @@ def same_start(one: Result, other: Result) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A pair of cells, of variants of them, or of lengths of one, on the same data.
+    """A pair of cells, of variants of them, or of lengths of one, on the same data."""
 
-    Args:
-        data: Label of the data, with its settings where they vary.
-        place: ``T = 64``; "all" over all lengths at once, and of two lengths the cell.
-        length: The length; None where it is not one.
-        better: The series, or the length, with the better score; one that lost runs is never it.
-        other: The one with the worse.
-        seeds: Runs of the one and of the other that are done.
-        lost: Runs of the one and of the other that are not; what is left is no sign of equality.
-        difference: By how much the one is better, and how sure that is; its p values are Holm's.
-        probability: That a run of the better one has a better score than a run of the other; lost runs lose.
-        probability_low: The lower end of its 95 % interval.
-        probability_high: The upper end.
-        text: The same difference over blocks of the test text; None where it was not recorded.
-    """
-
-    data: str
-    place: str
-    length: int | None
-    better: str
-    other: str
-    seeds: tuple[int, int]
-    lost: tuple[int, int]
-    difference: Difference
-    probability: float
-    probability_low: float
-    probability_high: float
-    text: TextSpread | None
+    data: str  # label of the data, with its settings where they vary
+    place: str  # ``T = 64``; "all" over all lengths at once, and of two lengths the cell
+    length: int | None  # the length; None where it is not one
+    better: str  # the series, or the length, with the better score; one that lost runs is never it
+    other: str  # the one with the worse
+    seeds: tuple[int, int]  # runs of the one and of the other that are done
+    lost: tuple[int, int]  # runs of the one and of the other that are not; what is left is no sign of equality
+    difference: Difference  # by how much the one is better, and how sure that is; its p values are Holm's
+    probability: float  # that a run of the better one has a better score than a run of the other; lost runs lose
+    probability_low: float  # the lower end of its 95 % interval
+    probability_high: float  # the upper end
+    text: TextSpread | None  # the same difference over blocks of the test text; None where it was not recorded
 
     @property
     def sure(self) -> bool:

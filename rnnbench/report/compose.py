@@ -38,10 +38,9 @@ WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
 def report(
     paths: list[Path], formats: set[str], out: Path | None, console: Console | None
 ) -> dict[str, dict[str, Any]]:
-    """Report every study below the given folders.
+    """Report every study below the given runs folders, studies' folders or runs' folders.
 
     Args:
-        paths: Runs folders, studies' folders or runs' folders.
         formats: What to write, of `FORMATS`; none writes nothing.
         out: Write into out/<study>/; None: into <study folder>/report/.
         console: Where the tables are printed; None prints nothing.
@@ -49,9 +48,6 @@ def report(
     Returns:
         {study: {"table": raw rows, "comparisons": those of pairs of cells, "files": paths of what was written}}; an
         infinity is "inf", as in result.json.
-
-    Raises:
-        UserError: An unknown format, no result at all, or two studies of the same name.
     """
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS)
@@ -70,10 +66,9 @@ def report(
                 if len(table.rows) <= LINES or not table.part:
                     console.print(writers.rich_table(table, console.width))
                     console.print()
-        if console is not None and files:
-            console.print(f"tables and figures: {target}", highlight=False, soft_wrap=True)
-            for page in [path for path in files if path.suffix == ".html"]:
-                console.print(f"to open in a browser: {page}", highlight=False, soft_wrap=True)
+            pages = [f"to open in a browser: {path}" for path in files if path.suffix == ".html"]
+            for line in [f"tables and figures: {target}", *pages] if files else []:
+                console.print(line, highlight=False, soft_wrap=True)
         answer[folder.name] = {
             "table": [_plain(row) for table in study_tables if not table.part for row in table.rows],
             "comparisons": [_plain(row) for table in study_tables if table.part for row in table.rows],
@@ -88,19 +83,11 @@ def usual() -> set[str]:
 
 
 def check(paths: list[Path], out: Path | None = None) -> dict[Path, list[str]]:
-    """Compare every table file of the reports of the studies below some folders with what their results give.
+    """For each table file of the studies below some folders how it differs from what their results give, a line each.
 
     Headers and cells are compared; captions and footnotes are not, for they name the folder as one called it.
 
-    Args:
-        paths: Runs folders, studies' folders or runs' folders.
-        out: Where the reports lie, if not in <study folder>/report/: in out/<study>/.
-
-    Returns:
-        For each table file its differences, a line each; none of them means that it is right.
-
-    Raises:
-        UserError: No result below the folders, or no table on disk.
+    out: As of `report`.
     """
     checked: dict[Path, list[str]] = {}
     for folder, results in by_study(read(paths)).items():
@@ -119,9 +106,8 @@ def check(paths: list[Path], out: Path | None = None) -> dict[Path, list[str]]:
             else:
                 checked[path] = _differences(path, path.read_text(encoding="utf-8"), texts[path])
     if not checked:
-        raise UserError(
-            f"no table on disk to check below {', '.join(map(str, paths))}; write one by `rnnbench report`."
-        )
+        where = ", ".join(map(str, paths))
+        raise UserError(f"no table on disk to check below {where}; write one by `rnnbench report`.")
     return checked
 
 
@@ -163,13 +149,11 @@ def _stem(table: Table, study_tables: Sequence[Table]) -> str:
 
 def _plain(row: Row) -> dict[str, Any]:
     """A row's numbers for JSON, which has no infinity and no NaN."""
-
-    def plain(value: Any) -> Any:
+    plain = dict(row.raw)
+    for name, value in plain.items():
         if isinstance(value, float) and not math.isfinite(value):
-            return None if math.isnan(value) else str(value)
-        return value
-
-    return {name: plain(value) for name, value in row.raw.items()}
+            plain[name] = None if math.isnan(value) else str(value)
+    return plain
 
 
 def _write(

@@ -30,8 +30,7 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     A column is float64 (NaN where a number is missing), int64 (Int64 where some rows lack it), bool (boolean), str, or
     object where it holds nothing, or values of several kinds.
 
-    Args:
-        results: As `rnnbench.report.results.read` gives them: runs that were lost too, ``status`` says which.
+    results: As `rnnbench.report.results.read` gives them: runs that were lost too, ``status`` says which.
     """
     import pandas as pd
 

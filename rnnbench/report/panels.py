@@ -13,21 +13,13 @@ from rnnbench.runs import PanelFile, read_study
 
 @dataclass(frozen=True)
 class PanelResults:
-    """Runs that share their tables and figures.
+    """Runs that share their tables and figures."""
 
-    Args:
-        name: Ends the names of its files, behind a hyphen; "" where the study has but one.
-        title: What varies in it, and what is the same, in a sentence; "" where nothing says so.
-        axis: The setting along which figures are drawn.
-        search: Its runs look for the longest T that can be learnt.
-        results: Its jobs.
-    """
-
-    name: str
-    title: str
-    axis: str
-    search: bool
-    results: tuple[Result, ...]
+    name: str  # ends the names of its files, behind a hyphen; "" where the study has but one
+    title: str  # what varies in it, and what is the same, in a sentence; "" where nothing says so
+    axis: str  # the setting along which figures are drawn
+    search: bool  # its runs look for the longest T that can be learnt
+    results: tuple[Result, ...]  # its jobs
 
     @property
     def ending(self) -> str:

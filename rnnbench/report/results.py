@@ -40,34 +40,21 @@ _POINT = re.compile(r"(=-?\d+)\.0(?=[,)])")
 
 @dataclass(frozen=True)
 class Result:
-    """One finished job: a training, or a timing.
+    """One finished job: a training, or a timing."""
 
-    Args:
-        folder: The run's folder.
-        id: The run's name.
-        kind: train, or timing.
-        protocol: The version of the protocol that it was made under (`rnnbench.config.PROTOCOL`).
-        status: One of `rnnbench.runs.STATUSES`.
-        run: The configuration as nested plain values.
-        metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
-        environment: Commit, versions, device, threads, backend.
-        seconds: Wall time of the job.
-        error: One line on what went wrong, where it was neither done nor diverged.
-        curves: The name of the file with its arrays.
-        choice: Of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`.
-    """
-
-    folder: Path
-    id: str
-    kind: str
-    protocol: int
-    status: str
-    run: Mapping[str, Any]
+    folder: Path  # the run's folder
+    id: str  # the run's name
+    kind: str  # train, or timing
+    protocol: int  # the version of the protocol that it was made under (`rnnbench.config.PROTOCOL`)
+    status: str  # one of `rnnbench.runs.STATUSES`
+    run: Mapping[str, Any]  # the configuration as nested plain values
+    # flat names to values; an infinity is a float here (the file, being JSON, says "inf")
     metrics: Mapping[str, float | int | str | None]
-    environment: Mapping[str, Any]
-    seconds: float
-    error: str | None
-    curves: str | None
+    environment: Mapping[str, Any]  # commit, versions, device, threads, backend
+    seconds: float  # wall time of the job
+    error: str | None  # one line on what went wrong, where it was neither done nor diverged
+    curves: str | None  # the name of the file with its arrays
+    # of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`
     choice: Mapping[str, Any] | None = None
 
     @property
@@ -165,10 +152,7 @@ def read(paths: list[Path]) -> list[Result]:
 
     Workers of a sweep slow each other down, so a training's speed is that which was measured apart (`speeds.json`), or
     by a run that had the machine to itself; else there is none. A ``result.json`` that cannot be read, or is of a data
-    set that the catalogue does not know, is skipped with one line on stderr.
-
-    Raises:
-        UserError: A folder does not exist, or there is no result below any of them.
+    set that the catalogue does not know, is skipped with one line on stderr. No result at all is a UserError.
     """
     results: dict[Path, Result] = {}
     by_setting: dict[Path, tuple[Settings, Settings]] = {}

@@ -71,23 +71,15 @@ def mean_band(curves: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Difference:
-    """What two samples x and y come to.
+    """What two samples x and y come to."""
 
-    Args:
-        mean: Of y − x.
-        low: The lower end of its 95 % interval.
-        high: The upper end.
-        p: Two-sided, of no difference.
-        p_equivalent: Of the two one-sided tests, that |y − x| is less than the margin; None without a margin.
-        paired: Were differences taken seed by seed?
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
+    mean: float  # of y − x
+    low: float  # the lower end of its 95 % interval
+    high: float  # the upper end
+    p: float  # two-sided, of no difference
+    # of the two one-sided tests, that |y − x| is less than the margin; None without a margin
     p_equivalent: float | None
-    paired: bool
+    paired: bool  # were differences taken seed by seed?
 
 
 def welch(x: Sequence[float], y: Sequence[float], margin: float | None = None) -> Difference:
@@ -152,23 +144,15 @@ def probability_of_improvement(x: Sequence[float], y: Sequence[float]) -> tuple[
 
 @dataclass(frozen=True)
 class Correlation:
-    """A rank correlation between two quantities of n points.
+    """A rank correlation between two quantities of n points."""
 
-    Args:
-        tau: Over the pairs whose order is known in both; None where there is none.
-        low: The lower end of its 95 % interval, a percentile bootstrap over points; None where there is none.
-        high: The upper end.
-        points: n.
-        pairs: How many pairs are known, of n (n − 1) / 2.
-        undefined: The share of resamples without a known pair.
-    """
-
-    tau: float | None
+    tau: float | None  # over the pairs whose order is known in both; None where there is none
+    # the lower end of its 95 % interval, a percentile bootstrap over points; None where there is none
     low: float | None
-    high: float | None
-    points: int
-    pairs: int
-    undefined: float
+    high: float | None  # the upper end
+    points: int  # n
+    pairs: int  # how many pairs are known, of n (n − 1) / 2
+    undefined: float  # the share of resamples without a known pair
 
     def text(self) -> str:
         """``τ = 0.42 (95 %: −0.10 … 0.81) over the 41 pairs of 12 cells whose order is known``."""

@@ -30,23 +30,15 @@ CELL_ORDER = ("rnn", "lstm", "gru")
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only by their seed.
+    """Runs that differ only by their seed."""
 
-    Args:
-        cell: Label of the cell.
-        data: Label of the data.
-        length: The value of the setting that figures are drawn along: T, or K where truncations are compared.
-        extras: What else tells this group from others of the same cell, data and length: dotted name to value.
-        results: All of its runs, whatever became of them.
-        axis: The setting that is the length, a key of `SYMBOLS`.
-    """
-
-    cell: str
-    data: str
-    length: int
+    cell: str  # label of the cell
+    data: str  # label of the data
+    length: int  # the value of the setting that figures are drawn along: T, or K where truncations are compared
+    # what else tells this group from others of the same cell, data and length: dotted name to value
     extras: tuple[tuple[str, Any], ...]
-    results: tuple[Result, ...]
-    axis: str = SEQ_LEN
+    results: tuple[Result, ...]  # all of its runs, whatever became of them
+    axis: str = SEQ_LEN  # the setting that is the length, a key of `SYMBOLS`
 
     @property
     def done(self) -> tuple[Result, ...]:
@@ -144,9 +136,7 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     A setting that merely follows the length (a batch size that keeps B·T constant) is not an extra, nor is a learning
     rate that was chosen for each setting; a run at another rate than the chosen one stands apart.
 
-    Args:
-        results: Of one panel.
-        axis: The setting that is the length.
+    results: Of one panel. axis: The setting that is the length.
     """
     coarse: dict[tuple[str, str, int], list[tuple[Result, dict[str, Any]]]] = {}
     # Within one length all truncations are the same, unless one says all of T and another nothing.

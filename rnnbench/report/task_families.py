@@ -12,22 +12,14 @@ from rnnbench.report.tables.table import MISSING, number, with_points, with_rang
 
 @dataclass(frozen=True)
 class Score:
-    """A measured column.
+    """A measured column."""
 
-    Args:
-        key: The metric's name.
-        title: Of the column.
-        importance: As `Column.importance`.
-        more_is_better: Most scores are errors; this one is none.
-        share: Of all answers, between 0 and 1.
-        margin: Two cells whose scores differ by less are equivalent; None where nobody has said what is little.
-    """
-
-    key: str
-    title: str
-    importance: int
-    more_is_better: bool = False
-    share: bool = False
+    key: str  # the metric's name
+    title: str  # of the column
+    importance: int  # as `Column.importance`
+    more_is_better: bool = False  # most scores are errors; this one is none
+    share: bool = False  # of all answers, between 0 and 1
+    # two cells whose scores differ by less are equivalent; None where nobody has said what is little
     margin: float | None = None
 
     @property
@@ -51,20 +43,14 @@ class Score:
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """Tasks that are scored alike.
+    """Tasks that are scored alike."""
 
-    Args:
-        scores: The columns; by the first, of which less is better, models are compared.
-        unit: What the first one is called on an axis.
-        references: What its reference lines (metrics ``reference/NAME_METRIC``) are called, from weak to strong.
-        baselines: Those of them that know nothing of the inputs, or only repeat them.
-        notes: What a reader must know, by the key of a column or the name of a reference that it explains.
-    """
-
-    scores: tuple[Score, ...]
-    unit: str
+    scores: tuple[Score, ...]  # the columns; by the first, of which less is better, models are compared
+    unit: str  # what the first one is called on an axis
+    # what its reference lines (metrics ``reference/NAME_METRIC``) are called, from weak to strong
     references: dict[str, str]
-    baselines: tuple[str, ...]
+    baselines: tuple[str, ...]  # those of them that know nothing of the inputs, or only repeat them
+    # what a reader must know, by the key of a column or the name of a reference that it explains
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -114,12 +100,7 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
     "series": TaskFamily(
         (Score("test/mse", "test mse", 0), Score("test/mae", "test mae", 2), Score("test/mase", "test mase", 3)),
         "test mean squared error",
-        {
-            "mean": "mean",
-            "persistence": "persistence",
-            "seasonal_naive": "seasonal naive",
-            "ridge": "ridge regression",
-        },
+        {"mean": "mean", "persistence": "persistence", "seasonal_naive": "seasonal naive", "ridge": "ridge regression"},
         ("mean", "persistence", "seasonal_naive"),
         {
             "test/mse": "mse and mae are of values standardised by the train part; mase is in units of its mean change "
@@ -157,11 +138,7 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
             Score("test/nll", "nll (nats)", 4),
         ),
         "test error (share of wrong answers)",
-        {
-            "guess": "blind guess",
-            "shown": "guess among the values shown",
-            "last_opened": "close what was opened last",
-        },
+        {"guess": "blind guess", "shown": "guess among the values shown", "last_opened": "close what was opened last"},
         ("guess",),
         {"test/error": _ERROR, "test/error_x2": f"error {_LONGER}"},
     ),

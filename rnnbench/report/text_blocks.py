@@ -31,19 +31,12 @@ GROWTH = 1.1
 
 @dataclass(frozen=True)
 class TextSpread:
-    """A figure over blocks of the test text.
+    """A figure over blocks of the test text."""
 
-    Args:
-        mean: In bits a character.
-        half_width: Half of its 95 % Student-t interval over blocks.
-        block: Characters of a block, in the end.
-        settled: Had the interval stopped growing? Where not, it is a lower bound.
-    """
-
-    mean: float
-    half_width: float
-    block: int
-    settled: bool
+    mean: float  # in bits a character
+    half_width: float  # half of its 95 % Student-t interval over blocks
+    block: int  # characters of a block, in the end
+    settled: bool  # had the interval stopped growing? Where not, it is a lower bound
 
     @property
     def text(self) -> str:
@@ -71,10 +64,8 @@ def difference_by_text(pairs: Sequence[tuple[Group, Group]]) -> TextSpread | Non
 def spread(bits: Floats, sizes: Floats) -> TextSpread:
     """The mean over all blocks, and how far it would move on another text.
 
-    Args:
-        bits: (K,) of each block, K > 5, in the order of the text.
-        sizes: (K,) its characters, as many of all blocks but for the last, which may be shorter. It would say as much
-            of the spread as a whole one by a few characters, so that it is in the mean alone.
+    bits: (K,) of each block, K > 5, in the order of the text. sizes: (K,) its characters, as many of all blocks but for
+    the last; where that is shorter it is in the mean alone, and not in the spread.
     """
     from scipy.special import stdtrit
 

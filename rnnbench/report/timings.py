@@ -39,21 +39,13 @@ TRIED = ("wrong result", "out of memory", "it failed")
 
 @dataclass(frozen=True)
 class Timed:
-    """One contestant at one size.
+    """One contestant at one size."""
 
-    Args:
-        cell: The cell's label.
-        backend: A backend or an external implementation; None where nothing of the cell was timed.
-        result: The job.
-        numbers: forward_ms, step_iqr_ms, tokens_per_second, …
-        refused: Why it was not timed, though it tried.
-    """
-
-    cell: str
-    backend: str | None
-    result: Result
-    numbers: Mapping[str, float]
-    refused: str | None = None
+    cell: str  # the cell's label
+    backend: str | None  # a backend or an external implementation; None where nothing of the cell was timed
+    result: Result  # the job
+    numbers: Mapping[str, float]  # forward_ms, step_iqr_ms, tokens_per_second, …
+    refused: str | None = None  # why it was not timed, though it tried
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -158,19 +150,12 @@ def in_words(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class SweptSetting:
-    """The setting that a study sweeps.
+    """The setting that a study sweeps."""
 
-    Args:
-        name: Which, of `SIZES`.
-        values: All its values, in order.
-        constant_tokens: Whether the batch shrinks as the sequences grow, B·T staying what it is.
-        extras: Settings that tell apart several such sweeps in one study.
-    """
-
-    name: str
-    values: tuple[int, ...]
-    constant_tokens: bool
-    extras: tuple[str, ...]
+    name: str  # which, of `SIZES`
+    values: tuple[int, ...]  # all its values, in order
+    constant_tokens: bool  # whether the batch shrinks as the sequences grow, B·T staying what it is
+    extras: tuple[str, ...]  # settings that tell apart several such sweeps in one study
 
     def of(self, one: Timed) -> int:
         """The swept value of a contestant."""

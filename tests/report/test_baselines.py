@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rnnbench.report.baselines import NAMED, sentence
 
+from rnnbench.report.references import NAMED, not_better
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
@@ -17,16 +17,16 @@ from rnnbench.report.task_families import TASK_FAMILIES
 
 def test_the_sentence() -> None:
     metrics = {"test/bpc": 2.007, "reference/unigram_bpc": 2.0, "reference/uniform_bpc": 1.9, "val/bpc": 1.0}
-    said = sentence(TASK_FAMILIES["text"], metrics)
+    said = not_better(TASK_FAMILIES["text"], metrics)
     assert said == "test bits per character 2.007 is worse than the baseline unigram (2.000)."
-    assert sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 1.999}) is None
-    equal = sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.0})
+    assert not_better(TASK_FAMILIES["text"], metrics | {"test/bpc": 1.999}) is None
+    equal = not_better(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.0})
     assert equal == "test bits per character 2.000 is no better than the baseline unigram (2.000)."
-    close = sentence(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.00001})
+    close = not_better(TASK_FAMILIES["text"], metrics | {"test/bpc": 2.00001})
     assert close == "test bits per character 2.00001 is worse than the baseline unigram (2)."
     series = {"test/mse": 1.2, "reference/mean_mse": 1.0, "reference/persistence_mse": 1.3, "reference/mean_mae": 0.1}
     series |= {"reference/seasonal_naive_mse": 0.5, "reference/ridge_mse": 0.1}
-    said = sentence(TASK_FAMILIES["series"], series)
+    said = not_better(TASK_FAMILIES["series"], series)
     assert said == (
         "test mean squared error 1.200 is worse than the baseline mean (1.000), "
         "worse than the baseline seasonal naive (0.5000)."
@@ -38,17 +38,17 @@ def test_every_kind_has_baselines(name: str) -> None:
     kind = TASK_FAMILIES[name]
     assert kind.baselines
     lines = {f"reference/{baseline}_{kind.primary.metric}": 0.5 for baseline in kind.baselines}
-    said = sentence(kind, {kind.primary.key: 0.6, **lines})
+    said = not_better(kind, {kind.primary.key: 0.6, **lines})
     assert said is not None
     assert said.count("worse than the baseline") == len(kind.baselines)
-    assert sentence(kind, {kind.primary.key: 0.4, **lines}) is None
+    assert not_better(kind, {kind.primary.key: 0.4, **lines}) is None
 
 
 @pytest.mark.parametrize("score", [None, math.nan, math.inf, "inf"])
 def test_without_a_score_nothing_is_compared(score: float | str | None) -> None:
-    assert sentence(TASK_FAMILIES["text"], {"test/bpc": score, "reference/unigram_bpc": 2.0}) is None
-    assert sentence(TASK_FAMILIES["text"], {"reference/unigram_bpc": 2.0}) is None
-    assert sentence(TASK_FAMILIES["text"], {"test/bpc": 2.0}) is None
+    assert not_better(TASK_FAMILIES["text"], {"test/bpc": score, "reference/unigram_bpc": 2.0}) is None
+    assert not_better(TASK_FAMILIES["text"], {"reference/unigram_bpc": 2.0}) is None
+    assert not_better(TASK_FAMILIES["text"], {"test/bpc": 2.0}) is None
 
 
 def test_a_report_counts_them(tmp_path: Path, text_run: Callable[..., Path]) -> None:

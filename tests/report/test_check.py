@@ -58,8 +58,8 @@ def test_rows_and_files_too_many_or_too_few(reported: Path, capsys: pytest.Captu
     assert main(["report", "--check", str(reported)]) == 1
     out = capsys.readouterr().out
     assert "rows on disk" in out
-    assert "table-comparisons.csv: the ledger gives it, but it is not there" in out
-    assert "table-other.md: the ledger gives no such table" in out
+    assert "table-comparisons.csv: the results give it, but it is not there" in out
+    assert "table-other.md: the results give no such table" in out
 
 
 def test_nothing_to_check_is_an_error(text_study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from rnnbench.report.estimates import estimate, mean_band
+
+from rnnbench.report.significance import estimate, mean_band
 
 
 @pytest.mark.parametrize("n", [5, 7, 10, 30])

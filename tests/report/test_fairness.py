@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rnnbench.report.fairness import same_start, unranked, unranked_anywhere
 
+from rnnbench.report.comparisons import same_start, unranked, unranked_anywhere
 from rnnbench.report.figures.ranking import ranking
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read

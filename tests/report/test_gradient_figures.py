@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import scipy.stats
 from matplotlib.colors import to_hex
-from rnnbench.report.tables.gradients import gradient_table
 
 from rnnbench.probes.heat_map import flow_heat_map, lag_axis
 from rnnbench.probes.measured import Measured, mean_decades, mean_of_those_left
@@ -21,6 +20,7 @@ from rnnbench.report.figures.terminal import DECADES, curves
 from rnnbench.report.page.plots.gradients import gradient_plots
 from rnnbench.report.results import read
 from rnnbench.report.statistics import Group, group
+from rnnbench.report.tables.reach import gradient_table
 
 LAGS = np.arange(64.0)
 

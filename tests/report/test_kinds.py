@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from rnnbench.catalog import DATA_SETS, Kind
-from rnnbench.report.task_families import TASK_FAMILIES, split_reference
+from rnnbench.report.references import split_reference
+from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.training.metrics import PRIMARY_METRIC
 
 

@@ -10,7 +10,7 @@ from support.timings import BACKENDS, job, write_job
 
 from rnnbench.catalog import DATA_SETS
 from rnnbench.report.results import read
-from rnnbench.report.tables.notes import TOLD, broken_notes, circumstances, lost_notes
+from rnnbench.report.tables.notes import NAMED, broken_notes, circumstances, lost_notes
 from rnnbench.report.tables.timing import timing_tables
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
@@ -34,10 +34,10 @@ def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
 
 
 def test_the_errors_are_told_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
-    for seed in range(TOLD + 3):
+    for seed in range(NAMED + 3):
         text_run(tmp_path / "s", "gru", 64, seed, "oom")
     said = broken_notes(read([tmp_path]))
-    assert len(said) == TOLD + 1
+    assert len(said) == NAMED + 1
     assert said[-1].startswith("And 3 more: `rnnbench runs list")
     text_run(tmp_path / "t", "gru", 64, 0)
     assert lost_notes(read([tmp_path / "t"])) == []

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from rnnbench.report.tables.reference_lines import reference_values
 
 from rnnbench.config import DataConfig
 from rnnbench.report.page.summary_training import training_sentences
+from rnnbench.report.references import reference_values
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers

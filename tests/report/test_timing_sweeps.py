@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rnnbench.report.tables.scaling import exponent
 from support.timings import LENGTHS, OUT, job, launch_bound, rows, tables_of, write_job, write_study
 
 from rnnbench.config.timing import Timing
 from rnnbench.report.results import read
 from rnnbench.report.tables import writers
+from rnnbench.report.tables.sweeps import exponent
 from rnnbench.report.timings import sweep, timings
 
 

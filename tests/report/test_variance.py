@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rnnbench.report.fairness import unranked
-from rnnbench.report.tables.variance import Components, components
 
 from rnnbench.config import CellConfig, DataConfig, Run
-from rnnbench.report.comparisons import effects
+from rnnbench.report.comparisons import effects, unranked
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import Group, group
+from rnnbench.report.tables.comparisons import Components, components
 from rnnbench.report.tables.training import tables
 from rnnbench.report.task_families import TASK_FAMILIES
 

@@ -127,21 +127,13 @@ def _p(value: float | None) -> str:
 
 @dataclass(frozen=True)
 class Components:
-    """Standard deviations of a score.
+    """Standard deviations of a score."""
 
-    Args:
-        weights: Due to the seed of the initial weights.
-        order: Due to the seed of the data's order.
-        rest: Of the two together, beyond both.
-        text: Over blocks of the test text; None where it was not recorded.
-        seeds: Seeds of weights, and of order.
-    """
-
-    weights: float
-    order: float
-    rest: float
-    text: TextSpread | None
-    seeds: tuple[int, int]
+    weights: float  # due to the seed of the initial weights
+    order: float  # due to the seed of the data's order
+    rest: float  # of the two together, beyond both
+    text: TextSpread | None  # over blocks of the test text; None where it was not recorded
+    seeds: tuple[int, int]  # seeds of weights, and of order
 
     @property
     def total(self) -> float:

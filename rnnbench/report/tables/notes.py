@@ -46,11 +46,7 @@ def _short(value: object) -> str:
 
 
 def training_notes(
-    groups: Sequence[Group],
-    family: TaskFamily,
-    reasons: Sequence[str],
-    rows: Sequence[Row],
-    references: Sequence[Row],
+    groups: Sequence[Group], family: TaskFamily, reasons: Sequence[str], rows: Sequence[Row], references: Sequence[Row]
 ) -> tuple[tuple[str, str], ...]:
     """The footnotes of a training table, each with the key of the column that it explains; some are empty.
 

@@ -25,24 +25,16 @@ RATE = "optim.lr"
 
 @dataclass(frozen=True)
 class Solvable:
-    """What a search found of one cell on one task.
+    """What a search found of one cell on one task."""
 
-    Args:
-        cell: Its label, with whatever else tells it from others of the same cell.
-        data: The task.
-        found: The bracket and all lengths tried.
-        reach: The first lag at which its gradient, before training, is down to a hundredth of its maximum, on the
-            task's own inputs: median over seeds; infinite where that is beyond the lags measured.
-        lags: Those measured: at least as many as the longest T tried.
-        results: All its runs.
-    """
-
-    cell: str
-    data: str
-    found: Bracket
+    cell: str  # its label, with whatever else tells it from others of the same cell
+    data: str  # the task
+    found: Bracket  # the bracket and all lengths tried
+    # the first lag at which its gradient, before training, is down to a hundredth of its maximum, on the task's own
+    # inputs: median over seeds; infinite where that is beyond the lags measured
     reach: float | None
-    lags: float | None
-    results: tuple[Result, ...]
+    lags: float | None  # those measured: at least as many as the longest T tried
+    results: tuple[Result, ...]  # all its runs
 
     def passes(self, result: Result) -> bool:
         """Whether one of its runs has learnt the task."""

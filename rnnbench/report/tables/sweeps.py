@@ -15,10 +15,7 @@ from rnnbench.report.tables.table import MISSING, Column, Row, Table, with_ends
 from rnnbench.report.timings import NAIVE, SETTINGS, SweptSetting, Timed, contestant_rank, in_words
 
 #: What a note calls the contestants of `NAIVE`.
-WORDS = {
-    "plain": "plain, the loop that everyone writes",
-    "loop": "our own loop, with the input's product taken once",
-}
+WORDS = {"plain": "plain, the loop that everyone writes", "loop": "our own loop, with the input's product taken once"}
 #: So many points make a power law; where its last segment is steeper or flatter by so much, it is marked as none.
 POINTS, APART = 3, 0.2
 Line = Mapping[int, Timed]
@@ -101,17 +98,11 @@ def ratio(base: Timed | None, contestant: Timed | None) -> tuple[float, float | 
 
 @dataclass(frozen=True)
 class Exponent:
-    """y ∝ x^exponent.
+    """y ∝ x^exponent."""
 
-    Args:
-        exponent: Least squares of log y against log x, over all points.
-        error: Its standard error.
-        last: Between the last two points alone.
-    """
-
-    exponent: float
-    error: float
-    last: float
+    exponent: float  # least squares of log y against log x, over all points
+    error: float  # its standard error
+    last: float  # between the last two points alone
 
     @property
     def bent(self) -> bool:

@@ -13,19 +13,12 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table."""
 
-    Args:
-        key: Names its entries in a row.
-        title: The header, with the unit.
-        importance: Where space is short the column with the highest number goes first; 0 always stays.
-        left: Words stand left, numbers right.
-    """
-
-    key: str
-    title: str
-    importance: int = 0
-    left: bool = False
+    key: str  # names its entries in a row
+    title: str  # the header, with the unit
+    importance: int = 0  # where space is short the column with the highest number goes first; 0 always stays
+    left: bool = False  # words stand left, numbers right
 
 
 @dataclass(frozen=True)
@@ -39,26 +32,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, with what must be known to read it.
+    """A table, with what must be known to read it."""
 
-    Args:
-        name: What it holds: runs of one kind of task, of all tasks, or timings.
-        columns: From left to right.
-        rows: One a group of runs.
-        references: Lines to measure them against (uniform, persistence, …), set below the rows.
-        notes: Footnotes, each with the key of the column that it explains.
-        caption: Study, budget, seeds, device, commit, and the command that makes it.
-        title: What is compared in it, in a sentence, to stand above; "" where the study has but one comparison.
-        part: What it says of the runs in the table beside it: comparisons, effects or variance; "" of another table.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    references: tuple[Row, ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
-    caption: str = ""
-    title: str = ""
+    name: str  # what it holds: runs of one kind of task, of all tasks, or timings
+    columns: tuple[Column, ...]  # from left to right
+    rows: tuple[Row, ...]  # one a group of runs
+    references: tuple[Row, ...] = ()  # lines to measure them against (uniform, persistence, …), set below the rows
+    notes: tuple[tuple[str, str], ...] = ()  # footnotes, each with the key of the column that it explains
+    caption: str = ""  # study, budget, seeds, device, commit, and the command that makes it
+    title: str = ""  # what is compared in it, in a sentence, to stand above; "" where the study has but one comparison
+    # what it says of the runs in the table beside it: comparisons, effects or variance; "" of another table
     part: str = ""
 
     def without_empty_columns(self) -> Table:

@@ -21,19 +21,12 @@ MANY = 4
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The runs of one task.
+    """The runs of one task."""
 
-    Args:
-        label: The data's label, with the settings that tell it from others of the same label.
-        data_set: What the catalogue knows of the data.
-        groups: One for each cell, the plain cells first.
-        lines: The reference lines' scores in the primary metric, by name.
-    """
-
-    label: str
-    data_set: DataSet
-    groups: tuple[Group, ...]
-    lines: dict[str, float]
+    label: str  # the data's label, with the settings that tell it from others of the same label
+    data_set: DataSet  # what the catalogue knows of the data
+    groups: tuple[Group, ...]  # one for each cell, the plain cells first
+    lines: dict[str, float]  # the reference lines' scores in the primary metric, by name
 
     @property
     def kind(self) -> TaskFamily:
