@@ -12,7 +12,6 @@ import pytest
 
 from rnnbench.report.frame import ABOUT, frame
 from rnnbench.report.results import read
-from rnnbench.report.statistics import group
 
 
 @pytest.fixture
@@ -37,15 +36,6 @@ def test_every_setting_and_every_metric_is_in_its_row(text_study: Path) -> None:
         assert row["optim.lr"] == result.run["optim"]["lr"]
         for name in result.metrics:
             assert row[name] == result.number(name)
-
-
-def test_the_mean_of_a_pivot_is_that_of_the_groups(text_study: Path) -> None:
-    """The house's own grouping and pandas' see the same runs: a diverged one is in neither once it is filtered out."""
-    results = read([text_study])
-    runs = frame(results)
-    means = runs[runs["status"] == "done"].pivot_table(index="seq_len", columns="cell", values="test/bpc")
-    for g in group(results):
-        assert means.loc[g.length, g.cell] == pytest.approx(np.mean(g.values("test/bpc")), rel=1e-12)
 
 
 def test_dtypes_are_such_that_one_can_calculate(runs: pd.DataFrame) -> None:

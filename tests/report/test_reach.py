@@ -95,20 +95,12 @@ def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, te
     )
 
 
-def test_where_one_seed_of_two_is_beyond_half_way_the_other_is_the_median(tmp_path: Path, text_run: Write) -> None:
-    for seed, lag in enumerate((25, "inf")):
-        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
-        with np.load(folder / CURVES) as found:
-            steps = found["along/step"].tolist()
-        rows = [{"step": int(step), "probe/half_lag": 5, "probe/hundredth_lag": lag} for step in steps]
-        (folder / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (row,) = reach_table(read([tmp_path])).rows
-    assert row.text["during/reach"] == "5, 25"
-
-
-def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
+@pytest.mark.parametrize(("seeds", "hundredth"), [((0, 2), 25.0), ((0, 1, 2), 26.0)])
+def test_half_way_is_from_the_history(
+    seeds: tuple[int, ...], hundredth: float, tmp_path: Path, text_run: Write
+) -> None:
     """Eleven probes; the sixth is in the middle, where the seeds' lags are 25, 26 and beyond, halves 5."""
-    for seed in range(3):
+    for seed in seeds:
         folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
         with np.load(folder / CURVES) as found:
             steps = found["along/step"].tolist()
@@ -121,8 +113,8 @@ def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
     table = reach_table(read([tmp_path]))
     assert "… half-way" in {column.title for column in table.columns}
     (row,) = table.rows
-    assert row.text["during/reach"] == "5, 26"
-    assert (row.raw["during/half_lag"], row.raw["during/hundredth_lag"]) == (5.0, 26.0)
+    assert row.text["during/reach"] == f"5, {hundredth:g}"
+    assert (row.raw["during/half_lag"], row.raw["during/hundredth_lag"]) == (5.0, hundredth)
 
 
 def test_parts_of_the_state_are_told_where_they_differ(tmp_path: Path, text_run: Write) -> None:
@@ -187,9 +179,8 @@ def test_an_option_swept_has_its_figure(tmp_path: Path, text_run: Write) -> None
             text_run(tmp_path / "s", {"name": "lstm", "forget_bias": value}, 64, seed, metrics=metrics)
             if value < 5:
                 text_run(tmp_path / "s", {"name": "rnn", "gain": 1 + value}, 64, seed, metrics=metrics)
-    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    assert "lstm_against_forget_bias.svg" in files
-    assert not any(name.startswith("rnn_against") for name in files)
+    files = option_figures(group(read([tmp_path])), tmp_path, "", {"svg"})
+    assert [path.name for path in files] == ["lstm_against_forget_bias.svg"]
 
 
 def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(

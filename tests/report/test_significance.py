@@ -1,14 +1,14 @@
-"""Tests between samples, against scipy and closed forms; and equivalence, which a large p is no evidence of."""
+"""Means with intervals and tests between samples, against scipy and closed forms."""
 
 from __future__ import annotations
 
-import itertools
+import math
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from rnnbench.report.significance import holm, paired, probability_of_improvement, welch
+from rnnbench.report.significance import estimate, holm, mean_band, paired, probability_of_improvement, welch
 
 RNG = np.random.default_rng(0)
 SAMPLES = [
@@ -76,7 +76,7 @@ def test_holm_against_its_definition(p: list[float]) -> None:
 
 
 def test_the_probability_is_mann_whitneys_u_and_its_interval_newcombes() -> None:
-    for (x, y), _ in itertools.product(SAMPLES[:2], range(1)):
+    for x, y in SAMPLES[:2]:
         u = scipy.stats.mannwhitneyu(y, x).statistic / (len(x) * len(y))
         found, low, high = probability_of_improvement(x, y)
         assert found == pytest.approx(u)
@@ -110,3 +110,41 @@ def test_separated_samples_are_not_sure_and_lost_runs_lose() -> None:
     assert probability_of_improvement([6, 7], [1, 2])[0] == 0.0
     assert probability_of_improvement([6, 7], [1, 2])[1] == 0.0
     assert probability_of_improvement([1.0, np.inf], [2.0, 2.0])[0] == 0.5
+
+
+@pytest.mark.parametrize("n", [5, 7, 10, 30])
+def test_the_interval_is_scipys(n: int) -> None:
+    values = np.random.default_rng(n).normal(2.0, 0.3, n)
+    found = estimate(values.tolist())
+    assert found is not None
+    assert found.mean == pytest.approx(values.mean())
+    known = scipy.stats.t.interval(0.95, n - 1, loc=values.mean(), scale=scipy.stats.sem(values))
+    assert found.interval == pytest.approx(known)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_below_five_there_is_no_interval(n: int) -> None:
+    found = estimate([1.0 + i for i in range(n)])
+    assert found is not None
+    assert found.interval is found.low is found.high is None
+    assert found.values == tuple(1.0 + i for i in range(n))
+    assert found.mean == pytest.approx(np.mean(found.values))
+
+
+def test_no_values_no_estimate_and_infinity_has_no_interval() -> None:
+    assert estimate([]) is None
+    found = estimate([1.0, 2.0, 3.0, 4.0, math.inf])
+    assert found is not None
+    assert (found.mean, found.interval) == (math.inf, None)
+    lost = estimate([1.0, -math.inf])
+    assert lost is not None
+    assert (lost.mean, lost.interval) == (-math.inf, None)
+
+
+def test_a_band_is_the_interval_at_every_point() -> None:
+    curves = np.random.default_rng(0).normal(size=(6, 20)).cumsum(1)
+    low, high = mean_band(curves)
+    for point in range(20):
+        found = estimate(curves[:, point].tolist())
+        assert found is not None
+        assert found.interval == pytest.approx((low[point], high[point]))

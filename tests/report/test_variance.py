@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,12 +121,7 @@ def test_a_seed_of_which_all_runs_are_lost_is_missed() -> None:
 def write_crossed(folder: Path, write: Write, cell: str, scores: Floats, length: int = 64) -> None:
     """The layout as a study's runs."""
     for (i, j), score in np.ndenumerate(scores):
-        made = write(folder, cell, length, 100 * i + j, metrics={"test/bpc": float(score)}, full=False)
-        values = json.loads((made / "result.json").read_text())
-        values["run"] |= {"seed": i, "data_seed": j}
-        values["id"] = f"{cell}-T{length}-{i}-{j}"
-        (made / "result.json").write_text(json.dumps(values))
-        made.rename(folder / values["id"])
+        write(folder, cell, length, i, metrics={"test/bpc": float(score)}, full=False, data_seed=j)
 
 
 def test_the_table(tmp_path: Path, text_run: Write) -> None:
@@ -149,6 +143,10 @@ def test_the_table(tmp_path: Path, text_run: Write) -> None:
         assert row.text["seeds"] == "3 × 4"
         assert row.text["weights"] == f"{one.weights:.2g}"
     assert "text" not in {column.key for column in table.columns}, "no losses by blocks were recorded"
+    assert "(" not in runs.rows[0].text["test/bpc"], "no interval"
+    assert not any("interval" in note for key, note in runs.notes if key == "test/bpc")
+    for one_table in (runs, table):
+        assert {key for key, _ in one_table.notes} <= {column.key for column in one_table.columns}
 
 
 def test_runs_that_share_seeds_are_no_independent_witnesses(tmp_path: Path, text_run: Write) -> None:
@@ -164,23 +162,5 @@ def test_runs_that_share_seeds_are_no_independent_witnesses(tmp_path: Path, text
         assert (score.interval, len(score.values)) == (None, 9)
         assert score.mean == pytest.approx(np.mean(score.values))
     assert unranked(groups[:2]) == "seeds of weights and order are crossed: no ranking"
+    assert effects(groups, SCORE) == []
     assert not any("comparisons" in table.name for table in tables(read([tmp_path])))
-
-
-def test_nor_of_what_a_length_changes(tmp_path: Path, text_run: Write) -> None:
-    for length in (16, 64):
-        write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(length).normal(2, 0.1, (3, 3)), length)
-    assert effects(group(read([tmp_path])), SCORE) == []
-
-
-def test_no_interval_is_announced_where_there_is_none(tmp_path: Path, text_run: Write) -> None:
-    write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(0).normal(2, 0.1, (3, 3)))
-    table, *_ = tables(read([tmp_path]))
-    assert "(" not in table.rows[0].text["test/bpc"]
-    assert not any("interval" in note for key, note in table.notes if key == "test/bpc")
-
-
-def test_no_note_explains_a_column_that_is_not_there(tmp_path: Path, text_run: Write) -> None:
-    write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(0).normal(2, 0.1, (3, 3)))
-    for table in tables(read([tmp_path])):
-        assert {key for key, _ in table.notes} <= {column.key for column in table.columns}, table.name

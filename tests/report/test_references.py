@@ -1,4 +1,4 @@
-"""Who does not beat a baseline is named, with both figures, whatever the task."""
+"""References by name and metric; runs that are not better than a baseline are named, with both figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.report.references import NAMED, not_better
+from rnnbench.report.references import NAMED, not_better, split_reference
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
@@ -62,8 +62,12 @@ def test_a_report_counts_them(tmp_path: Path, text_run: Callable[..., Path]) -> 
         text_run(tmp_path / "t", "gru", length + 1, 0, metrics={"test/bpc": 5.0})
     said = "\n".join(markdown(table) for table in tables(read([tmp_path / "t"])))
     assert "gru at T = 5 and 1 more." in said
+    text_run(tmp_path / "u", "lstm", 64, 0)
+    assert "Not better than" not in "\n".join(markdown(table) for table in tables(read([tmp_path / "u"])))
 
 
-def test_where_all_beat_them_a_report_says_nothing(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    text_run(tmp_path / "s", "lstm", 64, 0)
-    assert "Not better than" not in "\n".join(markdown(table) for table in tables(read([tmp_path])))
+def test_references_by_name_and_metric() -> None:
+    assert split_reference("reference/seasonal_naive_mse") == ("seasonal_naive", "mse")
+    assert split_reference("reference/guess_error_x16") == ("guess", "error_x16")
+    assert split_reference("reference/xz_bpc") == ("xz", "bpc")
+    assert split_reference("test/bpc") is None

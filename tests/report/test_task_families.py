@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import get_args
 
 from rnnbench.catalog import DATA_SETS, Kind
-from rnnbench.report.references import split_reference
 from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.training.metrics import PRIMARY_METRIC
 
@@ -17,10 +16,3 @@ def test_every_kind_has_its_scores() -> None:
         assert not kind.primary.more_is_better
         assert set(kind.baselines) <= set(kind.references)
         assert set(kind.notes) <= {score.key for score in kind.scores} | set(kind.references)
-
-
-def test_references_by_name_and_metric() -> None:
-    assert split_reference("reference/seasonal_naive_mse") == ("seasonal_naive", "mse")
-    assert split_reference("reference/guess_error_x16") == ("guess", "error_x16")
-    assert split_reference("reference/xz_bpc") == ("xz", "bpc")
-    assert split_reference("test/bpc") is None
