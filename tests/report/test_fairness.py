@@ -148,18 +148,6 @@ def test_one_bad_length_is_said_and_the_others_are_ranked(tmp_path: Path, text_r
     assert {row.raw["place"] for row in pairs.rows} == {"T = 64"}, "and nothing over all lengths"
 
 
-def test_runs_of_another_protocol_are_shown_apart(tmp_path: Path, text_run: Write) -> None:
-    study(tmp_path / "s", text_run, seeds=5)
-    for seed in range(5, 10):
-        text_run(tmp_path / "s", "gru", 64, seed, metrics={"test/bpc": 9.0}, full=False, protocol=1)
-    by_name = {table.name: table for table in tables(read([tmp_path]))}
-    assert set(by_name) == {"text", "text-comparisons", "text-protocol1"}
-    (old,) = by_name["text-protocol1"].rows
-    assert (old.raw["test/bpc"], old.raw["all"]) == (9.0, 5)
-    assert "protocol 1" in by_name["text-protocol1"].title
-    assert next(row.raw for row in by_name["text"].rows if row.raw["cell"] == "gru")["all"] == 5
-
-
 def test_a_study_of_two_machines_or_versions_says_so(tmp_path: Path, text_run: Write) -> None:
     for cell in CELLS:
         for seed in range(5):

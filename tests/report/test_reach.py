@@ -67,15 +67,6 @@ def test_the_table(study: Path) -> None:
     assert rows["lstm"].raw["final/half_lag"] == math.inf
 
 
-def test_where_one_seed_of_two_is_beyond_the_lags_measured_the_other_is_the_median(
-    tmp_path: Path, text_run: Write
-) -> None:
-    for seed, end in enumerate((30, "inf")):
-        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(2, -0.5, end))
-    (row,) = reach_table(read([tmp_path])).rows
-    assert row.text["final/reach"] == "30, 30"
-
-
 def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, text_run: Write) -> None:
     """−0.3 of one seed and −∞ of another, or of older ledgers −44.3: a run one of whose 16 trajectories was lost."""
     ends: dict[str, tuple[float | str, float | str]] = {

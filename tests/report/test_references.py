@@ -1,18 +1,21 @@
-"""References by name and metric; runs that are not better than a baseline are named, with both figures."""
+"""References by name and metric; what is not better than a baseline; the task families that are scored by them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from rnnbench.catalog import DATA_SETS, Kind
 from rnnbench.report.references import NAMED, not_better, split_reference
 from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
 from rnnbench.report.task_families import TASK_FAMILIES
+from rnnbench.training.metrics import PRIMARY_METRIC
 
 
 def test_the_sentence() -> None:
@@ -71,3 +74,12 @@ def test_references_by_name_and_metric() -> None:
     assert split_reference("reference/guess_error_x16") == ("guess", "error_x16")
     assert split_reference("reference/xz_bpc") == ("xz", "bpc")
     assert split_reference("test/bpc") is None
+
+
+def test_every_kind_has_its_scores() -> None:
+    assert set(TASK_FAMILIES) == set(get_args(Kind)) >= {item.kind for item in DATA_SETS.values()}
+    for kind in TASK_FAMILIES.values():
+        assert kind.primary.metric in PRIMARY_METRIC.values()
+        assert not kind.primary.more_is_better
+        assert set(kind.baselines) <= set(kind.references)
+        assert set(kind.notes) <= {score.key for score in kind.scores} | set(kind.references)

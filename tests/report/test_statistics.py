@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnbench.report.results import read
-from rnnbench.report.statistics import TRUNCATE, group
+from rnnbench.report.statistics import group
 
 
 def test_lost_runs_stay_in_the_denominator_and_out_of_the_mean(text_study: Path) -> None:
@@ -71,13 +71,6 @@ def test_runs_at_a_rate_that_was_not_chosen_are_no_seeds_of_those_at_the_one_tha
         text_run(tmp_path / "s", "gru", 64, seed, lr=1e-3, full=False, tuned=False, metrics={"test/bpc": 9.0})
         text_run(tmp_path / "s", "gru", 64, seed, lr=2e-3, full=False, metrics={"test/bpc": 2.0})
     assert sorted(g.values("test/bpc") for g in group(read([tmp_path]))) == [[2.0, 2.0], [9.0, 9.0]]
-
-
-def test_a_place_is_named_by_the_axis(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    text_run(tmp_path / "s", "gru", 64, 0, full=False)
-    (along_length,), (along_truncation,) = group(read([tmp_path])), group(read([tmp_path]), TRUNCATE)
-    assert (along_length.symbol, along_length.place) == ("T", "T = 64")
-    assert (along_truncation.symbol, along_truncation.place) == ("K", "K = 64")
 
 
 def test_plain_cells_come_first_and_variants_are_apart(tmp_path: Path, text_run: Callable[..., Path]) -> None:
