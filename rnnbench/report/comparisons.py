@@ -222,7 +222,7 @@ def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], flo
 
 
 def _whole(*groups: Group) -> bool:
-    """Has no run been lost, and is each an independent witness?"""
+    """Has no run been lost, and are its runs independent samples?"""
     return all(len(g.done) == len(g.results) and not g.crossed for g in groups)
 
 

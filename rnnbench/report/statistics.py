@@ -185,8 +185,8 @@ def crowded(groups: Sequence[Group]) -> bool:
 
 def rank(g: Group, metric: str) -> tuple[bool, float]:
     """Sorts the best first, lower being better; those that lost runs come last, whatever the survivors scored."""
-    found = g.estimate(metric)
-    return len(g.done) < len(g.results), math.inf if found is None else found.mean
+    score = g.estimate(metric)
+    return len(g.done) < len(g.results), math.inf if score is None else score.mean
 
 
 def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:

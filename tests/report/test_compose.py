@@ -29,7 +29,7 @@ TEXT_FIGURES = {
 }
 
 
-def test_everything_is_written_and_told(text_study: Path) -> None:
+def test_everything_is_written_and_printed(text_study: Path) -> None:
     console = Console(width=100, file=io.StringIO(), record=True)
     answer = report([text_study.parent], ALL, None, console)
     assert list(answer) == ["seqlen"]
@@ -117,7 +117,7 @@ def reported(text_study: Path) -> Path:
 def test_what_was_just_written_is_right(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
     assert main(["report", "--check", str(reported)]) == 0
-    assert "9 tables on disk: every cell is what the ledger gives." in capsys.readouterr().out
+    assert "9 tables on disk: every cell is what" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in (reported / "report").iterdir()}
 
 
@@ -135,7 +135,7 @@ def test_a_cell_that_was_edited_is_named(reported: Path, suffix: str, capsys: py
     assert path.name in lines[0]
 
 
-def test_a_ledger_that_went_on_is_noticed(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_that_have_changed_are_noticed(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     victim = next(path for path in reported.glob("lstm*/result.json"))
     values = json.loads(victim.read_text())
     values["metrics"]["test/bpc"] += 0.1

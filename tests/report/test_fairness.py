@@ -172,11 +172,11 @@ def test_speeds_of_workers_side_by_side_are_not_shown(tmp_path: Path, text_run: 
     (tmp_path / "s" / "speeds.json").write_text(json.dumps(speeds))
     found = {result.cell: result.number("throughput/tokens_per_second") for result in read([tmp_path])}
     assert found["gru"] == 1234.5
-    for machine, told in (("x86_64", ""), ("another", ", on another")):
+    for machine, where in (("x86_64", ""), ("another", ", on another")):
         speeds["speeds"][0]["environment"] = {"device_name": machine}  # type: ignore[index]
         (tmp_path / "s" / "speeds.json").write_text(json.dumps(speeds))
         notes = [note for _, note in tables(read([tmp_path]))[0].notes]
-        assert any(note.endswith(f"on one pinned core, in turns{told}.") for note in notes), "where it was timed"
+        assert any(note.endswith(f"on one pinned core, in turns{where}.") for note in notes), "where it was timed"
 
 
 def test_runs_start_alike_where_nothing_but_the_optimiser_differs(tmp_path: Path, text_run: Write) -> None:

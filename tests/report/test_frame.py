@@ -1,4 +1,4 @@
-"""A ledger as a DataFrame: no row lost, no number changed, and dtypes that one can calculate with."""
+"""Results as a DataFrame: no row lost, no number changed, and dtypes that one can calculate with."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_option_of_a_cell_is_a_column(tmp_path: Path, text_run: Callable[...,
     assert pd.isna(runs.loc["lstm", "cell.forget_bias"])
 
 
-def test_rows_stand_in_the_houses_order_and_columns_begin_with_what_the_run_is(runs: pd.DataFrame) -> None:
+def test_rows_are_in_the_order_of_the_tables_and_columns_begin_with_what_the_run_is(runs: pd.DataFrame) -> None:
     assert tuple(runs.columns[: len(ABOUT)]) == ABOUT
     assert list(dict.fromkeys(runs["cell"])) == ["rnn", "lstm", "gru"]
     assert runs["seq_len"].is_monotonic_increasing

@@ -1,4 +1,4 @@
-"""Runs that are not done are counted apart by what became of them, told with their errors, and never averaged away."""
+"""Runs that are not done are counted apart by what became of them, named with their errors, and never averaged away."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnbench.report.tables.writers import markdown
 Write = Callable[..., Path]
 
 
-def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
+def test_each_status_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
     for seed, status in enumerate(["done", "done", "diverged", "oom", "timeout", "timeout", "failed"]):
         text_run(tmp_path / "s", "gru", 64, seed, status)
     (table,) = tables(read([tmp_path]))
@@ -30,7 +30,7 @@ def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
         assert f"- {run.id} {words}: {run.error}.\n" in said
 
 
-def test_the_errors_are_told_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
+def test_the_errors_are_listed_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
     for seed in range(NAMED + 3):
         text_run(tmp_path / "s", "gru", 64, seed, "oom")
     said = broken_notes(read([tmp_path]))

@@ -68,7 +68,7 @@ def test_the_table(study: Path) -> None:
 
 
 def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, text_run: Write) -> None:
-    """−0.3 of one seed and −∞ of another, or of older ledgers −44.3: a run one of whose 16 trajectories was lost."""
+    """−0.3 of one seed and −∞ of another, or of older results −44.3: a run one of whose 16 trajectories was lost."""
     ends: dict[str, tuple[float | str, float | str]] = {
         "rnn": (-0.3, -0.5), "irnn": (-0.3, "-inf"), "indrnn": ("-inf", "-inf"), "gru": (-0.3, -44.32),
         "mgu": (-708.4, -708.4),
@@ -214,7 +214,7 @@ def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> N
 def test_a_context_as_long_as_the_longest_that_was_read_is_no_measurement(
     horizons: tuple[int, ...], text: str, raw: float, tmp_path: Path, text_run: Write
 ) -> None:
-    """A gain over itself is 0, so that the longest one is always enough: it is told as a bound, and in no median."""
+    """A gain over itself is 0, so that the longest one is always enough: it is shown as a bound, and in no median."""
     for seed, horizon in enumerate(horizons):
         metrics = gradients(2, -0.5) | {"final/context_horizon": horizon}
         folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=metrics)

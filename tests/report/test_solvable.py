@@ -162,13 +162,13 @@ def test_of_several_learning_rates_the_best_counts_at_each_length(tmp_path: Path
 
 
 @pytest.mark.parametrize("rate", [1e-3, 3e-3, 1e-2])
-def test_one_seed_and_a_rate_at_the_edge_are_told(rate: float, tmp_path: Path, task_run: Write) -> None:
+def test_one_seed_and_a_rate_at_the_edge_are_noted(rate: float, tmp_path: Path, task_run: Write) -> None:
     for lr in (1e-3, 3e-3, 1e-2):
         task_run(tmp_path / "s", adding(10), {"test/mse": 0.001 if lr == rate else 0.1}, "rnn", lr=lr)
     (table,) = tables(read([as_search(tmp_path / "s")]))
-    told = " ".join(note for _, note in table.notes)
-    assert "One seed: no ranking." in told
-    assert ("1 of 1 were solved, at their longest T, at the smallest or largest learning rate" in told) == (
+    notes = " ".join(note for _, note in table.notes)
+    assert "One seed: no ranking." in notes
+    assert ("1 of 1 were solved, at their longest T, at the smallest or largest learning rate" in notes) == (
         rate != 3e-3
     )
 

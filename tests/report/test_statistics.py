@@ -35,7 +35,7 @@ def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
     assert groups[0].series == "gru, lr=0.001"
 
 
-def test_a_whole_number_is_one_setting_however_a_ledger_writes_it(
+def test_a_whole_number_is_one_setting_however_results_write_it(
     tmp_path: Path, text_run: Callable[..., Path]
 ) -> None:
     """An older one has 3 and 3.0, as the Run was made in Python or read from a file: one line, not two."""

@@ -222,11 +222,11 @@ FIVE = ("rnn", "lstm", "gru", "mgu", "janet")
 
 
 @pytest.mark.parametrize(
-    ("cells", "shift", "told"),
+    ("cells", "shift", "noted"),
     [(("lstm", "gru"), 0, False), (("lstm", "gru"), 1, False), (FIVE, 0, True), (FIVE, 1, True)],
 )
 def test_of_more_than_four_cells_it_is_said_which_are_compared(
-    cells: tuple[str, ...], shift: int, told: bool, tmp_path: Path, text_run: Callable[..., Path]
+    cells: tuple[str, ...], shift: int, noted: bool, tmp_path: Path, text_run: Callable[..., Path]
 ) -> None:
     """And of four or fewer it is not, for there every pair is. shift: another cell leads at the other length."""
     for at, cell in enumerate(cells):
@@ -238,7 +238,7 @@ def test_of_more_than_four_cells_it_is_said_which_are_compared(
     leaders = {row.raw["better"] for row in pairs.rows if row.raw["length"] is not None}
     assert len(leaders) == 1 + shift
     note = "Of more than 4 cells the best is compared with each other one."
-    assert (note in [sentence for _, sentence in pairs.notes]) == told
+    assert (note in [sentence for _, sentence in pairs.notes]) == noted
 
 
 def test_formats_of_numbers() -> None:

@@ -80,7 +80,7 @@ def test_all_that_was_measured(study: Path) -> None:
         assert part in table.caption
 
 
-def test_a_whole_option_of_an_older_ledger_is_read(tmp_path: Path) -> None:
+def test_a_whole_option_of_older_results_is_read(tmp_path: Path) -> None:
     """There the names of metrics and of samples begin with ``lstm(forget_bias=3.0)``: a line of the cell, with both."""
     config = CellConfig("lstm", {"forget_bias": 3.0, "x": 2.5})
     folder = write_job(tmp_path / "speed", Timing(cells=(config,)), ("plain", "loop"))
@@ -102,11 +102,11 @@ def test_a_whole_option_of_an_older_ledger_is_read(tmp_path: Path) -> None:
 
 def test_who_tried_in_vain_has_a_line_that_says_so(study: Path) -> None:
     shown = rows(tables_of(study)["timing"])
-    told = {(row["cell"], row["backend"], row["T"]): row for row in shown if row["not timed"]}
-    assert set(told) == {("lstm", "plain", "1024"), *(("rnn", "torch", str(length)) for length in LENGTHS)}
-    assert told["lstm", "plain", "1024"]["not timed"] == OUT
-    assert told["lstm", "plain", "1024"]["step (ms)"] == "out of memory"
-    assert told["rnn", "torch", "64"]["not timed"] == WRONG
+    refused = {(row["cell"], row["backend"], row["T"]): row for row in shown if row["not timed"]}
+    assert set(refused) == {("lstm", "plain", "1024"), *(("rnn", "torch", str(length)) for length in LENGTHS)}
+    assert refused["lstm", "plain", "1024"]["not timed"] == OUT
+    assert refused["lstm", "plain", "1024"]["step (ms)"] == "out of memory"
+    assert refused["rnn", "torch", "64"]["not timed"] == WRONG
     (wrong,) = (row for row in rows(tables_of(study)["speedup"]) if (row["cell"], row["backend"]) == ("rnn", "torch"))
     assert {wrong[f"T = {length}"] for length in LENGTHS} == {"wrong result"}
 
@@ -133,7 +133,7 @@ def test_decoding(tmp_path: Path) -> None:
 
 
 def test_the_processors_time_and_the_floor_of_a_loop(tmp_path: Path) -> None:
-    """Where they were measured: on a GPU, and in an older ledger, neither is, and there is no such column."""
+    """Where they were measured: on a GPU, and in older results, neither is, and there is no such column."""
     training = write_job(tmp_path / "s", job(), ("loop", "torch"))
     decoding = write_job(tmp_path / "s", job(batch_size=1, what="decoding"), ("loop", "torch"))
     absent = {column.title for table in tables_of(tmp_path / "s").values() for column in table.columns}
@@ -167,7 +167,7 @@ def test_the_terminal_has_room_for_what_matters(study: Path) -> None:
     assert "out of memory" in text
 
 
-def test_an_older_ledger_is_still_reported() -> None:
+def test_older_results_are_still_reported() -> None:
     """Without peak memory, FLOPs, replays and ceilings, and its settings fewer."""
     made = tables_of(ROOT / "experiments" / "results" / "h200" / "seqlen_throughput")
     assert {"timing", "speedup"} <= set(made)
@@ -233,7 +233,7 @@ def test_contestants_that_took_no_turns_together_have_a_ratio_and_no_interval(tm
 
 
 @pytest.mark.parametrize("setting", ["seq_len", "batch_size", "hidden_size"])
-def test_exponents_of_a_known_law(setting: str, tmp_path: Path) -> None:
+def test_exponents_of_a_known_power(setting: str, tmp_path: Path) -> None:
     powers = {"rnn": 1.0, "lstm": 0.4, "gru": 2.2}
 
     def law(cell: str, backend: str, one: Timing) -> float:

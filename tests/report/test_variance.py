@@ -43,7 +43,7 @@ def rescored(g: Group, scores: Floats) -> Group:
 
 
 @pytest.mark.parametrize(("shape", "crossed"), [((1, 3), True), ((3, 1), True), ((2, 2), True), ((1, 1), False)])
-def test_runs_that_share_a_seed_of_either_kind_are_no_independent_witnesses(
+def test_runs_that_share_a_seed_of_either_kind_are_no_independent_samples(
     shape: tuple[int, int], crossed: bool
 ) -> None:
     """Initial weights that are the same for all, or an order of the data that is."""
@@ -144,7 +144,7 @@ def test_the_table(tmp_path: Path, text_run: Write) -> None:
         assert {key for key, _ in one_table.notes} <= {column.key for column in one_table.columns}
 
 
-def test_runs_that_share_seeds_are_no_independent_witnesses(tmp_path: Path, text_run: Write) -> None:
+def test_runs_that_share_seeds_are_no_independent_samples(tmp_path: Path, text_run: Write) -> None:
     """Nine runs by three seeds of weights: a mean, but no interval of nine, no rank and no test."""
     for cell in ("lstm", "gru"):
         for length in (16, 64):

@@ -161,5 +161,5 @@ def _beats(task: TaskResult, best: Group, beaten: list[str]) -> str:
 
 
 def short(name: str) -> str:
-    """A reference line's name for people, where its full one has no room: seasonal naive, ngram."""
+    """A reference line's name for people, where its full one does not fit: seasonal naive, ngram."""
     return name.replace("_", " ")
