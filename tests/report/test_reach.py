@@ -13,7 +13,6 @@ import pytest
 from matplotlib.text import Annotation
 from scipy import stats
 
-from rnnbench.report import report
 from rnnbench.report.figures.options import option_figures
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
@@ -191,20 +190,6 @@ def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(
     drawn = [float(y) for line in exponents.get_lines()[:2] for y in np.asarray(line.get_ydata(), dtype=float)]
     assert np.nanmin(drawn) == pytest.approx(-0.3)
     assert reach.get_title("left").startswith("How far do gradients")
-
-
-def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> None:
-    for seed in range(2):
-        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics={"final/context_horizon": 12 + 4 * seed})
-        with np.load(folder / CURVES) as found:
-            arrays = dict(found)
-        lengths = np.array([1, 2, 4, 8, 64])
-        arrays |= {"final/context_lengths": lengths, "final/context_gain": np.array([1.0, 0.3, 0.1, 0, 0])}
-        np.savez(folder / CURVES, **arrays)
-    answer = report([tmp_path], {"svg", "md"}, None, None)["s"]
-    assert any(name.endswith("context_gain.svg") for name in answer["files"])
-    (row,) = answer["table"]
-    assert row["final/context_horizon"] == 14
 
 
 @pytest.mark.parametrize(

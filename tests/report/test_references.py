@@ -42,7 +42,6 @@ def test_every_kind_has_baselines(name: str) -> None:
     assert kind.baselines
     lines = {f"reference/{baseline}_{kind.primary.metric}": 0.5 for baseline in kind.baselines}
     said = not_better(kind, {kind.primary.key: 0.6, **lines})
-    assert said is not None
     assert said.count("worse than the baseline") == len(kind.baselines)
     assert not_better(kind, {kind.primary.key: 0.4, **lines}) is None
 

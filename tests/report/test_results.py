@@ -136,7 +136,6 @@ def test_a_file_is_opened_once(tmp_path: Path, text_run: Callable[..., Path], op
     text_run(tmp_path / "s", "gru", 16, 0)
     (result,) = read([tmp_path])
     first, again = result.curve(FLOW), result.curve(FLOW)
-    assert first is not None
     assert again is first
     assert first.dtype == np.float64
     assert result.curve("nothing") is None
@@ -153,8 +152,6 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, text_run: Callabl
     np.savez(folder / "other.npz", **{FLOW: np.arange(3)})  # type: ignore[arg-type]
     os.replace(folder / "other.npz", folder / "curves.npz")
     after = result.curve(FLOW)
-    assert before is not None
-    assert after is not None
     assert (len(before), after.tolist()) == (257, [0, 1, 2])
 
 

@@ -58,17 +58,6 @@ def test_equivalence_is_the_larger_of_two_one_sided_tests(x: list[float], y: lis
     assert paired(x[:n], y[:n], margin).p_equivalent == pytest.approx(max(low, high), rel=1e-9)
 
 
-def test_a_large_p_is_no_equality_and_a_small_one_no_difference_worth_the_name() -> None:
-    few = welch([1.0, 3.0], [1.1, 3.1], 0.01)
-    assert few.p > 0.9
-    assert few.p_equivalent is not None
-    assert few.p_equivalent > 0.4
-    many = welch(np.linspace(1.0, 1.001, 200).tolist(), np.linspace(1.0005, 1.0015, 200).tolist(), 0.01)
-    assert many.p < 1e-6
-    assert many.p_equivalent is not None
-    assert many.p_equivalent < 1e-6
-
-
 def test_samples_without_spread_are_certain() -> None:
     same, apart = welch([1.0] * 5, [1.0] * 5, 0.01), paired([1.0, 2.0, 3.0], [1.5, 2.5, 3.5], 0.01)
     assert (same.p, same.p_equivalent) == (1.0, 0.0)
@@ -123,7 +112,6 @@ def test_separated_samples_are_not_sure_and_lost_runs_lose() -> None:
 def test_the_interval_is_scipys(n: int) -> None:
     values = np.random.default_rng(n).normal(2.0, 0.3, n)
     found = estimate(values.tolist())
-    assert found is not None
     assert found.mean == pytest.approx(values.mean())
     known = scipy.stats.t.interval(0.95, n - 1, loc=values.mean(), scale=scipy.stats.sem(values))
     assert found.interval == pytest.approx(known)
@@ -132,7 +120,6 @@ def test_the_interval_is_scipys(n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_below_five_there_is_no_interval(n: int) -> None:
     found = estimate([1.0 + i for i in range(n)])
-    assert found is not None
     assert found.interval is found.low is found.high is None
     assert found.values == tuple(1.0 + i for i in range(n))
     assert found.mean == pytest.approx(np.mean(found.values))
@@ -141,10 +128,8 @@ def test_below_five_there_is_no_interval(n: int) -> None:
 def test_no_values_no_estimate_and_infinity_has_no_interval() -> None:
     assert estimate([]) is None
     found = estimate([1.0, 2.0, 3.0, 4.0, math.inf])
-    assert found is not None
     assert (found.mean, found.interval) == (math.inf, None)
     lost = estimate([1.0, -math.inf])
-    assert lost is not None
     assert (lost.mean, lost.interval) == (-math.inf, None)
 
 
@@ -153,7 +138,6 @@ def test_a_band_is_the_interval_at_every_point() -> None:
     low, high = mean_band(curves)
     for point in range(20):
         found = estimate(curves[:, point].tolist())
-        assert found is not None
         assert found.interval == pytest.approx((low[point], high[point]))
 
 
@@ -167,9 +151,6 @@ def test_of_known_values_without_ties_it_is_scipys() -> None:
     found = kendall(exact(x.tolist()), exact((x + y).tolist()))
     assert found.tau == pytest.approx(scipy.stats.kendalltau(x, x + y).statistic, abs=1e-12)
     assert (found.points, found.pairs) == (30, 30 * 29 // 2)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.tau is not None
     assert found.low < found.tau < found.high
     assert found == kendall(exact(x.tolist()), exact((x + y).tolist())), "seeded"
     assert found.text().endswith("over all pairs of 30 cells")
@@ -199,21 +180,6 @@ def test_bounds_that_overlap_are_not_told_apart() -> None:
     falling = kendall(x, y[::-1])
     assert (falling.tau, falling.pairs) == (-1.0, 2)
     assert "over the 2 pairs of 3 cells whose order is known" in found.text()
-
-
-def test_with_one_quantity_censored_it_is_twice_harrells_c_less_one() -> None:
-    rng = np.random.default_rng(1)
-    x, time = rng.standard_normal((2, 25))
-    end = rng.uniform(-1, 1, 25)
-    seen, at = time <= end, np.minimum(time, end)
-    good = bad = 0
-    for i in range(25):
-        for j in range(25):
-            if seen[i] and at[i] < at[j]:  # who was seen to end first is known
-                good, bad = good + (x[i] < x[j]), bad + (x[i] > x[j])
-    found = kendall(exact(x.tolist()), [(t, t if s else math.inf) for t, s in zip(at.tolist(), seen, strict=True)])
-    assert found.pairs == good + bad < 25 * 24 // 2
-    assert found.tau == pytest.approx(2 * good / (good + bad) - 1)
 
 
 def test_the_order_of_the_points_is_all_one() -> None:

@@ -14,7 +14,6 @@ def test_lost_runs_stay_in_the_denominator_and_out_of_the_mean(text_study: Path)
     (g,) = (g for g in group(read([text_study])) if (g.cell, g.length) == ("rnn", 64))
     assert (len(g.done), len(g.results)) == (3, 5)
     found = g.estimate("test/bpc")
-    assert found is not None
     assert len(found.values) == 3
     assert max(found.values) < 6.0  # the diverged run's 6.5 is not among them
     assert found.mean == pytest.approx(sum(result.metrics["test/bpc"] for result in g.done) / 3)  # type: ignore[misc]
@@ -35,9 +34,7 @@ def test_groups_split_by_what_else_varies_but_not_by_what_follows_length(
     assert groups[0].series == "gru, lr=0.001"
 
 
-def test_a_whole_number_is_one_setting_however_results_write_it(
-    tmp_path: Path, text_run: Callable[..., Path]
-) -> None:
+def test_a_whole_number_is_one_setting_however_results_write_it(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     """An older one has 3 and 3.0, as the Run was made in Python or read from a file: one line, not two."""
     for length in (16, 64):
         for clip in (1, 5):

@@ -14,7 +14,7 @@ from rnnbench.config import CellConfig, DataConfig, Run
 from rnnbench.report.comparisons import effects, unranked
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import Group, group
-from rnnbench.report.tables.comparisons import Components, components
+from rnnbench.report.tables.comparisons import components
 from rnnbench.report.tables.training import tables
 from rnnbench.report.task_families import TASK_FAMILIES
 
@@ -36,12 +36,6 @@ def layout(scores: Floats, lost: tuple[int, int] | None = None) -> Group:
     return Group("lstm", "kjv", 64, (), tuple(results))
 
 
-def rescored(g: Group, scores: Floats) -> Group:
-    """The same runs with other scores."""
-    pairs = zip(g.results, scores.ravel().tolist(), strict=True)
-    return dataclasses.replace(g, results=tuple(dataclasses.replace(r, metrics={"test/bpc": x}) for r, x in pairs))
-
-
 @pytest.mark.parametrize(("shape", "crossed"), [((1, 3), True), ((3, 1), True), ((2, 2), True), ((1, 1), False)])
 def test_runs_that_share_a_seed_of_either_kind_are_no_independent_samples(
     shape: tuple[int, int], crossed: bool
@@ -51,14 +45,7 @@ def test_runs_that_share_a_seed_of_either_kind_are_no_independent_samples(
     g = layout(scores)
     assert g.crossed == crossed
     estimate = g.estimate("test/bpc")
-    assert estimate is not None
     assert (estimate.mean, estimate.interval) == (pytest.approx(scores.mean()), None)
-
-
-def found(g: Group) -> Components:
-    one = components(g, SCORE)
-    assert one is not None
-    return one
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 4), (6, 3)])
@@ -73,29 +60,16 @@ def test_they_are_those_of_the_analysis_of_variance(n: int, m: int) -> None:
     assert sum(between) + (left**2).sum() == pytest.approx(total), "the sums of squares are all there is"
     rest = (left**2).sum() / ((n - 1) * (m - 1))
     weights, order = (between[0] / (n - 1) - rest) / m, (between[1] / (m - 1) - rest) / n
-    one = found(layout(scores))
+    one = components(layout(scores), SCORE)
     assert (one.weights, one.order, one.rest) == pytest.approx(np.sqrt([weights, order, rest]))
     assert one.total == pytest.approx(np.sqrt(weights + order + rest))
     assert (one.seeds, one.text) == ((n, m), None)
 
 
-def test_on_average_they_are_the_true_ones() -> None:
-    """Three hundred studies of eight seeds by eight, of known variances: the estimates' means are these."""
-    rng, true = np.random.default_rng(0), np.array([0.03, 0.02, 0.01])
-    base = layout(np.zeros((8, 8)))
-    squares = []
-    for _ in range(300):
-        parts = rng.normal(size=(8, 1)), rng.normal(size=(1, 8)), rng.normal(size=(8, 8))
-        one = found(rescored(base, 2 + sum(sd * part for sd, part in zip(true, parts, strict=True))))
-        squares.append([one.weights**2, one.order**2, one.rest**2])
-    # The spread of a variance of seven degrees of freedom is √(2 / 7) of it; of a mean of 300, 3 %.
-    assert np.mean(squares, axis=0) == pytest.approx(true**2, rel=0.1)
-
-
 def test_what_is_too_small_to_be_seen_is_zero() -> None:
     """Each order has the same mean, so that less moves with it than chance would have moved."""
     scores = 2 + np.array([[0.1, 0.2, 0.3], [0.3, 0.1, 0.2], [0.2, 0.3, 0.1]])
-    one = found(layout(scores))
+    one = components(layout(scores), SCORE)
     assert (one.weights, one.order) == (0.0, 0.0)
     assert one.rest == one.total == pytest.approx(np.sqrt(((scores - 2.2) ** 2).sum() / 4))
 
@@ -129,7 +103,7 @@ def test_the_table(tmp_path: Path, text_run: Write) -> None:
     assert (runs.name, table.name) == ("text", "text-variance")
     assert "Seeds of weights and order are crossed: no ranking." in [note for _, note in runs.notes]
     for row, (cell, own) in zip(table.rows, scores.items(), strict=True):
-        one = found(layout(own))
+        one = components(layout(own), SCORE)
         assert row.raw["cell"] == cell
         assert row.raw["mean"] == pytest.approx(own.mean())
         assert [row.raw[name] for name in ("weights", "order", "rest")] == pytest.approx(
@@ -153,7 +127,6 @@ def test_runs_that_share_seeds_are_no_independent_samples(tmp_path: Path, text_r
     assert all(g.crossed for g in groups)
     for g in groups:
         score = g.estimate("test/bpc")
-        assert score is not None
         assert (score.interval, len(score.values)) == (None, 9)
         assert score.mean == pytest.approx(np.mean(score.values))
     assert unranked(groups[:2]) == "seeds of weights and order are crossed: no ranking"
