@@ -9,9 +9,9 @@ import re
 import sys
 import zipfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,35 +251,20 @@ def warn(path: Path, error: Exception) -> None:
     print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)
 
 
-#: Bytes of arrays that are kept: those of some thousand runs on text. A report asks for each many times over.
-LIMIT = 256 << 20
-#: By path, modification time and size, the one read last at the end: a file that is replaced is read anew.
-_kept: OrderedDict[tuple[str, int, int], Arrays] = OrderedDict()
-_bytes = 0
-
-
 def arrays(path: Path) -> Arrays:
-    """All arrays of an ``.npz`` by name, read-only, nothing unpickled; none, and a line on stderr, if it is damaged."""
-    global _bytes
+    """All arrays of an ``.npz`` by name, read-only, nothing unpickled; none, and a line on stderr, if it is damaged.
+
+    A report asks for each many times over: a file is opened once, and read anew where it was replaced.
+    """
     try:
         state = path.stat()
-        key = (str(path), state.st_mtime_ns, state.st_size)
     except OSError:
-        key = (str(path), 0, 0)
-    if key not in _kept:
-        _kept[key] = _read_arrays(path)
-        _bytes += _size(_kept[key])
-        while _bytes > LIMIT and len(_kept) > 1:
-            _bytes -= _size(_kept.popitem(last=False)[1])
-    _kept.move_to_end(key)
-    return _kept[key]
+        return _arrays(path, 0, 0)
+    return _arrays(path, state.st_mtime_ns, state.st_size)
 
 
-def _size(kept: Arrays) -> int:
-    return sum(array.nbytes for array in kept.values())
-
-
-def _read_arrays(path: Path) -> Arrays:
+@lru_cache(maxsize=1000)  # files; of a run on text each is some hundred kilobytes
+def _arrays(path: Path, modified: int, size: int) -> Arrays:
     import numpy as np
 
     out: Arrays = {}

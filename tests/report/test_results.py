@@ -13,8 +13,7 @@ import pytest
 
 from rnnbench.config import PROTOCOL
 from rnnbench.errors import UserError
-from rnnbench.report import results as curves
-from rnnbench.report.results import arrays, read
+from rnnbench.report.results import read
 from rnnbench.report.tables.training import tables
 
 
@@ -112,12 +111,6 @@ def test_a_thousand_runs_are_read_and_tabled_quickly(tmp_path: Path, text_run: C
 FLOW = "init/gradient_flow"
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "_kept", type(curves._kept)())
-    monkeypatch.setattr(curves, "_bytes", 0)
-
-
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file that is read from disk."""
@@ -153,19 +146,6 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, text_run: Callabl
     os.replace(folder / "other.npz", folder / "curves.npz")
     after = result.curve(FLOW)
     assert (len(before), after.tolist()) == (257, [0, 1, 2])
-
-
-def test_what_was_read_longest_ago_makes_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Path]
-) -> None:
-    paths = [tmp_path / f"{index}.npz" for index in range(4)]
-    for path in paths:
-        np.savez(path, x=np.zeros(1000))
-    monkeypatch.setattr(curves, "LIMIT", 3 * 8000)
-    for index in (0, 1, 2, 0, 3, 0, 1):  # 3 takes the place of 1, and 1 then that of 2
-        assert len(arrays(paths[index])["x"]) == 1000
-    assert opened == [paths[index] for index in (0, 1, 2, 3, 1)]
-    assert curves._bytes == 3 * 8000
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "no archive", "pickle"])

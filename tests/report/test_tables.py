@@ -264,9 +264,9 @@ DOCUMENT = r"\documentclass{article}\usepackage{booktabs}\begin{document}\tiny %
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex; Debian's texlive-latex-base has it")
-@pytest.mark.parametrize("room", ["quick", "full", "h200"])
-def test_it_compiles(room: str, tmp_path: Path) -> None:
-    report([RESULTS / room], {"tex"}, tmp_path, None)
+@pytest.mark.parametrize("size", ["quick", "full", "h200"])
+def test_latex_compiles(size: str, tmp_path: Path) -> None:
+    report([RESULTS / size], {"tex"}, tmp_path, None)
     files = sorted(tmp_path.rglob("*.tex"))
     assert files
     inputs = " ".join(rf"\input{{{file.relative_to(tmp_path)}}}\clearpage" for file in files)

@@ -154,7 +154,7 @@ def test_the_processors_time_and_the_floor_of_a_loop(tmp_path: Path) -> None:
     assert decode["CPU (µs a token)"] == "56.8"
 
 
-def test_the_terminal_has_room_for_what_matters(study: Path) -> None:
+def test_the_terminal_shows_what_matters(study: Path) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(writers.rich_table(tables_of(study)["timing"], 100))
     text = console.export_text()
