@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.catalog import DataSet, data_set
 from rnnbench.config import CellConfig
@@ -21,11 +24,7 @@ from rnnbench.errors import UserError
 from rnnbench.runs import STATUSES, read_rates, read_speeds, setting_of
 from rnnbench.system.terminal import visible
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[np.generic]]
 
 #: What became of the runs that are not done, in a table's words.
 LOST = {"diverged": "diverged", "failed": "failed", "oom": "ran out of memory", "timeout": "took too long"}
@@ -123,8 +122,6 @@ class Result:
         """
         if self.curves is None or (array := arrays(self.folder / self.curves).get(name)) is None:
             return None
-        import numpy as np
-
         return np.asarray(array, dtype=np.float64)
 
     @property
@@ -265,8 +262,6 @@ def arrays(path: Path) -> Arrays:
 
 @lru_cache(maxsize=1000)  # files; of a run on text each is some hundred kilobytes
 def _arrays(path: Path, modified: int, size: int) -> Arrays:
-    import numpy as np
-
     out: Arrays = {}
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.config.values import canonical
 from rnnbench.intervals import known_median
 from rnnbench.probes.curve import Judgement, Verdict, judge
 from rnnbench.report.results import Result
 from rnnbench.report.significance import Estimate, estimate
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: Settings that a figure may be drawn along, and what they are called on an axis.
 SEQ_LEN, TRUNCATE = "data.seq_len", "optim.truncate"

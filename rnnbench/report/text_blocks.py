@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.report.statistics import Group
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 #: The curves: mean nats a character in each block, and its characters.
 NLL, SIZES = "test/nll_blocks", "test/nll_block_sizes"
@@ -51,8 +49,6 @@ def score_by_text(g: Group) -> TextSpread | None:
 
 def difference_by_text(pairs: Sequence[tuple[Group, Group]]) -> TextSpread | None:
     """How many bits a character more the second of each pair takes, the mean over the pairs; None on other blocks."""
-    import numpy as np
-
     blocks = [_bits(g) for pair in pairs for g in pair]
     known = [block for block in blocks if block is not None]
     if not known or len(known) < len(blocks) or len({len(sizes) for _, sizes in known}) > 1:
@@ -85,8 +81,6 @@ def spread(bits: Floats, sizes: Floats) -> TextSpread:
 
 def _bits(g: Group) -> tuple[Floats, Floats] | None:
     """Bits a character in each block, the mean over the runs that are done, and the blocks' characters."""
-    import numpy as np
-
     if not all(NLL in r.curve_names for r in g.done):
         return None
     curves = [(r.curve(NLL), r.curve(SIZES)) for r in g.done]

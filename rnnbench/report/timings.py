@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.config import CellConfig
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_rank
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: A job's settings, under the names that a table's head and a figure give them.
 SETTINGS = {
