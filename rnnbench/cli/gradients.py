@@ -126,7 +126,7 @@ def _produced_by(arguments: argparse.Namespace, rows: Sequence[Measured]) -> str
 def _show(rows: Sequence[Measured], produced_by: str, file: Path) -> None:
     from rnnbench.probes.measured import mean_decades
     from rnnbench.report.figures.terminal import curves
-    from rnnbench.report.tables.gradients import gradient_table
+    from rnnbench.report.tables.reach import gradient_table
     from rnnbench.report.tables.writers import rich_table
     from rnnbench.system.console import Console
 

@@ -53,7 +53,7 @@ def _formats(text: str) -> set[str]:
 
 def _check(runs: list[Path], out: Path | None, as_json: bool) -> int:
     """One line for each difference; 1 where there is one."""
-    from rnnbench.report.check import check
+    from rnnbench.report.compose import check
 
     checked = check(runs, out)
     differences = [difference for wrong in checked.values() for difference in wrong]

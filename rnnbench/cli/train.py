@@ -100,7 +100,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     from rnnbench.catalog import data_set
-    from rnnbench.report import baselines
+    from rnnbench.report.references import not_better
     from rnnbench.report.task_families import TASK_FAMILIES
     from rnnbench.system.console import Console
 
@@ -123,7 +123,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
             "diverged: a loss is not finite, or the training part's clearly larger than before training"
         )
     else:
-        verdict = baselines.sentence(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
+        verdict = not_better(TASK_FAMILIES[data_set(result["run"]["data"]["name"]).kind], result["metrics"])
     for line in filter(None, (verdict, f"in {folder}")):
         console.print(line, markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""From the ledger to tables, figures and pages; it reads the ledger and never trains."""
+"""From finished runs to tables, figures and pages; it reads their folders and never trains."""
 
 from rnnbench.report.compose import report, usual
 

@@ -1,26 +1,26 @@
-"""Who is better than whom, are they equivalent, and how sure is it? Between cells, and along a length; without torch.
+"""Which cells may be compared, who is better than whom, and how sure is it? Between cells, and along a length.
 
-Of each pair: the difference of the means with its 95 % interval, the p of Welch's test (of the paired t-test where the
-runs of a seed share batches and initial weights), that of equivalence within the score's margin, and the probability of
-improvement (Agarwal et al. 2021). Both p are corrected after Holm (1979) over all pairs of one table, the family. Only
-what may be ranked is compared (`rnnbench.report.fairness`).
+A cell against itself at another width, or at another learning rate, differs by as much as cells do among themselves. So
+without equal weights, and a learning rate that was chosen for each in the same way, a table shows scores and does not
+rank: no p, nothing in bold, no order.
 
-Where the runs know their losses on blocks of the test text, the difference has a second interval, over blocks: how far
-it might have come out otherwise on another text of the same kind, the trained models being what they are.
+Of each pair that may be ranked: the difference of the means with its 95 % interval, the p of Welch's test (of the
+paired t-test where the runs of a seed share batches and initial weights), that of equivalence within the score's
+margin, and the probability of improvement (Agarwal et al. 2021). Both p are corrected after Holm (1979) over all pairs
+of one table. Where the runs know their losses on blocks of the test text, the difference has a second interval, over
+blocks: how far it might have come out otherwise on another text of the same kind. Without torch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from rnnbench.report.estimates import INTERVAL_SEEDS
-from rnnbench.report.fairness import rates_reason, same_start, unranked
-from rnnbench.report.significance import Difference, holm, paired, probability_of_improvement, welch
-from rnnbench.report.statistics import Group, data_settings, rank
+from rnnbench.report.results import Result
+from rnnbench.report.significance import INTERVAL_SEEDS, Difference, holm, paired, probability_of_improvement, welch
+from rnnbench.report.statistics import Group, by_place, data_settings, rank, short_name
 from rnnbench.report.task_families import Score
 from rnnbench.report.text_blocks import TextSpread, difference_by_text
 
@@ -28,41 +28,86 @@ from rnnbench.report.text_blocks import TextSpread, difference_by_text
 EVERY_PAIR = 4
 #: A p below this decides.
 LEVEL = 0.05
+#: The largest count of matched weights over the smallest: each is within 2 % of what was asked for.
+APART = 1.05
 
 Verdict = Literal["better", "equivalent", "better, within the margin", "undecided", "the other lost runs"]
 
 
+def unranked(groups: Sequence[Group]) -> str | None:
+    """Why these are not ranked, in a few words; None where they may be, and of a single group.
+
+    groups: Runs on the same data, at the same length.
+    """
+    if len({g.series for g in groups}) < 2:
+        return None
+    # Of a cell that lost runs to errors nothing is said; it is last, and the others may be ranked where there are two.
+    several = [g for g in groups if sum(not result.broken for result in g.results) >= 2]
+    if len(several) < 2 or any(len(g.results) < 2 for g in groups):
+        return "one seed: no ranking"
+    if any(g.crossed for g in groups):
+        return "seeds of weights and order are crossed: no ranking"
+    return _weights_reason(groups) or rates_reason(groups)
+
+
+def unranked_anywhere(groups: Sequence[Group]) -> str | None:
+    """The first reason at any length of any data; None where all may be ranked."""
+    return next((reason for block in by_place(groups) if (reason := unranked(block)) is not None), None)
+
+
+def rates_reason(groups: Sequence[Group]) -> str | None:
+    """Why their learning rates do not allow a comparison; None where each was chosen, and all in the same way."""
+    results = [result for g in groups for result in g.results]
+    grids = set()
+    for result in results:
+        choice = result.choice
+        if choice is None or not result.rate_chosen:
+            same = len({one.rate for one in results}) == 1
+            return f"{'one learning rate' if same else 'learning rates not chosen for each'}: no ranking"
+        if choice.get("at_edge"):
+            return "a learning rate at the edge of those tried: no ranking"
+        grids.add(tuple((one["lr"], one["trials"]) for one in choice["rates"]))
+    return "learning rates tried differ: no ranking" if len(grids) > 1 else None
+
+
+def _weights_reason(groups: Sequence[Group]) -> str | None:
+    """Of all runs, also those that are not done: a lost run had its weights, and one that was never built has none."""
+    by_group = [[r.number("model/matched_parameters") for r in g.results] for g in groups]
+    if any(g.done and set(counts) == {None} for g, counts in zip(groups, by_group, strict=True)):
+        return "weights not recorded: no ranking"
+    known = sorted(count for counts in by_group for count in counts if count is not None)
+    if known and known[-1] > APART * known[0]:
+        least, most = (f"{count / 1000:.0f} k" if count >= 1000 else f"{count:.0f}" for count in (known[0], known[-1]))
+        return f"{least} to {most} weights: no ranking"
+    return None
+
+
+def same_start(one: Result, other: Result) -> bool:
+    """Did two runs of one seed begin with the same weights and read the same batches? Then their scores are paired."""
+
+    def decisive(result: Result) -> tuple[object, ...]:
+        settings = {key: value for key, value in result.run.items() if key not in ("optim", "probes", "device")}
+        return settings, result.environment.get("data_sha256")
+
+    return decisive(one) == decisive(other)
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """A pair of cells, of variants of them, or of lengths of one, on the same data.
+    """A pair of cells, of variants of them, or of lengths of one, on the same data."""
 
-    Args:
-        data: Label of the data, with its settings where they vary.
-        place: Where: ``T = 64``; "all" over all lengths at once, and of two lengths the cell.
-        length: The length; None where it is not one.
-        better: The series, or the length, with the better score; one that lost runs is never it.
-        other: The one with the worse.
-        seeds: Runs of the one and of the other that are done.
-        lost: Runs of the one and of the other that are not; what is left is no sign of equality.
-        difference: By how much the one is better, and how sure that is; its p values are Holm's.
-        probability: That a run of the better one beats a run of the other; lost runs lose.
-        probability_low: The lower end of its 95 % interval.
-        probability_high: The upper end.
-        text: The same difference over blocks of the test text; None where it was not recorded.
-    """
-
-    data: str
-    place: str
-    length: int | None
-    better: str
-    other: str
-    seeds: tuple[int, int]
-    lost: tuple[int, int]
-    difference: Difference
-    probability: float
-    probability_low: float
-    probability_high: float
-    text: TextSpread | None
+    data: str  # label of the data, with its settings where they vary
+    place: str  # ``T = 64``; "all" over all lengths at once, and of two lengths the cell
+    length: int | None  # the length; None where it is not one
+    better: str  # the series, or the length, with the better score; one that lost runs is never it
+    other: str  # the one with the worse
+    seeds: tuple[int, int]  # runs of the one and of the other that are done
+    lost: tuple[int, int]  # runs of the one and of the other that are not; what is left is no sign of equality
+    difference: Difference  # by how much the one is better, and how sure that is; its p values are Holm's
+    probability: float  # that a run of the better one has a better score than a run of the other; lost runs lose
+    probability_low: float  # the lower end of its 95 % interval
+    probability_high: float  # the upper end
+    text: TextSpread | None  # the same difference over blocks of the test text; None where it was not recorded
 
     @property
     def sure(self) -> bool:
@@ -83,22 +128,22 @@ class Comparison:
 def compare(groups: Sequence[Group], score: Score) -> list[Comparison]:
     """Every pair of cells with five seeds each, length by length and, of several, over all; the best ones first.
 
-    Args:
-        groups: Of one kind of task.
-        score: What to compare by.
+    groups: Of one task family.
     """
-    found: list[Comparison] = []
+    out: list[Comparison | None] = []
     for data, by_length in _by_data(groups).items():
-        fair = {length: members for length, members in by_length.items() if unranked([*members.values()]) is None}
-        for length, members in sorted(fair.items()):
-            order = sorted(members, key=lambda series: rank(members[series], score.key))
-            found += _pairs(data, next(iter(members.values())).place, length, order, [members], score)
+        fair = {n: members for n, members in sorted(by_length.items()) if unranked([*members.values()]) is None}
+        strata = [(next(iter(members.values())).place, n, [members]) for n, members in fair.items()]
         if len(by_length) > 1 and len(fair) == len(by_length):
-            strata = list(fair.values())
-            everywhere = [series for series in strata[0] if all(series in some for some in strata)]
-            order = sorted(everywhere, key=lambda s: _over_all(s, strata, score))
-            found += _pairs(data, "all", None, order, strata, score)
-    return _corrected(found)
+            strata.append(("all", None, [fair[n] for n in by_length]))
+        for place, length, blocks in strata:
+            everywhere = [series for series in blocks[0] if all(series in block for block in blocks)]
+            order = sorted(everywhere, key=lambda series: _over_all([block[series] for block in blocks], score))
+            for i, better in enumerate(order if len(order) <= EVERY_PAIR else order[:1]):
+                for worse in order[i + 1 :]:
+                    pairs = [(block[better], block[worse]) for block in blocks]
+                    out.append(_tested(data, place, length, pairs, score, (better, worse)))
+    return _corrected(out)
 
 
 def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
@@ -106,102 +151,78 @@ def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:
 
     Lost runs, rates that were not chosen alike, crossed seeds, and fewer than five seeds leave a pair out.
     """
-    found: list[Comparison] = []
+    out: list[Comparison | None] = []
     for data, by_length in _by_data(groups).items():
-        lengths = sorted(by_length)
-        for series, longest in by_length[lengths[-1]].items():
-            for length in lengths[:-1]:
-                own = by_length[length].get(series)
-                if own is not None and _whole(own, longest) and rates_reason([own, longest]) is None:
-                    first, second = sorted((own, longest), key=lambda g: rank(g, score.key))
-                    one = _tested(data, series, None, [(first, second)], score, (first.place, second.place))
-                    found += [one] if one is not None else []
-    return _corrected(found)
+        *lengths, last = sorted(by_length)
+        for series, longest in by_length[last].items():
+            for shorter in (by_length[length].get(series) for length in lengths):
+                if shorter is not None and _whole(shorter, longest) and rates_reason([shorter, longest]) is None:
+                    pair = sorted((shorter, longest), key=lambda g: rank(g, score.key))
+                    names = (pair[0].place, pair[1].place)
+                    out.append(_tested(data, series, None, [(pair[0], pair[1])], score, names))
+    return _corrected(out)
 
 
 def _by_data(groups: Sequence[Group]) -> dict[str, dict[int, dict[str, Group]]]:
     """Groups by the data with their settings, the length, and the series."""
     out: dict[str, dict[int, dict[str, Group]]] = {}
     for g in groups:
-        settings = ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in data_settings(g))
-        label = f"{g.data}, {settings}" if settings else g.data
+        label = ", ".join([g.data, *(f"{short_name(name)}={value}" for name, value in data_settings(g))])
         out.setdefault(label, {}).setdefault(g.length, {})[g.series] = g
     return out
 
 
-def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    """Holm over the family, both kinds of p by themselves."""
-    differences = [one.difference for one in found]
-    p = holm([one.p for one in differences])
-    same = iter(holm([one.p_equivalent for one in differences if one.p_equivalent is not None]))
+def _corrected(tested: Sequence[Comparison | None]) -> list[Comparison]:
+    """Holm over all pairs, both kinds of p by themselves."""
+    pairs = [one for one in tested if one is not None]
+    p = holm([one.difference.p for one in pairs])
+    same = iter(holm([e for one in pairs if (e := one.difference.p_equivalent) is not None]))
     out = []
-    for one, corrected in zip(found, p, strict=True):
+    for one, corrected in zip(pairs, p, strict=True):
         equivalent = None if one.difference.p_equivalent is None else next(same)
-        difference = dataclasses.replace(one.difference, p=corrected, p_equivalent=equivalent)
-        out.append(dataclasses.replace(one, difference=difference))
+        out.append(replace(one, difference=replace(one.difference, p=corrected, p_equivalent=equivalent)))
     return out
 
 
-def _over_all(series: str, lengths: Iterable[dict[str, Group]], score: Score) -> tuple[bool, float]:
+def _over_all(groups: Sequence[Group], score: Score) -> tuple[bool, float]:
     """Sorts by the mean over lengths, those that lost a run last."""
-    ranks = [rank(members[series], score.key) for members in lengths]
+    ranks = [rank(g, score.key) for g in groups]
     return any(lost for lost, _ in ranks), math.fsum(value for _, value in ranks)
-
-
-def _pairs(
-    data: str, place: str, length: int | None, order: Sequence[str], strata: Sequence[dict[str, Group]], score: Score
-) -> list[Comparison]:
-    """Of series sorted from the best on."""
-    lead = len(order) if len(order) <= EVERY_PAIR else 1
-    out = []
-    for i, better in enumerate(order[:lead]):
-        for other in order[i + 1 :]:
-            pairs = [(members[better], members[other]) for members in strata]
-            if (one := _tested(data, place, length, pairs, score, (better, other))) is not None:
-                out.append(one)
-    return out
 
 
 def _tested(
     data: str,
     place: str,
     length: int | None,
-    groups: Sequence[tuple[Group, Group]],
+    pairs: Sequence[tuple[Group, Group]],
     score: Score,
     names: tuple[str, str],
 ) -> Comparison | None:
-    """None where one of the two has fewer than five seeds at some length."""
-    samples = [_by_seed([pair[side] for pair in groups], score) for side in (0, 1)]
-    if min(map(len, samples)) < INTERVAL_SEEDS or not all(
-        map(math.isfinite, (*samples[0].values(), *samples[1].values()))
-    ):
+    """One pair, at a length or at several; None where one of the two has fewer than five seeds at some length."""
+    samples = [_by_seed([pair[side] for pair in pairs], score) for side in (0, 1)]
+    values = [[sample[seeds] for seeds in sorted(sample)] for sample in samples]
+    if min(map(len, values)) < INTERVAL_SEEDS or not all(map(math.isfinite, values[0] + values[1])):
         return None
-    test: Callable[..., Difference] = welch
-    values = [list(sample.values()) for sample in samples]
-    if samples[0].keys() == samples[1].keys() and all(_same_start(*pair) for pair in groups):
-        test, values = paired, [[sample[seed] for seed in sorted(sample)] for sample in samples]
-    begun = [{r.seeds for pair in groups for r in pair[side].results} for side in (0, 1)]
+    as_pairs = samples[0].keys() == samples[1].keys() and all(_same_start(*pair) for pair in pairs)
+    begun = [{r.seeds for pair in pairs for r in pair[side].results} for side in (0, 1)]
     lost = [[math.inf] * len(seeds - sample.keys()) for seeds, sample in zip(begun, samples, strict=True)]
-    probability = probability_of_improvement(values[0] + lost[0], values[1] + lost[1])
-    text = difference_by_text(groups) if score.key == "test/bpc" else None
     return Comparison(
         data, place, length, *names, (len(values[0]), len(values[1])), (len(lost[0]), len(lost[1])),
-        test(*values, score.margin), *probability, text,
+        (paired if as_pairs else welch)(values[0], values[1], score.margin),
+        *probability_of_improvement(values[0] + lost[0], values[1] + lost[1]),
+        difference_by_text(pairs) if score.key == "test/bpc" else None,
     )  # fmt: skip
 
 
 def _by_seed(groups: Sequence[Group], score: Score) -> dict[tuple[int, int], float]:
-    """By the seeds of weights and order the mean over the groups; of the scores that are compared less is better.
-
-    The runs of a seed at several lengths are no independent witnesses.
-    """
-    found = [{r.seeds: value for r in g.done if (value := r.number(score.key)) is not None} for g in groups]
-    shared = set.intersection(*(set(one) for one in found))
-    return {seeds: math.fsum(one[seeds] for one in found) / len(found) for seeds in sorted(shared)}
+    """By the seeds of weights and order the mean over the groups: a seed's runs at several lengths are one sample."""
+    scores = [{r.seeds: value for r in g.done if (value := r.number(score.key)) is not None} for g in groups]
+    shared = set.intersection(*(set(one) for one in scores))
+    return {seeds: math.fsum(one[seeds] for one in scores) / len(scores) for seeds in shared}
 
 
 def _whole(*groups: Group) -> bool:
-    """Has no run been lost, and is each an independent witness?"""
+    """Has no run been lost, and are its runs independent samples?"""
     return all(len(g.done) == len(g.results) and not g.crossed for g in groups)
 
 

@@ -1,4 +1,4 @@
-"""A ledger as a pandas DataFrame, a row a run: for questions that no table here asks."""
+"""Results as a pandas DataFrame, a row a run: for questions that no table here asks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns that every row has, in this order, before its settings and metrics.
-ABOUT = (
-    "study",
-    "id",
-    "kind",
-    "protocol",
-    "status",
-    "cell",
-    "data",
-    "seq_len",
-    "seed",
-    "device",
-    "backend",
-    "seconds",
-    "error",
-)
+ABOUT = ("study", "id", "kind", "protocol", "status", "cell", "data", "seq_len", "seed", "device", "backend", "seconds",
+         "error")  # fmt: skip
 
 
 def frame(results: Iterable[Result]) -> pd.DataFrame:
@@ -35,63 +22,53 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     >>> runs = frame(read([Path("experiments/results/quick/seqlen_perplexity")]))
     >>> runs.pivot_table(index="seq_len", columns="cell", values="test/bpc", sort=False)
 
-    Rows stand in the order of the house's tables: by study, data and T, the plain cells first. ``study`` and ``id``
-    name a run's folder; ``cell`` is the cell's label, and its options stand under ``cell.NAME`` as well; a timing has
-    neither cell nor data. Then come the settings (``data.batch_size``, ``optim.lr``, …) and the metrics (``test/bpc``,
+    Rows are sorted as in the tables: by study, data and T, the plain cells first. ``study`` and ``id`` name a run's
+    folder; ``cell`` is the cell's label, and its options are under ``cell.NAME`` as well; a timing has neither cell nor
+    data. Then come the settings (``data.batch_size``, ``optim.lr``, …) and the metrics (``test/bpc``,
     ``init/hundredth_lag``, …) that some row has.
 
-    A column is float64 (NaN where a number is missing, ±inf where the ledger says so), int64 (Int64 where some rows
-    lack it), bool (boolean), str, or object where it holds nothing, or values of several kinds.
+    A column is float64 (NaN where a number is missing), int64 (Int64 where some rows lack it), bool (boolean), str, or
+    object where it holds nothing, or values of several kinds.
 
-    Args:
-        results: As `rnnbench.report.results.read` gives them: runs that were lost too, ``status`` says which.
+    results: As `rnnbench.report.results.read` gives them: runs that were lost too, ``status`` says which.
     """
     import pandas as pd
 
     rows = [_row(result) for result in results]
-    rows.sort(
-        key=lambda row: (row["study"], row["data"] or "", row["seq_len"], cell_rank(row["cell"] or ""), row["id"])
-    )
-    names = [*ABOUT, *sorted({name for row in rows for name in row} - set(ABOUT), key=_order)]
-    columns = {name: _column([row.get(name) for row in rows]) for name in names}
-    return pd.DataFrame(columns, columns=names)
+    rows.sort(key=lambda r: (r["study"], r["data"] or "", r["seq_len"], cell_rank(r["cell"] or ""), r["id"]))
+    settings_first = sorted({name for row in rows for name in row} - set(ABOUT), key=lambda name: ("/" in name, name))
+    names = [*ABOUT, *settings_first]
+    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names}, columns=names)
 
 
 def _row(result: Result) -> dict[str, Any]:
     """Flat, with None for what is missing."""
     run, training = dict(result.run), result.kind == "train"
     cell = run.pop("cell", None)
-    options = (
-        {f"cell.{key}": value for key, value in cell.items() if key != "name"} if isinstance(cell, Mapping) else {}
-    )
+    options = {f"cell.{key}": v for key, v in cell.items() if key != "name"} if isinstance(cell, Mapping) else {}
     settings = {name: value for name, value in flat(run).items() if name not in ABOUT}
-    about = {
-        "study": result.study,
-        "id": result.id,
-        "kind": result.kind,
-        "protocol": result.protocol,
-        "status": result.status,
-        "cell": result.cell if training else None,
-        "data": result.data if training else None,
-        "seq_len": result.seq_len,
-        "seed": run.get("seed"),
-        "device": result.environment.get("device", run.get("device")),
-        "backend": result.environment.get("backend"),
-        "seconds": result.seconds,
-        "error": result.error,
-    }
-    return {**settings, **options, **{name: _metric(result, name) for name in result.metrics}, **about}
-
-
-def _metric(result: Result, name: str) -> Any:
-    """A number as it is, a word as it is; `Result.number` leaves words and NaN out."""
-    value = result.metrics[name]
-    return value if isinstance(value, str | int) else result.number(name)
-
-
-def _order(name: str) -> tuple[bool, str]:
-    """Settings before metrics, each by name."""
-    return "/" in name, name
+    # `Result.number` leaves words and NaN out.
+    metrics = {name: v if isinstance(v, str | int) else result.number(name) for name, v in result.metrics.items()}
+    return (
+        settings
+        | options
+        | metrics
+        | {
+            "study": result.study,
+            "id": result.id,
+            "kind": result.kind,
+            "protocol": result.protocol,
+            "status": result.status,
+            "cell": result.cell if training else None,
+            "data": result.data if training else None,
+            "seq_len": result.seq_len,
+            "seed": run.get("seed"),
+            "device": result.environment.get("device", run.get("device")),
+            "backend": result.environment.get("backend"),
+            "seconds": result.seconds,
+            "error": result.error,
+        }
+    )
 
 
 def _column(values: list[Any]) -> pd.Series:

@@ -1,4 +1,4 @@
-"""The arrays of runs: each file is opened once, and those read last are kept, up to so many bytes."""
+"""The finished runs below some folders, as they are on disk: settings, metrics, curves, history."""
 
 from __future__ import annotations
 
@@ -9,127 +9,54 @@ import re
 import sys
 import zipfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.catalog import DataSet, data_set
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
-from rnnbench.runs import CURVES, RESULT, STATUSES, read_rates, read_speeds, setting_of
+from rnnbench.runs import RESULT, STATUSES, read_rates, read_speeds, setting_of
 from rnnbench.runs.packs import is_packed, pack_of, packed
 from rnnbench.runs.run_directory import read_history
 from rnnbench.system.terminal import visible
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Arrays = dict[str, NDArray[np.generic]]
 
-    Arrays = dict[str, NDArray[np.generic]]
-
-#: Bytes of arrays that are kept: those of some thousand runs on text. A report asks for each many times over.
-LIMIT = 256 << 20
-
-#: A whole number with a point, in a cell's label and so in the names of a timing's metrics and curves.
-_POINT = re.compile(r"(=-?\d+)\.0(?=[,)])")
-
-#: By path, modification time and size, the one read last at the end: a file that is replaced is read anew.
-_kept: OrderedDict[tuple[str, int, int], Arrays] = OrderedDict()
-_bytes = 0
-
-
-def name_now(name: str) -> str:
-    """A metric's or curve's name as it is written now: older ledgers have ``lstm(forget_bias=3.0)/loop/step``."""
-    return _POINT.sub(r"\1", name)
-
-
-def arrays(path: Path) -> Arrays:
-    """All arrays of an ``.npz`` by name, read-only, nothing unpickled; none of a file that cannot be read.
-
-    That is said on stderr, once.
-    """
-    global _bytes
-    try:
-        told = path.stat()
-        key = (str(path), told.st_mtime_ns, told.st_size)
-    except OSError:
-        key = (str(path), 0, 0)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
-    found = _kept[key] = _read(path)
-    _bytes += _size(found)
-    while _bytes > LIMIT and len(_kept) > 1:
-        _bytes -= _size(_kept.popitem(last=False)[1])
-    return found
-
-
-def _read(path: Path) -> Arrays:
-    import numpy as np
-
-    found: Arrays = {}
-    if path.name == CURVES and (run := packed(path.parent)) is not None:
-        return {name_now(name): array for name, array in run[0].curves(path.parent.name).items()}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                array = found[name_now(name)] = np.asarray(archive[name])
-                array.flags.writeable = False  # it is handed out again and again
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        warn(path, error)
-    return found
-
-
-def warn(path: Path, error: Exception) -> None:
-    """One line on stderr on what was left out."""
-    text = f"{type(error).__name__}: {error}".replace("\n", " ")
-    print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)
-
-
-def _size(found: Arrays) -> int:
-    return sum(array.nbytes for array in found.values())
-
-
-Metric = float | int | str | None
 #: What became of the runs that are not done, in a table's words.
 LOST = {"diverged": "diverged", "failed": "failed", "oom": "ran out of memory", "timeout": "took too long"}
-#: Older ledgers have −708.4 where a direction was lost for good, and of a run's trajectories, so many at the most, the
-#: mean with it: a Lyapunov exponent below this is of a run some of whose trajectories have lost every direction.
+#: Where a direction is lost for good older results have −708.4, and of the mean over a run's trajectories, at most 32,
+#: accordingly less: a Lyapunov exponent below this is of a run some of whose trajectories have lost every direction.
 LEAST_EXPONENT = -700.0 / 32
+#: How fast a training step is; the processor's time is less disturbed by other workers, and stays.
+SPEEDS = ("tokens_per_second", "step_ms")
+#: A whole number with a point, in a cell's label: older results have ``lstm(forget_bias=3.0)/loop/step``.
+_POINT = re.compile(r"(=-?\d+)\.0(?=[,)])")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One finished job of the ledger.
+    """One finished job: a training, or a timing."""
 
-    Args:
-        folder: The run's folder.
-        id: The run's name.
-        kind: train, or timing.
-        protocol: The version of the protocol that it was made under: `rnnbench.config.values.PROTOCOL`.
-        status: One of `rnnbench.runs.STATUSES`.
-        run: The configuration as nested plain values.
-        metrics: Flat names to values; an infinity is a float here (the file, being JSON, says "inf").
-        environment: Commit, versions, device, threads, backend.
-        seconds: Wall time of the job.
-        error: One line on what went wrong, where it was neither done nor diverged.
-        choice: Of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`.
-    """
-
-    folder: Path
-    id: str
-    kind: str
-    protocol: int
-    status: str
-    run: Mapping[str, Any]
-    metrics: Mapping[str, Metric]
-    environment: Mapping[str, Any]
-    seconds: float
-    error: str | None
-    curves: str | None
+    folder: Path  # the run's folder
+    id: str  # the run's name
+    kind: str  # train, or timing
+    protocol: int  # the version of the protocol that it was made under (`rnnbench.config.PROTOCOL`)
+    status: str  # one of `rnnbench.runs.STATUSES`
+    run: Mapping[str, Any]  # the configuration as nested plain values
+    # flat names to values; an infinity is a float here (the file, being JSON, says "inf")
+    metrics: Mapping[str, float | int | str | None]
+    environment: Mapping[str, Any]  # commit, versions, device, threads, backend
+    seconds: float  # wall time of the job
+    error: str | None  # one line on what went wrong, where it was neither done nor diverged
+    curves: str | None  # the name of the file with its arrays
+    # of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`
     choice: Mapping[str, Any] | None = None
 
     @property
@@ -196,11 +123,9 @@ class Result:
 
         Read-only: who asks again gets the same.
         """
-        if self.curves is None or (found := arrays(self.folder / self.curves).get(name)) is None:
+        if self.curves is None or (array := arrays(self.folder / self.curves).get(name)) is None:
             return None
-        import numpy as np
-
-        return np.asarray(found, dtype=np.float64)
+        return np.asarray(array, dtype=np.float64)
 
     @property
     def curve_names(self) -> frozenset[str]:
@@ -220,26 +145,23 @@ def read(paths: list[Path]) -> list[Result]:
 
     Workers of a sweep slow each other down, so a training's speed is that which was measured apart (`speeds.json`), or
     by a run that had the machine to itself; else there is none. A ``result.json`` that cannot be read, or is of a data
-    set that the catalogue does not know, is skipped with one line on stderr.
-
-    Raises:
-        UserError: A folder does not exist, or there is no result below any of them.
+    set that the catalogue does not know, is skipped with one line on stderr. No result at all is a UserError.
     """
     results: dict[Path, Result] = {}
-    beside: dict[Path, _Beside] = {}
+    by_setting: dict[Path, tuple[Settings, Settings]] = {}
     for path in paths:
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; give a runs folder, a study's folder or a run's folder.")
         for folder in _run_folders(path.resolve()):
+            study = folder.parent
             if folder in results:
                 continue
-            study = folder.parent
-            if study not in beside:
-                beside[study] = _Beside(read_rates(study), read_speeds(study))
+            if study not in by_setting:
+                by_setting[study] = read_rates(study), read_speeds(study)
             try:
                 run = packed(folder)
                 values = json.loads((folder / RESULT).read_bytes()) if run is None else run[1].result
-                results[folder] = _parse(folder, values, beside[study])
+                results[folder] = _parse(folder, values, *by_setting[study])
             except (OSError, ValueError, TypeError, KeyError, AttributeError, UserError) as error:
                 warn(folder / "result.json", error)
     if not results:
@@ -248,8 +170,16 @@ def read(paths: list[Path]) -> list[Result]:
     return sorted(results.values(), key=lambda result: (str(result.folder.parent), result.id))
 
 
+def by_study(results: list[Result]) -> dict[Path, list[Result]]:
+    """Results by the study's folder, in the order in which they come."""
+    out: dict[Path, list[Result]] = {}
+    for result in results:
+        out.setdefault(result.folder.parent, []).append(result)
+    return out
+
+
 def _run_folders(top: Path) -> Iterator[Path]:
-    """The run directories with a result, and those that there would be if they were not packed.
+    """The run directories with a result, those of packed runs too, which do not exist.
 
     What is inside a run directory (checkpoints, wandb) is not searched.
     """
@@ -261,44 +191,29 @@ def _run_folders(top: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-class _Beside(NamedTuple):
-    """What lies in a study's folder beside its runs, by setting (`setting_of`)."""
-
-    rates: Mapping[str, Mapping[str, Any]]
-    speeds: Mapping[str, Mapping[str, Any]]
+#: What a study's folder says of its runs' settings (`rnnbench.runs.setting_of`).
+Settings = Mapping[str, Mapping[str, Any]]
 
 
-#: How fast a training step is; the processor's time is less disturbed by other workers, and stays.
-SPEED_KEYS = {"throughput/tokens_per_second": "tokens_per_second", "throughput/step_ms": "step_ms"}
-
-
-def _comparable(metrics: dict[str, Metric], speed: Mapping[str, Any] | None, environment: Mapping[str, Any]) -> None:
-    """Put the speeds that were measured apart in the place of the run's own; drop these where others ran beside it."""
-    if speed is None and environment.get("workers", 1) == 1:
-        return
-    for key, name in SPEED_KEYS.items():
-        metrics.pop(key, None)
-        if speed is not None and isinstance(speed.get(name), int | float):
-            metrics[key] = float(speed[name])
-    if speed is not None and isinstance(speed.get("step_cpu_ms"), int | float):
-        metrics["throughput/step_cpu_ms"] = float(speed["step_cpu_ms"])
-
-
-def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
+def _parse(folder: Path, values: Any, rates: Settings, speeds: Settings) -> Result:
     """A Result whose every derived property works, or an exception that says what is wrong."""
     if values["status"] not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {values['status']!r}")
-    metrics = {
-        name_now(str(key)): cast(Metric, _known(key, _number(value)))
-        for key, value in (values.get("metrics") or {}).items()
-    }
+    metrics = {_POINT.sub(r"\1", str(key)): _number(value) for key, value in (values.get("metrics") or {}).items()}
+    for key, value in metrics.items():
+        if key.endswith("/lyapunov_1") and isinstance(value, int | float) and value < LEAST_EXPONENT:
+            metrics[key] = -math.inf
     environment = dict(values.get("environment") or {})
     choice = None
     if values["kind"] == "train":
         setting = setting_of(values["run"])
-        choice = beside.rates.get(setting)
-        speed = beside.speeds.get(setting)
-        _comparable(metrics, speed, environment)
+        choice, speed = rates.get(setting), speeds.get(setting)
+        if speed is not None or environment.get("workers", 1) != 1:
+            for name in SPEEDS:
+                metrics.pop(f"throughput/{name}", None)
+        for name in (*SPEEDS, "step_cpu_ms"):
+            if speed is not None and isinstance(speed.get(name), int | float):
+                metrics[f"throughput/{name}"] = float(speed[name])
         if speed is not None and isinstance(speed.get("environment"), Mapping):
             environment["timed_on"] = speed["environment"].get("device_name")
     result = Result(
@@ -324,12 +239,39 @@ def _parse(folder: Path, values: Any, beside: _Beside) -> Result:
     return result
 
 
-def _known(name: str, value: Any) -> Any:
-    """−∞ for what stands for it in older ledgers."""
-    lost = name.endswith("/lyapunov_1") and isinstance(value, int | float) and value < LEAST_EXPONENT
-    return -math.inf if lost else value
-
-
 def _number(value: Any) -> Any:
     """The floats that JSON has no way to write."""
     return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.get(value, value) if isinstance(value, str) else value
+
+
+def warn(path: Path, error: Exception) -> None:
+    """One line on stderr on what was left out."""
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    print(f"rnnbench: skipped {path}: {text}", file=sys.stderr)
+
+
+def arrays(path: Path) -> Arrays:
+    """All arrays of an ``.npz`` by name, read-only, nothing unpickled; none, and a line on stderr, if it is damaged.
+
+    A report asks for each many times over: a file is opened once, and read anew where it was replaced.
+    """
+    if (run := packed(path.parent)) is not None:
+        return {_POINT.sub(r"\1", name): array for name, array in run[0].curves(path.parent.name).items()}
+    try:
+        state = path.stat()
+    except OSError:
+        return _arrays(path, 0, 0)
+    return _arrays(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1000)  # files; of a run on text each is some hundred kilobytes
+def _arrays(path: Path, modified: int, size: int) -> Arrays:
+    out: Arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                array = out[_POINT.sub(r"\1", name)] = np.asarray(archive[name])
+                array.flags.writeable = False  # it is handed out again and again
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        warn(path, error)
+    return out

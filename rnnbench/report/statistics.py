@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.config.values import canonical
 from rnnbench.intervals import known_median
 from rnnbench.probes.curve import Judgement, Verdict, judge
-from rnnbench.report.estimates import Estimate, estimate
 from rnnbench.report.results import Result
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from rnnbench.report.significance import Estimate, estimate
 
 #: Settings that a figure may be drawn along, and what they are called on an axis.
 SEQ_LEN, TRUNCATE = "data.seq_len", "optim.truncate"
@@ -30,22 +29,15 @@ CELL_ORDER = ("rnn", "lstm", "gru")
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only by their seed.
+    """Runs that differ only by their seed."""
 
-    Args:
-        cell: Label of the cell.
-        data: Label of the data.
-        length: The value of the setting that figures are drawn along: T, or K where truncations are compared.
-        extras: What else tells this group from others of the same cell, data and length: dotted name to value.
-        results: All of its runs, whatever became of them.
-    """
-
-    cell: str
-    data: str
-    length: int
+    cell: str  # label of the cell
+    data: str  # label of the data
+    length: int  # the value of the setting that figures are drawn along: T, or K where truncations are compared
+    # what else tells this group from others of the same cell, data and length: dotted name to value
     extras: tuple[tuple[str, Any], ...]
-    results: tuple[Result, ...]
-    axis: str = SEQ_LEN
+    results: tuple[Result, ...]  # all of its runs, whatever became of them
+    axis: str = SEQ_LEN  # the setting that is the length, a key of `SYMBOLS`
 
     @property
     def done(self) -> tuple[Result, ...]:
@@ -65,8 +57,7 @@ class Group:
     @property
     def series(self) -> str:
         """The name of the line it belongs to in a figure over lengths: the cell's label, and what else varies."""
-        extras = ", ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in self.extras)
-        return f"{self.cell}, {extras}" if extras else self.cell
+        return ", ".join([self.cell, *(f"{short_name(name)}={value}" for name, value in self.extras)])
 
     def counting(self, name: str) -> tuple[Result, ...]:
         """The runs whose metric or curve of that name counts.
@@ -78,7 +69,7 @@ class Group:
 
     def values(self, metric: str) -> list[float]:
         """The metric of each run that counts and has it."""
-        return [value for result in self.counting(metric) if (value := result.number(metric)) is not None]
+        return numbers(self.counting(metric), metric)
 
     def curves(self, name: str) -> list[NDArray[np.float64]]:
         """The curve of each run that counts and has it."""
@@ -86,36 +77,33 @@ class Group:
 
     @property
     def crossed(self) -> bool:
-        """Do runs share a seed of weights or of order with others, so that they are no independent witnesses?"""
+        """Do runs share a seed of weights or of order with others, so that they are no independent samples?"""
         return any(len({r.seeds[side] for r in self.results}) < len(self.results) for side in (0, 1))
 
     def estimate(self, metric: str) -> Estimate | None:
         """Mean and interval of a metric over the runs that count; None where none has it.
 
-        Of runs whose seeds are crossed the mean alone: `rnnbench.report.tables.variance` says how far to trust it.
+        Of runs whose seeds are crossed the mean alone: the table of variances says how far to trust it.
         """
-        found = estimate(self.values(metric))
-        return found if found is None or not self.crossed else Estimate(found.values, found.mean, None, None)
+        out = estimate(self.values(metric))
+        return out if out is None or not self.crossed else Estimate(out.values, out.mean)
 
     def median(self, metric: str) -> float | None:
         """Median over the runs that count: what a lag needs, which may lie beyond those measured for a seed."""
-        values = self.values(metric)
-        return known_median(values) if values else None
+        return median_of(self.values(metric))
 
     def context_horizon(self) -> tuple[float | None, float | None]:
         """The median context beyond which a longer one is worth nothing, and the longest that was read.
 
         A run's may be as long as the longest one: beyond it nothing is known, so that it counts as infinite.
         """
-        horizons: list[tuple[float, float]] = []
+        values, ends = [], []
         for result in self.done:
             if (value := result.number("final/context_horizon")) is not None:
                 lengths = result.curve("final/context_lengths")
-                horizons.append((value, math.inf if lengths is None else float(lengths[-1])))
-        if not horizons:
-            return None, None
-        longest = known_median([last for _, last in horizons])
-        return known_median([value if value < last else math.inf for value, last in horizons]), longest
+                ends.append(math.inf if lengths is None else float(lengths[-1]))
+                values.append(value if value < ends[-1] else math.inf)
+        return median_of(values), median_of(ends)
 
     def judgement(self, when: Literal["init", "final"]) -> Judgement | None:
         """Decades and verdict of the gradient-flow curves of the runs that count."""
@@ -123,14 +111,22 @@ class Group:
 
     def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
         """The verdict alone."""
-        judgement = self.judgement(when)
-        return judgement.verdict if judgement is not None else None
+        return (judgement := self.judgement(when)) and judgement.verdict
 
 
-def length_of(result: Result, axis: str) -> int:
-    """The value of an axis: of a truncation that is not given all of T, for so far the gradient goes back then."""
-    truncate = (result.run.get("optim") or {}).get("truncate")
-    return int(truncate) if axis == TRUNCATE and truncate is not None else result.seq_len
+def numbers(results: Iterable[Result], metric: str) -> list[float]:
+    """The metric of each run that has it."""
+    return [value for result in results if (value := result.number(metric)) is not None]
+
+
+def median_of(values: Sequence[float]) -> float | None:
+    """The median, as `known_median` has it; None of no values."""
+    return known_median(values) if values else None
+
+
+def short_name(setting: str) -> str:
+    """The last part of a dotted name: lr of ``optim.lr``."""
+    return setting.rsplit(".", 1)[-1]
 
 
 def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
@@ -139,20 +135,23 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     A setting that merely follows the length (a batch size that keeps B·T constant) is not an extra, nor is a learning
     rate that was chosen for each setting; a run at another rate than the chosen one stands apart.
 
-    Args:
-        results: Of one panel.
-        axis: The setting that is the length.
+    results: Of one panel. axis: The setting that is the length.
     """
     coarse: dict[tuple[str, str, int], list[tuple[Result, dict[str, Any]]]] = {}
+    # Within one length all truncations are the same, unless one says all of T and another nothing.
+    left_out = {*SEEDS, SEQ_LEN} if axis == SEQ_LEN else set(SEEDS)
     for result in results:
-        ran = {f"environment.{key}": result.environment.get(key) for key in ("device", "backend")}
-        # 1 and 1.0 are one setting, and older ledgers have both.
-        settings = flat(canonical(result.run)) | {key: value for key, value in ran.items() if value is not None}
-        settings |= {"optim.lr": "chosen"} if result.rate_chosen else {}
-        # Within one length all truncations are the same, unless one says all of T and another nothing.
-        left_out = {*SEEDS, SEQ_LEN} if axis == SEQ_LEN else set(SEEDS)
+        settings = flat(canonical(result.run))  # 1 and 1.0 are one setting, and older results have both
+        for key in ("device", "backend"):
+            if (value := result.environment.get(key)) is not None:
+                settings[f"environment.{key}"] = value
+        if result.rate_chosen:
+            settings["optim.lr"] = "chosen"
         settings = {key: v for key, v in settings.items() if key not in left_out and key.split(".")[0] != "cell"}
-        coarse.setdefault((result.cell, result.data, length_of(result, axis)), []).append((result, settings))
+        # Where no truncation is set the gradient goes back over all of T.
+        truncate = (result.run.get("optim") or {}).get("truncate") if axis == TRUNCATE else None
+        length = result.seq_len if truncate is None else int(truncate)
+        coarse.setdefault((result.cell, result.data, length), []).append((result, settings))
     extras = varying([settings for _, settings in members] for members in coarse.values())
     fine: dict[tuple[Any, ...], list[Result]] = {}
     for key, members in coarse.items():
@@ -185,8 +184,8 @@ def crowded(groups: Sequence[Group]) -> bool:
 
 def rank(g: Group, metric: str) -> tuple[bool, float]:
     """Sorts the best first, lower being better; those that lost runs come last, whatever the survivors scored."""
-    found = g.estimate(metric)
-    return len(g.done) < len(g.results), math.inf if found is None else found.mean
+    score = g.estimate(metric)
+    return len(g.done) < len(g.results), math.inf if score is None else score.mean
 
 
 def varying(blocks: Iterable[list[dict[str, Any]]]) -> list[str]:

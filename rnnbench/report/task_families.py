@@ -1,36 +1,25 @@
-"""What is reported of each kind of task: its scores, what they are called, and the lines that a model must beat."""
+"""What is reported of each task family: its scores, what they are called, and its reference lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate
 from rnnbench.report.results import Result
+from rnnbench.report.significance import INTERVAL_SEEDS, Estimate
 from rnnbench.report.tables.table import MISSING, number, with_points, with_range
-
-#: The figures of merit that a reference's name may end in: ``seasonal_naive_mse``.
-METRICS = ("bpc", "mse", "mae", "mase", "error", "nll", "accuracy", "chrf")
 
 
 @dataclass(frozen=True)
 class Score:
-    """A measured column.
+    """A measured column."""
 
-    Args:
-        key: The metric's name.
-        title: Of the column.
-        importance: As `Column.importance`.
-        more_is_better: Most scores are errors; this one is none.
-        share: Of all answers, between 0 and 1.
-        margin: Two cells whose scores differ by less are equivalent; None where nobody has said what is little.
-    """
-
-    key: str
-    title: str
-    importance: int
-    more_is_better: bool = False
-    share: bool = False
+    key: str  # the metric's name
+    title: str  # of the column
+    importance: int  # as `Column.importance`
+    more_is_better: bool = False  # most scores are errors; this one is none
+    share: bool = False  # of all answers, between 0 and 1
+    # two cells whose scores differ by less are equivalent; None where nobody has said what is little
     margin: float | None = None
 
     @property
@@ -42,32 +31,26 @@ class Score:
         """A share to three decimals, another number to four digits."""
         return f"{value:.3f}" if self.share and value is not None and 0.0005 <= value <= 1 else number(value)
 
-    def text(self, found: Estimate | None, points: bool) -> str:
+    def text(self, estimate: Estimate | None, points: bool) -> str:
         """The mean with its interval; below five seeds alone, or with each seed's value."""
-        if found is None:
+        if estimate is None:
             return MISSING
-        if found.interval is not None:
-            return with_range(found.mean, *found.interval)
-        few = len(found.values) < INTERVAL_SEEDS
-        return with_points(found.mean, found.values, self.show) if points and few else self.show(found.mean)
+        if estimate.interval is not None:
+            return with_range(estimate.mean, *estimate.interval)
+        few = len(estimate.values) < INTERVAL_SEEDS
+        return with_points(estimate.mean, estimate.values, self.show) if points and few else self.show(estimate.mean)
 
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """A kind of task.
+    """Tasks that are scored alike."""
 
-    Args:
-        scores: The columns; by the first, of which less is better, models are compared.
-        unit: What the first one is called on an axis.
-        references: What its reference lines (metrics ``reference/NAME_METRIC``) are called, from weak to strong.
-        baselines: Those of them that know nothing of the inputs, or only repeat them: the least that a model must beat.
-        notes: What a reader must know, by the key of a column or the name of a reference that it explains.
-    """
-
-    scores: tuple[Score, ...]
-    unit: str
+    scores: tuple[Score, ...]  # the columns; by the first, of which less is better, models are compared
+    unit: str  # what the first one is called on an axis
+    # what its reference lines (metrics ``reference/NAME_METRIC``) are called, from weak to strong
     references: dict[str, str]
-    baselines: tuple[str, ...]
+    baselines: tuple[str, ...]  # those of them that know nothing of the inputs, or only repeat them
+    # what a reader must know, by the key of a column or the name of a reference that it explains
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -77,7 +60,7 @@ class TaskFamily:
 
     @property
     def drawn(self) -> dict[str, str]:
-        """The references that a figure has room for: a uniform guess is far from all else."""
+        """The references that a figure shows: a uniform guess is far from all else."""
         return {name: label for name, label in self.references.items() if name != "uniform"}
 
 
@@ -117,12 +100,7 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
     "series": TaskFamily(
         (Score("test/mse", "test mse", 0), Score("test/mae", "test mae", 2), Score("test/mase", "test mase", 3)),
         "test mean squared error",
-        {
-            "mean": "mean",
-            "persistence": "persistence",
-            "seasonal_naive": "seasonal naive",
-            "ridge": "ridge regression",
-        },
+        {"mean": "mean", "persistence": "persistence", "seasonal_naive": "seasonal naive", "ridge": "ridge regression"},
         ("mean", "persistence", "seasonal_naive"),
         {
             "test/mse": "mse and mae are of values standardised by the train part; mase is in units of its mean change "
@@ -160,11 +138,7 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
             Score("test/nll", "nll (nats)", 4),
         ),
         "test error (share of wrong answers)",
-        {
-            "guess": "blind guess",
-            "shown": "guess among the values shown",
-            "last_opened": "close what was opened last",
-        },
+        {"guess": "blind guess", "shown": "guess among the values shown", "last_opened": "close what was opened last"},
         ("guess",),
         {"test/error": _ERROR, "test/error_x2": f"error {_LONGER}"},
     ),
@@ -205,21 +179,8 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
 
 def data_sets(train: Iterable[Result]) -> list[tuple[str, str, list[Result]]]:
     """Training runs by task family and data set, in the order of `TASK_FAMILIES`: (family, data's label, its runs)."""
-    found: dict[tuple[str, str], list[Result]] = {}
+    sets: dict[tuple[str, str], list[Result]] = {}
     for result in train:
-        found.setdefault((result.data_set.kind, result.data), []).append(result)
+        sets.setdefault((result.data_set.kind, result.data), []).append(result)
     order = list(TASK_FAMILIES)
-    return [(*key, found[key]) for key in sorted(found, key=lambda key: (order.index(key[0]), key[1]))]
-
-
-def split_reference(key: str) -> tuple[str, str] | None:
-    """``reference/seasonal_naive_mse`` as ("seasonal_naive", "mse"), ``…/guess_error_x2`` as ("guess", "error_x2").
-
-    None for a metric that is no reference.
-    """
-    if not key.startswith("reference/"):
-        return None
-    name, _, metric = key.removeprefix("reference/").rpartition("_")
-    if metric not in METRICS and (at := name.rpartition("_"))[2] in METRICS:
-        return at[0], f"{at[2]}_{metric}"
-    return name, metric
+    return [(*key, sets[key]) for key in sorted(sets, key=lambda key: (order.index(key[0]), key[1]))]

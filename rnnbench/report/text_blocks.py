@@ -1,4 +1,4 @@
-"""How much of a score is the test text's doing: its spread over blocks of the text, apart from that over seeds.
+"""How much of a score is due to the test text: its spread over blocks of the text, apart from that over seeds.
 
 A run on text records its loss on each block of a thousand characters of the test part. Seeds say how far another
 training might come out; blocks say how far another text of the same kind might. Neighbouring blocks are alike (of the
@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.report.statistics import Group
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 #: The curves: mean nats a character in each block, and its characters.
 NLL, SIZES = "test/nll_blocks", "test/nll_block_sizes"
@@ -31,19 +29,12 @@ GROWTH = 1.1
 
 @dataclass(frozen=True)
 class TextSpread:
-    """A figure over blocks of the test text.
+    """A figure over blocks of the test text."""
 
-    Args:
-        mean: In bits a character.
-        half_width: Half of its 95 % Student-t interval over blocks.
-        block: Characters of a block, in the end.
-        settled: Had the interval stopped growing? Where not, it is a lower bound.
-    """
-
-    mean: float
-    half_width: float
-    block: int
-    settled: bool
+    mean: float  # in bits a character
+    half_width: float  # half of its 95 % Student-t interval over blocks
+    block: int  # characters of a block, in the end
+    settled: bool  # had the interval stopped growing? Where not, it is a lower bound
 
     @property
     def text(self) -> str:
@@ -53,37 +44,24 @@ class TextSpread:
 
 def score_by_text(g: Group) -> TextSpread | None:
     """The bits a character of the runs that are done, their mean, over blocks; None without."""
-    if (blocks := _bits(g)) is None:
-        return None
-    return spread(*blocks)
+    return None if (blocks := _bits(g)) is None else spread(*blocks)
 
 
 def difference_by_text(pairs: Sequence[tuple[Group, Group]]) -> TextSpread | None:
-    """Of how many bits a character more the second of each pair takes, the mean over the pairs; on the same blocks."""
-    import numpy as np
-
-    found = [(_bits(one), _bits(two)) for one, two in pairs]
-    differences, sizes = [], None
-    for one, two in found:
-        if (
-            one is None
-            or two is None
-            or len(one[1]) != len(two[1])
-            or (sizes is not None and len(sizes) != len(one[1]))
-        ):
-            return None
-        sizes = one[1]
-        differences.append(two[0] - one[0])
-    return None if sizes is None else spread(np.mean(differences, axis=0), sizes)
+    """How many bits a character more the second of each pair takes, the mean over the pairs; None on other blocks."""
+    blocks = [_bits(g) for pair in pairs for g in pair]
+    known = [block for block in blocks if block is not None]
+    if not known or len(known) < len(blocks) or len({len(sizes) for _, sizes in known}) > 1:
+        return None
+    differences = [two - one for (one, _), (two, _) in zip(known[::2], known[1::2], strict=True)]
+    return spread(np.mean(differences, axis=0), known[-2][1])
 
 
 def spread(bits: Floats, sizes: Floats) -> TextSpread:
     """The mean over all blocks, and how far it would move on another text.
 
-    Args:
-        bits: (K,) of each block, K > 5, in the order of the text.
-        sizes: (K,) its characters, as many of all blocks but for the last, which may be shorter. It would say as much
-            of the spread as a whole one by a few characters, so that it is in the mean alone.
+    bits: (K,) of each block, K > 5, in the order of the text. sizes: (K,) its characters, as many of all blocks but for
+    the last; where that is shorter it is in the mean alone, and not in the spread.
     """
     from scipy.special import stdtrit
 
@@ -103,12 +81,10 @@ def spread(bits: Floats, sizes: Floats) -> TextSpread:
 
 def _bits(g: Group) -> tuple[Floats, Floats] | None:
     """Bits a character in each block, the mean over the runs that are done, and the blocks' characters."""
-    import numpy as np
-
     if not all(NLL in r.curve_names for r in g.done):
         return None
-    found = [(r.curve(NLL), r.curve(SIZES)) for r in g.done]
-    whole = [(nll, sizes) for nll, sizes in found if nll is not None and sizes is not None]
+    curves = [(r.curve(NLL), r.curve(SIZES)) for r in g.done]
+    whole = [(nll, sizes) for nll, sizes in curves if nll is not None and sizes is not None]
     if not whole or len({len(nll) for nll, _ in whole}) > 1 or len(whole[0][0]) < LEAST:
         return None
     return np.mean([nll for nll, _ in whole], axis=0) / math.log(2), whole[0][1]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.config import CellConfig
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import cell_rank
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: A job's settings, under the names that a table's head and a figure give them.
 SETTINGS = {
@@ -27,7 +26,7 @@ SETTINGS = {
     "device": "device",
     "tokens": "B·T",
 }
-#: What older ledgers do not say.
+#: What older results do not say.
 DEFAULTS: dict[str, Any] = {"num_layers": 1, "bidirectional": False, "dtype": "float32"}
 #: What may be swept, in the order in which a figure's axis is chosen.
 SIZES = ("seq_len", "batch_size", "hidden_size", "num_layers")
@@ -39,21 +38,13 @@ TRIED = ("wrong result", "out of memory", "it failed")
 
 @dataclass(frozen=True)
 class Timed:
-    """One contestant at one size.
+    """One contestant at one size."""
 
-    Args:
-        cell: The cell's label.
-        backend: A backend or a peer; None where nothing of the cell was timed.
-        result: The job.
-        numbers: forward_ms, step_iqr_ms, tokens_per_second, …
-        refused: Why it was not timed, though it tried.
-    """
-
-    cell: str
-    backend: str | None
-    result: Result
-    numbers: Mapping[str, float]
-    refused: str | None = None
+    cell: str  # the cell's label
+    backend: str | None  # a backend or an external implementation; None where nothing of the cell was timed
+    result: Result  # the job
+    numbers: Mapping[str, float]  # forward_ms, step_iqr_ms, tokens_per_second, …
+    refused: str | None = None  # why it was not timed, though it tried
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -102,7 +93,7 @@ def timings(results: Sequence[Result]) -> list[Timed]:
     """
     out = []
     for result in results:
-        found: dict[tuple[str, str], dict[str, float]] = {}
+        measured: dict[tuple[str, str], dict[str, float]] = {}
         refused: dict[tuple[str, str], str] = {}
         for key, text in result.metrics.items():
             if key.count("/") < 2:
@@ -110,18 +101,16 @@ def timings(results: Sequence[Result]) -> list[Timed]:
             cell, backend, what = key.rsplit("/", 2)
             if what == "refused" and str(text).startswith(TRIED):
                 refused[cell, backend] = str(text)
-                found.setdefault((cell, backend), {})
+                measured.setdefault((cell, backend), {})
             elif (value := result.number(key)) is not None:
-                found.setdefault((cell, backend), {})[what] = value
-        out += [
-            Timed(cell, backend, result, numbers, refused.get((cell, backend)))
-            for (cell, backend), numbers in found.items()
-        ]
-        seen = {cell for cell, _ in found}
+                measured.setdefault((cell, backend), {})[what] = value
+        for (cell, backend), numbers in measured.items():
+            out.append(Timed(cell, backend, result, numbers, refused.get((cell, backend))))
         words = {"oom": "out of memory", "timeout": "took too long"}.get(result.status, "the job failed")
         reason = None if result.done else f"{words}: {result.error or 'no word why'}"
         labels = [CellConfig.parse(cell).label for cell in result.run["cells"]]
-        out += [Timed(label, None, result, {}, reason) for label in labels if label not in seen]
+        missing = [label for label in labels if label not in {cell for cell, _ in measured}]
+        out += [Timed(label, None, result, {}, reason) for label in missing]
     return sorted(out, key=_order)
 
 
@@ -136,12 +125,17 @@ def backend_rank(name: str) -> tuple[int, str]:
     return NAIVE.index(name) if name in NAIVE else len(NAIVE), name
 
 
-def differing(found: Sequence[Timed]) -> list[str]:
+def contestant_rank(contestant: str) -> tuple[tuple[int, str], str]:
+    """The same of `SweptSetting.contestant`: ``torch, dtype=bfloat16``."""
+    return backend_rank(contestant.split(",")[0]), contestant
+
+
+def differing(timed: Sequence[Timed]) -> list[str]:
     """The settings that are not the same in all jobs, without B·T, which follows from two of them.
 
     Where a job failed its device may not be known, which is no other device.
     """
-    values = {name: {str(one.settings[name]) for one in found} for name in SETTINGS if name != "tokens"}
+    values = {name: {str(one.settings[name]) for one in timed} for name in SETTINGS if name != "tokens"}
     values["device"] -= {"None"}
     return [name for name, known in values.items() if len(known) > 1]
 
@@ -155,19 +149,12 @@ def in_words(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class SweptSetting:
-    """The setting that a study sweeps.
+    """The setting that a study sweeps."""
 
-    Args:
-        name: Which, of `SIZES`.
-        values: All its values, in order.
-        constant_tokens: Whether the batch shrinks as the sequences grow, B·T staying what it is.
-        extras: Settings that tell apart several such sweeps in one study.
-    """
-
-    name: str
-    values: tuple[int, ...]
-    constant_tokens: bool
-    extras: tuple[str, ...]
+    name: str  # which, of `SIZES`
+    values: tuple[int, ...]  # all its values, in order
+    constant_tokens: bool  # whether the batch shrinks as the sequences grow, B·T staying what it is
+    extras: tuple[str, ...]  # settings that tell apart several such sweeps in one study
 
     def of(self, one: Timed) -> int:
         """The swept value of a contestant."""
@@ -178,21 +165,19 @@ class SweptSetting:
         extras = [f"{SETTINGS[name]}={in_words(name, one.settings[name])}" for name in self.extras]
         return ", ".join([str(one.backend), *extras])
 
-    def lines(self, found: Sequence[Timed]) -> dict[tuple[str, str], list[Timed]]:
+    def lines(self, timed: Sequence[Timed]) -> dict[tuple[str, str], list[Timed]]:
         """By cell and contestant what was timed, along the sweep; of two of the same size the one with more samples."""
         best: dict[tuple[str, str, int], Timed] = {}
-        for one in sorted(found, key=lambda one: int(one.result.run.get("samples", 0))):
+        for one in sorted(timed, key=lambda one: int(one.result.run.get("samples", 0))):
             if one.ms is not None:
                 best[one.cell, self.contestant(one), self.of(one)] = one
         out: dict[tuple[str, str], list[Timed]] = {}
-        for (cell, contestant, _), one in sorted(best.items(), key=lambda item: item[0][2]):
-            out.setdefault((cell, contestant), []).append(one)
-        first = {key: line[0] for key, line in out.items()}
-        ordered = sorted(out, key=lambda k: (cell_rank(k[0]), backend_rank(first[k].backend or ""), k[1]))
-        return {key: out[key] for key in ordered}
+        for key in sorted(best, key=lambda key: (cell_rank(key[0]), contestant_rank(key[1]), key[2])):
+            out.setdefault(key[:2], []).append(best[key])
+        return out
 
 
-def sweep(found: Sequence[Timed]) -> SweptSetting | None:
+def sweep(timed: Sequence[Timed]) -> SweptSetting | None:
     """What is swept: a setting such that every size has another that differs from it in that one alone.
 
     With the length, the batch may shrink at constant B·T. Of several, the one that leaves the longest sweeps. None
@@ -200,25 +185,24 @@ def sweep(found: Sequence[Timed]) -> SweptSetting | None:
     so that a number format that only the smallest size had memory for does not hide the sweep of the others; of the
     swept values there are those at which something was timed.
     """
-    devices = {one.settings["device"] for one in found} - {None}
-    sizes: dict[tuple[tuple[str, Any], ...], bool] = {}
-    for one in found:
+    devices = {one.settings["device"] for one in timed} - {None}
+    sizes: dict[tuple[tuple[str, Any], ...], bool] = {}  # whether something was timed at it
+    for one in timed:
         settings = dict(one.settings)
         if settings["device"] is None and len(devices) == 1:  # of a job that failed it is not known
             (settings["device"],) = devices
         key = tuple(settings.items())
         sizes[key] = sizes.get(key, False) or one.ms is not None
     candidates: list[tuple[int, SweptSetting]] = []
-    for name in SIZES:
-        for follower in ("tokens", "batch_size") if name == "seq_len" else ("tokens",):
-            blocks: dict[tuple[tuple[str, Any], ...], dict[int, bool]] = {}
-            for size, timed in sizes.items():
-                rest = tuple((key, value) for key, value in size if key not in (name, follower))
-                block = blocks.setdefault(rest, {})
-                block[dict(size)[name]] = block.get(dict(size)[name], False) or timed
-            blocks = {rest: block for rest, block in blocks.items() if any(block.values())}
-            values = tuple(sorted({value for block in blocks.values() for value, timed in block.items() if timed}))
-            if len(values) >= 2 and min(map(len, blocks.values())) >= 2:
-                extras = tuple(key for key in SETTINGS if len({repr(dict(rest).get(key)) for rest in blocks}) > 1)
-                candidates.append((len(blocks), SweptSetting(name, values, follower == "batch_size", extras)))
+    for name, follower in (("seq_len", "tokens"), ("seq_len", "batch_size"), *((name, "tokens") for name in SIZES[1:])):
+        blocks: dict[tuple[tuple[str, Any], ...], dict[int, bool]] = {}  # by all other settings, the values of this one
+        for size, any_timed in sizes.items():
+            rest = tuple((key, value) for key, value in size if key not in (name, follower))
+            block, value = blocks.setdefault(rest, {}), dict(size)[name]
+            block[value] = block.get(value, False) or any_timed
+        blocks = {rest: block for rest, block in blocks.items() if any(block.values())}
+        values = tuple(sorted({value for block in blocks.values() for value, any_timed in block.items() if any_timed}))
+        if len(values) >= 2 and min(map(len, blocks.values())) >= 2:
+            extras = tuple(key for key in SETTINGS if len({repr(dict(rest).get(key)) for rest in blocks}) > 1)
+            candidates.append((len(blocks), SweptSetting(name, values, follower == "batch_size", extras)))
     return min(candidates, key=lambda pair: pair[0])[1] if candidates else None

@@ -1,9 +1,10 @@
-"""A synthetic ledger: folders as the trainer leaves them, with numbers that a test can predict."""
+"""Synthetic results: folders as the trainer leaves them, with numbers that a test can predict."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from support.timings import write_job
 from rnnbench.catalog import DATA_SETS
 from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
 from rnnbench.config.timing import Timing
+from rnnbench.report.results import read
 from rnnbench.report.task_families import TASK_FAMILIES
-from rnnbench.runs import read_rates, write_rates
+from rnnbench.runs import read_rates, setting_of, write_rates
 
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
@@ -64,15 +66,17 @@ def text_metrics(run: Run) -> dict[str, Any]:
     }
 
 
-def choose_rate(study: Path, run: Run, at_edge: bool = False, trials: int = 1) -> None:
+def choose_rate(study: Path, run: Run) -> None:
     """Note in the study's folder that this run's learning rate was chosen from three, half and twice as large."""
     lr = run.optim.lr
-    rates = [{"lr": one, "score": 2 + abs(one - lr), "lost": 0, "trials": trials} for one in GRID]
+    rates = [{"lr": one, "score": 2 + abs(one - lr), "lost": 0, "trials": 1} for one in GRID]
     config = run.to_dict()
-    del config["optim"]["lr"]
-    choice = {"about": {"cell": run.cell.label}, "lr": lr, "at_edge": at_edge, "found": True, "metric": "val/bpc"}
+    choice = {"about": {"cell": run.cell.label}, "lr": lr, "at_edge": False, "found": True, "metric": "val/bpc"}
     study.mkdir(parents=True, exist_ok=True)
-    write_rates(study, [*read_rates(study).values(), choice | {"rates": rates, "config": config}])
+    known = read_rates(study)
+    if known.get(setting_of(config), {}).get("lr") != lr:
+        del config["optim"]["lr"]
+        write_rates(study, [*known.values(), choice | {"rates": rates, "config": config}])
 
 
 def write(folder: Path, result: Mapping[str, Any]) -> Path:
@@ -95,6 +99,8 @@ def write_text_run(
     laboratory: bool = False,
     tuned: bool = True,
     protocol: int = PROTOCOL,
+    truncate: int | None = None,
+    data_seed: int | None = None,
 ) -> Path:
     """A text run's folder; full: with curves and history beside result.json; metrics replace the formula's.
 
@@ -104,9 +110,10 @@ def write_text_run(
     run = Run(
         CellConfig.parse(cell),
         data=DataConfig(seq_len=length, batch_size=2048 // length),
-        optim=OptimConfig(lr=lr),
+        optim=OptimConfig(lr=lr, truncate=truncate),
         budget=BudgetConfig(tokens=1_500_000),
         seed=seed,
+        data_seed=data_seed,
     )
     if tuned:
         choose_rate(study, run)
@@ -185,10 +192,11 @@ def write_task_run(
     cell: str = "gru",
     seed: int = 0,
     status: str = "done",
+    lr: float = OptimConfig().lr,
 ) -> Path:
     """A run of any data set; metrics: its own and the references'. Its history is of its primary, if it has that."""
     config = DataConfig(data) if isinstance(data, str) else data
-    run = Run(CellConfig(cell), data=config, budget=BudgetConfig(tokens=100_000), seed=seed)
+    run = Run(CellConfig(cell), data=config, optim=OptimConfig(lr=lr), budget=BudgetConfig(tokens=100_000), seed=seed)
     folder = write(
         study / run.id,
         {
@@ -210,16 +218,22 @@ def write_task_run(
     return folder
 
 
-@pytest.fixture
-def text_study(tmp_path: Path) -> Path:
-    """Three cells × T 16, 32, 64 × five seeds, where one rnn run of T = 64 diverged and one failed."""
-    study = tmp_path / "runs" / "seqlen"
+@pytest.fixture(scope="session")
+def whole_text_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`text_study`, written once: not to be changed."""
+    study = tmp_path_factory.mktemp("once") / "seqlen"
     for cell in ("rnn", "lstm", "gru"):
         for length in (16, 32, 64):
             for seed in range(5):
                 lost = {3: "diverged", 4: "failed"}.get(seed, "done") if (cell, length) == ("rnn", 64) else "done"
                 write_text_run(study, cell, length, seed, lost)
     return study
+
+
+@pytest.fixture
+def text_study(tmp_path: Path, whole_text_study: Path) -> Path:
+    """Three cells × T 16, 32, 64 × five seeds, where one rnn run of T = 64 diverged and one failed."""
+    return Path(shutil.copytree(whole_text_study, tmp_path / "runs" / "seqlen"))
 
 
 @pytest.fixture
@@ -234,14 +248,25 @@ def timing_study(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def text_run() -> Callable[..., Path]:
-    """`write_text_run`, for tests with a ledger of their own."""
+    """`write_text_run`, for tests that write their runs."""
     return write_text_run
 
 
 @pytest.fixture
 def task_run() -> Callable[..., Path]:
-    """`write_task_run`, for tests with a ledger of their own."""
+    """`write_task_run`, for tests that write their runs."""
     return write_task_run
+
+
+@pytest.fixture
+def choose_rates() -> Callable[[Path], None]:
+    """Note beside a study's runs that the learning rate of each was chosen from three."""
+
+    def choose(folder: Path) -> None:
+        for result in read([folder]):
+            choose_rate(folder, Run.from_dict(result.run))
+
+    return choose
 
 
 @pytest.fixture

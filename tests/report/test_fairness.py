@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rnnbench.report.fairness import same_start, unranked, unranked_anywhere
+from rnnbench.report.comparisons import same_start, unranked, unranked_anywhere
 from rnnbench.report.figures.ranking import ranking
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.results import read
@@ -123,21 +123,6 @@ def test_a_cell_that_lost_runs_hinders_no_ranking_and_one_with_a_single_run_does
     assert reason(tmp_path / "s") == words
 
 
-def test_of_two_cells_one_of_which_crashed_nothing_is_ranked(tmp_path: Path, text_run: Write) -> None:
-    for cell in ("lstm", "gru"):
-        for seed in range(2):
-            text_run(tmp_path / "s", cell, 64, seed, "failed" if (cell, seed) == ("gru", 1) else "done", full=False)
-    assert reason(tmp_path / "s") == "one seed: no ranking"
-
-
-def test_runs_on_other_data_of_the_same_name_do_not_start_alike(tmp_path: Path, text_run: Write) -> None:
-    for name, checksum in (("s", "one"), ("t", "one"), ("u", "other")):
-        text_run(tmp_path / name, "gru", 64, 0, full=False, environment={"data_sha256": checksum})
-    one, same, other = sorted(read([tmp_path]), key=lambda result: result.study)
-    assert same_start(one, same)
-    assert not same_start(one, other)
-
-
 def test_a_figure_of_many_cells_keeps_their_usual_order_then(tmp_path: Path, text_run: Write, saved: list[Any]) -> None:
     order = {}
     for name, tuned in (("fair", True), ("one_rate", False)):
@@ -161,18 +146,6 @@ def test_one_bad_length_is_said_and_the_others_are_ranked(tmp_path: Path, text_r
     table, pairs, *_ = tables(read([tmp_path]))
     assert [(row.raw["length"], row.raw["cell"]) for row in table.rows if "test/bpc" in row.bold] == [(64, "gru")]
     assert {row.raw["place"] for row in pairs.rows} == {"T = 64"}, "and nothing over all lengths"
-
-
-def test_runs_of_another_protocol_are_shown_apart(tmp_path: Path, text_run: Write) -> None:
-    study(tmp_path / "s", text_run, seeds=5)
-    for seed in range(5, 10):
-        text_run(tmp_path / "s", "gru", 64, seed, metrics={"test/bpc": 9.0}, full=False, protocol=1)
-    by_name = {table.name: table for table in tables(read([tmp_path]))}
-    assert set(by_name) == {"text", "text-comparisons", "text-protocol1"}
-    (old,) = by_name["text-protocol1"].rows
-    assert (old.raw["test/bpc"], old.raw["all"]) == (9.0, 5)
-    assert "protocol 1" in by_name["text-protocol1"].title
-    assert next(row.raw for row in by_name["text"].rows if row.raw["cell"] == "gru")["all"] == 5
 
 
 def test_a_study_of_two_machines_or_versions_says_so(tmp_path: Path, text_run: Write) -> None:
@@ -199,11 +172,11 @@ def test_speeds_of_workers_side_by_side_are_not_shown(tmp_path: Path, text_run: 
     (tmp_path / "s" / "speeds.json").write_text(json.dumps(speeds))
     found = {result.cell: result.number("throughput/tokens_per_second") for result in read([tmp_path])}
     assert found["gru"] == 1234.5
-    for machine, told in (("x86_64", ""), ("another", ", on another")):
+    for machine, where in (("x86_64", ""), ("another", ", on another")):
         speeds["speeds"][0]["environment"] = {"device_name": machine}  # type: ignore[index]
         (tmp_path / "s" / "speeds.json").write_text(json.dumps(speeds))
         notes = [note for _, note in tables(read([tmp_path]))[0].notes]
-        assert any(note.endswith(f"on one pinned core, in turns{told}.") for note in notes), "where it was timed"
+        assert any(note.endswith(f"on one pinned core, in turns{where}.") for note in notes), "where it was timed"
 
 
 def test_runs_start_alike_where_nothing_but_the_optimiser_differs(tmp_path: Path, text_run: Write) -> None:
@@ -211,10 +184,9 @@ def test_runs_start_alike_where_nothing_but_the_optimiser_differs(tmp_path: Path
     text_run(tmp_path / "s", "gru", 64, 0, full=False, lr=2e-3)
     text_run(tmp_path / "s", "gru", 32, 0, full=False)
     text_run(tmp_path / "s", "gru", 64, 1, full=False)
-    one, two, shorter, other = (
-        sorted(read([tmp_path]), key=lambda r: (-r.seq_len, r.seeds, r.run["optim"]["lr"]))[:2]
-        + (sorted(read([tmp_path]), key=lambda r: (r.seq_len, -r.seeds[0]))[:2])
-    )
+    text_run(tmp_path / "t", "gru", 64, 0, full=False, environment={"data_sha256": "another"})
+    results = read([tmp_path])
+    one, two, *others = sorted(results, key=lambda r: (r.study, -r.seq_len, r.seeds, r.run["optim"]["lr"]))
     assert same_start(one, two)
-    assert not same_start(one, shorter)
-    assert not same_start(one, other)
+    assert len(others) == 3
+    assert not any(same_start(one, another) for another in others), "another seed, length or data of the same name"

@@ -1,4 +1,4 @@
-"""A ledger as a DataFrame: no row lost, no number changed, and dtypes that one can calculate with."""
+"""Results as a DataFrame: no row lost, no number changed, and dtypes that one can calculate with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from rnnbench.report.frame import ABOUT, frame
 from rnnbench.report.results import read
-from rnnbench.report.statistics import group
 
 
 @pytest.fixture
@@ -39,15 +38,6 @@ def test_every_setting_and_every_metric_is_in_its_row(text_study: Path) -> None:
             assert row[name] == result.number(name)
 
 
-def test_the_mean_of_a_pivot_is_that_of_the_groups(text_study: Path) -> None:
-    """The house's own grouping and pandas' see the same runs: a diverged one is in neither once it is filtered out."""
-    results = read([text_study])
-    runs = frame(results)
-    means = runs[runs["status"] == "done"].pivot_table(index="seq_len", columns="cell", values="test/bpc")
-    for g in group(results):
-        assert means.loc[g.length, g.cell] == pytest.approx(np.mean(g.values("test/bpc")), rel=1e-12)
-
-
 def test_dtypes_are_such_that_one_can_calculate(runs: pd.DataFrame) -> None:
     for name in ("seq_len", "seed", "data.batch_size"):
         assert runs[name].dtype == "int64"
@@ -68,7 +58,7 @@ def test_an_option_of_a_cell_is_a_column(tmp_path: Path, text_run: Callable[...,
     assert pd.isna(runs.loc["lstm", "cell.forget_bias"])
 
 
-def test_rows_stand_in_the_houses_order_and_columns_begin_with_what_the_run_is(runs: pd.DataFrame) -> None:
+def test_rows_are_in_the_order_of_the_tables_and_columns_begin_with_what_the_run_is(runs: pd.DataFrame) -> None:
     assert tuple(runs.columns[: len(ABOUT)]) == ABOUT
     assert list(dict.fromkeys(runs["cell"])) == ["rnn", "lstm", "gru"]
     assert runs["seq_len"].is_monotonic_increasing

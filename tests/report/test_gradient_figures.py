@@ -20,7 +20,7 @@ from rnnbench.report.figures.terminal import DECADES, curves
 from rnnbench.report.page.plots.gradients import gradient_plots
 from rnnbench.report.results import read
 from rnnbench.report.statistics import Group, group
-from rnnbench.report.tables.gradients import gradient_table
+from rnnbench.report.tables.reach import gradient_table
 
 LAGS = np.arange(64.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import matplotlib.figure
 import pytest
 from support.timings import job, write_job
 
-from rnnbench.config import PROTOCOL, BudgetConfig, CellConfig, DataConfig, OptimConfig, Run
+from rnnbench.config import PROTOCOL
 from rnnbench.report import report
 from rnnbench.report.figures.pareto import choices
 from rnnbench.report.page import write_page
@@ -22,34 +21,11 @@ from rnnbench.report.results import read
 from rnnbench.report.statistics import SEQ_LEN, TRUNCATE, group
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
-from rnnbench.runs import PanelFile, StudyFile, write_rates, write_study
+from rnnbench.runs import PanelFile, StudyFile, write_study
 
 Write = Callable[..., Path]
 BACK, LONGER = "How far the gradient goes back: all else is the same.", "A longer T at as many characters."
 CELLS = ("lstm", "gru")
-
-
-def write_truncated(folder: Path, write: Write, cell: str, K: int, seed: int) -> str:
-    """As `write_text_run` at T = 64, the gradient cut after K steps; the run's id."""
-    made = write(folder, cell, 64, seed, metrics={"test/bpc": 2.5 - 0.1 * CELLS.index(cell) + 0.001 * seed})
-    result = json.loads((made / "result.json").read_text())
-    run = Run(
-        CellConfig(cell),
-        data=DataConfig(seq_len=64, batch_size=32),
-        optim=OptimConfig(truncate=K),
-        budget=BudgetConfig(tokens=1_500_000),
-        seed=seed,
-    )
-    (made / "result.json").write_text(json.dumps(result | {"run": run.to_dict(), "id": run.id}))
-    made.rename(folder / run.id)
-    return run.id
-
-
-def choose_rates(folder: Path) -> None:
-    """Note beside the runs that the learning rate of each was chosen from three."""
-    tried = [{"lr": lr, "score": 1 + lr, "lost": 0, "trials": 1} for lr in (1e-3, 2e-3, 4e-3)]
-    told = {"about": {}, "at_edge": False, "found": True, "metric": "val/bpc", "rates": tried}
-    write_rates(folder, [{**told, "lr": r.run["optim"]["lr"], "config": dict(r.run)} for r in read([folder])])
 
 
 @pytest.fixture
@@ -62,10 +38,10 @@ def study(tmp_path: Path, text_run: Write) -> Path:
     cut, whole, short = set(), set(), set()
     for seed in range(5):
         for cell in CELLS:
-            cut.add(write_truncated(folder, text_run, cell, 4, seed))
+            bpc = {"test/bpc": 2.5 - 0.1 * CELLS.index(cell) + 0.001 * seed}
+            cut.add(text_run(folder, cell, 64, seed, metrics=bpc, truncate=4).name)
             whole.add(text_run(folder, cell, 64, seed).name)
             short.add(text_run(folder, cell, 16, seed).name)
-    choose_rates(folder)
     described = (
         PanelFile("truncation", BACK, TRUNCATE, frozenset(cut | whole)),
         PanelFile("practice", LONGER, SEQ_LEN, frozenset(short | whole)),
@@ -110,6 +86,10 @@ def test_each_panel_has_its_figures_along_its_axis(study: Path, saved: list[matp
         "How far back must gradients go?": ("truncation K", ["4", "64"], ["4", "64"]),
         "What does a longer T change?": ("sequence length T", ["16", "64"], ["16", "64"]),
     }
+    assert "Numbers: T." in (study / "report" / "pareto-practice.svg").read_text(), (
+        "quality against speed names the axis"
+    )
+    assert "Numbers: K." in (study / "report" / "pareto-truncation.svg").read_text()
     page = (study / "report" / "report.md").read_text()
     assert page.count(BACK) == page.count(LONGER) == 3, "above each table"
     assert page.index(BACK) < page.index(LONGER)
@@ -181,13 +161,6 @@ def test_the_speed_of_a_truncated_run_is_that_of_its_t(study: Path, tmp_path: Pa
     for one in found:
         assert one.timed is None
         assert one.speed == one.group.median("throughput/tokens_per_second")
-
-
-def test_quality_against_speed_names_the_axis(study: Path) -> None:
-    report([study], {"svg"}, None, None)
-    texts = {panel: (study / "report" / f"pareto-{panel}.svg").read_text() for panel in ("truncation", "practice")}
-    assert "Numbers: T." in texts["practice"]
-    assert "Numbers: K." in texts["truncation"]
 
 
 def test_panels_of_timings_have_tables_and_figures_of_their_own(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnbench.report.comparisons import unranked
 from rnnbench.report.compose import report
-from rnnbench.report.fairness import unranked
 from rnnbench.report.results import read
 from rnnbench.report.statistics import CROWD, cell_rank, group
 

@@ -13,7 +13,6 @@ import pytest
 from matplotlib.text import Annotation
 from scipy import stats
 
-from rnnbench.report import report
 from rnnbench.report.figures.options import option_figures
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
@@ -67,17 +66,8 @@ def test_the_table(study: Path) -> None:
     assert rows["lstm"].raw["final/half_lag"] == math.inf
 
 
-def test_where_one_seed_of_two_is_beyond_the_lags_measured_the_other_is_the_median(
-    tmp_path: Path, text_run: Write
-) -> None:
-    for seed, end in enumerate((30, "inf")):
-        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(2, -0.5, end))
-    (row,) = reach_table(read([tmp_path])).rows
-    assert row.text["final/reach"] == "30, 30"
-
-
 def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, text_run: Write) -> None:
-    """−0.3 of one seed and −∞ of another, or of older ledgers −44.3: a run one of whose 16 trajectories was lost."""
+    """−0.3 of one seed and −∞ of another, or of older results −44.3: a run one of whose 16 trajectories was lost."""
     ends: dict[str, tuple[float | str, float | str]] = {
         "rnn": (-0.3, -0.5), "irnn": (-0.3, "-inf"), "indrnn": ("-inf", "-inf"), "gru": (-0.3, -44.32),
         "mgu": (-708.4, -708.4),
@@ -95,20 +85,12 @@ def test_where_every_direction_is_lost_is_said_and_in_no_mean(tmp_path: Path, te
     )
 
 
-def test_where_one_seed_of_two_is_beyond_half_way_the_other_is_the_median(tmp_path: Path, text_run: Write) -> None:
-    for seed, lag in enumerate((25, "inf")):
-        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
-        with np.load(folder / CURVES) as found:
-            steps = found["along/step"].tolist()
-        rows = [{"step": int(step), "probe/half_lag": 5, "probe/hundredth_lag": lag} for step in steps]
-        (folder / "history.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (row,) = reach_table(read([tmp_path])).rows
-    assert row.text["during/reach"] == "5, 25"
-
-
-def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
+@pytest.mark.parametrize(("seeds", "hundredth"), [((0, 2), 25.0), ((0, 1, 2), 26.0)])
+def test_half_way_is_from_the_history(
+    seeds: tuple[int, ...], hundredth: float, tmp_path: Path, text_run: Write
+) -> None:
     """Eleven probes; the sixth is in the middle, where the seeds' lags are 25, 26 and beyond, halves 5."""
-    for seed in range(3):
+    for seed in seeds:
         folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=gradients(2, -0.5), laboratory=True)
         with np.load(folder / CURVES) as found:
             steps = found["along/step"].tolist()
@@ -121,8 +103,8 @@ def test_half_way_is_from_the_history(tmp_path: Path, text_run: Write) -> None:
     table = reach_table(read([tmp_path]))
     assert "… half-way" in {column.title for column in table.columns}
     (row,) = table.rows
-    assert row.text["during/reach"] == "5, 26"
-    assert (row.raw["during/half_lag"], row.raw["during/hundredth_lag"]) == (5.0, 26.0)
+    assert row.text["during/reach"] == f"5, {hundredth:g}"
+    assert (row.raw["during/half_lag"], row.raw["during/hundredth_lag"]) == (5.0, hundredth)
 
 
 def test_parts_of_the_state_are_told_where_they_differ(tmp_path: Path, text_run: Write) -> None:
@@ -187,9 +169,8 @@ def test_an_option_swept_has_its_figure(tmp_path: Path, text_run: Write) -> None
             text_run(tmp_path / "s", {"name": "lstm", "forget_bias": value}, 64, seed, metrics=metrics)
             if value < 5:
                 text_run(tmp_path / "s", {"name": "rnn", "gain": 1 + value}, 64, seed, metrics=metrics)
-    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    assert "lstm_against_forget_bias.svg" in files
-    assert not any(name.startswith("rnn_against") for name in files)
+    files = option_figures(group(read([tmp_path])), tmp_path, "", {"svg"})
+    assert [path.name for path in files] == ["lstm_against_forget_bias.svg"]
 
 
 def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(
@@ -211,20 +192,6 @@ def test_at_the_edges_of_an_options_figure_stands_what_is_infinite(
     assert reach.get_title("left").startswith("How far do gradients")
 
 
-def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> None:
-    for seed in range(2):
-        folder = text_run(tmp_path / "s", "gru", 64, seed, metrics={"final/context_horizon": 12 + 4 * seed})
-        with np.load(folder / CURVES) as found:
-            arrays = dict(found)
-        lengths = np.array([1, 2, 4, 8, 64])
-        arrays |= {"final/context_lengths": lengths, "final/context_gain": np.array([1.0, 0.3, 0.1, 0, 0])}
-        np.savez(folder / CURVES, **arrays)
-    answer = report([tmp_path], {"svg", "md"}, None, None)["s"]
-    assert any(name.endswith("context_gain.svg") for name in answer["files"])
-    (row,) = answer["table"]
-    assert row["final/context_horizon"] == 14
-
-
 @pytest.mark.parametrize(
     ("horizons", "text", "raw"),
     [((64, 64, 8), "≥ 64", math.inf), ((8, 64), "8", 8), ((8, 16, 64), "16", 16), ((8, 48), "28", 28)],
@@ -232,7 +199,7 @@ def test_context_has_its_figure_and_column(tmp_path: Path, text_run: Write) -> N
 def test_a_context_as_long_as_the_longest_that_was_read_is_no_measurement(
     horizons: tuple[int, ...], text: str, raw: float, tmp_path: Path, text_run: Write
 ) -> None:
-    """A gain over itself is 0, so that the longest one is always enough: it is told as a bound, and in no median."""
+    """A gain over itself is 0, so that the longest one is always enough: it is shown as a bound, and in no median."""
     for seed, horizon in enumerate(horizons):
         metrics = gradients(2, -0.5) | {"final/context_horizon": horizon}
         folder = text_run(tmp_path / "s", "gru", 64, seed, metrics=metrics)

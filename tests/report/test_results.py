@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,19 +89,6 @@ def test_nothing_to_read_is_a_users_error(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-def test_curves_come_without_unpickling(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    folder = text_run(tmp_path / "s", "lstm", 64, 0)
-    (result,) = read([tmp_path])
-    curve = result.curve("final/gradient_flow")
-    assert curve is not None
-    assert curve.shape == (257,)
-    assert result.curve("absent") is None
-    np.savez(folder / "curves.npz", **{"final/gradient_flow": np.array([object()], dtype=object)})
-    assert result.curve("final/gradient_flow") is None
-    (folder / "curves.npz").write_bytes(b"PK not a zip")
-    assert result.curve("final/gradient_flow") is None
-
-
 def test_a_cut_off_history_line_is_left_out(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     text_run(tmp_path / "s", "lstm", 64, 0)
     (result,) = read([tmp_path])
@@ -112,8 +101,67 @@ def test_a_thousand_runs_are_read_and_tabled_quickly(tmp_path: Path, text_run: C
     for seed in range(100):
         for cell in ("rnn", "gru"):
             for length in (8, 16, 32, 64, 128):
-                text_run(tmp_path / "s", cell, length, seed, full=False)
+                text_run(tmp_path / "s", cell, length, seed, full=False, tuned=seed == 0)
     start = time.perf_counter()
     table, *_ = tables(read([tmp_path]))
     assert time.perf_counter() - start < 5.0
     assert [row.raw["all"] for row in table.rows] == [100] * 10
+
+
+FLOW = "init/gradient_flow"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that is read from disk."""
+    found: list[Path] = []
+    load = np.load
+
+    def telling(path: Path, **options: Any) -> Any:
+        found.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(np, "load", telling)
+    return found
+
+
+def test_a_file_is_opened_once(tmp_path: Path, text_run: Callable[..., Path], opened: list[Path]) -> None:
+    text_run(tmp_path / "s", "gru", 16, 0)
+    (result,) = read([tmp_path])
+    first, again = result.curve(FLOW), result.curve(FLOW)
+    assert again is first
+    assert first.dtype == np.float64
+    assert result.curve("nothing") is None
+    assert FLOW in result.curve_names
+    assert len(opened) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1.0  # it is everybody's
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    folder = text_run(tmp_path / "s", "gru", 16, 0)
+    (result,) = read([tmp_path])
+    before = result.curve(FLOW)
+    np.savez(folder / "other.npz", **{FLOW: np.arange(3)})  # type: ignore[arg-type]
+    os.replace(folder / "other.npz", folder / "curves.npz")
+    after = result.curve(FLOW)
+    assert (len(before), after.tolist()) == (257, [0, 1, 2])
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "no archive", "pickle"])
+def test_a_damaged_file_is_told_of_once(
+    tmp_path: Path, text_run: Callable[..., Path], capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    path = text_run(tmp_path / "s", "gru", 16, 0) / "curves.npz"
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "pickle":
+        np.savez(path, x=np.array([{}], dtype=object))
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"no archive")
+    (result,) = read([tmp_path])
+    assert result.curve(FLOW) is None
+    assert result.curve_names == frozenset()
+    assert result.curve(FLOW) is None
+    assert capsys.readouterr().err.count("skipped") == 1

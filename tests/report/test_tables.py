@@ -4,6 +4,8 @@ import csv
 import io
 import math
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +14,15 @@ import pytest
 from rich.console import Console
 
 from rnnbench.config import DataConfig
+from rnnbench.report import report
 from rnnbench.report.page.summary_training import training_sentences
+from rnnbench.report.references import reference_values
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
-from rnnbench.report.tables.reference_lines import reference_values
 from rnnbench.report.tables.table import Table, count, lag, number, with_interval, with_points, with_range
 from rnnbench.report.tables.training import tables
 from rnnbench.report.task_families import TASK_FAMILIES
-from rnnbench.runs import write_rates
 
 
 def the_table(path: Path) -> Table:
@@ -41,7 +43,6 @@ def test_markdown_says_the_numbers(text_study: Path) -> None:
     rows = markdown_rows(writers.markdown(the_table(text_study)))
     for row, g in zip(rows, group(read([text_study])), strict=False):
         found = g.estimate("test/bpc")
-        assert found is not None
         shown = [float(number) for number in re.findall(r"\d+\.\d+", row["test bpc"])]
         assert (row["cell"], row["T"], row["seeds done"]) == (g.cell, str(g.length), f"{len(g.done)}/{len(g.results)}")
         assert shown[0] == pytest.approx(np.mean(found.values), abs=6e-4)
@@ -56,7 +57,6 @@ def test_csv_has_the_numbers_in_full(text_study: Path) -> None:
     assert len(rows) == len(groups) == 9
     for row, g in zip(rows, groups, strict=True):
         found = g.estimate("test/bpc")
-        assert found is not None
         assert float(row["test/bpc"]) == found.mean == pytest.approx(np.mean(found.values), rel=1e-15)
         assert row["test/bpc_low"] == ("" if found.low is None else repr(found.low))
         assert tuple(map(float, row["test/bpc_points"].split())) == found.values
@@ -67,16 +67,18 @@ def test_csv_has_the_numbers_in_full(text_study: Path) -> None:
 
 
 def test_bold_where_intervals_lie_apart_and_nowhere_else(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    def write(study: str, seeds: int, gap: float, lost: bool = False) -> list[frozenset[str]]:
+    def write(study: str, seeds: int, gap: float, lost: bool = False, spread: float = 0.01) -> list[frozenset[str]]:
         for seed in range(seeds):
             for cell, base in (("lstm", 2.0), ("gru", 2.0 + gap)):
                 status = "diverged" if lost and cell == "lstm" and seed == 0 else "done"
-                text_run(tmp_path / study, cell, 16, seed, status, {"test/bpc": base + 0.01 * seed}, full=False)
+                text_run(tmp_path / study, cell, 16, seed, status, {"test/bpc": base + spread * seed}, full=False)
         return [row.bold & {"test/bpc"} for row in the_table(tmp_path / study).rows]
 
     best = [frozenset({"test/bpc"}), frozenset()]
     assert write("apart", 5, 0.1) == best
     assert write("overlapping", 5, 0.02) == [frozenset()] * 2
+    assert write("touching", 5, 0.0, spread=0.0) == [frozenset()] * 2
+    assert write("a thousandth apart", 5, 0.001, spread=0.0) == best
     assert write("few", 4, 0.1) == [frozenset()] * 2
     assert write("survivors", 6, 0.1, lost=True) == [frozenset()] * 2
 
@@ -138,17 +140,6 @@ def test_series_and_adding_have_their_own_columns(tmp_path: Path, task_run: Call
     assert "mse at 16T" not in run
 
 
-def test_two_intervals_that_touch_are_not_apart(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    """As those of two cells whose seeds all score the same; a thousandth apart the better is in bold."""
-    for name, more in (("same", 0.0), ("apart", 0.001)):
-        for cell, score in (("lstm", 2.0), ("gru", 2.0 + more)):
-            for seed in range(5):
-                text_run(tmp_path / name, cell, 64, seed, metrics={"test/bpc": score}, full=False)
-    bold = {name: [row.raw["cell"] for row in the_table(tmp_path / name).rows if "test/bpc" in row.bold]
-            for name in ("same", "apart")}  # fmt: skip
-    assert bold == {"same": [], "apart": ["lstm"]}
-
-
 def test_a_reference_that_depends_on_the_seed_is_its_mean(tmp_path: Path, text_run: Callable[..., Path]) -> None:
     """As the n-gram's on what was read is; in the line below the table and in the numbers behind it."""
     for seed in range(3):
@@ -175,14 +166,9 @@ def test_shares_and_their_references_over_length(tmp_path: Path, task_run: Calla
     assert the_table(tmp_path / "s").rows[0].raw["test/error"] == 0.03125
 
 
-def choose_rates(folder: Path) -> None:
-    """Note beside the runs that the learning rate of each was chosen from three."""
-    tried = [{"lr": lr, "score": 1 + lr, "lost": 0, "trials": 1} for lr in (1e-3, 2e-3, 4e-3)]
-    told = {"about": {}, "at_edge": False, "found": True, "metric": "val/bpc", "rates": tried}
-    write_rates(folder, [{**told, "lr": r.run["optim"]["lr"], "config": dict(r.run)} for r in read([folder])])
-
-
-def test_what_is_better_when_more_is_bold_when_most(tmp_path: Path, task_run: Callable[..., Path]) -> None:
+def test_what_is_better_when_more_is_bold_when_most(
+    tmp_path: Path, task_run: Callable[..., Path], choose_rates: Callable[[Path], None]
+) -> None:
     for seed in range(5):
         for cell, bpc, chrf in (("rnn", 2.0, 0.3), ("gru", 1.5, 0.6)):
             scores = {"test/bpc": bpc + 0.01 * seed, "test/chrf": chrf + 0.01 * seed}
@@ -234,11 +220,11 @@ FIVE = ("rnn", "lstm", "gru", "mgu", "janet")
 
 
 @pytest.mark.parametrize(
-    ("cells", "shift", "told"),
+    ("cells", "shift", "noted"),
     [(("lstm", "gru"), 0, False), (("lstm", "gru"), 1, False), (FIVE, 0, True), (FIVE, 1, True)],
 )
 def test_of_more_than_four_cells_it_is_said_which_are_compared(
-    cells: tuple[str, ...], shift: int, told: bool, tmp_path: Path, text_run: Callable[..., Path]
+    cells: tuple[str, ...], shift: int, noted: bool, tmp_path: Path, text_run: Callable[..., Path]
 ) -> None:
     """And of four or fewer it is not, for there every pair is. shift: another cell leads at the other length."""
     for at, cell in enumerate(cells):
@@ -250,14 +236,7 @@ def test_of_more_than_four_cells_it_is_said_which_are_compared(
     leaders = {row.raw["better"] for row in pairs.rows if row.raw["length"] is not None}
     assert len(leaders) == 1 + shift
     note = "Of more than 4 cells the best is compared with each other one."
-    assert (note in [sentence for _, sentence in pairs.notes]) == told
-
-
-def test_a_study_in_which_all_failed_still_has_its_table(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    for seed in range(3):
-        text_run(tmp_path / "s", "gru", 16, seed, "failed", full=False)
-    (row,) = markdown_rows(writers.markdown(the_table(tmp_path / "s")))
-    assert row == {"cell": "gru", "T": "16", "seeds done": "0/3"}
+    assert (note in [sentence for _, sentence in pairs.notes]) == noted
 
 
 def test_formats_of_numbers() -> None:
@@ -277,3 +256,29 @@ def test_a_lag_beyond_those_measured_is_a_bound() -> None:
     assert lag(12.5, 255) == "12.5", "a median between two seeds'"
     assert (lag(math.inf, 255.0), lag(math.inf, 1023)) == ("≥ 255", "≥ 1\u202f023")
     assert lag(math.inf, None) == "∞", "where nobody knows how many were measured"
+
+
+RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
+DOCUMENT = r"\documentclass{article}\usepackage{booktabs}\begin{document}\tiny %s \end{document}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex; Debian's texlive-latex-base has it")
+@pytest.mark.parametrize("size", ["quick", "full", "h200"])
+def test_latex_compiles(size: str, tmp_path: Path) -> None:
+    report([RESULTS / size], {"tex"}, tmp_path, None)
+    files = sorted(tmp_path.rglob("*.tex"))
+    assert files
+    inputs = " ".join(rf"\input{{{file.relative_to(tmp_path)}}}\clearpage" for file in files)
+    (tmp_path / "all.tex").write_text(DOCUMENT % inputs)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if line.startswith("!"))
+
+
+def test_letters_that_latex_lacks_are_named_by_their_code(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    text_run(tmp_path / "étude_#1 & 中", "gru", 16, 0, full=False)
+    (table,) = tables(read([tmp_path]))
+    text = writers.latex(table)
+    assert max(text) < "\u0100"
+    assert r"étude\_\#1 \& [U+4E2D]" in text

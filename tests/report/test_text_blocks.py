@@ -40,16 +40,12 @@ def test_the_interval_is_the_texts_and_not_the_seeds(tmp_path: Path, text_run: W
     study(tmp_path / "s", text_run, hard, 0.01)
     groups = group(read([tmp_path]))
     found = score_by_text(groups[0])
-    assert found is not None
     score = groups[0].estimate("test/bpc")
-    assert score is not None
-    assert score.interval is not None
     assert found.mean == pytest.approx(score.mean, abs=1e-3)
     assert found.settled
     assert found.half_width == pytest.approx(1.97 * 0.3 / math.sqrt(BLOCKS), rel=0.25)  # the central limit theorem
     assert 2 * found.half_width > 20 * (score.interval[1] - score.interval[0])
     (one,) = compare(groups, TASK_FAMILIES["text"].primary)
-    assert one.text is not None
     assert one.text.mean == pytest.approx(0.01, abs=0.001)
     assert one.text.half_width < 0.001, "what makes a block hard for both cancels in their difference"
     table, pairs = tables(read([tmp_path]))
@@ -68,13 +64,11 @@ def test_runs_and_lengths_are_averaged_block_by_block(tmp_path: Path, text_run: 
     groups = group(read([tmp_path]))
     means = {key: np.mean([bits[*key, seed] for seed in range(5)], axis=0) for key in {key[:2] for key in bits}}
     found, mean = score_by_text(groups[0]), spread(means["lstm", 16], sizes)
-    assert found is not None
     assert (found.mean, found.half_width) == pytest.approx((mean.mean, mean.half_width))
     every = compare(groups, TASK_FAMILIES["text"].primary)[-1]
     assert (every.place, every.better) == ("all", "lstm")
     differences = [means["gru", length] + 0.5 - means["lstm", length] for length in (16, 64)]
     expected = spread(np.mean(differences, axis=0), sizes)
-    assert every.text is not None
     assert every.text.mean == pytest.approx(every.difference.mean)
     assert (every.text.half_width, every.text.block) == (pytest.approx(expected.half_width), expected.block)
 

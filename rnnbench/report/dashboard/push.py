@@ -130,7 +130,7 @@ WORKSPACE, REPORT, PAGE = "workspace.json", "report.json", "report.md"
 
 
 def write(view: View, entity: str, project: str, out: Path) -> list[Path]:
-    """The three files; the same ledger gives the same bytes. entity: "" where it is not known yet.
+    """The three files; the same runs give the same bytes. entity: "" where it is not known yet.
 
     Raises:
         UserError: No wandb-workspaces, or the folder cannot be written.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.probes.measured import decades, mean_of_those_left
-from rnnbench.report.estimates import INTERVAL_SEEDS, mean_band
 from rnnbench.report.figures.style import GREY, Look, length_axis
 from rnnbench.report.results import Result
+from rnnbench.report.significance import INTERVAL_SEEDS, mean_band
 from rnnbench.report.statistics import TRUNCATE, Group, data_settings
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnbench.report.estimates import Estimate
-from rnnbench.report.fairness import unranked_anywhere
+from rnnbench.report.comparisons import unranked_anywhere
 from rnnbench.report.figures.contestants import direct_labels
 from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save
+from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import CROWD, Group
 from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.report.timings import Timed

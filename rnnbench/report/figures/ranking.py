@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.probes.measured import mean_decades
-from rnnbench.report.comparisons import Comparison
-from rnnbench.report.fairness import unranked
+from rnnbench.report.comparisons import Comparison, unranked
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
 from rnnbench.report.figures.panels import SHOWN_DECADES, reference_by_length

@@ -16,11 +16,10 @@ from rnnbench.report.page.runs import routes, run_data, runs_table, source_html
 from rnnbench.report.page.summary import summary
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
+from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
-from rnnbench.report.tables.variance import VARIANCE
 from rnnbench.report.task_families import data_sets
 from rnnbench.report.timings import Timed
 from rnnbench.runs import write_atomic

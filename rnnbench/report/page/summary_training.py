@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.report.fairness import unranked
+from rnnbench.report.comparisons import unranked
 from rnnbench.report.page.text import listed, spanned
 from rnnbench.report.statistics import Group, by_place, data_settings, rank
 from rnnbench.report.tables.table import lag, number

@@ -1,18 +1,23 @@
-"""What every line of a table over groups of runs begins with: which runs they are, and how many of them are done."""
+"""What stands around the numbers of a table: which runs a line is of, what they lack, and what produced them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rnnbench.probes.curve import WORTH
-from rnnbench.report import baselines
-from rnnbench.report.estimates import INTERVAL_SEEDS
+from rnnbench.report.references import not_better_notes
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.statistics import Group
-from rnnbench.report.tables.table import MISSING, Column, Table, count
+from rnnbench.report.significance import INTERVAL_SEEDS
+from rnnbench.report.statistics import Group, short_name
+from rnnbench.report.tables.table import MISSING, Column, Row, count, listed
 from rnnbench.report.task_families import TaskFamily
+
+#: So many errors are named one by one.
+NAMED = 5
+BY_TEXT = "± by text: half of the 95 % interval over blocks of the test text, doubled until it settles"
 
 
 def first_columns(groups: Sequence[Group]) -> list[Column]:
@@ -22,7 +27,7 @@ def first_columns(groups: Sequence[Group]) -> list[Column]:
         Column("cell", "cell", 0, left=True),
         *([Column("data", "data", 0, left=True)] if several_data else []),
         Column("length", groups[0].symbol, 0),
-        *(Column(name, name.rsplit(".", 1)[-1], 1, left=True) for name, _ in groups[0].extras),
+        *(Column(name, short_name(name), 1, left=True) for name, _ in groups[0].extras),
     ]
 
 
@@ -40,59 +45,41 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) and len(text) > 7 else text
 
 
-def notes(table: Table, groups: list[Group], kind: TaskFamily, reasons: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Sentences, each with the key of the column that it explains.
+def training_notes(
+    groups: Sequence[Group], family: TaskFamily, reasons: Sequence[str], rows: Sequence[Row], references: Sequence[Row]
+) -> tuple[tuple[str, str], ...]:
+    """The footnotes of a training table, each with the key of the column that it explains; some are empty.
 
     reasons: Why cells are not ranked, and where, if not everywhere.
     """
-    primary = kind.primary.key
-    sizes = [len(g.done) for g in groups]
-    out = [(primary, f"{reason[0].upper()}{reason[1:]}.") for reason in reasons]
-    if any((found := g.estimate(primary)) is not None and found.interval is not None for g in groups):
-        bold = (
-            ""
-            if not any(row.bold for row in table.rows)
-            else f"; bold: best of its {groups[0].symbol}, intervals apart"
-        )
-        out.append((primary, f"Mean over seeds with its 95 % Student-t interval{bold}."))
-    if any(1 < size < INTERVAL_SEEDS for size in sizes):
-        out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
+    primary = family.primary.key
     results = [result for g in groups for result in g.results]
+    out = [(primary, f"{reason[0].upper()}{reason[1:]}.") for reason in reasons]
+    if any((mean := g.estimate(primary)) is not None and mean.interval is not None for g in groups):
+        bold = f"; bold: best of its {groups[0].symbol}, intervals apart" if any(row.bold for row in rows) else ""
+        out.append((primary, f"Mean over seeds with its 95 % Student-t interval{bold}."))
+    if any(1 < len(g.done) < INTERVAL_SEEDS for g in groups):
+        out.append((primary, f"Below {INTERVAL_SEEDS} seeds no interval: each seed's score stands in parentheses."))
     out += [("seeds", sentence) for sentence in (*lost_notes(results), *circumstances(results), *mixed_notes(results))]
-    out += [(primary, line) for line in baselines.notes(kind, groups)]
-    out += [(score.key, kind.notes[score.key]) for score in kind.scores if score.key in kind.notes]
+    out += [(primary, line) for line in not_better_notes(family, groups)]
+    out += [(score.key, family.notes[score.key]) for score in family.scores if score.key in family.notes]
     out += [
-        (
-            "by_text",
-            "± by text: half of the 95 % interval over blocks of the test text, doubled until it settles (≥: it has "
-            "not): what another text of the kind might change, seeds aside.",
-        ),
-        (
-            "reach",
-            "Gradient at 1/100: the first lag at which the gradient of the last step's loss is down to a hundredth of "
-            "its maximum, on the data; median over seeds; ≥: not within the lags measured.",
-        ),
-        ("throughput/tokens_per_second", _speeds(results)),
-        (
-            "final/context_horizon",
-            f"Context: symbols beyond which a longer one saves less than {WORTH} bits; median; ≥: the longest that "
-            "was read.",
-        ),
+        ("by_text", f"{BY_TEXT} (≥: it has not): what another text of the kind might change, seeds aside."),
+        ("reach", "Gradient at 1/100: the first lag at which the gradient of the last step's loss is down to a "
+         "hundredth of its maximum, on the data; median over seeds; ≥: not within the lags measured."),
+        ("throughput/tokens_per_second", _speed_note(results)),
+        ("final/context_horizon", f"Context: symbols beyond which a longer one saves less than {WORTH} bits; median; "
+         "≥: the longest that was read."),
         ("verdict", verdict_note(groups)),
-    ]
-    there = {row.raw["cell"] for row in table.references}
-    out += [(primary, kind.notes[name]) for name in kind.references if name in kind.notes and name in there]
+    ]  # fmt: skip
+    shown = {row.raw["cell"] for row in references}
+    out += [(primary, family.notes[name]) for name in family.references if name in family.notes and name in shown]
     matched = sorted({int(v) for g in groups if (v := g.median("model/matched_parameters")) is not None})
     if matched and any(dict(g.results[0].run["model"]).get("parameters") for g in groups):
-        span = count(matched[0]) if len(matched) == 1 else f"{count(matched[0])} to {count(matched[-1])}"
-        out.append(
-            (
-                "model/matched_parameters",
-                f"Matched are the weights of recurrent layers and readout: {span}; all has the embedding's as well.",
-            )
-        )
-    keys = {column.key for column in table.columns}
-    return tuple((key, sentence) for key, sentence in out if key in keys and sentence)
+        span = " to ".join(count(value) for value in dict.fromkeys((matched[0], matched[-1])))
+        sentence = f"Matched are the weights of recurrent layers and readout: {span}; all has the embedding's as well."
+        out.append(("model/matched_parameters", sentence))
+    return tuple(out)
 
 
 def verdict_note(groups: Sequence[Group]) -> str:
@@ -104,7 +91,7 @@ def verdict_note(groups: Sequence[Group]) -> str:
     )
 
 
-def _speeds(results: Sequence[Result]) -> str:
+def _speed_note(results: Sequence[Result]) -> str:
     if not any(result.environment.get("workers", 1) > 1 for result in results):
         return ""
     timed, ran = ({result.environment.get(key) for result in results} - {None} for key in ("timed_on", "device_name"))
@@ -112,16 +99,16 @@ def _speeds(results: Sequence[Result]) -> str:
     return f"Tokens/s: of the whole training step, each setting by itself on one pinned core, in turns{where}."
 
 
-#: So many errors are told one by one.
-TOLD = 5
+def _by_status(results: Iterable[Result]) -> str:
+    """``1 failed, 2 ran out of memory``."""
+    counts = Counter(result.status for result in results)
+    return ", ".join(f"{counts[status]} {words}" for status, words in LOST.items() if counts[status])
 
 
 def outcomes(lost: Sequence[Result]) -> str:
     """What became of runs that are not done: ``failed``, or ``ended early: 1 failed, 2 ran out of memory``."""
-    counts = Counter(result.status for result in lost)
-    if len(counts) == 1:
-        return LOST[lost[0].status]
-    return "ended early: " + ", ".join(f"{counts[status]} {words}" for status, words in LOST.items() if counts[status])
+    alike = len({result.status for result in lost}) == 1
+    return LOST[lost[0].status] if alike else f"ended early: {_by_status(lost)}"
 
 
 def lost_notes(results: Sequence[Result]) -> list[str]:
@@ -130,22 +117,17 @@ def lost_notes(results: Sequence[Result]) -> list[str]:
     if not lost:
         return []
     rate = f"{len(lost)} of {len(results)} runs ({100 * len(lost) / len(results):.0f} %)"
-    counts = Counter(result.status for result in lost)
-    if set(counts) <= {"diverged"}:
-        rate += " diverged or failed"
-    else:
-        rate += ": " + ", ".join(f"{counts[status]} {words}" for status, words in LOST.items() if counts[status])
+    rate += f": {_by_status(lost)}" if any(result.broken for result in lost) else " diverged or failed"
     return [f"{rate}: they count in the denominator of the seeds, not in a mean.", *broken_notes(results)]
 
 
 def broken_notes(results: Sequence[Result]) -> list[str]:
     """The first few errors that have ended a run, a sentence each, and how many there are more."""
     broken = [result for result in results if result.broken]
-    out = [f"{result.id} {LOST[result.status]}: {result.error or 'no word why'}" for result in broken[:TOLD]]
-    out = [f"{sentence.rstrip('.')}." for sentence in out]
-    if (more := len(broken) - TOLD) > 0:
-        out.append(f"And {more} more: `rnnbench runs list --status failed,oom,timeout`.")
-    return out
+    errors = [f"{result.id} {LOST[result.status]}: {result.error or 'no word why'}" for result in broken[:NAMED]]
+    more = len(broken) - NAMED
+    rest = [f"And {more} more: `rnnbench runs list --status failed,oom,timeout`."] if more > 0 else []
+    return [f"{error.rstrip('.')}." for error in errors] + rest
 
 
 def mixed_notes(results: Sequence[Result]) -> list[str]:
@@ -154,18 +136,13 @@ def mixed_notes(results: Sequence[Result]) -> list[str]:
     for key, words in (("device_name", "machines"), ("torch", "versions of torch")):
         counts = Counter(str(r.environment[key]) for r in results if r.environment.get(key))
         if len(counts) > 1:
-            named = [f"{name} ({number} runs)" for name, number in counts.most_common()]
-            rest = f" and {len(named) - TOLD} more" if len(named) > TOLD else ""
-            out.append(f"Mixed {words}: {', '.join(named[:TOLD])}{rest}; no speed is to be compared across them.")
+            named = listed([f"{name} ({runs} runs)" for name, runs in counts.most_common()], NAMED)
+            out.append(f"Mixed {words}: {named}; no speed is to be compared across them.")
     return out
 
 
 def circumstances(results: Sequence[Result]) -> list[str]:
-    """Which runs took their batches in parts, or shared them among devices: the numbers are the same, the speed is not.
-
-    The environment says so: ``micro_batches``, parts of a batch whose gradients are summed before an update;
-    ``devices``, that share a batch.
-    """
+    """Which runs took their batches in micro-batches, or shared them among devices: only the speed is another."""
     out = []
     for key, words, by in (
         ("micro_batches", "In parts, for a whole batch did not fit into memory", "in"),
@@ -173,12 +150,88 @@ def circumstances(results: Sequence[Result]) -> list[str]:
     ):
         counts: Counter[str] = Counter()
         for result in results:
-            number = result.environment.get(key)
-            if isinstance(number, int) and number > 1:
+            parts = result.environment.get(key)
+            if isinstance(parts, int) and parts > 1:
                 label = f"{result.cell} T={result.seq_len}" if result.kind == "train" else result.id
-                counts[f"{label} {by} {number}"] += 1
+                counts[f"{label} {by} {parts}"] += 1
         if counts:
             named = [f"{label} ({runs} runs)" if runs > 1 else label for label, runs in counts.items()]
-            rest = f" and {len(named) - TOLD} more" if len(named) > TOLD else ""
-            out.append(f"{words}: {', '.join(named[:TOLD])}{rest}.")
+            out.append(f"{words}: {listed(named, NAMED)}.")
     return out
+
+
+def caption(results: Sequence[Result]) -> str:
+    """Study, data, budget, seeds, device, versions, commit and the command that makes the table again."""
+    folder = results[0].folder.parent
+    environments = [result.environment for result in results]
+    parts = [f"Study {folder.name}"]
+    if train := [result for result in results if result.kind == "train"]:
+        parts.append(_distinct(result.data for result in train))
+        parts.append(_distinct(_budget(result) for result in train))
+        parts.append(f"seeds {_seeds(sorted({int(result.run.get('seed', 0)) for result in train}))}")
+    else:
+        parts += _timing_settings(results)
+    device = _distinct(_device(environment) for environment in environments)
+    threads = _distinct(e.get("threads") for e in environments)
+    parts.append(f"on {device or 'an unknown device'}" + (f", threads {threads}" if threads else ""))
+    if (workers := _distinct(e.get("workers") for e in environments)) not in ("", "1"):
+        parts.append(f"{workers} runs at a time, which slow each other down")
+    parts += _versions(environments, "backend", "driver")
+    parts += _clocks([e["clocks_mhz"] for e in environments if e.get("clocks_mhz")])
+    parts += _versions(environments, "torch")
+    parts.append(f"commit {_distinct(str(e['commit'])[:10] for e in environments if e.get('commit')) or 'unknown'}")
+    return f"{'; '.join(part for part in parts if part)}. Made by `rnnbench report {_shown(folder)}`."
+
+
+def _device(environment: Mapping[str, Any]) -> str:
+    device, name = environment.get("device") or "", environment.get("device_name")
+    return f"{device} ({name})" if name and name != device else device
+
+
+def _versions(environments: Sequence[Mapping[str, Any]], *keys: str) -> list[str]:
+    return [f"{key} {value}" for key in keys if (value := _distinct(e.get(key) for e in environments))]
+
+
+def _clocks(clocks: Sequence[Mapping[str, Sequence[int]]]) -> list[str]:
+    """``sm clock 1755–1980 of 1980 MHz``: what they were in the jobs, and the most they could be."""
+    out = []
+    for name in clocks[0] if clocks else ():
+        seen, most = sorted({one[name][0] for one in clocks}), max(one[name][1] for one in clocks)
+        out.append(f"{name} clock {'–'.join(map(str, dict.fromkeys((seen[0], seen[-1]))))} of {most} MHz")
+    return out
+
+
+def _budget(result: Result) -> str:
+    budget = result.run.get("budget") or {}
+    if budget.get("steps") is not None:
+        return f"{count(budget['steps'])} steps"
+    tokens = budget.get("tokens")
+    return "" if tokens is None else f"{tokens / 1e6:g} M tokens" if tokens >= 100_000 else f"{tokens} tokens"
+
+
+def _timing_settings(results: Sequence[Result]) -> list[str]:
+    """Sizes and number format; what says of a plain layer no more than that it is one is left out."""
+    names = (("T", "seq_len"), ("B", "batch_size"), ("H", "hidden_size"), ("I", "input_size"), ("layers", "num_layers"),
+             ("bidirectional", "bidirectional"), ("dtype", "dtype"))  # fmt: skip
+    values = [(short, {result.run.get(name) for result in results} - {None}) for short, name in names]
+    shown = [f"{short} {_distinct(sorted(known))}" for short, known in values if known]
+    return [text for text in shown if text not in ("layers 1", "bidirectional False")]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]}–{seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _distinct(values: Iterable[Any]) -> str:
+    """The distinct values in the order in which they come, at most four."""
+    return listed([*dict.fromkeys(str(value) for value in values if value not in (None, ""))], 4)
+
+
+def _shown(folder: Path) -> str:
+    """The folder as one would type it here; elsewhere its last two names, so that no table tells a home folder."""
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return f"{folder.parent.name}/{folder.name}"

@@ -13,19 +13,12 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table."""
 
-    Args:
-        key: Names its entries in a row.
-        title: The header, with the unit.
-        importance: Where room is short the column with the highest number goes first; 0 always stays.
-        left: Words stand left, numbers right.
-    """
-
-    key: str
-    title: str
-    importance: int = 0
-    left: bool = False
+    key: str  # names its entries in a row
+    title: str  # the header, with the unit
+    importance: int = 0  # where space is short the column with the highest number goes first; 0 always stays
+    left: bool = False  # words stand left, numbers right
 
 
 @dataclass(frozen=True)
@@ -39,35 +32,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, with what must be known to read it.
+    """A table, with what must be known to read it."""
 
-    Args:
-        name: What it holds: runs of one kind of task, of all tasks, or timings.
-        title: What is compared in it, in a sentence, to stand above; "" where the study has but one comparison.
-        part: What it says of the runs in the table beside it: comparisons, effects or variance; "" of another table.
-        columns: From left to right.
-        rows: One a group of runs.
-        references: Lines to measure them against (uniform, persistence, …), set below the rows.
-        notes: Footnotes, each with the key of the column that it explains.
-        caption: Study, budget, seeds, device, commit, and the command that makes it.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    references: tuple[Row, ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
-    caption: str = ""
-    title: str = ""
+    name: str  # what it holds: runs of one kind of task, of all tasks, or timings
+    columns: tuple[Column, ...]  # from left to right
+    rows: tuple[Row, ...]  # one a group of runs
+    references: tuple[Row, ...] = ()  # lines to measure them against (uniform, persistence, …), set below the rows
+    notes: tuple[tuple[str, str], ...] = ()  # footnotes, each with the key of the column that it explains
+    caption: str = ""  # study, budget, seeds, device, commit, and the command that makes it
+    title: str = ""  # what is compared in it, in a sentence, to stand above; "" where the study has but one comparison
+    # what it says of the runs in the table beside it: comparisons, effects or variance; "" of another table
     part: str = ""
 
     def without_empty_columns(self) -> Table:
-        """Less the columns in which no row and no reference has an entry, and the notes on them."""
+        """Less the columns in which no row and no reference has an entry, the notes on them, and empty notes."""
         lines = (*self.rows, *self.references)
         filled = {key for line in lines for key, entry in line.text.items() if entry not in ("", MISSING)}
         columns = tuple(column for column in self.columns if column.key in filled)
-        there = {column.key for column in columns}
-        return dataclasses.replace(self, columns=columns, notes=tuple(note for note in self.notes if note[0] in there))
+        keys = {column.key for column in columns}
+        notes = tuple((key, sentence) for key, sentence in self.notes if key in keys and sentence)
+        return dataclasses.replace(self, columns=columns, notes=notes)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -81,9 +65,8 @@ def number(value: float | None, digits: int = 4) -> str:
     exponent = math.floor(math.log10(abs(value)))
     if exponent < -4 or exponent > 9:
         return f"{value:.{max(digits - 2, 0)}e}"
-    decimals = max(digits - 1 - exponent, 0)
-    text = f"{round(value, digits - 1 - exponent):,.{decimals}f}"
-    return text.replace(",", "\u202f")  # a narrow no-break space between thousands
+    places = digits - 1 - exponent
+    return f"{round(value, places):,.{max(places, 0)}f}".replace(",", "\u202f")  # a narrow no-break space
 
 
 def count(value: float | None) -> str:
@@ -91,6 +74,11 @@ def count(value: float | None) -> str:
     if value is None or not float(value).is_integer():
         return number(value, 3)
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def percent(share: float | None, form: str = ".0f") -> str:
+    """``12 %``; a share of nothing, or none, is missing."""
+    return f"{100 * share:{form}} %" if share else MISSING
 
 
 def lag(value: float | None, last: float | None) -> str:
@@ -107,21 +95,25 @@ def exponent(values: Sequence[float], shown: str) -> str:
     return text.replace("-", "−")
 
 
+def _decimals(half_width: float) -> int | None:
+    """So many that half of an interval has two digits; None where it has no size."""
+    if half_width <= 0 or not math.isfinite(half_width):
+        return None
+    return min(max(1 - math.floor(math.log10(half_width)), 0), 6)
+
+
 def with_interval(mean: float, half_width: float) -> str:
     """``2.213 ± 0.012``: the half-width to two digits, the mean to the same decimals."""
-    if half_width <= 0 or not math.isfinite(half_width):
+    if (n := _decimals(half_width)) is None:
         return number(mean)
-    decimals = min(max(1 - math.floor(math.log10(half_width)), 0), 6)
-    return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
+    return f"{mean:.{n}f} ± {half_width:.{n}f}"
 
 
 def with_range(middle: float, low: float, high: float) -> str:
     """``2.213 (2.201 – 2.225)``: to so many decimals that half of the interval has two digits."""
-    half = (high - low) / 2
-    if half <= 0 or not math.isfinite(half):
+    if (n := _decimals((high - low) / 2)) is None:
         return number(middle)
-    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
-    return f"{middle:.{decimals}f} ({low:.{decimals}f} – {high:.{decimals}f})".replace("-", "−")
+    return f"{middle:.{n}f} ({low:.{n}f} – {high:.{n}f})".replace("-", "−")
 
 
 def with_points(mean: float, values: tuple[float, ...], show: Callable[[float], str] = number) -> str:
@@ -129,3 +121,13 @@ def with_points(mean: float, values: tuple[float, ...], show: Callable[[float], 
     if len(values) < 2:
         return show(mean)
     return f"{show(mean)} ({' '.join(show(value) for value in sorted(values))})"
+
+
+def with_ends(middle: float, low: float | None, high: float | None) -> str:
+    """``5.53 (5.08–5.95)``."""
+    return number(middle, 3) + ("" if low is None or high is None else f" ({number(low, 3)}–{number(high, 3)})")
+
+
+def listed(items: Sequence[str], most: int = 5) -> str:
+    """``a, b, c and 2 more``."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

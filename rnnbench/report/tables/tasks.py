@@ -1,18 +1,17 @@
-"""Many tasks in one study: what the best cell makes of each, beside what a baseline would get."""
+"""Many tasks in one study: the score of the best cell on each, beside those of the reference lines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.catalog import DATA_SETS, DataSet
-from rnnbench.report.caption import caption
-from rnnbench.report.fairness import unranked
+from rnnbench.report.comparisons import unranked
+from rnnbench.report.references import reference_values
 from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, cell_rank, data_settings, group, rank
-from rnnbench.report.tables.notes import circumstances, lost_notes
-from rnnbench.report.tables.reference_lines import reference_values
+from rnnbench.report.statistics import Group, cell_rank, data_settings, group, rank, short_name
+from rnnbench.report.tables.notes import caption, circumstances, lost_notes
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 
@@ -22,19 +21,12 @@ MANY = 4
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What became of one task.
+    """The runs of one task."""
 
-    Args:
-        label: The data's label, with the settings that tell it from others of the same label.
-        data_set: What the catalogue knows of the data.
-        groups: One for each cell, the plain cells first.
-        lines: The reference lines' scores in the primary metric, by name.
-    """
-
-    label: str
-    data_set: DataSet
-    groups: tuple[Group, ...]
-    lines: dict[str, float]
+    label: str  # the data's label, with the settings that tell it from others of the same label
+    data_set: DataSet  # what the catalogue knows of the data
+    groups: tuple[Group, ...]  # one for each cell, the plain cells first
+    lines: dict[str, float]  # the reference lines' scores in the primary metric, by name
 
     @property
     def kind(self) -> TaskFamily:
@@ -53,24 +45,26 @@ class TaskResult:
 
     @property
     def baseline(self) -> tuple[str, float] | None:
-        """Name and score of the line that a model must beat: the lowest of its kind's baselines."""
-        found = [(name, self.lines[name]) for name in self.kind.baselines if name in self.lines]
-        return min(found, key=lambda line: line[1]) if found else None
+        """Name and score of the lowest of its family's baselines."""
+        return self._lowest(name for name in self.kind.baselines if name in self.lines)
 
     @property
     def strongest(self) -> tuple[str, float] | None:
         """Name and score of the lowest of all its lines."""
-        return min(self.lines.items(), key=lambda line: line[1]) if self.lines else None
+        return self._lowest(self.lines)
+
+    def _lowest(self, names: Iterable[str]) -> tuple[str, float] | None:
+        return min(((name, self.lines[name]) for name in names), key=lambda line: line[1], default=None)
 
     def beaten(self, g: Group) -> list[str]:
-        """The lines that a cell beats: each seed, or from five seeds the upper end of the interval, lies below.
+        """The lines above a cell's score: above each seed's, or from five seeds above the interval's upper end.
 
         None of them where a run was lost.
         """
-        found = g.estimate(self.kind.primary.key)
-        if found is None or len(g.done) < len(g.results):
+        score = g.estimate(self.kind.primary.key)
+        if score is None or len(g.done) < len(g.results):
             return []
-        worst = max(found.values) if found.high is None else found.high
+        worst = max(score.values) if score.high is None else score.high
         return [name for name, value in self.lines.items() if worst < value]
 
 
@@ -82,16 +76,15 @@ def many_tasks(train: Sequence[Result]) -> bool:
 def task_results(train: Sequence[Result]) -> list[TaskResult]:
     """Training runs by task, in the catalogue's order."""
     blocks: dict[tuple[Any, ...], list[Group]] = {}
+    settings: dict[tuple[str, str], set[tuple[str, Any]]] = {}
     for g in group(train):
-        blocks.setdefault((g.results[0].data_set.name, g.data, g.length, data_settings(g)), []).append(g)
-    settings: dict[str, set[tuple[tuple[str, Any], ...]]] = {}
-    for name, data, _, place in blocks:
-        settings.setdefault(f"{name}/{data}", set()).add(place)
+        name, place = g.results[0].data_set.name, data_settings(g)
+        blocks.setdefault((name, g.data, g.length, place), []).append(g)
+        settings.setdefault((name, g.data), set()).update(place)
     out = []
     for (name, data, _, place), groups in blocks.items():
-        others = set().union(*settings[f"{name}/{data}"])
-        own = [(key, value) for key, value in place if len({v for k, v in others if k == key}) > 1]
-        label = ", ".join([data, *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in own)])
+        several = [key for key, _ in settings[name, data]]
+        label = ", ".join([data, *(f"{short_name(key)}={value}" for key, value in place if several.count(key) > 1)])
         known = DATA_SETS[name]
         results = [result for g in groups for result in g.results]
         lines = reference_values(results, TASK_FAMILIES[known.kind].primary.metric)
@@ -121,38 +114,34 @@ def tasks_table(train: Sequence[Result]) -> Table:
         Column("seeds", "seeds done", 8),
     )
     metrics = dict.fromkeys(f"{task.kind.primary.metric}: {task.kind.unit}" for task in tasks)
-    notes = [
+    best = f"Cell: that of the lowest validation score, the mean over seeds; {reason}."
+    if reason is None:
+        best = "Best cell: of the lowest validation score, the mean over seeds."
+    notes = (
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
-        ("baseline", "Fool's line: the best of those that know nothing of the inputs, or only repeat them."),
+        ("baseline", "Baseline's line: the best of those that know nothing of the inputs, or only repeat them."),
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
-        ("cell", _shown(reason) if len(cells) > 1 else ""),
+        ("cell", best if len(cells) > 1 else ""),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
-    ]
-    kept = tuple((key, sentence) for key, sentence in notes if sentence)
-    table = Table("tasks", columns, tuple(_row(task) for task in tasks), notes=kept, caption=caption(train))
-    return table.without_empty_columns()
-
-
-def _shown(reason: str | None) -> str:
-    best = "Best cell: of" if reason is None else "Cell: that of"
-    return f"{best} the lowest validation score, the mean over seeds{f'; {reason}' if reason else ''}."
+    )
+    rows = tuple(map(_row, tasks))
+    return Table("tasks", columns, rows, notes=notes, caption=caption(train)).without_empty_columns()
 
 
 def _row(task: TaskResult) -> Row:
     best, primary = task.best, task.kind.primary
-    found, beaten = best.estimate(primary.key), task.beaten(best)
+    score, beaten = best.estimate(primary.key), task.beaten(best)
     raw: dict[str, Any] = {"task": task.label, "kind": task.data_set.kind, "shape": task.data_set.shape}
     raw |= {"seq_len": task.seq_len, "cell": best.series, "metric": primary.metric}
-    raw |= {"score": found and found.mean, "score_low": found and found.low, "score_high": found and found.high}
-    for name, line in (("baseline", task.baseline), ("strongest", task.strongest)):
-        raw |= {name: line and line[0], f"{name}_score": line and line[1]}
-    raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
-    raw |= {"parameters": best.median("model/parameters"), "done": len(best.done), "all": len(best.results)}
+    raw |= {"score": score and score.mean, "score_low": score and score.low, "score_high": score and score.high}
     text = {key: str(raw[key]) for key in ("task", "cell", "metric")}
     text |= {"shape": task.data_set.shape.replace("_", " "), "T": str(task.seq_len)}
-    text |= {"score": primary.text(found, points=False), "beats": _beats(task, best, beaten)}
+    text |= {"score": primary.text(score, points=False), "beats": _beats(task, best, beaten)}
     for name, line in (("baseline", task.baseline), ("strongest", task.strongest)):
+        raw |= {name: line and line[0], f"{name}_score": line and line[1]}
         text[name] = f"{primary.show(line[1])} {short(line[0])}" if line else MISSING
+    raw |= {"beats": " ".join(beaten), "seconds": best.median("throughput/train_seconds")}
+    raw |= {"parameters": best.median("model/parameters"), "done": len(best.done), "all": len(best.results)}
     text["seconds"] = MISSING if raw["seconds"] is None else f"{raw['seconds']:.0f}"
     text |= {"parameters": count(raw["parameters"]), "seeds": f"{raw['done']}/{raw['all']}"}
     for g in task.groups:
@@ -172,5 +161,5 @@ def _beats(task: TaskResult, best: Group, beaten: list[str]) -> str:
 
 
 def short(name: str) -> str:
-    """A reference line's name for people, where its full one has no room: seasonal naive, ngram."""
+    """A reference line's name for people, where its full one does not fit: seasonal naive, ngram."""
     return name.replace("_", " ")

@@ -1,18 +1,15 @@
-"""The tables of a throughput study: what was measured, contestant by contestant; then what follows from a sweep."""
+"""The table of all that a throughput study measured, contestant by contestant; nothing is averaged over jobs."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rnnbench.report.caption import caption
 from rnnbench.report.results import Result
-from rnnbench.report.tables.notes import outcomes
-from rnnbench.report.tables.scaling import scaling_table
-from rnnbench.report.tables.speedup import speedup_table, with_ends
-from rnnbench.report.tables.table import MISSING, Column, Row, Table, number
+from rnnbench.report.tables.notes import caption, outcomes
+from rnnbench.report.tables.sweeps import scaling_table, speedup_table
+from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_ends
 from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, is_decoding, sweep, timings
 
 #: Milliseconds a call: what, its column's title and importance.
@@ -45,28 +42,22 @@ RAW = (
 
 
 def timing_tables(results: Sequence[Result]) -> list[Table]:
-    """For training and for decoding, whichever a study has: all that was measured; where a setting is swept, the
-    speed-ups and the exponents along it.
-    """
+    """For training and for decoding: all that was measured, and along a swept setting the speed-ups and exponents."""
     out: list[Table] = []
     for decoding in (False, True):
-        jobs = [result for result in results if is_decoding(result) == decoding]
-        if not jobs:
-            continue
-        found = timings(jobs)
-        swept = sweep(found)
-        made = [_timing_table(found, jobs, swept)]
-        if swept is not None:
-            made += [speedup_table(found, jobs, swept), scaling_table(found, jobs, swept)]
-        out += [table for table in made if table.rows]
-    return out
+        if jobs := [result for result in results if is_decoding(result) == decoding]:
+            timed = timings(jobs)
+            swept = sweep(timed)
+            out.append(_timing_table(timed, jobs, swept))
+            if swept is not None:
+                out += [speedup_table(timed, jobs, swept), scaling_table(timed, jobs, swept)]
+    return [table for table in out if table.rows]
 
 
-def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: SweptSetting | None) -> Table:
-    """A line a contestant and size; nothing is averaged over jobs."""
+def _timing_table(timed: Sequence[Timed], jobs: Sequence[Result], swept: SweptSetting | None) -> Table:
     decoding = is_decoding(jobs[0])
-    settings = differing(found) or ["hidden_size" if decoding else "seq_len"]
-    energies = [one.numbers["joules_per_token"] for one in found if "joules_per_token" in one.numbers]
+    settings = differing(timed) or ["hidden_size" if decoding else "seq_len"]
+    energies = [one.numbers["joules_per_token"] for one in timed if "joules_per_token" in one.numbers]
     micro = bool(energies) and max(energies) < 0.01
     follower = "batch_size" if swept is not None and swept.constant_tokens else None
     batches = "batch_size" in settings and follower is None
@@ -86,11 +77,9 @@ def _timing_table(found: Sequence[Timed], jobs: Sequence[Result], swept: SweptSe
         Column("certificate", "certificate", 5),
         Column("refused", "not timed", 10, left=True),
     )
-    rows = tuple(_row(one, settings, micro) for one in found)
+    rows = tuple(_row(one, settings, micro) for one in timed)
     name = "decoding" if decoding else "timing"
-    table = Table(name, columns, rows, caption=caption(jobs)).without_empty_columns()
-    there = {column.key for column in table.columns}
-    return dataclasses.replace(table, notes=tuple(note for note in _notes(jobs) if note[0] in there))
+    return Table(name, columns, rows, notes=_notes(jobs), caption=caption(jobs)).without_empty_columns()
 
 
 def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
@@ -107,16 +96,15 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     raw |= {name: numbers.get(name) for name in RAW}
     if one.refused is not None:  # said in short where the time would stand, for that column is always there
         text[one.main] = one.refused.split(":")[0]
-    text["tokens_per_second"] = number(raw["tokens_per_second"], 3)
     for what in ("forward", "step"):
         raw[f"{what}_a_sequence"] = _times(raw[f"{what}_ms"], 1e3 / one.settings["batch_size"])
         text[f"{what}_a_sequence"] = number(raw[f"{what}_a_sequence"], 3)
     middle, low, high = raw["speedup"], raw["speedup_low"], raw["speedup_high"]
     text["speedup"] = MISSING if middle is None or low == high == 1.0 else with_ends(middle, low, high)
     for name in ("share", "loop_share"):
-        share = raw[f"{one.main}_{name}"]
-        text[name] = MISSING if share is None else f"{number(100 * share, 2)} %"
-    text["peak_mib"] = number(raw["peak_mib"], 3)
+        share = _times(raw[f"{one.main}_{name}"], 100)
+        text[name] = MISSING if share is None else f"{number(share, 2)} %"
+    text |= {name: number(raw[name], 3) for name in ("tokens_per_second", "peak_mib")}
     text["joules_per_token"] = number(_times(raw["joules_per_token"], 1e6 if micro else 1e3), 3)
     text["certificate"] = number(raw["certificate"], 2)
     raw |= {"kernels": one.result.metrics.get(f"{one.cell}/{one.backend}/kernels"), "refused": one.refused}
@@ -129,11 +117,18 @@ def _times(value: float | None, factor: float) -> float | None:
 
 def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
     decoding = is_decoding(jobs[0])
-    samples = _range([job.run.get("samples") for job in jobs], lambda value: f"{value:g}")
+    samples = _range([job.run.get("samples") for job in jobs], "{:g}".format)
     turns = f" of {samples} turns" if samples else ""
     replayed = "Replayed: the same work as one CUDA graph, so that Python hands over nothing in between."
-    what = "decoding" if decoding else "a training step"
-    notes = [
+
+    def measured(name: str, unit: str) -> str:
+        return _range([job.number(f"{name}_per_second") for job in jobs], lambda value: rate(value, unit))
+
+    gemm, copy, step = measured("gemm_flops", "FLOP/s"), measured("copy_bytes", "B/s"), measured("step_flops", "FLOP/s")
+    ceilings = f" (measured here: {gemm}, {copy})" if gemm and copy else ""
+    step_rate = f" (measured here: {step})" if step else ""
+    lost = [job for job in jobs if not job.done]
+    return (
         ("decode", f"Latency: the median{turns} of one stream, the interquartile range in parentheses."),
         ("step", f"Times are medians{turns}, the interquartile range in parentheses; a step is train forward, backward "
          "and the optimiser's update."),
@@ -142,39 +137,23 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         ("speedup", f"Speed-up: our loop's {'latency' if decoding else 'training step'} over this one, with its 95 % "
          "interval."),
         ("share", "Floor: the time that this device takes at the least for the matrix products, or for moving "
-         f"what must be moved, as fast as a copy of that size{_ceilings(jobs)}, as a share of the time taken."),
+         f"what must be moved, as fast as a copy of that size{ceilings}, as a share of the time taken."),
         ("loop_share", "Floor of a loop over time: the state's products go at the rate of one time step's, "
-         f"(B × H)(H × 4H){_step_rate(jobs)}, all else as above."),
+         f"(B × H)(H × 4H){step_rate}, all else as above."),
         ("step_cpu", "CPU: the processor's time, which others on the machine disturb less; the process stays on one "
          "core."),
-        ("peak_mib", f"Peak: the most memory in use during {what}, beyond weights and inputs."),
+        ("peak_mib", f"Peak: the most memory in use during {'decoding' if decoding else 'a training step'}, beyond "
+         "weights and inputs."),
         ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
-    ]  # fmt: skip
-    if lost := [job for job in jobs if not job.done]:
-        what = f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}"
-        notes.append(("cell", f"{what}; what they did not measure is left open."))
-    return tuple(notes)
-
-
-def _step_rate(jobs: Sequence[Result]) -> str:
-    """`` (measured here: 12 to 31 GFLOP/s)``."""
-    step = _range([job.number("step_flops_per_second") for job in jobs], lambda value: rate(value, "FLOP/s"))
-    return f" (measured here: {step})" if step else ""
-
-
-def _ceilings(jobs: Sequence[Result]) -> str:
-    """`` (measured here: 41 to 43 TFLOP/s, 3.9 TB/s)``."""
-    gemm = _range([job.number("gemm_flops_per_second") for job in jobs], lambda value: rate(value, "FLOP/s"))
-    copy = _range([job.number("copy_bytes_per_second") for job in jobs], lambda value: rate(value, "B/s"))
-    return f" (measured here: {gemm}, {copy})" if gemm and copy else ""
+        ("cell", f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}; what they did not measure is left open."
+         if lost else ""),
+    )  # fmt: skip
 
 
 def _range(values: Sequence[float | None], show: Callable[[float], str]) -> str:
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return ""
-    low, high = show(known[0]), show(known[-1])
-    return low if low == high else f"{low} to {high}"
+    """``12 to 31 GFLOP/s``; nothing where none is known."""
+    known = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys((show(min(known)), show(max(known))))) if known else ""
 
 
 def rate(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Which rows and columns a study's tables have: for each panel one for each kind of runs in it."""
+"""The tables of a study, panel by panel; and the one of trainings: scores of each cell at each length over seeds."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from rnnbench.report.caption import caption
-from rnnbench.report.fairness import unranked
+from rnnbench.report.comparisons import unranked
 from rnnbench.report.panels import PanelResults, panels
+from rnnbench.report.references import reference_rows
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.statistics import SEQ_LEN, Group, by_place, crowded, group, rank
-from rnnbench.report.tables.comparisons import comparisons_table, effects_table
-from rnnbench.report.tables.notes import first_columns, first_entries, notes
+from rnnbench.report.statistics import SEQ_LEN, Group, by_place, crowded, group, numbers, rank
+from rnnbench.report.tables.comparisons import comparisons_table, effects_table, variance_table
+from rnnbench.report.tables.notes import caption, first_columns, first_entries, training_notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
-from rnnbench.report.tables.reference_lines import reference_rows
 from rnnbench.report.tables.solvable import searched, solvable_table
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, count, lag, number
 from rnnbench.report.tables.tasks import many_tasks, tasks_table
 from rnnbench.report.tables.timing import timing_tables
-from rnnbench.report.tables.variance import variance_table
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 from rnnbench.report.text_blocks import score_by_text
 
@@ -45,48 +43,45 @@ def tables(results: Sequence[Result]) -> list[Table]:
 
 def panel_tables(panel: PanelResults) -> list[Table]:
     """The tables of one panel: searches for the longest T, all tasks together where there are many, how far gradients
-    reach where that was asked, training runs by kind of task with their comparisons, timings.
+    reach where that was asked, training runs by task family with their comparisons, timings.
     """
-    train = [result for result in panel.results if result.kind == "train"]
+    train = panel.train
     out: list[Table] = []
     if panel.search:
-        found, train = searched(train)
-        out += [solvable_table(found)] if found else []
+        searches, train = searched(train)
+        out += [solvable_table(searches)] if searches else []
     out += [tasks_table(train)] if many_tasks(train) else []
     out += [reach_table(train, panel.axis)] if asks_about_gradients(train) else []
     for name in TASK_FAMILIES:
         if members := [result for result in train if result.data_set.kind == name]:
             out.append(training_table(name, members, panel.axis))
             for table in (comparisons_table, effects_table, variance_table):
-                out += [made] if (made := table(name, members, panel.axis, out[-1].caption)) else []
-    if timings := [result for result in panel.results if result.kind == "timing"]:
-        out += timing_tables(timings)
-    return out
+                out += [part] if (part := table(name, members, panel.axis, out[-1].caption)) else []
+    return out + timing_tables(panel.timing)
 
 
 def _unranked_places(blocks: Sequence[Sequence[Group]]) -> list[str]:
     """Why cells are not ranked, and where, if they are elsewhere."""
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for block in blocks:
         if (reason := unranked(block)) is not None:
-            found.setdefault(reason, []).append(block[0].place)
-    everywhere = sum(map(len, found.values())) == len(blocks)
-    return [
-        reason if everywhere else f"{', '.join(dict.fromkeys(places))}: {reason}" for reason, places in found.items()
-    ]
+            reasons.setdefault(reason, []).append(block[0].place)
+    if sum(map(len, reasons.values())) == len(blocks):
+        return [*reasons]
+    return [f"{', '.join(dict.fromkeys(places))}: {reason}" for reason, places in reasons.items()]
 
 
 def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
     """Groups over seeds, length by length, with the reference lines below; name: a key of `TASK_FAMILIES`."""
-    kind = TASK_FAMILIES[name]
+    family = TASK_FAMILIES[name]
     groups = group(results, axis)
     blocks = by_place(groups)
     if crowded(groups):  # too many to look for the best by eye
         fair = {id(g) for block in blocks if unranked(block) is None for g in block}
-        groups.sort(key=lambda g: (g.data, g.length, rank(g, kind.primary.key) if id(g) in fair else (False, 0.0)))
+        groups.sort(key=lambda g: (g.data, g.length, rank(g, family.primary.key) if id(g) in fair else (False, 0.0)))
     columns = (
         *first_columns(groups),
-        *(Column(score.key, score.title, score.importance) for score in kind.scores),
+        *(Column(score.key, score.title, score.importance) for score in family.scores),
         Column("by_text", "± by text", 5),
         Column("reach", "gradient at 1/100, init → end (lags)", 3),
         Column("final/context_horizon", "context worth 0.01 bits", 6),
@@ -102,31 +97,33 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         Column("backend", "backend", 10, left=True),
         Column("seeds", "seeds done", 1),
     )
-    rows = _in_bold([_row(g, kind) for g in groups], groups, kind)
+    rows = _in_bold([_row(g, family) for g in groups], groups, family)
     if len({row.text["rate"] for row in rows}) == 1 or "optim.lr" in dict(groups[0].extras):
         columns = tuple(column for column in columns if column.key != "rate")  # one for all is a setting like others
-    references = tuple(reference_rows(kind, groups))
-    table = Table(name, columns, tuple(rows), references, caption=caption(results)).without_empty_columns()
-    return dataclasses.replace(table, notes=notes(table, groups, kind, _unranked_places(blocks)))
+    references = tuple(reference_rows(family, groups))
+    notes = training_notes(groups, family, _unranked_places(blocks), rows, references)
+    return Table(name, columns, tuple(rows), references, notes, caption(results)).without_empty_columns()
 
 
-def _row(g: Group, kind: TaskFamily) -> Row:
+def _row(g: Group, family: TaskFamily) -> Row:
     """A group's line. Its raw numbers: for each score the mean, the interval's ends and the points."""
     raw, text = first_entries(g)
     raw |= {status: sum(r.status == status for r in g.results) for status in LOST}
-    for score in kind.scores:
-        key, found = score.key, g.estimate(score.key)
-        raw |= {key: found and found.mean, f"{key}_low": found and found.low, f"{key}_high": found and found.high}
-        raw[f"{key}_points"] = " ".join(map(repr, found.values)) if found else None
-        text[key] = score.text(found, points=score is kind.primary)
+    for score in family.scores:
+        key, estimate = score.key, g.estimate(score.key)
+        raw |= {key: estimate and estimate.mean}
+        raw |= {f"{key}_low": estimate and estimate.low, f"{key}_high": estimate and estimate.high}
+        raw[f"{key}_points"] = " ".join(map(repr, estimate.values)) if estimate else None
+        text[key] = score.text(estimate, points=score is family.primary)
     by_text = score_by_text(g)
     raw |= {"by_text": by_text and by_text.half_width, "by_text_block": by_text and by_text.block}
     text["by_text"] = MISSING if by_text is None else by_text.text
     for key in ("init/hundredth_lag", "final/hundredth_lag", "final/half_lag"):
         raw[key] = g.median(key)
     raw["final/context_horizon"], longest = g.context_horizon()
-    for when in ("init", "final"):
-        raw[f"{when}/verdict"] = g.verdict("init" if when == "init" else "final")
+    text["final/context_horizon"] = lag(raw["final/context_horizon"], longest)
+    raw |= {"init/verdict": g.verdict("init"), "final/verdict": g.verdict("final")}
+    text["verdict"] = raw["final/verdict"] or MISSING
     for key in ("throughput/tokens_per_second", "throughput/step_cpu_ms", *SIZES):
         raw[key] = g.median(key)
         text[key] = number(raw[key], 3) if key.startswith("throughput") else count(raw[key])
@@ -137,37 +134,29 @@ def _row(g: Group, kind: TaskFamily) -> Row:
     raw["backend"] = text["backend"] = ", ".join(backends) or MISSING
     start, end = (lag(raw[f"{when}/hundredth_lag"], g.median(f"{when}/lags")) for when in ("init", "final"))
     text["reach"] = MISSING if start == end == MISSING else f"{start} → {end}"
-    text["final/context_horizon"] = lag(raw["final/context_horizon"], longest)
-    text["verdict"] = raw["final/verdict"] or MISSING
     for name in sorted({name for r in g.results for name in r.metrics if name.startswith("reference/")}):
-        values = [value for r in g.results if (value := r.number(name)) is not None]
+        values = numbers(g.results, name)
         raw[name] = math.fsum(values) / len(values) if values else None
     return Row(raw, text)
 
 
-def _in_bold(rows: list[Row], groups: list[Group], kind: TaskFamily) -> list[Row]:
+def _in_bold(rows: list[Row], groups: list[Group], family: TaskFamily) -> list[Row]:
     """The best score of each data and length in bold, where its interval lies apart from every other one's.
 
     A group that lost a run is never in bold: its score is the survivors'. Nor is any where one has too few seeds for an
-    interval, or where cells are not ranked (`rnnbench.report.fairness`).
+    interval, or where cells are not ranked (`rnnbench.report.comparisons.unranked`).
     """
-    places = {id(g): index for index, g in enumerate(groups)}
+    bold: dict[int, set[str]] = {}
     for block in by_place(groups):
-        if unranked(block) is not None:
-            continue
-        members = [places[id(g)] for g in block]
-        for score in kind.scores:
-            sign = -1 if score.more_is_better else 1
-            found = [(index, e) for index in members if (e := groups[index].estimate(score.key)) is not None]
-            ends = [
-                (index, sorted((sign * e.low, sign * e.high)))
-                for index, e in found
-                if e.low is not None and e.high is not None
-            ]
-            if len(found) < 2 or len(ends) < len(found):
+        for score in family.scores if unranked(block) is None else ():
+            scored = [(g, estimate) for g in block if (estimate := g.estimate(score.key)) is not None]
+            ends = [(g, e.interval) for g, e in scored if e.interval is not None]
+            if len(scored) < 2 or len(ends) < len(scored):
                 continue
-            index, (_, worst) = min(ends, key=lambda entry: entry[1])
-            whole = len(groups[index].done) == len(groups[index].results)
-            if whole and all(worst < low for other, (low, _) in ends if other != index):
-                rows[index] = dataclasses.replace(rows[index], bold=rows[index].bold | {score.key})
-    return rows
+            sign = -1 if score.more_is_better else 1
+            (best, (_, worst)), *others = sorted(
+                ((g, sorted((sign * low, sign * high))) for g, (low, high) in ends), key=lambda entry: entry[1]
+            )
+            if len(best.done) == len(best.results) and all(worst < low for _, (low, _) in others):
+                bold.setdefault(id(best), set()).add(score.key)
+    return [dataclasses.replace(row, bold=frozenset(bold.get(id(g), ()))) for row, g in zip(rows, groups, strict=True)]

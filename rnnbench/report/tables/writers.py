@@ -35,14 +35,8 @@ LATEX = {
     "½": r"$\frac12$",
     "∝": r"$\propto$",
     "√": r"$\surd$",
-    **{
-        letter: rf"${name}$"
-        for letter, name in zip(
-            "αβγδλµμρτ",
-            (r"\alpha", r"\beta", r"\gamma", r"\delta", r"\lambda", r"\mu", r"\mu", r"\rho", r"\tau"),
-            strict=True,
-        )
-    },
+    **dict(zip("αβγδ", (r"$\alpha$", r"$\beta$", r"$\gamma$", r"$\delta$"), strict=True)),
+    **dict(zip("λµμρτ", (r"$\lambda$", r"$\mu$", r"$\mu$", r"$\rho$", r"$\tau$"), strict=True)),
     **{digit: f"$_{value}$" for value, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     **{digit: f"$^{value}$" for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
@@ -102,12 +96,12 @@ def rich_table(table: Table, width: int = 100) -> RichGroup:
     console = Console(width=10_000)
     kept = [column for column in table.columns if column.importance == 0]
     for column in sorted(table.columns, key=lambda column: column.importance):
-        more = [other for other in table.columns if other in kept or other is column]
+        more = [one for one in table.columns if one in kept or one is column]
         if column not in kept and console.measure(_rich(table, more)).maximum <= width:
             kept = more
     notes = [note for key, note in table.notes if key in {column.key for column in kept}]
     if dropped := [column.title for column in table.columns if column not in kept]:
-        notes.append(f"Not shown for want of room: {', '.join(dropped)}.")
+        notes.append(f"Not shown for want of space: {', '.join(dropped)}.")
     lines = [Text(textwrap.fill(line, width), style="dim") for line in (*notes, table.caption)]
     title = [Text(textwrap.fill(table.title, width), style="bold")] if table.title else []
     return Group(*title, _rich(table, kept), *lines)
@@ -121,8 +115,8 @@ def _rich(table: Table, columns: list[Column]) -> RichTable:
     out = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     lines = (*table.rows, *table.references)
     for column in columns:
-        room = max([1] + [len(_text(row, column)) for row in lines] + [len(word) for word in column.title.split()])
-        title = textwrap.fill(column.title, room, break_long_words=False)
+        width = max([1] + [len(_text(row, column)) for row in lines] + [len(word) for word in column.title.split()])
+        title = textwrap.fill(column.title, width, break_long_words=False)
         out.add_column(Text(title), justify="left" if column.left else "right", no_wrap=True)
     for row in table.rows:
         out.add_row(*(Text(_text(row, c), style="bold" if c.key in row.bold else "") for c in columns))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rnnbench.report.fairness import unranked_anywhere
+from rnnbench.report.comparisons import unranked_anywhere
 from rnnbench.report.figures.style import FIXED, OTHERS, Look
 from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, reference, rows_axis, rows_height, safe, trace
 from rnnbench.report.page.text import shorts

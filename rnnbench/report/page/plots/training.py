@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rnnbench.report.estimates import Estimate
 from rnnbench.report.figures.panels import question, reference_by_length, validations
 from rnnbench.report.figures.style import LENGTHS, Look, looks
 from rnnbench.report.page.plots.gradients import gradient_plots
@@ -14,6 +13,7 @@ from rnnbench.report.page.plots.plot import Plot, Trace, axis, lost_note, refere
 from rnnbench.report.page.plots.ranking import ranking_plots
 from rnnbench.report.page.text import kept, shorts
 from rnnbench.report.results import Result
+from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import SEQ_LEN, Group, crowded, group
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 from rnnbench.report.timings import Timed

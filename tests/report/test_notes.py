@@ -1,25 +1,22 @@
-"""Runs that are not done are counted apart by what became of them, told with their errors, and never averaged away."""
+"""Runs that are not done are counted apart by what became of them, named with their errors, and never averaged away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from support.timings import BACKENDS, job, write_job
 
-from rnnbench.catalog import DATA_SETS
 from rnnbench.report.results import read
-from rnnbench.report.tables.notes import TOLD, broken_notes, circumstances, lost_notes
+from rnnbench.report.tables.notes import NAMED, broken_notes, circumstances, lost_notes
 from rnnbench.report.tables.timing import timing_tables
 from rnnbench.report.tables.training import tables
 from rnnbench.report.tables.writers import markdown
-from rnnbench.runs import PanelFile, StudyFile, write_study
 
 Write = Callable[..., Path]
 
 
-def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
+def test_each_status_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
     for seed, status in enumerate(["done", "done", "diverged", "oom", "timeout", "timeout", "failed"]):
         text_run(tmp_path / "s", "gru", 64, seed, status)
     (table,) = tables(read([tmp_path]))
@@ -33,34 +30,14 @@ def test_each_fate_is_counted_apart(tmp_path: Path, text_run: Write) -> None:
         assert f"- {run.id} {words}: {run.error}.\n" in said
 
 
-def test_the_errors_are_told_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
-    for seed in range(TOLD + 3):
+def test_the_errors_are_listed_once_and_not_without_end(tmp_path: Path, text_run: Write) -> None:
+    for seed in range(NAMED + 3):
         text_run(tmp_path / "s", "gru", 64, seed, "oom")
     said = broken_notes(read([tmp_path]))
-    assert len(said) == TOLD + 1
+    assert len(said) == NAMED + 1
     assert said[-1].startswith("And 3 more: `rnnbench runs list")
     text_run(tmp_path / "t", "gru", 64, 0)
     assert lost_notes(read([tmp_path / "t"])) == []
-
-
-@pytest.mark.parametrize("status", ["failed", "oom", "timeout"])
-def test_a_search_that_lack_of_memory_or_time_has_ended(tmp_path: Path, task_run: Write, status: str) -> None:
-    """How far the cell would have come is not known: marked, and left out of the correlation."""
-    from rnnbench.config import DataConfig
-
-    assert "adding" in DATA_SETS
-    for length, ended in ((10, "done"), (20, status)):
-        for seed in range(2):
-            data = DataConfig("adding", seq_len=length, batch_size=4)
-            task_run(tmp_path / "s", data, {"test/mse": 0.001} if ended == "done" else {}, "gru", seed, ended)
-    task_run(tmp_path / "s", DataConfig("adding", seq_len=10, batch_size=4), {"test/mse": 0.2}, "rnn", 0)
-    ids = frozenset(result.id for result in read([tmp_path]))
-    write_study(tmp_path / "s", StudyFile("How long?", True, (PanelFile("", "", "data.seq_len", ids),)))
-    (table,) = tables(read([tmp_path]))
-    (row,) = [row for row in table.rows if row.raw["cell"] == "gru"]
-    assert row.raw["broken"] is True
-    assert row.text["longest"] == "10–20 †"
-    assert "Runs that ended in an error, and count as not passed: 2" in markdown(table)
 
 
 def test_timing_jobs(tmp_path: Path) -> None:
