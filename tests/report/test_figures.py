@@ -19,13 +19,12 @@ from rnnbench.cells import cell_names
 from rnnbench.config import DataConfig
 from rnnbench.report.comparisons import Comparison
 from rnnbench.report.figures.contestants import COLORS, backend_color
-from rnnbench.report.figures.looks import FIXED, TABLE, looks
+from rnnbench.report.figures.gradients import pooled, position_perplexity
 from rnnbench.report.figures.panels import reference_by_length, validations
-from rnnbench.report.figures.positions import pooled, position_perplexity
 from rnnbench.report.figures.ranking import ROWS, improvement
-from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
+from rnnbench.report.figures.style import FIXED, TABLE, canvas, legend_below, looks, plain_number, save
 from rnnbench.report.figures.training import cost_against_length, reach_against_length, training_figures
-from rnnbench.report.page.plots.training import training_plots
+from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.results import read
 from rnnbench.report.significance import Difference
 from rnnbench.report.statistics import group

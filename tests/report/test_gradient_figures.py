@@ -17,7 +17,7 @@ from rnnbench.probes.measured import Measured, mean_decades, mean_of_those_left
 from rnnbench.report import report
 from rnnbench.report.figures.gradients import curves_figure, mean_along
 from rnnbench.report.figures.terminal import DECADES, curves
-from rnnbench.report.page.plots.gradients import gradient_plots
+from rnnbench.report.page.gradient_plots import gradient_plots
 from rnnbench.report.results import read
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.gradients import gradient_table

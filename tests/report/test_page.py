@@ -17,7 +17,7 @@ import scipy.stats
 from rnnbench.errors import UserError
 from rnnbench.report.page import write_page
 from rnnbench.report.page.document import plotly
-from rnnbench.report.page.plots.plot import DARK
+from rnnbench.report.page.plot import DARK
 from rnnbench.report.page.summary import summary
 from rnnbench.report.page.text import kept, script
 from rnnbench.report.results import read

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rnnbench.report.page import write_page
-from rnnbench.report.page.plots.plot import DARK
+from rnnbench.report.page.plot import DARK
 from rnnbench.report.results import Result, read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings

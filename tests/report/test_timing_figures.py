@@ -12,8 +12,8 @@ from support.timings import ENVIRONMENT, job, write_job, write_study
 from rnnbench.report import report
 from rnnbench.report.figures.contestants import Marks, direct_labels
 from rnnbench.report.figures.pareto import choices, frontier
-from rnnbench.report.figures.roofline import Roof, point
 from rnnbench.report.figures.style import canvas
+from rnnbench.report.figures.timing import Roof, point
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.timings import timings

@@ -16,7 +16,7 @@ from wandb_workspaces import expr
 
 from rnnbench.errors import UserError
 from rnnbench.report.dashboard.panels import SPEED, Key, PanelSection, logged_config, logged_keys, sections, stable_id
-from rnnbench.report.figures.looks import looks
+from rnnbench.report.figures.style import looks
 from rnnbench.report.results import Result, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.training import tables as training_tables

@@ -14,7 +14,7 @@ from rnnbench.report.timings import backend_rank
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: The same for a backend everywhere; a stranger has one of the rest.
+#: The same for a backend everywhere; an unknown one has one of the rest.
 FIXED: dict[str, tuple[str, Any]] = {
     "plain": ("v", (0, (1, 1.2))),
     "loop": ("o", (0, (4, 2))),
@@ -56,12 +56,7 @@ def backend_color(contestant: str) -> str:
 
 @dataclass(frozen=True)
 class Marks:
-    """Looks of some cells and contestants.
-
-    Args:
-        colors: By cell.
-        styles: By contestant (a backend, with what else tells it apart): marker and line style.
-    """
+    """Colours by cell; marker and line style by contestant (a backend, with what else tells it apart)."""
 
     colors: dict[str, str]
     styles: dict[str, tuple[str, Any]]
@@ -71,10 +66,10 @@ class Marks:
         """For pairs of a cell and a contestant."""
         cells, contestants = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
         rest = iter(REST * len(contestants))
-        own, styles = dict[str, tuple[str, Any]](), dict[str, tuple[str, Any]]()
-        for name in sorted(contestants, key=lambda name: backend_rank(name)):
+        of_backend, styles = dict[str, tuple[str, Any]](), dict[str, tuple[str, Any]]()
+        for name in sorted(contestants, key=backend_rank):
             backend = name.split(",", 1)[0]
-            marker, linestyle = own.setdefault(backend, FIXED.get(backend) or next(rest))
+            marker, linestyle = of_backend.setdefault(backend, FIXED.get(backend) or next(rest))
             free = ((one, linestyle) for one in (marker, *VARIANTS) if (one, linestyle) not in styles.values())
             styles[name] = next(free, (marker, linestyle))
         found = looks(cells)
@@ -96,12 +91,9 @@ class Marks:
 def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9) -> None:
     """Names beside their points, above or right of them first, where neither another name nor a point is in the way.
 
-    A name that finds no room is left out; the first in the list find theirs first. Once the axes' limits are final.
+    A name that finds no space is left out; the first in the list find theirs first. Once the axes' limits are final.
 
-    Args:
-        axes: Where the points are drawn.
-        points: x, y, name, colour; without a name it is in the way of the others' alone.
-        size: Of the letters, in points.
+    points: x, y, name, colour; without a name it is in the way of the others' alone. size: of the letters, in points.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.report.figures.panels import learning
-from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, looks, save
+from rnnbench.report.figures.style import GREY, REFERENCE, Look, canvas, finish, looks
 from rnnbench.report.tables.table import number
 from rnnbench.report.tables.tasks import TaskResult, short
 
@@ -19,8 +19,6 @@ SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
 #: Ratios to the baseline's line beyond this stand at the edge.
 EDGE = 1.3
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: How the baseline's line is drawn.
-FOOL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
 #: Learning curves side by side.
 COLUMNS = 5
 
@@ -43,21 +41,15 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(_root, _square))
         axes.set_xlim(0, EDGE)
-        axes.axvline(1, **FOOL, label="baseline's line")
+        axes.axvline(1, **REFERENCE, label="baseline's line")
         for row, line in enumerate(lines):
             if isinstance(line, str):
                 for panel in (axes, words):
                     panel.axhspan(row - 0.42, row + 0.42, color="#F0F0F0", linewidth=0, zorder=1.5)
-                heading: dict[str, Any] = {
-                    "fontsize": 9.5,
-                    "weight": "bold",
-                    "color": GREY,
-                    "va": "center",
-                    "zorder": 3,
-                }
-                axes.text(0.0, row, f" {line.replace('_', ' ')}", **heading)
+                heading: dict[str, Any] = {"fontsize": 9.5, "weight": "bold", "va": "center", "zorder": 3}
+                axes.text(0.0, row, f" {line.replace('_', ' ')}", color=GREY, **heading)
             else:
-                _lines(axes, row, task=line)
+                _lines(axes, row, line)
                 _markers(axes, row, line, styles)
                 _words(words, row, line)
         named = [(row, line.label) for row, line in enumerate(lines) if not isinstance(line, str)]
@@ -76,8 +68,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         for label, style in styles.items():
             axes.plot([], [], style.marker, color=style.color, linestyle="none", label=label)
         axes.plot([], [], "|", color=GREY, linestyle="none", markersize=9, label="stronger reference lines")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        return finish(figure, [axes], path, formats)
 
 
 def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
@@ -92,7 +83,7 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             metric = task.kind.primary.metric
             learning(axes, task.groups, styles, f"val/{metric}", "", "")
             if task.baseline:
-                axes.axhline(task.baseline[1], **FOOL, label="baseline's line on test")
+                axes.axhline(task.baseline[1], **REFERENCE, label="baseline's line on test")
             axes.set_title(task.label, fontsize=10)
             axes.set_title(metric, fontsize=9, loc="right", color=GREY, fontweight="normal")
             axes.margins(y=0.1)
@@ -100,11 +91,9 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             axes.set_xlabel("")
             axes.tick_params(labelsize=8)
             axes.locator_params(nbins=4)
-        figure.suptitle(
-            "How does it learn? Validation score against tokens seen (million)", x=0.01, ha="left", weight="bold"
-        )
-        legend_below(figure, *grid)
-        return save(figure, path, formats)
+        title = "How does it learn? Validation score against tokens seen (million)"
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
+        return finish(figure, grid, path, formats)
 
 
 def _lines(axes: Axes, row: int, task: TaskResult) -> None:
@@ -124,17 +113,17 @@ def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) ->
     assert task.baseline is not None
     baseline = task.baseline[1]
     for g in task.groups:
-        found = g.estimate(task.kind.primary.key)
-        if found is None or not math.isfinite(found.mean):
+        score = g.estimate(task.kind.primary.key)
+        if score is None or not math.isfinite(score.mean):
             continue
         look = styles[g.series]
-        if found.mean > EDGE * baseline:
+        if score.mean > EDGE * baseline:
             axes.annotate("▸", (EDGE, row), color=look.color, ha="right", va="center", fontsize=11)
             continue
-        if len(found.values) > 1:
-            seeds = [value / baseline for value in found.values]
+        if len(score.values) > 1:
+            seeds = [value / baseline for value in score.values]
             axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
-        axes.plot(found.mean / baseline, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
+        axes.plot(score.mean / baseline, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
 
 
 def _words(axes: Axes, row: int, task: TaskResult) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def draw_symbols(source: TextData, path: Path) -> Path:
         right.set_title("Never seen in training")
         right.tick_params(axis="y", length=0)
         lost = {
-            part: sum(shares[part][s] for s in shares[part] if s not in counts["train"]) for part in ("val", "test")
+            part: sum(shares[part][s] for s in counts[part] if s not in counts["train"]) for part in ("val", "test")
         }
         right.set_xlabel("in all: " + ", ".join(f"{100 * share:.2g} % of {part}" for part, share in lost.items()))
         if not strange:
@@ -115,10 +115,8 @@ def _dots(axes: Axes, symbols: list[str], shares: dict[str, dict[str, float]], s
     for part, share in shares.items():
         color, marker, size = PARTS[part]
         at = [index for index, symbol in enumerate(symbols) if symbol in share]
-        axes.plot(
-            at, [share[symbols[index]] for index in at], marker, color=color, markersize=size, label=part,
-            markerfacecolor="none" if marker == "o" else color, markeredgewidth=1.3,
-        )  # fmt: skip
+        style: dict[str, Any] = {"markerfacecolor": "none" if marker == "o" else color, "markeredgewidth": 1.3}
+        axes.plot(at, [share[symbols[i]] for i in at], marker, color=color, markersize=size, label=part, **style)
     axes.grid(visible=True)
     names = [_drawable(label(symbol, source.vocabulary.of_bytes), symbol) for symbol in symbols]
     axes.set_xlim(-0.8, max(len(symbols), 5) - 0.2)

@@ -6,14 +6,13 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.report.page.document import Section, figures_html, html_document, plotly
-from rnnbench.report.page.html_table import html_table
-from rnnbench.report.page.plots.plot import Plot
-from rnnbench.report.page.plots.tasks import solvable_plots, tasks_plot
-from rnnbench.report.page.plots.timing import timing_plots
-from rnnbench.report.page.plots.training import training_plots
+from rnnbench.report.page.document import Section, figures_html, html_document, html_table, plotly
+from rnnbench.report.page.plot import Plot
 from rnnbench.report.page.runs import routes, run_data, runs_table, source_html
 from rnnbench.report.page.summary import summary
+from rnnbench.report.page.task_plots import solvable_plots, tasks_plot
+from rnnbench.report.page.timing_plots import timing_plots
+from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
 from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS

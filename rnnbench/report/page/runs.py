@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.probes.measured import decades
-from rnnbench.report.page.html_table import code
-from rnnbench.report.page.plots.training import SPEED
+from rnnbench.report.page.document import code
 from rnnbench.report.page.text import distinct, kept, listed, short, shorts
+from rnnbench.report.page.training_plots import SPEED
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import flat, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag, number

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnnbench.report.page.plots.timing import by_kind
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.page.text import counted, distinct, listed
+from rnnbench.report.page.timing_plots import by_kind
 from rnnbench.report.panels import panels
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.significance import Correlation

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rnnbench.report.figures.contestants import Marks, backend_color
 from rnnbench.report.figures.style import Look
 from rnnbench.report.figures.timing import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Measure
-from rnnbench.report.page.plots.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
+from rnnbench.report.page.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
 from rnnbench.report.statistics import CROWD, cell_rank
 from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, sweep
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.figures.style import GREY, Look, looks
-from rnnbench.report.page.plots.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
+from rnnbench.report.page.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
 from rnnbench.report.page.text import short
 from rnnbench.report.tables.solvable import Solvable, predicts
 from rnnbench.report.tables.table import lag

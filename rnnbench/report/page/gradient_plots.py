@@ -11,7 +11,7 @@ from rnnbench.probes.measured import decades, mean_of_those_left
 from rnnbench.report.figures.gradients import mean_along
 from rnnbench.report.figures.panels import SHOWN_DECADES, longest
 from rnnbench.report.figures.style import LENGTHS, looks
-from rnnbench.report.page.plots.plot import (
+from rnnbench.report.page.plot import (
     Plot,
     Trace,
     axis,
