@@ -65,11 +65,6 @@ def test_decoding_and_number_formats(tmp_path: Path) -> None:
     }
 
 
-def test_a_failed_study_has_no_figure(tmp_path: Path) -> None:
-    write_job(tmp_path / "s", job(), ("loop",), status="failed")
-    assert report([tmp_path / "s"], {"svg"}, None, None)["s"]["files"] == []
-
-
 def test_the_height_under_the_roof_is_the_share_of_the_floor(tmp_path: Path) -> None:
     """FLOP/s reached over what the roof allows is floor time over time taken: one number, from two sides."""
     write_job(tmp_path / "s", job(hidden_size=8), ("loop", "torch"))
@@ -186,7 +181,9 @@ def test_what_may_not_be_ranked_has_no_frontier(tmp_path: Path, text_run: Callab
     assert "one seed: no ranking" in picture
 
 
-def test_a_study_of_something_else_is_not_asked_about_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+def test_failed_timings_and_a_study_of_rates_have_no_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    write_job(tmp_path / "s", job(), ("loop",), status="failed")
+    assert report([tmp_path / "s"], {"svg"}, None, None)["s"]["files"] == []
     for rate in (1e-3, 2e-3):
         for cell in ("rnn", "lstm", "gru"):
             text_run(tmp_path / "rates", cell, 16, 0, full=False, lr=rate, tuned=False)

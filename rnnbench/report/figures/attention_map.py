@@ -6,14 +6,11 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnbench.report.figures.style import canvas, file_name, save
 from rnnbench.report.results import Result
 from rnnbench.runs import SAMPLES, friendly
-
-if TYPE_CHECKING:
-    pass
 
 #: Inches a symbol, and the least of a side.
 PITCH, LEAST = 0.17, 1.5

@@ -5,14 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from rnnbench.report.figures.style import GREY, looks
 from rnnbench.report.statistics import cell_rank
 from rnnbench.report.timings import backend_rank
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: The same for a backend everywhere; an unknown one has one of the rest.
 FIXED: dict[str, tuple[str, Any]] = {

@@ -9,9 +9,9 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.intervals import known_median
 from rnnbench.probes.curve import WORTH
@@ -33,10 +33,7 @@ from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
 from rnnbench.report.tables.table import lag
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 #: The reach in the rows of a history.
 PROBED = "probe/hundredth_lag"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from rnnbench.probes.heat_map import lag_axis
 from rnnbench.probes.measured import decades
@@ -15,9 +16,6 @@ from rnnbench.report.figures.panels import LEFT
 from rnnbench.report.figures.style import GREY, OTHERS, REFERENCE, Look, canvas, file_name, log2_axis, looks, save
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group, cell_name
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: How a curve at initialisation and one at the end are drawn.
 WHEN = {"init": "--", "final": "-"}
@@ -92,8 +90,6 @@ def _share(axes: Axes, result: Result, look: Look) -> None:
 
 
 def _lyapunov(axes: Axes, result: Result, look: Look) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     for when, style in WHEN.items():
         if (exponents := result.curve(f"{when}/lyapunov")) is not None:
             shown = np.where(exponents < -700, np.nan, exponents)  # lost for good: no place on an axis

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import blended_transform_factory
+from numpy.typing import NDArray
 
 from rnnbench.probes.measured import decades, mean_of_those_left
 from rnnbench.report.estimates import INTERVAL_SEEDS, Estimate, mean_band
 from rnnbench.report.figures.style import GREY, REFERENCE, Look, length_axis
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import TRUNCATE, Group, data_settings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 When = Literal["init", "final"]
 #: Ratios below this are not drawn; the fits stop here too.
@@ -61,8 +61,6 @@ def lost_runs(axes: Axes, groups: Sequence[Group], looks: dict[str, Look]) -> No
 
 def at_the_edge(axes: Axes, length: int, mark: str, color: str) -> None:
     """A mark at the upper edge over a T, beside those that are there already."""
-    from matplotlib.transforms import blended_transform_factory
-
     beside = sum(text.get_text() in "×≥" and getattr(text, "xy", (None,))[0] == length for text in axes.texts)
     edge = blended_transform_factory(axes.transData, axes.transAxes)
     style: dict[str, Any] = {"color": color, "size": 15, "weight": "bold", "ha": "center", "va": "center"}
@@ -133,8 +131,6 @@ def longest(groups: Sequence[Group]) -> dict[str, Group]:
 
 def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], when: When, title: str) -> bool:
     """log₁₀ G(k)/G(0) against lag k, the mean over seeds, at each line's longest T; False where there is no curve."""
-    import numpy as np
-
     drawn = False
     lowest, highest = -1.0, 0.0
     for label, g in longest(groups).items():
@@ -153,8 +149,6 @@ def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], w
 
 def flows(g: Group, when: When) -> NDArray[np.float64] | None:
     """log₁₀ G(k)/G(0), (seeds, lags), as far as all seeds' curves go."""
-    import numpy as np
-
     curves = [decades(curve) for curve in g.curves(f"{when}/gradient_flow") if np.isfinite(curve[0])]
     return np.stack([curve[: min(map(len, curves))] for curve in curves]) if curves else None
 
@@ -185,8 +179,6 @@ def validations(results: Sequence[Result], metric: str) -> tuple[NDArray[np.floa
     Of a step that a history has twice, of a run that was killed and resumed, the last row counts. None where there is
     no such step; without a count of tokens it follows from the step.
     """
-    import numpy as np
-
     histories: list[dict[int, tuple[float, float]]] = []
     for result in results:
         data = result.run["data"]
@@ -211,8 +203,6 @@ def share_ylim(panels: Sequence[Axes]) -> None:
 
 def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
     """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
-    import numpy as np
-
     if len(y) >= INTERVAL_SEEDS:
         with np.errstate(invalid="ignore"):  # where a seed is infinite there is no band
             low, high = mean_band(y)

@@ -6,9 +6,11 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnbench.probes.measured import mean_decades
 from rnnbench.report.comparisons import Comparison
@@ -19,10 +21,6 @@ from rnnbench.report.figures.panels import LEFT, SHOWN_DECADES, reference_by_len
 from rnnbench.report.figures.style import GREY, OTHERS, REFERENCE, canvas, finish, looks, plain_number, save
 from rnnbench.report.statistics import Group, cell_rank, rank
 from rnnbench.report.task_families import TaskFamily
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: More rows than this are no picture: those of one T make room for those over all, or for the best at the longest T.
 ROWS = 40

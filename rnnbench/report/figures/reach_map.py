@@ -6,9 +6,13 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
 
 from rnnbench.config import CellConfig
 from rnnbench.report.figures.panels import When, longest
@@ -28,12 +32,6 @@ from rnnbench.report.figures.style import (
 from rnnbench.report.statistics import Group, cell_rank
 from rnnbench.report.tables.solvable import Solvable, predicts
 from rnnbench.report.tables.table import lag
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import LogNorm
-    from matplotlib.image import AxesImage
-    from numpy.typing import NDArray
 
 TITLES: dict[When, str] = {"init": "At initialisation", "final": "After training"}
 #: The first lag at which a gradient is down to a hundredth, and how an axis says it.
@@ -56,8 +54,6 @@ def reach_map(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Pa
 
     A circle marks a square whose verdict is not vanishing. For studies of too many cells for lines, at several T.
     """
-    from matplotlib.colors import LogNorm
-
     names, lengths = list(longest(groups)), sorted({g.length for g in groups})
     names.sort(key=lambda name: (-_reach(longest(groups)[name]), cell_rank(name)))
     blocks = {when: _squares(groups, names, lengths, when) for when in TITLES}

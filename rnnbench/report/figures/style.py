@@ -14,14 +14,15 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from rnnbench.report.statistics import cell_name, cell_rank
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
 
 GREY = "#6B6B6B"
 #: How a line that others are measured against is drawn.
@@ -67,9 +68,6 @@ def canvas(
         widths: Of the panels, relative to each other.
         rows: How many rows the panels stand in.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(width or (7.2 if panels == 1 else 4.6 * panels), height), layout="constrained")
         columns = math.ceil(panels / rows)
@@ -140,8 +138,6 @@ def small_note(axes: Axes, text: str) -> None:
 
 def plain_number(axis: Axis) -> None:
     """Plain numbers on an axis; where it is logarithmic at 1, 2, 5, 10, …, or at powers of ten over several decades."""
-    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
-
     if axis.get_scale() == "log":
         low, high = sorted(axis.get_view_interval())
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if high < 200 * low else (1.0,)))
@@ -153,8 +149,6 @@ def plain_number(axis: Axis) -> None:
 
 def _few(low: float, high: float) -> list[float]:
     """Ticks of a logarithmic axis too narrow for 1, 2, 5: matplotlib's own locator would tick one number, or all."""
-    from matplotlib.ticker import MaxNLocator
-
     ticks = _within(low, high, (1, 1.5, 2, 3, 5, 7))
     if len(ticks) < 3:
         ticks = list(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))

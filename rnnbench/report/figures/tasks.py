@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
 
 from rnnbench.report.figures.panels import learning
 from rnnbench.report.figures.style import GREY, REFERENCE, Look, canvas, finish, looks
 from rnnbench.report.tables.table import number
 from rnnbench.report.tables.tasks import TaskResult, short
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
 #: Ratios to the baseline's line beyond this stand at the edge.
@@ -139,8 +139,6 @@ def _words(axes: Axes, row: int, task: TaskResult) -> None:
 
 
 def _root(x):  # type: ignore[no-untyped-def]
-    import numpy as np
-
     return np.sqrt(np.maximum(x, 0))
 
 

@@ -6,7 +6,9 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
 
 from rnnbench.report.figures.contestants import Marks, backend_color, direct_labels
 from rnnbench.report.figures.panels import at_the_edge, share_ylim
@@ -24,9 +26,6 @@ from rnnbench.report.results import Result
 from rnnbench.report.statistics import CROWD, cell_rank
 from rnnbench.report.tables.timing import rate
 from rnnbench.report.timings import DEFAULTS, SETTINGS, SIZES, SweptSetting, Timed, differing, sweep, timings
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def rows_figure(found: Sequence[Timed], swept: SweptSetting | None, path: Path, formats: set[str]) -> list[Path]:

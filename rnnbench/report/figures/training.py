@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from rnnbench.report.comparisons import compare
 from rnnbench.report.figures.gradients import context_gain, flow_along, position_perplexity, reach_along
@@ -31,9 +32,6 @@ from rnnbench.report.figures.style import GREY, REFERENCE, Look, canvas, finish,
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, Group, crowded, group
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Lengths of which each has a panel of learning curves, and of which each has a ranking of its own.
 PANELS, RANKED = 4, 5

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 
 from rnnbench.data.text.checks import label
 from rnnbench.report.figures.style import GREY, canvas, save
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from rnnbench.data.series.windows import SeriesData
     from rnnbench.data.text.streams import TextData
 
@@ -127,9 +128,6 @@ def _dots(axes: Axes, symbols: list[str], shares: dict[str, dict[str, float]], s
 
 def _drawable(name: str, symbol: str) -> str:
     """The name, or U+4E2D where the font has no such letter; a dollar sign is no mathematics."""
-    from matplotlib.font_manager import FontProperties, findfont
-    from matplotlib.ft2font import FT2Font
-
     font = FT2Font(findfont(FontProperties()))
     drawn = name if all(font.get_char_index(ord(letter)) for letter in name) else f"U+{ord(symbol):04X}"
     return drawn.replace("$", r"\$")

@@ -31,14 +31,7 @@ class Section:
 
 
 def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot], runs: Any) -> str:
-    """The whole file.
-
-    Args:
-        study: Its name.
-        sections: In the order of reading.
-        plots: Those that `figures_html` has made room for, in the same order.
-        runs: `runs.run_data`.
-    """
+    """The whole file: the sections, the plots that `figures_html` has places for, in the same order, and `run_data`."""
     name = html.escape(study)
     shown = [section for section in sections if section.body]
     nav = "".join(f'<a href="#{section.identity}">{section.title}</a>' for section in shown)
@@ -80,9 +73,9 @@ def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot]
 
 
 def figures_html(plots: Sequence[Plot], first: int) -> str:
-    """Room for some figures, each with its question and its note; the script draws them as they come into sight.
+    """Places for some figures, each with its question and its note; the script draws them as they come into sight.
 
-    first: the place of the first one among all of the page's.
+    first: the number of the first one among all of the page's.
     """
     parts = []
     for at, plot in enumerate(plots, first):
@@ -130,13 +123,9 @@ TALL = 30
 
 
 def html_table(table: Table, identity: str, title: str, links: Sequence[str] = ()) -> str:
-    """A ``<figure>`` with the table, its notes and its caption.
+    """A table under its title, with its notes and its caption.
 
-    Args:
-        table: With the best in bold and the references in italics.
-        identity: Its element's id.
-        title: Says what it holds, above it.
-        links: Where the first entry of each row leads; none where not given.
+    identity: its element's id. links: where the first entry of each row leads.
     """
     entry = html.escape
     chosen = set(_chosen(table))
