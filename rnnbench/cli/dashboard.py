@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     """Build, or push."""
     parser = Parser(
         prog="rnnbench dashboard",
-        description="A study's W&B workspace and report, made from its ledger.",
+        description="A study's W&B workspace and report, made from its runs.",
         epilog="Each has --help, and --json for machines.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="build|push")

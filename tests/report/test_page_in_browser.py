@@ -208,7 +208,7 @@ def test_the_dark_follows_the_system_and_the_button(page_file: Written, reader: 
     assert other.evaluate(ground) == light
     draw_all(other)
     other.emulate_media(color_scheme="dark")
-    for _ in range(50):  # a change of the system's theme is told with the next frame
+    for _ in range(50):  # a change of the system's theme comes with the next frame
         if other.evaluate(color) != "#D55E00":
             break
         other.wait_for_timeout(100)

@@ -41,7 +41,7 @@ def picture(example: Mapping[str, Any], path: Path) -> None:
 
 
 def _example(path: Path) -> Mapping[str, Any] | None:
-    """The first example with attention, None where there is none; an unreadable file is told of on stderr."""
+    """The first example with attention, None where there is none; of an unreadable file a line on stderr."""
     try:
         examples = json.loads(path.read_text(encoding="utf-8"))
         return next((one for one in examples if one.get("attention")), None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from rnnbench.report.figures.style import GREY, looks
 from rnnbench.report.statistics import cell_rank
@@ -39,8 +40,6 @@ REST: tuple[tuple[str, Any], ...] = (("8", "-."), ("H", "--"), ("x", ":"))
 #: Of one contestant at several settings the first has its own marker and the others these, on the same kind of line.
 VARIANTS = ("+", "1", "|", "2", "x", "3")
 
-#: Left, bottom, right, top, in pixels.
-Box = tuple[float, float, float, float]
 #: Where a name may stand: right or left, up or down, the likeliest first; farther out last.
 AROUND = (
     (0, 1), (1, 0), (1, 1), (-1, 1), (1, -1), (0, -1), (-1, 0), (-1, -1), (0, 2.6), (2, 2), (-2, 2), (2, -2), (-2, -2)
@@ -99,7 +98,7 @@ def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], s
     figure.draw_without_rendering()  # settles where the axes are
     pixel = figure.dpi / 72
     spots = [tuple(axes.transData.transform((x, y))) for x, y, _, _ in points]
-    taken: list[Box] = [(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in spots]
+    taken = [Bbox.from_extents(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in spots]
     inside = axes.get_window_extent()
     for (x, y), (at_x, at_y, name, color) in zip(spots, points, strict=True):
         if not name:
@@ -109,16 +108,12 @@ def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], s
         for right, up in AROUND:
             left = x + 6 * pixel * right - width * (1 - right / max(abs(right), 1)) / 2
             low = y + 6 * pixel * up - height * (1 - up / max(abs(up), 1)) / 2
-            box = (left, low, left + width, low + height)
-            within = inside.x0 <= box[0] and box[2] <= inside.x1 and inside.y0 <= box[1] and box[3] <= inside.y1
-            if within and not any(_overlap(box, other) for other in taken):
+            box = Bbox.from_bounds(left, low, width, height)
+            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+            if within and not box.count_overlaps(taken):
                 taken.append(box)
                 place = axes.transData.inverted().transform((left, low))
                 text.set_position((float(place[0]), float(place[1])))
                 break
         else:
             text.remove()
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -44,10 +44,7 @@ PANELS, COLUMNS = 6, 3
 def curves_figure(rows: Sequence[Measured], path: Path, caption: str) -> list[Path]:
     """log₁₀ G(k)/G(0) of each row over lag, the lag axis logarithmic from 1 on, seeds as a band.
 
-    Args:
-        rows: What was measured; of a run's two, the line at initialisation is dashed.
-        path: Ends in .svg or .png.
-        caption: What produced it, to stand above the curves.
+    Of a run's two rows the one at initialisation is dashed. path: ends in .svg or .png. caption: above the curves.
     """
     looking = looks([row.cell if _of_a_run(row) else row.name for row in rows])
     with canvas(width=8.0, height=4.3 + 0.18 * len(rows)) as (figure, (axes,)):
@@ -226,12 +223,8 @@ def position_perplexity(groups: Sequence[Group], path: Path, formats: set[str]) 
 def pooled(nll: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     """Positions 1 … T by half octaves, [1], [2], [3], [4, 5], [6, 7], [8 … 11], …; a short last pool joins another.
 
-    Args:
-        nll: (T,) mean nats at each position.
-        sizes: (T,) how many targets that is the mean of.
-
-    Returns:
-        The mean position of each pool, and its mean nats, both weighted by targets.
+    Of mean nats at each position, (T,), and how many targets that is the mean of, (T,), to the mean position of each
+    pool and its mean nats, both weighted by targets.
     """
     p = np.arange(1.0, len(nll) + 1)
     octave = np.floor(np.log2(p))

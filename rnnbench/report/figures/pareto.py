@@ -60,7 +60,8 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
     scored = [(g, score) for g, score in whole if score is not None and math.isfinite(score.mean)]
     sources: dict[tuple[Any, ...], list[Timed]] = {}
-    for job in () if any(truncated(g) for g in groups) else timed:
+    truncated = any(result.run["optim"].get("truncate") is not None for g in groups for result in g.results)
+    for job in () if truncated else timed:
         if not job.decoding and job.ms is not None:
             names = ("hidden_size", "num_layers", "bidirectional", "dtype", "device")
             key = (job.result.folder.parent, job.result.protocol, *(job.settings[name] for name in names))
@@ -73,11 +74,6 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     if len(best) >= LEAST:
         return best
     return [Candidate(g, score, speed, None) for g, score in scored if (speed := g.median(SPEED)) is not None]
-
-
-def truncated(g: Group) -> bool:
-    """Is its gradient cut after less than T steps?"""
-    return any(result.run["optim"].get("truncate") is not None for result in g.results)
 
 
 def best_choices(found: Sequence[Candidate]) -> tuple[list[int], str | None]:

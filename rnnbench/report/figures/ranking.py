@@ -22,7 +22,7 @@ from rnnbench.report.figures.style import GREY, OTHERS, REFERENCE, canvas, finis
 from rnnbench.report.statistics import Group, cell_rank, rank
 from rnnbench.report.task_families import TaskFamily
 
-#: More rows than this are no picture: those of one T make room for those over all, or for the best at the longest T.
+#: More rows than this are no picture: then those over all lengths are shown, or those at the longest T.
 ROWS = 40
 
 
@@ -92,7 +92,7 @@ def ranking(kind: TaskFamily, groups: Sequence[Group], speed: str, path: Path, f
         return []
     timed = any(g.values(speed) for g in ranked)
     widths = (4, 4, 3) if timed else (4, 4)
-    names = 0.085 * max(len(g.series) for g in ranked)  # they never take room from the panels
+    names = 0.085 * max(len(g.series) for g in ranked)  # the panels are never narrower for them
     width, height = 0.6 + sum(widths) + names, 1.6 + 0.24 * len(ranked)
     with canvas(len(widths), width=width, height=height, widths=widths) as (figure, panels):
         _scores(panels[0], ranked, kind, reason)

@@ -59,14 +59,9 @@ def canvas(
     widths: Sequence[float] | None = None,
     rows: int = 1,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with panels side by side or in rows, under `SETTINGS`; no window, no global state left behind.
+    """A figure with panels in rows, under `SETTINGS`; no window, no global state left behind.
 
-    Args:
-        panels: How many.
-        width: In inches; it follows from the panels where not given.
-        height: In inches.
-        widths: Of the panels, relative to each other.
-        rows: How many rows the panels stand in.
+    width, height: in inches; the width follows from the panels where not given. widths: of the panels, relative.
     """
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(width or (7.2 if panels == 1 else 4.6 * panels), height), layout="constrained")

@@ -39,7 +39,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
     with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
-        axes.set_xscale("function", functions=(_root, _square))
+        axes.set_xscale("function", functions=(lambda ratio: np.sqrt(np.maximum(ratio, 0)), np.square))
         axes.set_xlim(0, EDGE)
         axes.axvline(1, **REFERENCE, label="baseline's line")
         for row, line in enumerate(lines):
@@ -73,7 +73,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
 
 def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
     """Validation score against tokens, a panel a task, with the baseline's line (the test part's)."""
-    tasks = [task for task in tasks if any(any(True for _ in r.history()) for g in task.groups for r in g.done)]
+    tasks = [task for task in tasks if any(list(r.history()) for g in task.groups for r in g.done)]
     if not tasks:
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
@@ -136,11 +136,3 @@ def _words(axes: Axes, row: int, task: TaskResult) -> None:
     axes.text(0.26, row, primary.metric, va="center", fontsize=8.5)
     axes.text(0.62, row, number(baseline, 3), va="center", ha="right", fontsize=8.5, color=GREY)
     axes.text(0.64, row, short(name), va="center", fontsize=8.5, color=GREY)
-
-
-def _root(x):  # type: ignore[no-untyped-def]
-    return np.sqrt(np.maximum(x, 0))
-
-
-def _square(x):  # type: ignore[no-untyped-def]
-    return x**2

@@ -62,7 +62,7 @@ def curves(named: Mapping[str, NDArray[np.float64]], width: int, plain: bool = F
 
 
 def _lag_axis(columns: int, longest: int, plain: bool) -> list[Text]:
-    """The lower edge with ticks at lags 0, 1, 2, 4, …, as far as there is room for their numbers."""
+    """The lower edge with ticks at lags 0, 1, 2, 4, …, as far as their numbers fit."""
     edge, numbers = ["-" if plain else "─"] * columns, [" "] * (columns + 1)
     free = 0
     for lag in [0, *(2**power for power in range(longest.bit_length()))]:

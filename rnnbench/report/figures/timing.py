@@ -122,14 +122,9 @@ def lines_figure(found: Sequence[Timed], swept: SweptSetting, path: Path, format
 
 
 def _cell_by_cell(
-    lines: Lines,
-    lost: Sequence[Timed],
-    swept: SweptSetting,
-    marks: Marks,
-    shown: Sequence[Measure],
-    path: Path,
+    lines: Lines, lost: Sequence[Timed], swept: SweptSetting, marks: Marks, shown: Sequence[Measure], path: Path,
     formats: set[str],
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """A panel a cell, all with one scale. What is shown second stands below, of up to `COLUMNS` cells; latencies of
     replays stand in the same panel, hollow.
     """

@@ -41,15 +41,9 @@ SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
 def training_figures(
     kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str], axis: str = SEQ_LEN
 ) -> list[Path]:
-    """All figures of one kind of task on one data set.
+    """All figures of one kind of task, a key of `TASK_FAMILIES`, on one data set.
 
-    Args:
-        kind: A key of `TASK_FAMILIES`.
-        results: The runs.
-        folder: Where to.
-        suffix: Ends the files' names, to tell panels and data sets apart.
-        formats: Of svg, png and pdf.
-        axis: The setting that is the length.
+    suffix: ends the files' names. formats: of svg, png and pdf. axis: the setting that is the length.
     """
     groups = group(results, axis)
     written = option_figures(groups, folder, suffix, formats)

@@ -26,11 +26,7 @@ SHADES = {"train": "#FFFFFF", "val": "#FFE9C7", "test": "#D9E8F6"}
 
 
 def draw_series(source: SeriesData, path: Path) -> Path:
-    """The first columns of a record over time, its parts shaded, its holes left open, as a PNG.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """The first columns of a record over time, its parts shaded, its holes left open, as a PNG; or `OSError`."""
     values, clock, parts = source.drawn()
     if clock is not None and len(values) > POINTS and (np.diff(clock) < np.timedelta64(0)).any():
         clock = None  # many series one after the other
@@ -71,11 +67,7 @@ PARTS = {"train": ("#6B6B6B", "o", 7.0), "val": ("#0072B2", "^", 5.0), "test": (
 
 
 def draw_symbols(source: TextData, path: Path) -> Path:
-    """Each frequent symbol's share of the three parts, and the ones that training never sees, as a PNG.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Each frequent symbol's share of the three parts, and those that training never sees, as a PNG; or `OSError`."""
     counts = {part: source.symbol_counts(part) for part in PARTS}
     shares = {part: {symbol: n / some.total() for symbol, n in some.items()} for part, some in counts.items()}
     whole: Counter[str] = Counter()

@@ -27,18 +27,12 @@ from rnnbench.runs import write_atomic
 NAME = "report.html"
 
 
-def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table], out: Path) -> Path:
-    """Write ``out/report.html``, whole or not at all.
+def write_page(
+    study: str, results: Sequence[Result], timed: Sequence[Timed], tables: Sequence[Table], out: Path
+) -> Path:
+    """Write a study's page, whole or not at all, as ``report.html`` in an existing folder.
 
-    Args:
-        study: Its name.
-        results: All of its runs.
-        timed: Timings of all studies that are reported together: quality is drawn against their speed.
-        made: The study's tables.
-        out: An existing folder.
-
-    Returns:
-        The file.
+    timed: timings of all studies that are reported together: quality is drawn against their speed.
 
     Raises:
         UserError: plotly is not installed.
@@ -46,8 +40,8 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
     """
     plotly()  # before any work is done
     folders = {result.folder for result in results}
-    own = [one for one in timed if one.result.folder in folders]
-    blocks = _plots(results, timed, own)
+    of_study = [one for one in timed if one.result.folder in folders]
+    blocks = _plots(results, timed)
     plots = [plot for _, members in blocks for plot in members]
     figures, first = "", 0
     for heading, members in blocks:
@@ -56,18 +50,18 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
     links = [f"#run/{route}" for route in routes(results)]
     quiet = '<p class="scriptless">The figures and the runs\' own pages need JavaScript; the tables do not.</p>'
     sections = [
-        Section("summary", "Summary", _words(summary(results, own, made))),
-        Section("tables", "Tables", "".join(html_table(table, f"table-{table.name}", _title(table)) for table in made)),
+        Section("summary", "Summary", _words(summary(results, of_study, tables))),
+        Section("tables", "Tables", "".join(html_table(one, f"table-{one.name}", _title(one)) for one in tables)),
         Section("figures", "Figures", quiet + figures if figures else ""),
         Section("runs", "Runs", html_table(runs_table(results), "table-runs", "Every run", links)),
-        Section("source", "What produced this", source_html(results, made)),
+        Section("source", "What produced this", source_html(results, tables)),
     ]
     target = out / NAME
     write_atomic(target, html_document(study, sections, plots, run_data(results)).encode("utf-8"))
     return target
 
 
-def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
+def _plots(results: Sequence[Result], timed: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
     """Figures in blocks, each with its heading: panel by panel searches, tasks or data sets, timings."""
     blocks: list[tuple[str, list[Plot]]] = []
     for panel in panels(results):
@@ -83,7 +77,7 @@ def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Time
                 heading = " ".join(filter(None, (panel.title, data if len(sets) > 1 else "")))
                 blocks.append((heading, training_plots(kind, members, timed, panel.axis)))
         folders = {result.folder for result in panel.results}
-        blocks.append((panel.title, timing_plots([one for one in own if one.result.folder in folders])))
+        blocks.append((panel.title, timing_plots([one for one in timed if one.result.folder in folders])))
     return [(heading, plots) for heading, plots in blocks if plots]
 
 

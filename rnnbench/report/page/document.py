@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from rnnbench.errors import UserError
@@ -17,8 +18,6 @@ from rnnbench.report.page.text import script
 from rnnbench.report.tables.table import MISSING, Column, Row, Table
 
 ASSETS = Path(__file__).parent / "assets"
-#: Whatever a run's name or error may hold: nothing is fetched, nothing is sent.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 @dataclass(frozen=True)
@@ -41,35 +40,16 @@ def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot]
         for section in shown
     )
     data = {"study": study, "dark": DARK, "plots": [plot.plain() for plot in plots], **runs}
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name} · rnnbench</title>
-<style>{asset("page.css")}</style>
-</head>
-<body>
-<a class="skip" href="#content">To the content</a>
-<header><div class="bar">
-<a class="brand" href="#summary">{name}</a>
-<nav aria-label="Sections">{nav}</nav>
-<button type="button" id="theme" hidden>dark</button>
-</div></header>
-<main id="content" tabindex="-1">
-<div id="study"><h1>{name}</h1>{body}</div>
-<article id="run" aria-label="A run" hidden></article>
-</main>
-<footer><p>Made by rnnbench. All of this page is in this one file.</p></footer>
-<script type="application/json" id="data">{script(data)}</script>
-<script>{plotly()}</script>
-<script>{asset("tables.js")}</script>
-<script>{asset("figures.js")}</script>
-<script>{asset("page.js")}</script>
-</body>
-</html>
-"""
+    scripts = {name: asset(f"{name}.js") for name in ("tables", "figures", "page")}
+    parts = {
+        "study": name,
+        "nav": nav,
+        "body": body,
+        "style": asset("page.css"),
+        "data": script(data),
+        "plotly": plotly(),
+    }
+    return Template(asset("page.html")).substitute(parts, **scripts)
 
 
 def figures_html(plots: Sequence[Plot], first: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -88,9 +88,11 @@ def _flow_map(groups: Sequence[Group], when: When) -> Plot | None:
     return Plot(_title(groups, when), (colors,), x, y, note, height=rows_height(names))
 
 
-def _last(groups: Sequence[Group]) -> float:
-    """The last lag that was measured: what is beyond stands there."""
-    return max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
+def _top(groups: Sequence[Group], lags: Iterable[float | None]) -> float | None:
+    """Where a lag beyond those measured stands: at the last one, or twice the longest known; None without any."""
+    known = [value for value in lags if value is not None and 0 < value < math.inf]
+    last = max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
+    return min(last, 2 * max(known)) if known else None
 
 
 def _lag_text(g: Group, when: When) -> str:
@@ -103,10 +105,9 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
     """Against the length: hollow at initialisation, full after training; at the last lag what is beyond it."""
     values = {(g.series, g.length, when): g.median(f"{when}/hundredth_lag") for g in groups for when in WHEN}
     texts = {(g.series, g.length, when): _lag_text(g, when) for g in groups for when in WHEN}
-    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
-    if not finite:
+    if (top := _top(groups, values.values())) is None:
         return None
-    top, symbol = min(_last(groups), 2 * max(finite)), groups[0].symbol
+    symbol = groups[0].symbol
     data: list[Trace] = []
     for label, look in looks([g.series for g in groups]).items():
         for when in WHEN:
@@ -132,11 +133,9 @@ def _reach_map(groups: Sequence[Group], when: When) -> Plot | None:
     """Of many cells: a row each, a column for each length."""
     names, lengths = list(longest(groups)), sorted({g.length for g in groups})
     values = {(g.series, g.length): g.median(f"{when}/hundredth_lag") for g in groups}
-    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
-    if not finite:
+    if (top := _top(groups, values.values())) is None:
         return None
     names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
-    top = min(_last(groups), 2 * max(finite))
     lags = [[values.get((name, length)) for length in lengths] for name in names]
     rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in lags]
     colors = heat(

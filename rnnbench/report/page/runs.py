@@ -30,9 +30,9 @@ KNOWN = {
 }  # fmt: skip
 
 
-def source_html(results: Sequence[Result], made: Sequence[Table]) -> str:
+def source_html(results: Sequence[Result], tables: Sequence[Table]) -> str:
     """Captions with the commands, a list of what ran where, and of the settings, those that vary counted."""
-    captions = "".join(f"<p>{code(text)}</p>" for text in distinct(table.caption for table in made))
+    captions = "".join(f"<p>{code(text)}</p>" for text in distinct(table.caption for table in tables))
     environment = [
         (title, listed([str(value)[:60] for value in values], 4))
         for name, title in KNOWN.items()

@@ -117,7 +117,7 @@ def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
 
 
 def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
-    """Task by task who came farthest, and whether the gradient's reach before training had told."""
+    """Task by task who came farthest, and whether the gradient's reach before training had predicted it."""
     out = []
     for data, correlation in predicts(found).items():
         on_task = [one for one in found if one.data == data]

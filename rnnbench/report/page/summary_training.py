@@ -27,17 +27,11 @@ def training_sentences(
 ) -> list[str]:
     """What is said of one data set.
 
-    Args:
-        kind: Of its task.
-        groups: Over seeds.
-        verdicts: Of each group's gradients after training; "" where unknown.
-        tests: The comparisons of cells on these data.
-        changes: Those of a cell's lengths with its longest.
+    verdicts: of each group's gradients after training; "" where unknown. tests: the comparisons of cells on these data.
+    changes: those of a cell's lengths with its longest.
     """
-    return [
-        *_leaders(kind, groups, tests), *_changes(changes), *_references(kind, groups),
-        *_gradients(groups, verdicts), *_speed(groups),
-    ]  # fmt: skip
+    quality = [*_leaders(kind, groups, tests), *_changes(changes), *_references(kind, groups)]
+    return [*quality, *_gradients(groups, verdicts), *_speed(groups)]
 
 
 def _leaders(kind: TaskFamily, groups: Sequence[Group], tests: Sequence[Test]) -> list[str]:
@@ -59,9 +53,9 @@ def _leaders(kind: TaskFamily, groups: Sequence[Group], tests: Sequence[Test]) -
         place = best.place + "".join(f", {name.rsplit('.', 1)[-1]} {value}" for name, value in data_settings(best))
         out.append(f"{place}: {best.series} has the lowest {kind.unit}, {kind.primary.show(score.mean)}. "
                    f"{_certainty(compared)}")  # fmt: skip
-    for reason, told in refused.items():
+    for reason, clauses in refused.items():
         why = f"{reason[0].upper()}{reason[1:]}: " if reason else ""
-        out.append(f"{why}{kind.unit} {'; '.join(told[:5])}{'; …' * (len(told) > 5)}.")
+        out.append(f"{why}{kind.unit} {'; '.join(clauses[:5])}{'; …' * (len(clauses) > 5)}.")
     return out or ["No run came to a score."]
 
 
@@ -119,10 +113,10 @@ def _references(kind: TaskFamily, groups: Sequence[Group]) -> list[str]:
             clauses.setdefault(who, []).append(f"{label} ({spanned(values)})")
     if not clauses:
         return []
-    told = [f"{who} {listed(lines)}" for who, lines in clauses.items()]
+    parts = [f"{who} {listed(lines)}" for who, lines in clauses.items()]
     if len(groups) == 1:
         return [f"It beats {listed(clauses.get('all beat', ['no reference line']))}."]
-    return [f"Of the table's {len(groups)} rows {'; '.join(told)}."]
+    return [f"Of the table's {len(groups)} rows {'; '.join(parts)}."]
 
 
 def _beats(g: Group, line: float, kind: TaskFamily) -> bool:
@@ -143,8 +137,8 @@ def _gradients(groups: Sequence[Group], verdicts: Sequence[str]) -> list[str]:
         most = max(found, key=lambda pair: pair[0])[1]
         where = f" (farthest: {most.series}, {most.place})" if len({v for v, _ in found}) > 1 else ""
         lags = [lag(v, g.median(f"{when}/lags")) for v, g in sorted(found, key=lambda pair: pair[0])]
-        told = lags[0] if lags[0] == lags[-1] else f"{lags[0]} to {lags[-1]}"
-        parts.append(f"{words} {told} states back{where}")
+        span = lags[0] if lags[0] == lags[-1] else f"{lags[0]} to {lags[-1]}"
+        parts.append(f"{words} {span} states back{where}")
     if not parts:
         return []
     out = f"Gradients are down to a hundredth {', '.join(parts)}."

@@ -26,21 +26,21 @@ def timing_plots(found: Sequence[Timed]) -> list[Plot]:
     kinds = timed_kinds(found)
     several = len({key[1:] for key in kinds}) > 1
     plots: list[Plot] = []
-    for (decoding, dtype, device), own in kinds.items():
-        swept = sweep(own)
+    for (decoding, dtype, device), timed in kinds.items():
+        swept = sweep(timed)
         end = f" ({dtype}, {device})" if several else ""
         for panel in (LATENCY, REPLAYED) if decoding else (STEP, SPEED, MEMORY):
-            known = [one for one in own if one.ms is not None and panel[0](one)]
+            known = [one for one in timed if one.ms is not None and panel[0](one)]
             if not known:
                 continue
             if swept is not None and len({one.cell for one in known}) < CROWD:
-                plots.append(_lines(known, own, swept, panel, end))
+                plots.append(_lines(known, timed, swept, panel, end))
             else:
                 plots.append(_rows(known, swept, panel, end))
     return plots
 
 
-def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: SweptSetting, panel: Measure, end: str) -> Plot:
+def _lines(known: Sequence[Timed], timed: Sequence[Timed], swept: SweptSetting, panel: Measure, end: str) -> Plot:
     """A line a cell and contestant: the cell's colour, the contestant's marker and line style."""
     number, question, unit = panel
     lines = swept.lines(known)
@@ -51,7 +51,7 @@ def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: SweptSetting, pa
         values = [number(one) or 0.0 for one in line]
         look = Look(marks.colors[cell], marker, style)
         data.append(trace(f"{cell} · {contestant}", [swept.of(one) for one in line], values, look))
-    out = [f"{one.cell} · {swept.contestant(one)} at {swept.of(one)}" for one in own if one.out_of_memory]
+    out = [f"{one.cell} · {swept.contestant(one)} at {swept.of(one)}" for one in timed if one.out_of_memory]
     note = f"Out of memory: {', '.join(out)}." if out and panel is not SPEED else ""
     title = AXES[swept.name] + (", B·T constant" if swept.constant_tokens else "")
     x = ticks(title, [float(value) for value in swept.values])
