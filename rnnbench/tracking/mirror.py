@@ -69,10 +69,8 @@ class WandbMirror:
     def finish(self, metrics: Mapping[str, Any], curves: Curves) -> None:
         """The summary, the pictures of gradient flow, and the end; later calls do nothing.
 
-        Args:
-            metrics: The flat metrics of a result.
-            curves: Natural logs of G: init/gradient_flow and final/gradient_flow, (K+1,), make a chart;
-                along/gradient_flow, (P, K+1), at the steps along/step, (P,), a heat map. Others are left out.
+        curves: natural logs of G: init/gradient_flow and final/gradient_flow, (K+1,), make a chart;
+        along/gradient_flow, (P, K+1), at the steps along/step, (P,), a heat map. Others are left out.
         """
         with self._guard():
             if self._run is not None:
@@ -137,10 +135,10 @@ def _heat_map(curves: Curves) -> Any:
     if steps is None or flow is None or len(steps) < 2:
         return None
     import numpy as np
-    import wandb
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    import wandb
     from rnnbench.probes.heat_map import LABEL, flow_heat_map
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -154,12 +152,8 @@ def _heat_map(curves: Curves) -> Any:
 def log_summary(folder: Path, study: str, tables: Sequence[Table], figures: Sequence[Path], mode: str) -> None:
     """A study's summary as a W&B run of its own, ``<study>-summary``, which replaces an earlier one.
 
-    Args:
-        folder: The study's folder; W&B's files go to ``folder/wandb``.
-        study: The study's name.
-        tables: (name, columns, rows) each.
-        figures: PNG files; others are left out, W&B shows none of them.
-        mode: As for `WandbMirror.open`.
+    folder: the study's; W&B's files go to ``folder/wandb``. tables: (name, columns, rows) each. figures: the PNG
+    files among them are shown. mode: as for `WandbMirror.open`.
     """
     about = {"group": study, "job_type": "summary", "name": f"{study}-summary", "tags": ["summary"]}
     try:

@@ -90,8 +90,10 @@ def _lost(results: Sequence[Result]) -> list[str]:
     sentence = what + ("; ".join(out) if len(out) > 1 else "") + "."
     sentence += " They count in the denominator, not in a score."
     errors = Counter(str(result.error).splitlines()[0] for result in lost if result.error)
-    words = [f"{error.rstrip('.')}{f' ({count} times)' if count > 1 else ''}" for error, count in errors.most_common(2)]
-    return [sentence, *([f"What they said: {'; '.join(words)}."] if words else [])]
+    messages = [
+        f"{error.rstrip('.')}{f' ({count} times)' if count > 1 else ''}" for error, count in errors.most_common(2)
+    ]
+    return [sentence, *([f"What they said: {'; '.join(messages)}."] if messages else [])]
 
 
 def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
