@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rnnbench.cli.arguments import Parser
 
 if TYPE_CHECKING:
-    from rnnbench.report.dashboard.view import View
+    from rnnbench.report.dashboard.build import Dashboard
 
 VERBS = {
     "build": "Write a study's W&B workspace and report as files; nothing leaves the machine.",
@@ -22,7 +22,7 @@ VERBS = {
 
 def main(argv: Sequence[str]) -> int:
     """Build, or push."""
-    about = "A study's W&B workspace and report, made from its results."
+    about = "A study's W&B workspace and report, made from its runs."
     parser = Parser("dashboard", about, epilog="Each has --help, and --json for machines.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="build|push")
     for verb, about in VERBS.items():
@@ -40,22 +40,22 @@ def main(argv: Sequence[str]) -> int:
             one.add_argument("--out", type=Path, help="where to write (default: STUDY_FOLDER/dashboard)")
     arguments = parser.parse_args(argv)
 
-    from rnnbench.report.dashboard.view import view
+    from rnnbench.report.dashboard.build import read_dashboard
 
-    seen = view(arguments.study)
-    return _build(seen, arguments) if arguments.verb == "build" else _push(seen, arguments)
+    dashboard = read_dashboard(arguments.study)
+    return _build(dashboard, arguments) if arguments.verb == "build" else _push(dashboard, arguments)
 
 
-def _build(seen: View, arguments: argparse.Namespace) -> int:
-    from rnnbench.report.dashboard.push import write
+def _build(dashboard: Dashboard, arguments: argparse.Namespace) -> int:
+    from rnnbench.report.dashboard.build import write
 
     out = arguments.out or arguments.study / "dashboard"
-    files = write(seen, arguments.entity, arguments.project, out)
+    files = write(dashboard, arguments.entity, arguments.project, out)
     if arguments.json:
-        sections = {section.name: [panel.title for panel in section.panels] for section in seen.sections}
-        print(json.dumps({"study": seen.study, "files": [str(path) for path in files], "sections": sections}))
+        sections = {section.name: [panel.title for panel in section.panels] for section in dashboard.sections}
+        print(json.dumps({"study": dashboard.study, "files": [str(path) for path in files], "sections": sections}))
         return 0
-    panels = ", ".join(f"{section.name} {len(section.panels)}" for section in seen.sections)
+    panels = ", ".join(f"{section.name} {len(section.panels)}" for section in dashboard.sections)
     print(f"{', '.join(path.name for path in files)} in {out}; panels: {panels}")
     mirrored = any((arguments.study / "wandb").glob("offline-run-*"))
     runs = f", `wandb sync {arguments.study}/wandb/offline-run-*` its runs" if mirrored else ""
@@ -63,10 +63,10 @@ def _build(seen: View, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _push(seen: View, arguments: argparse.Namespace) -> int:
+def _push(dashboard: Dashboard, arguments: argparse.Namespace) -> int:
     from rnnbench.report.dashboard.push import push
 
-    pushed = push(seen, arguments.entity, arguments.project)
+    pushed = push(dashboard, arguments.entity, arguments.project)
     if arguments.json:
         print(json.dumps({"workspace": pushed.workspace, "report": pushed.report, "replaced": pushed.replaced}))
         return 0

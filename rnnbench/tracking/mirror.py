@@ -1,18 +1,24 @@
-"""A run of ours as a run of W&B, row by row."""
+"""A run, or a study's summary, as a run of W&B."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.tracking.charts import FLOW_CHART, HEAT_MAP, flow_chart, heat_map
 from rnnbench.tracking.session import one_line, open_run, say
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Curves = Mapping[str, NDArray[np.float64]]
+
+#: The keys of the gradient flow's pictures; of the chart's rows W&B makes a table under the first and "_table".
+FLOW_CHART, HEAT_MAP = "gradient flow", "gradient flow along training"
+Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 
 
 class WandbMirror:
@@ -60,20 +66,18 @@ class WandbMirror:
         for row in rows:
             self.row(row)
 
-    def finish(self, metrics: Mapping[str, Any], curves: Mapping[str, NDArray[np.float64]]) -> None:
+    def finish(self, metrics: Mapping[str, Any], curves: Curves) -> None:
         """The summary, the pictures of gradient flow, and the end; later calls do nothing.
 
-        Args:
-            metrics: The ledger's flat metrics.
-            curves: Natural logs of G: init/gradient_flow and final/gradient_flow, (K+1,), make a chart;
-                along/gradient_flow, (P, K+1), at the steps along/step, (P,), a heat map. Others are left out.
+        curves: natural logs of G: init/gradient_flow and final/gradient_flow, (K+1,), make a chart;
+        along/gradient_flow, (P, K+1), at the steps along/step, (P,), a heat map. Others are left out.
         """
         with self._guard():
             if self._run is not None:
                 self._run.summary.update({key: value for key, value in metrics.items() if value is not None})
-                if chart := flow_chart(curves):
+                if chart := _flow_chart(curves):
                     self._run.log({FLOW_CHART: chart})
-                if picture := heat_map(curves):
+                if picture := _heat_map(curves):
                     self._run.log({HEAT_MAP: picture})
         run, self._run = self._run, None
         with self._guard():
@@ -87,7 +91,7 @@ class WandbMirror:
             yield
         except Exception as error:
             self._run = None
-            say(f"wandb is off for this run ({one_line(error)}); its results are in the ledger.")
+            say(f"wandb is off for this run ({one_line(error)}); its results are in the run directory.")
 
 
 def flat_keys(study: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,14 +99,13 @@ def flat_keys(study: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
     A cell is a name or a mapping, and its label is neither; a timing has its length at the top, a run below data.
     """
-    found: dict[str, Any] = {"study": study}
-    data = config.get("data") or {}
+    keys: dict[str, Any] = {"study": study}
     if config.get("cell") is not None:
-        found["cell_label"] = cell_label(config["cell"])
-    if data:
-        found["dataset"] = Path(data["path"]).stem if data.get("path") else data.get("name")
-        found["seq_len"] = data.get("seq_len")
-    return found
+        keys["cell_label"] = cell_label(config["cell"])
+    if data := config.get("data"):
+        keys["dataset"] = Path(data["path"]).stem if data.get("path") else data.get("name")
+        keys["seq_len"] = data.get("seq_len")
+    return keys
 
 
 def cell_label(cell: str | Mapping[str, Any]) -> str:
@@ -110,3 +113,62 @@ def cell_label(cell: str | Mapping[str, Any]) -> str:
     from rnnbench.config import CellConfig
 
     return CellConfig.parse(cell).label
+
+
+def _flow_chart(curves: Curves) -> Any:
+    """A W&B line chart of log₁₀ G(k)/G(0), init and final; None without curves."""
+    labels = {"init/gradient_flow": "init", "final/gradient_flow": "end"}
+    chosen = {label: curves[name] for name, label in labels.items() if name in curves}
+    if not chosen:
+        return None
+    import wandb
+
+    ys = [[(float(value) - float(curve[0])) / math.log(10) for value in curve] for curve in chosen.values()]
+    xs = [list(range(len(y))) for y in ys]
+    title = "gradient flow, init and end: log10 G(k)/G(0)"
+    return wandb.plot.line_series(xs=xs, ys=ys, keys=list(chosen), title=title, xname="lag")
+
+
+def _heat_map(curves: Curves) -> Any:
+    """A W&B image of log₁₀ G(k)/G(0), lag × training step; None of fewer than two steps."""
+    steps, flow = curves.get("along/step"), curves.get("along/gradient_flow")
+    if steps is None or flow is None or len(steps) < 2:
+        return None
+    import numpy as np
+    import wandb
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from rnnbench.probes.heat_map import LABEL, flow_heat_map
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    mesh = flow_heat_map(figure.subplots(), np.asarray(steps, float), (flow - flow[:, :1]) / math.log(10))
+    figure.colorbar(mesh, label=LABEL)
+    pixels = FigureCanvasAgg(figure)
+    pixels.draw()
+    return wandb.Image(np.asarray(pixels.buffer_rgba())[..., :3])
+
+
+def log_summary(folder: Path, study: str, tables: Sequence[Table], figures: Sequence[Path], mode: str) -> None:
+    """A study's summary as a W&B run of its own, ``<study>-summary``, which replaces an earlier one.
+
+    folder: the study's; W&B's files go to ``folder/wandb``. tables: (name, columns, rows) each. figures: the PNG
+    files among them are shown. mode: as for `WandbMirror.open`.
+    """
+    about = {"group": study, "job_type": "summary", "name": f"{study}-summary", "tags": ["summary"]}
+    try:
+        run = open_run(folder, f"{study}-summary", {"study": study}, mode, "rnnbench", about)
+        if run is None:
+            return
+        import wandb
+
+        plain = (str, int, float, type(None))
+        with run:
+            for name, columns, rows in tables:
+                data: list[Any] = [[value if isinstance(value, plain) else str(value) for value in row] for row in rows]
+                run.log({name: wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
+            for path in figures:
+                if path.suffix == ".png":
+                    run.log({path.stem: wandb.Image(str(path))})
+    except Exception as error:
+        say(f"wandb has no summary of {study} ({one_line(error)}); the report is on disk.")

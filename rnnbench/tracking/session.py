@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from rnnbench.errors import UserError
 
 MODES = ("offline", "online", "disabled")
+Mode = Literal["online", "offline"]
 
 
 def mode_from_environment(asked: str | None) -> str:
@@ -28,14 +29,14 @@ def mode_from_environment(asked: str | None) -> str:
         if asked not in MODES:
             raise UserError(f'the wandb mode must be one of {", ".join(MODES)}, got "{asked}".')
         return asked
-    found = os.environ.get("WANDB_MODE", "")
-    return found if found in MODES else "offline"
+    mode = os.environ.get("WANDB_MODE", "")
+    return mode if mode in MODES else "offline"
 
 
 def server() -> str:
     """The address of the W&B server: WANDB_BASE_URL, else what `wandb login --host` has kept, else W&B's own."""
-    if found := os.environ.get("WANDB_BASE_URL"):
-        return found.rstrip("/")
+    if address := os.environ.get("WANDB_BASE_URL"):
+        return address.rstrip("/")
     from wandb.sdk import wandb_setup
 
     return str(wandb_setup.singleton().settings.base_url).rstrip("/")  # wandb.Settings() reads no file
@@ -81,7 +82,9 @@ def open_run(folder: Path, run_id: str, config: dict[str, Any], mode: str, proje
             reason = "finds no API key, see `wandb login`"
         except Exception as error:
             reason = f"is out of reach, {one_line(error)}"
-            _forget_failed_start()
+            import wandb
+
+            wandb.teardown(exit_code=1)  # its service keeps trying, and holds the id, which the offline run needs
             remove_earlier(folder, run_id)
         _out_of_reach = True
         say(f"wandb {reason}; going on offline, later `wandb sync {folder / 'wandb'}/offline-run-*` uploads it.")
@@ -99,25 +102,14 @@ def remove_earlier(folder: Path, run_id: str) -> None:
         shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _forget_failed_start() -> None:
-    """End wandb's service: it goes on trying, and holds the run's id, which the offline run needs."""
+def _init(folder: Path, run_id: str, config: dict[str, Any], mode: Mode, project: str, about: dict[str, Any]) -> Any:
     import wandb
 
-    wandb.teardown(exit_code=1)
+    if mode == "offline":  # else its report of its own use is sent, and waited for, where WANDB_MODE says online
+        with suppress(Exception):  # not in every version of wandb, and not in the same place
+            from wandb.analytics.opentelemetry import opentelemetry_proxy
 
-
-def _init(
-    folder: Path,
-    run_id: str,
-    config: dict[str, Any],
-    mode: Literal["online", "offline"],
-    project: str,
-    about: dict[str, Any],
-) -> Any:
-    import wandb
-
-    if mode == "offline":
-        _no_telemetry()
+            opentelemetry_proxy.disable()
     settings = wandb.Settings(
         silent=True,
         console="off",
@@ -131,26 +123,10 @@ def _init(
         finish_timeout=FINISH_SECONDS,
     )
     os.environ.update({name: str(folder / "wandb" / name.lower()) for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")})
-    run = wandb.init(
-        dir=folder,
-        id=_safe(run_id),
-        config=config,
-        mode=mode,
-        project=project,
-        reinit="create_new",
-        settings=settings,
-        **about,
-    )
+    where: dict[str, Any] = {"dir": folder, "id": _safe(run_id), "project": project, "mode": mode}
+    run = wandb.init(**where, config=config, reinit="create_new", settings=settings, **about)
     run.define_metric("*", step_metric="step")
     return run
-
-
-def _no_telemetry() -> None:
-    """What wandb reports of its own use is sent, and waited for, where WANDB_MODE says online and we do not."""
-    with suppress(Exception):  # not in every version of wandb, and not in the same place
-        from wandb.analytics.opentelemetry import opentelemetry_proxy
-
-        opentelemetry_proxy.disable()
 
 
 def one_line(error: Exception) -> str:

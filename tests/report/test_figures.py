@@ -19,25 +19,21 @@ from rnnbench.cells import cell_names
 from rnnbench.config import DataConfig
 from rnnbench.report.comparisons import Comparison
 from rnnbench.report.figures.contestants import COLORS, backend_color
-from rnnbench.report.figures.looks import FIXED, TABLE, looks
+from rnnbench.report.figures.gradients import pooled, position_perplexity
 from rnnbench.report.figures.panels import reference_by_length, validations
-from rnnbench.report.figures.positions import pooled, position_perplexity
 from rnnbench.report.figures.ranking import ROWS, improvement
-from rnnbench.report.figures.style import canvas, legend_below, plain_number, save
-from rnnbench.report.figures.training import cost_against_length, reach_against_length, training_figures
-from rnnbench.report.page.plots.training import training_plots
+from rnnbench.report.figures.style import FIXED, TABLE, canvas, legend_below, looks, plain_number, save
+from rnnbench.report.figures.training import cost_against_length, reach_against_length
+from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.results import read
 from rnnbench.report.significance import Difference
 from rnnbench.report.statistics import group
 
 
 def with_positions(folder: Path, nll: np.ndarray) -> None:
-    """A run's folder is given the curves of a stateless evaluation."""
+    """A run's curves of a stateless evaluation."""
     curves: dict[str, Any] = {"test/nll_by_position": nll, "test/nll_position_sizes": np.full(len(nll), 10)}
     np.savez(folder / "curves.npz", **curves)
-
-
-# --- looks ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_cell_of_ours_has_a_look_of_its_own() -> None:
@@ -52,13 +48,13 @@ def test_every_cell_of_ours_has_a_look_of_its_own() -> None:
 
 
 def test_company_changes_no_look() -> None:
-    """Of cells of ours, alone or among all others; of a stranger, where no other stranger is in the figure."""
+    """Of cells of ours, alone or among all others; of another's, where no second one is in the figure."""
     every = looks([*TABLE, "leaky"])
     for name in (*TABLE, "leaky"):
         assert looks([name])[name] == looks([name, "rnn", "mgu"])[name] == every[name]
 
 
-def test_strangers_differ_from_one_another_and_from_ours() -> None:
+def test_others_cells_differ_from_one_another_and_from_ours() -> None:
     names = ["leaky", "mine", "torchrecurrent:MGU", "torch:LSTM", "x"]
     found = looks(names)
     assert len({look.color for look in found.values()}) == len(names)
@@ -79,11 +75,8 @@ def test_variants_keep_colour_and_marker() -> None:
 
 def test_a_backend_has_one_colour() -> None:
     assert backend_color("torch, dtype=bfloat16") == backend_color("torch") == COLORS["torch"]
-    assert backend_color("stranger") in COLORS.values()
-    assert backend_color("stranger") == backend_color("stranger, dtype=float16")
-
-
-# --- style ------------------------------------------------------------------------------------------------------------
+    assert backend_color("unknown") in COLORS.values()
+    assert backend_color("unknown") == backend_color("unknown, dtype=float16")
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
@@ -128,9 +121,6 @@ def test_a_logarithmic_axis_has_a_few_ticks_that_do_not_touch(low: float, high: 
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(sorted(shown, key=lambda box: box.x0)))
 
 
-# --- position-wise perplexity -----------------------------------------------------------------------------------------
-
-
 def test_pools_are_half_octaves_and_keep_the_sum() -> None:
     rng = np.random.default_rng(0)
     nll, sizes = rng.random(13), rng.integers(1, 50, 13).astype(float)
@@ -140,13 +130,10 @@ def test_pools_are_half_octaves_and_keep_the_sum() -> None:
     assert means[3] == pytest.approx((nll[3] * sizes[3] + nll[4] * sizes[4]) / (sizes[3] + sizes[4]))
     weights = [sizes[a:b].sum() for a, b in itertools.pairwise((0, 1, 2, 3, 5, 7, 11, 13))]
     assert (means * weights).sum() / sizes.sum() == pytest.approx((nll * sizes).sum() / sizes.sum())
-
-
-@pytest.mark.parametrize(("length", "pools"), [(1, 1), (2, 2), (4, 4), (8, 6), (64, 11), (256, 15)])
-def test_a_short_last_pool_joins_the_one_before(length: int, pools: int) -> None:
-    at, _ = pooled(np.ones(length), np.ones(length))
-    assert len(at) == pools
-    assert np.all(np.diff(at) > 0)
+    for length, pools in ((1, 1), (2, 2), (4, 4), (8, 6), (64, 11), (256, 15)):  # a short last pool joins another
+        at, _ = pooled(np.ones(length), np.ones(length))
+        assert len(at) == pools
+        assert np.all(np.diff(at) > 0)
 
 
 def test_perplexity_by_position_is_drawn_at_the_longest_length(
@@ -165,15 +152,7 @@ def test_perplexity_by_position_is_drawn_at_the_longest_length(
     assert x[-1] == pytest.approx((48 + 64) / 2)
     assert y[0] == pytest.approx((math.exp(3.0) + math.exp(3.1)) / 2)
     assert "state carried on" in lines
-
-
-def test_no_positions_no_picture(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    text_run(tmp_path / "s", "gru", 16, 0)
-    assert position_perplexity(group(read([tmp_path])), tmp_path / "p", {"svg"}) == []
-    assert not list(tmp_path.glob("p.*"))
-
-
-# --- what lines are drawn ---------------------------------------------------------------------------------------------
+    assert position_perplexity([g for g in group(read([tmp_path])) if g.cell == "rnn"], tmp_path / "q", {"svg"}) == []
 
 
 def test_learning_curves_are_means_over_the_same_steps(tmp_path: Path, text_run: Callable[..., Path]) -> None:
@@ -206,7 +185,7 @@ def test_learning_curves_are_means_over_the_same_steps(tmp_path: Path, text_run:
 
 
 def test_a_reference_that_depends_on_the_data_s_settings_is_no_one_line(
-    tmp_path: Path, task_run: Callable[..., Path]
+    tmp_path: Path, task_run: Callable[..., Path], text_run: Callable[..., Path]
 ) -> None:
     """Persistence errs by 0.2 a day ahead and by 0.4 two days ahead: a line at 0.3 would be neither's."""
     for horizon, persistence in ((24, 0.2), (48, 0.4)):
@@ -219,17 +198,11 @@ def test_a_reference_that_depends_on_the_data_s_settings_is_no_one_line(
     assert reference_by_length(groups, "reference/mean_mse") == {64: 1.0}
     near = [g for g in groups if dict(g.extras)["data.horizon"] == 24]
     assert reference_by_length(near, "reference/persistence_mse") == {64: 0.2}
-
-
-def test_a_reference_that_depends_on_the_seed_is_its_mean(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    for length, seed in itertools.product((16, 64), range(3)):
-        text_run(
-            tmp_path / "s", "gru", length, seed, metrics={"reference/ngram_read_bpc": 2.0 + seed + length}, full=False
-        )
-    assert reference_by_length(group(read([tmp_path])), "reference/ngram_read_bpc") == {16: 19.0, 64: 67.0}
-
-
-# --- costs and comparisons --------------------------------------------------------------------------------------------
+    for length, seed in itertools.product((16, 64), range(3)):  # one that depends on the seed is its mean
+        metrics = {"reference/ngram_read_bpc": 2.0 + seed + length}
+        text_run(tmp_path / "seeds" / "s", "gru", length, seed, metrics=metrics, full=False)
+    by_seed = reference_by_length(group(read([tmp_path / "seeds"])), "reference/ngram_read_bpc")
+    assert by_seed == {16: 19.0, 64: 67.0}
 
 
 def test_costs_are_speed_and_memory(
@@ -281,18 +254,10 @@ def test_a_row_a_pair_filled_where_it_is_sure(tmp_path: Path, saved: list[matplo
     assert np.asarray(first.get_ydata()).tolist() == [0]
 
 
-def test_too_many_pairs_make_room_for_those_over_all(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
+def test_of_too_many_pairs_those_over_all_are_shown(tmp_path: Path, saved: list[matplotlib.figure.Figure]) -> None:
     many = [comparison(f"c{i}", length) for i in range(25) for length in (16, 64)]
     improvement([*many, comparison("gru", None)], tmp_path / "a", {"svg"})
     improvement(many, tmp_path / "b", {"svg"})
     assert [len(figure.axes[0].get_yticks()) for figure in saved] == [1, 25]
     assert len(many) > ROWS
     assert improvement([], tmp_path / "c", {"svg"}) == []
-
-
-def test_a_study_has_them(text_study: Path, tmp_path: Path) -> None:
-    for result in read([text_study]):
-        if (result.folder / "curves.npz").exists():
-            with_positions(result.folder, 2.0 + 1.0 / np.arange(1, result.seq_len + 1))
-    names = {path.name for path in training_figures("text", read([text_study]), tmp_path, "", {"pdf"})}
-    assert {"position_perplexity.pdf", "cost_against_length.pdf", "improvement.pdf"} <= names

@@ -1,4 +1,4 @@
-"""Pictures of the gradient laboratory: drawn where the ledger has what they show, and showing it."""
+"""Pictures of the gradient laboratory: drawn where the runs have what they show, and showing it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from rnnbench.probes.measured import Measured, mean_decades, mean_of_those_left
 from rnnbench.report import report
 from rnnbench.report.figures.gradients import curves_figure, mean_along
 from rnnbench.report.figures.terminal import DECADES, curves
-from rnnbench.report.page.plots.gradients import gradient_plots
+from rnnbench.report.page.gradient_plots import gradient_plots
 from rnnbench.report.results import read
 from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.reach import gradient_table
 
 LAGS = np.arange(64.0)
+#: More than are drawn as lines.
+CELLS = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
 
 
 def measured(cell: str = "lstm", rate: float = -0.3, seeds: int = 3, condition: str = "default") -> Measured:
@@ -52,15 +54,6 @@ def test_the_laboratory_of_a_study(tmp_path: Path, text_run: Callable[..., Path]
     assert sum(name.startswith("laboratory") for name in files) == 2  # the first seed's
 
 
-def test_of_many_cells_the_plain_ones_are_looked_into(tmp_path: Path, text_run: Callable[..., Path]) -> None:
-    for cell in ("rnn", "gru", "mgu", "janet", "lem", "irnn", "lru", "mamba", "gla", "cornn"):
-        text_run(tmp_path / "s", cell, 64, 0, laboratory=True)
-    files = {Path(name).name for name in report([tmp_path], {"svg"}, None, None)["s"]["files"]}
-    assert {name for name in files if name.startswith("laboratory")} == {
-        "laboratory-rnn-T64.svg", "laboratory-gru-T64.svg",
-    }  # fmt: skip
-
-
 def test_a_laboratory_shows_what_there_is(
     tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
 ) -> None:
@@ -77,56 +70,35 @@ def test_a_laboratory_shows_what_there_is(
     assert [text.get_text() for text in gates.get_legend().get_texts()] == ["keep", "write"]
 
 
-def along(saved: list[matplotlib.figure.Figure]) -> dict[str, np.ndarray]:
-    """The y values of each named line of the figure of the reach along the training."""
+@pytest.mark.parametrize(
+    ("ends", "last"), [((40.0, 41.0, 42.0), 41.0), ((40.0, "inf", "inf"), 200.0), ((40.0, "inf"), 40.0)]
+)
+def test_reach_along_training_ends_with_the_runs_own(
+    ends: tuple[float | str, ...],
+    last: float,
+    tmp_path: Path,
+    text_run: Callable[..., Path],
+    saved: list[matplotlib.figure.Figure],
+) -> None:
+    """The median: beyond the lags measured it stands at the last of them; of two seeds it is the one that is known."""
+    for seed, end in enumerate(ends):
+        values = {"init/hundredth_lag": 2.0 + seed, "final/hundredth_lag": end, "init/lags": 200, "final/lags": 200}
+        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
+    report([tmp_path], {"svg"}, None, None)
     (axes,) = (one.axes[0] for one in saved if "reach farther as training goes on" in one.axes[0].get_title("left"))
-    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.get_lines()}
-
-
-def test_reach_along_training_begins_and_ends_with_the_runs_own(
-    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
-) -> None:
-    for seed in range(3):
-        values = {"init/hundredth_lag": 2.0 + seed, "final/hundredth_lag": 40.0 + seed}
-        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
-    report([tmp_path], {"svg"}, None, None)
-    lines = along(saved)
-    assert (lines["gru"][0], lines["gru"][-1]) == (3.0, 41.0)
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.get_lines()}
     assert len(lines["gru"]) == 11
-    assert "not within the lags measured" not in lines
-
-
-def test_a_reach_beyond_the_lags_measured_stands_at_the_last_of_them(
-    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
-) -> None:
-    """Two of three seeds end beyond, so the median does; the third is a thin line of its own."""
-    for seed in range(3):
-        values = {"init/lags": 200, "final/lags": 200, "final/hundredth_lag": "inf" if seed else 40.0}
-        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
-    report([tmp_path], {"svg"}, None, None)
-    lines = along(saved)
-    assert lines["gru"][-1] == 200.0
-    assert lines["gru"][-2] < 200.0
-    assert list(lines["not within the lags measured"]) == [200.0, 200.0]
-
-
-def test_of_two_seeds_the_reach_of_the_one_that_is_known_is_the_median(
-    tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
-) -> None:
-    """As in the table: half way between 40 and what lies beyond the lags measured nothing is known."""
-    for seed in range(2):
-        values = {"init/lags": 200, "final/lags": 200, "final/hundredth_lag": "inf" if seed else 40.0}
-        text_run(tmp_path / "s", "gru", 64, seed, metrics=values, laboratory=True)
-    report([tmp_path], {"svg"}, None, None)
-    assert along(saved)["gru"][-1] == 40.0
+    assert (lines["gru"][0], lines["gru"][-1]) == (2.0 + (len(ends) - 1) / 2, last)
+    beyond = lines.get("not within the lags measured")
+    assert (beyond is None) == ("inf" not in ends)
+    assert beyond is None or list(beyond) == [200.0, 200.0]
 
 
 def test_what_lies_beyond_is_told_by_the_lags_that_were_measured_there(
     tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]
 ) -> None:
     """One cell over 64 lags and nine others over 256: of the one it is known that it reaches 64, and no more."""
-    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
-    for index, cell in enumerate(cells):
+    for index, cell in enumerate(CELLS):
         for length in (16, 64):
             lags = 64 if cell == "lru" else 256
             value = "inf" if cell in ("lru", "sru") else 3 + index
@@ -157,28 +129,28 @@ def test_cells_whose_gradients_reach_farthest_come_first_whatever_was_measured(
     tmp_path: Path, text_run: Callable[..., Path]
 ) -> None:
     """Down to 1/100 at lags 40, 37, … 13; the last cell's curve, cut off at lag 20, has lost least on average."""
-    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
-    for index, cell in enumerate(cells):
+    for index, cell in enumerate(CELLS):
         folder = text_run(tmp_path / "s", cell, 64, 0)
         curve = -4.61 / (40 - 3 * index) * np.arange(21.0 if cell == "sru" else 257.0)
         np.savez(folder / "curves.npz", **{"init/gradient_flow": curve, "final/gradient_flow": curve})
     plots = [plot for plot in gradient_plots(group(read([tmp_path]))) if plot is not None]
     for plot in plots[:2]:
-        assert plot.y["ticktext"] == list(cells)
+        assert plot.y["ticktext"] == list(CELLS)
 
 
 def test_a_map_of_reaches(tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]) -> None:
     """Ten cells at two lengths: the farthest on top, what is beyond the lags measured shown as such, a circle where
     gradients do not vanish.
     """
-    cells = ("rnn", "lstm", "gru", "mingru", "lru", "mamba", "lem", "janet", "mgu", "sru")
-    for index, cell in enumerate(cells):
+    for index, cell in enumerate(CELLS):
         for length in (16, 64):
             for seed in range(2):
                 value = "inf" if cell == "lru" and length == 64 else 3 + 20 * index
-                text_run(tmp_path / "s", cell, length, seed, metrics={"final/hundredth_lag": value})
-    files = report([tmp_path], {"png"}, None, None)["s"]["files"]
-    assert "reach_map.png" in {Path(name).name for name in files}
+                text_run(tmp_path / "s", cell, length, seed, metrics={"final/hundredth_lag": value}, laboratory=True)
+    files = {Path(name).name for name in report([tmp_path], {"png"}, None, None)["s"]["files"]}
+    assert "reach_map.png" in files
+    laboratories = {name for name in files if name.startswith("laboratory")}
+    assert laboratories == {f"laboratory-{cell}-T64.png" for cell in ("rnn", "lstm", "gru")}, "of the plain cells"
     (figure,) = (one for one in saved if one.axes[0].get_title("left") == "At initialisation")
     before, after = figure.axes[:2]
     names = [label.get_text() for label in before.get_yticklabels()]
@@ -204,40 +176,27 @@ def vanishes(g: Group) -> bool:
     return bool(high < -1)
 
 
-def test_a_heat_map_is_dark_where_nothing_arrives() -> None:
+#: 10⁸ times as much at lag 10 as at lag 0, half a decade less at each lag from there.
+GROWN = np.where(LAGS < 10, 0.0, 8.0 - 0.5 * (LAGS - 10))
+
+
+@pytest.mark.parametrize(
+    ("flow", "horizon"),
+    [
+        (np.array([[-1.0], [-0.1], [0.0]]) * LAGS, [2, 20, 63]),
+        (np.stack([GROWN, -LAGS]), [14, 2]),  # of what was measured: of what is shown, up to 10², it would be 26
+        (np.stack([-LAGS, np.full(64, -np.inf), np.full(64, np.nan), -0.1 * LAGS]), [2, np.nan, np.nan, 20]),
+    ],
+)
+def test_a_heat_map_is_dark_where_nothing_arrives(flow: np.ndarray, horizon: list[float]) -> None:
+    """Where there is no gradient at all, as of a model whose relus have all died, there is no horizon."""
     axes = matplotlib.figure.Figure().subplots()
-    steps = np.array([0.0, 10.0, 30.0])
-    flow = np.array([[-1.0], [-0.1], [0.0]]) * LAGS
-    mesh = flow_heat_map(axes, steps, flow)
-    shown = np.asarray(mesh.get_array()).reshape(64, 3)
-    assert np.array_equal(shown, np.clip(flow, -12, 2).T)
-    (horizon,) = axes.get_lines()
-    assert list(np.asarray(horizon.get_ydata())) == [2, 20, 63]
+    mesh = flow_heat_map(axes, 10.0 * np.arange(len(flow)), flow)
+    shown = np.asarray(mesh.get_array()).reshape(64, len(flow))
+    assert np.array_equal(shown, np.clip(np.nan_to_num(flow, nan=-np.inf, neginf=-np.inf), -12, 2).T)
+    (line,) = axes.get_lines()
+    np.testing.assert_array_equal(np.asarray(line.get_ydata()), horizon)
     assert axes.get_ylim() == (0, 63)
-
-
-def test_the_horizon_is_of_what_was_measured_and_not_of_what_is_shown() -> None:
-    """10⁸ times as much at lag 10 as at lag 0, half a decade less at each lag from there: a hundredth at lag 14.
-
-    Of the values as they are shown, none above 10², the last one within two decades is at lag 26.
-    """
-    axes = matplotlib.figure.Figure().subplots()
-    flow = np.where(LAGS < 10, 0.0, 8.0 - 0.5 * (LAGS - 10))
-    mesh = flow_heat_map(axes, np.array([0.0, 10.0]), np.stack([flow, -LAGS]))
-    (horizon,) = axes.get_lines()
-    assert list(np.asarray(horizon.get_ydata())) == [14, 2]
-    assert np.asarray(mesh.get_array()).max() == 2.0
-
-
-def test_where_there_is_no_gradient_at_all_there_is_no_horizon() -> None:
-    """Before the last step too, as of a model whose relus have all died: not as far as can be."""
-    axes = matplotlib.figure.Figure().subplots()
-    flow = np.stack([-LAGS, np.full(64, -np.inf), np.full(64, np.nan), -0.1 * LAGS])
-    mesh = flow_heat_map(axes, np.array([0.0, 10.0, 20.0, 30.0]), flow)
-    (horizon,) = axes.get_lines()
-    np.testing.assert_array_equal(np.asarray(horizon.get_ydata()), [2, np.nan, np.nan, 20])
-    shown = np.asarray(mesh.get_array()).reshape(64, 4)
-    assert (shown[:, 1:3] == -12).all()
 
 
 def test_a_seed_without_a_gradient_darkens_no_map_and_no_curve(

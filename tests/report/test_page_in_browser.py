@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from rnnbench.report.page import write_page
-from rnnbench.report.page.plots.plot import DARK
+from rnnbench.report.page.plot import DARK
 from rnnbench.report.results import Result, read
 from rnnbench.report.tables.training import tables
 from rnnbench.report.timings import timings
 from rnnbench.runs import SAMPLE_MARK
 
 pytestmark = pytest.mark.browser
+Written = tuple[Path, list[Result]]
 HOSTILE = '</script><script>window.hacked = 1</script><img src="http://evil.example/x" onerror="window.hacked = 1">'
 
 
@@ -68,14 +69,14 @@ def reader(chromium: Any) -> Iterator[Reader]:
     one.check()
 
 
-def written(study: Path) -> tuple[Path, list[Result]]:
+def written(study: Path) -> Written:
     results = read([study])
     timed = timings([result for result in results if result.kind == "timing"])
     return write_page(study.name, results, timed, tables(results), study), results
 
 
 @pytest.fixture
-def page_file(text_study: Path) -> tuple[Path, list[Result]]:
+def page_file(text_study: Path) -> Written:
     """Of the text study, with a sample in one run and a hostile error in another."""
     for folder in text_study.glob("gru-*-T16-s0-*"):
         (folder / "sample.txt").write_text(f"In the beginning{SAMPLE_MARK} was the word\n<b>not bold</b>")
@@ -99,7 +100,7 @@ def column(page: Any, table: str, at: int) -> list[str]:
     return [text.strip() for text in rows.all_inner_texts()]
 
 
-def test_it_loads_and_every_figure_has_its_traces(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_it_loads_and_every_figure_has_its_traces(page_file: Written, reader: Reader) -> None:
     page = reader.open(page_file[0])
     assert page.title() == "seqlen · rnnbench"
     assert draw_all(page) >= 8
@@ -113,7 +114,7 @@ def test_it_loads_and_every_figure_has_its_traces(page_file: tuple[Path, list[Re
     assert not [title for title in buttons if "hare" in title or "loud" in title]
 
 
-def test_a_table_sorts_by_its_numbers(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_a_table_sorts_by_its_numbers(page_file: Written, reader: Reader) -> None:
     page = reader.open(page_file[0])
     heads = page.locator("#table-text thead th")
     titles = [title.split("\n")[0] for title in heads.all_inner_texts()]
@@ -135,7 +136,7 @@ def test_a_table_sorts_by_its_numbers(page_file: tuple[Path, list[Result]], read
     assert speeds == sorted(speeds)
 
 
-def test_filters_filter(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_filters_filter(page_file: Written, reader: Reader) -> None:
     page = reader.open(page_file[0])
     box = page.locator("#table-text")
     assert box.get_by_role("status").inner_text() == "9 rows"
@@ -152,7 +153,7 @@ def test_filters_filter(page_file: tuple[Path, list[Result]], reader: Reader) ->
     assert runs.get_by_role("status").inner_text() == "5 of 45 rows"
 
 
-def test_a_run_has_a_page_of_its_own(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_a_run_has_a_page_of_its_own(page_file: Written, reader: Reader) -> None:
     path, results = page_file
     page = reader.open(path)
     (run,) = [r for r in results if (r.cell, r.seq_len, r.run["seed"]) == ("gru", 16, 0)]
@@ -172,7 +173,7 @@ def test_a_run_has_a_page_of_its_own(page_file: tuple[Path, list[Result]], reade
     assert page.locator("h1:visible").inner_text() == "No such run"
 
 
-def test_an_error_is_shown_and_not_obeyed(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_an_error_is_shown_and_not_obeyed(page_file: Written, reader: Reader) -> None:
     path, results = page_file
     (failed,) = [result for result in results if result.status == "failed"]
     page = reader.open(path, f"#run/{failed.id}")
@@ -182,7 +183,7 @@ def test_an_error_is_shown_and_not_obeyed(page_file: tuple[Path, list[Result]], 
 
 
 @pytest.mark.parametrize("route", ["", "#run/"])
-def test_a_narrow_screen_scrolls_only_down(page_file: tuple[Path, list[Result]], reader: Reader, route: str) -> None:
+def test_a_narrow_screen_scrolls_only_down(page_file: Written, reader: Reader, route: str) -> None:
     path, results = page_file
     page = reader.open(path, route + results[0].id if route else "", 360, has_touch=True, is_mobile=True)
     draw_all(page) if not route else page.wait_for_selector("#run .main-svg")
@@ -190,7 +191,7 @@ def test_a_narrow_screen_scrolls_only_down(page_file: tuple[Path, list[Result]],
     assert page.evaluate("[...document.querySelectorAll('.canvas svg')].every(one => one.clientWidth <= 330)")
 
 
-def test_the_dark_follows_the_system_and_the_button(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_the_dark_follows_the_system_and_the_button(page_file: Written, reader: Reader) -> None:
     page = reader.open(page_file[0], color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     color = "document.getElementById('plot-0').data[0].line.color"
@@ -207,7 +208,7 @@ def test_the_dark_follows_the_system_and_the_button(page_file: tuple[Path, list[
     assert other.evaluate(ground) == light
     draw_all(other)
     other.emulate_media(color_scheme="dark")
-    for _ in range(50):  # a change of the system's theme is told with the next frame
+    for _ in range(50):  # a change of the system's theme comes with the next frame
         if other.evaluate(color) != "#D55E00":
             break
         other.wait_for_timeout(100)
@@ -215,7 +216,7 @@ def test_the_dark_follows_the_system_and_the_button(page_file: tuple[Path, list[
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(page_file: tuple[Path, list[Result]], reader: Reader, scheme: str) -> None:
+def test_axe_finds_nothing(page_file: Written, reader: Reader, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     path, results = page_file
     page = reader.open(path, color_scheme=scheme)
@@ -228,18 +229,15 @@ def test_axe_finds_nothing(page_file: tuple[Path, list[Result]], reader: Reader,
         assert found.response["violations"] == [], found.generate_report()
 
 
-def test_without_scripts_the_tables_are_read(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
+def test_without_scripts_the_tables_are_read_and_printing_takes_to_paper(page_file: Written, reader: Reader) -> None:
     page = reader.open(page_file[0], java_script_enabled=False)
     assert page.locator("#table-text tbody tr:visible").count() == 12
     assert page.locator("#summary li:visible").count() >= 3
     assert page.get_by_text("need JavaScript").is_visible()
-
-
-def test_printing_takes_to_paper(page_file: tuple[Path, list[Result]], reader: Reader) -> None:
-    page = reader.open(page_file[0], color_scheme="dark")
-    page.pdf()
-    page.wait_for_selector("#plot-7 .main-svg", state="attached")
-    assert page.evaluate("document.documentElement.dataset.theme") is None
+    printed = reader.open(page_file[0], color_scheme="dark")
+    printed.pdf()
+    printed.wait_for_selector("#plot-7 .main-svg", state="attached")
+    assert printed.evaluate("document.documentElement.dataset.theme") is None
 
 
 def test_a_timing_study(timing_study: Path, reader: Reader) -> None:

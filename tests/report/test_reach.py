@@ -13,7 +13,7 @@ import pytest
 from matplotlib.text import Annotation
 from scipy import stats
 
-from rnnbench.report.figures.options import option_figures
+from rnnbench.report.figures.reach_map import option_figures
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.reach import asks_about_gradients, power_of_ten, reach_table

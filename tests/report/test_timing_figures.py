@@ -12,8 +12,8 @@ from support.timings import ENVIRONMENT, job, write_job, write_study
 from rnnbench.report import report
 from rnnbench.report.figures.contestants import Marks, direct_labels
 from rnnbench.report.figures.pareto import choices, frontier
-from rnnbench.report.figures.roofline import Roof, point
 from rnnbench.report.figures.style import canvas
+from rnnbench.report.figures.timing import Roof, point
 from rnnbench.report.results import read
 from rnnbench.report.statistics import group
 from rnnbench.report.timings import timings
@@ -63,11 +63,6 @@ def test_decoding_and_number_formats(tmp_path: Path) -> None:
     assert figures_of(tmp_path / "formats") == {
         f"timing_{what}-{dtype}" for what in ("against_length", "roofline") for dtype in ("float32", "bfloat16")
     }
-
-
-def test_a_failed_study_has_no_figure(tmp_path: Path) -> None:
-    write_job(tmp_path / "s", job(), ("loop",), status="failed")
-    assert report([tmp_path / "s"], {"svg"}, None, None)["s"]["files"] == []
 
 
 def test_the_height_under_the_roof_is_the_share_of_the_floor(tmp_path: Path) -> None:
@@ -186,7 +181,9 @@ def test_what_may_not_be_ranked_has_no_frontier(tmp_path: Path, text_run: Callab
     assert "one seed: no ranking" in picture
 
 
-def test_a_study_of_something_else_is_not_asked_about_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+def test_failed_timings_and_a_study_of_rates_have_no_speed(tmp_path: Path, text_run: Callable[..., Path]) -> None:
+    write_job(tmp_path / "s", job(), ("loop",), status="failed")
+    assert report([tmp_path / "s"], {"svg"}, None, None)["s"]["files"] == []
     for rate in (1e-3, 2e-3):
         for cell in ("rnn", "lstm", "gru"):
             text_run(tmp_path / "rates", cell, 16, 0, full=False, lr=rate, tuned=False)

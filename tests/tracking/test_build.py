@@ -1,4 +1,4 @@
-"""`rnnbench dashboard build`: the same ledger gives the same files, without a network and with what they must say."""
+"""`rnnbench dashboard build`: the same runs give the same files, without a network and with what they must say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from support.wandb_runs import own_environment, small_run
 from support.wandb_spec import panels
 
-from rnnbench import cli
-from rnnbench.report.dashboard.view import view
+from rnnbench.cli.main import main
+from rnnbench.report.dashboard.build import read_dashboard
 from rnnbench.report.figures.style import FIXED
 from rnnbench.training.one_run import train
 
@@ -35,7 +35,7 @@ def lengths(tmp_path_factory: pytest.TempPathFactory, small_text: str) -> Path:
 def built(study: Path, out: Path, *words: str) -> dict[str, Any]:
     """What `build` wrote, its JSON read."""
     with own_environment(out / "home"):
-        assert cli.main(["dashboard", "build", str(study), "--out", str(out), *words]) == 0
+        assert main(["dashboard", "build", str(study), "--out", str(out), *words]) == 0
     return {name: json.loads((out / name).read_text()) for name in ("workspace.json", "report.json")}
 
 
@@ -77,9 +77,14 @@ def test_sections_axes_groups_and_filter(tmp_path: Path, lengths: Path, capsys: 
     assert tables[0]["content"] in page
 
 
-def test_the_same_ledger_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_runs_give_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        built(COMMITTED / "memory", tmp_path / name)
+        capsys.readouterr()
+        built(COMMITTED / "memory", tmp_path / name, "--json")
+        said = json.loads(capsys.readouterr().out)
+        assert said["study"] == "memory"
+        assert "test error" in said["sections"]["quality"]
+        assert all(Path(path).is_file() for path in said["files"])
     for name in ("workspace.json", "report.json", "report.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -88,37 +93,23 @@ def test_panels_of_a_report_do_not_overlap(tmp_path: Path) -> None:
     for block in built(COMMITTED / "all_tasks", tmp_path)["report.json"]["spec"]["blocks"]:
         if block["type"] == "panel-grid":
             places = [panel["layout"] for panel in panels(block)]
-            taken = {
-                (x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])
-            }
+            taken = {(p["x"] + x, p["y"] + y) for p in places for x in range(p["w"]) for y in range(p["h"])}
             assert len(taken) == sum(p["w"] * p["h"] for p in places)
             assert max(x for x, _ in taken) < 24
 
 
-def test_what_varies_beside_cell_and_length_makes_groups_too() -> None:
-    assert view(COMMITTED / "initialisation").grouping == ("cell_label", "model.init")
-    assert view(COMMITTED / "clipping").grouping == ("cell_label", "optim.clip", "optim.clip_by", "optim.lr")
-    assert view(COMMITTED / "seqlen_throughput").grouping == ("seq_len",)
-
-
-def test_a_cell_has_its_own_colour_and_its_longest_t_all_of_it(lengths: Path) -> None:
-    colors = view(lengths).colors
+def test_groups_are_of_cell_length_and_what_else_varies_and_each_has_a_colour(lengths: Path) -> None:
+    assert read_dashboard(COMMITTED / "clipping").grouping == ("cell_label", "optim.clip", "optim.clip_by", "optim.lr")
+    assert read_dashboard(COMMITTED / "seqlen_throughput").grouping == ("seq_len",)
+    colors = read_dashboard(lengths).colors
     for cell in ("rnn", "gru"):
         assert colors[cell, "16"] == FIXED[cell][0]
     assert len(set(colors.values())) == len(colors) == 4
 
 
-def test_json_says_which_panels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    built(STUDY, tmp_path, "--json")
-    said = json.loads(capsys.readouterr().out)
-    assert said["study"] == "seqlen_perplexity"
-    assert "test bpc" in said["sections"]["quality"]
-    assert all(Path(path).is_file() for path in said["files"])
-
-
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """The one line that a command ends with."""
-    assert cli.main(["dashboard", *words]) == 2
+    assert main(["dashboard", *words]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     return line
 
@@ -138,7 +129,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_without_wandb_workspaces_it_says_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
+    for name in [name for name in sys.modules if "wandb_workspaces" in name or "report.dashboard" in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     for verb in ("build", "push"):

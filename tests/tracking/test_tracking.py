@@ -37,6 +37,18 @@ def rows(steps: int) -> list[dict[str, Any]]:
     return [{"step": 50 * i, "tokens": 102_400 * i, "train/bpc": 5.0 - 0.1 * i} for i in range(steps)]
 
 
+def mirrored(
+    folder: Path, history: list[dict[str, Any]], metrics: dict[str, Any], curves: dict[str, Any], mode: str = "offline"
+) -> WandbMirror:
+    """A whole run in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    mirror = WandbMirror()
+    mirror.open(folder, "seqlen", RUN_ID, CONFIG, mode)
+    mirror.rows(history)
+    mirror.finish(metrics, curves)
+    return mirror
+
+
 def inspect(folder: Path) -> list[dict[str, Any]]:
     """The records of the one offline run below a folder."""
     (run,) = (folder / "wandb").glob("offline-run-*")
@@ -48,20 +60,9 @@ def history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [item for item in items if "train/bpc" in item or "val/bpc" in item]
 
 
-def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for record in records:
-        if record["type"] == "summary":
-            merged |= record["summary"].get("update", {})
-    return merged
-
-
 def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    mirror = WandbMirror()
-    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
-    mirror.rows(rows(3))
-    mirror.row({"step": 150, "val/bpc": 2.5})
-    mirror.finish({"test/bpc": 2.2, "init/hundredth_lag": "inf", "absent": None}, CURVES)
+    metrics = {"test/bpc": 2.2, "init/hundredth_lag": "inf", "absent": None}
+    mirror = mirrored(tmp_path, [*rows(3), {"step": 150, "val/bpc": 2.5}], metrics, CURVES)
     mirror.row({"step": 200})  # after the end: nothing
     records = inspect(tmp_path)
     about = next(record["run"] for record in records if record["type"] == "run")
@@ -75,7 +76,8 @@ def test_a_run_is_mirrored_offline_and_read_back(tmp_path: Path, capfd: pytest.C
     assert [item["step"] for item in history(records)] == [0, 50, 100, 150]
     assert history(records)[3]["val/bpc"] == 2.5
     assert any(r["type"] == "metric" and r["metric"].get("step_metric") == "step" for r in records)
-    found = summary(records)
+    updates = [record["summary"].get("update", {}) for record in records if record["type"] == "summary"]
+    found = {key: value for update in updates for key, value in update.items()}
     assert (found["test/bpc"], found["init/hundredth_lag"]) == (2.2, "inf")
     (table,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/*.json")
     values = json.loads(table.read_text())
@@ -92,31 +94,20 @@ def test_gradient_flow_along_the_training_is_a_picture(tmp_path: Path) -> None:
 
     rates = np.linspace(-2.0, -0.001, 6)[:, None]
     along = {"along/step": np.arange(0, 60, 10), "along/gradient_flow": rates * np.arange(64.0)}
-    mirror = WandbMirror()
-    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
-    mirror.finish({}, CURVES | along)
+    mirrored(tmp_path, [], {}, CURVES | along)
     (path,) = (tmp_path / "wandb").glob("offline-run-*/files/media/images/*.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"), float)
     height, width = pixels.shape[:2]
     before, after = pixels[height // 8, width // 4], pixels[height // 2, width * 5 // 8]
     assert before.sum() < 0.5 * after.sum()
-    single = WandbMirror()
-    (tmp_path / "single").mkdir()
-    single.open(tmp_path / "single", "seqlen", RUN_ID, CONFIG, "offline")
-    single.finish({}, {name: values[:1] for name, values in along.items()})
+    mirrored(tmp_path / "single", [], {}, {name: values[:1] for name, values in along.items()})
     assert not list((tmp_path / "single").rglob("*.png"))
 
 
 def test_a_resumed_run_leaves_one_folder_with_the_whole_history(tmp_path: Path) -> None:
-    first = WandbMirror()
-    first.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
-    first.rows(rows(2))
-    first.finish({}, {})  # as if killed here
-    second = WandbMirror()
-    second.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
-    second.rows(rows(5))
-    second.finish({"test/bpc": 2.0}, {})
+    mirrored(tmp_path, rows(2), {}, {})  # as if killed here
+    mirrored(tmp_path, rows(5), {"test/bpc": 2.0}, {})
     assert [item["step"] for item in history(inspect(tmp_path))] == [0, 50, 100, 150, 200]
 
 
@@ -131,36 +122,27 @@ def test_disabled_does_not_even_import_wandb(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_online_without_a_key_goes_on_offline_and_says_so_once(
+def test_online_without_a_key_falls_back_to_offline_and_says_so_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        mirror = WandbMirror()
-        mirror.open(tmp_path / name, "seqlen", f"{RUN_ID}{name}", CONFIG, "online")
-        mirror.rows(rows(2))
-        mirror.finish({"test/bpc": 2.0}, {})
+        mirrored(tmp_path / name, rows(2), {"test/bpc": 2.0}, {}, "online")
         assert len(history(inspect(tmp_path / name))) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert "wandb login" in lines[0]
-    assert "wandb sync" in lines[0]
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "wandb login" in line
+    assert "wandb sync" in line
 
 
-def test_online_without_a_server_goes_on_offline_within_bounds(
+def test_online_without_a_server_falls_back_to_offline_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     monkeypatch.setattr(session, "INIT_SECONDS", 2.0)
     start = time.monotonic()
-    mirror = WandbMirror()
-    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "online")
-    mirror.rows(rows(4))
-    mirror.finish({"test/bpc": 2.0}, CURVES)
+    mirrored(tmp_path, rows(4), {"test/bpc": 2.0}, CURVES, "online")
     assert time.monotonic() - start < 20
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert f"wandb sync {tmp_path}" in lines[0]
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"wandb sync {tmp_path}" in line
     assert len(history(inspect(tmp_path))) == 4
 
 
@@ -170,11 +152,8 @@ def test_a_failure_inside_wandb_says_one_line_and_falls_silent(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("no space\nleft on device")
 
-    mirror = WandbMirror()
     monkeypatch.setattr(session, "_init", broken)
-    mirror.open(tmp_path, "seqlen", RUN_ID, CONFIG, "offline")
-    mirror.rows(rows(3))
-    mirror.finish({}, CURVES)
+    mirrored(tmp_path, rows(3), {}, CURVES)
     log_summary(tmp_path, "seqlen", [], [], "offline")
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2  # one from the mirror, one from the summary
@@ -208,9 +187,6 @@ def test_the_flag_wins_over_the_environment(
     if found is not None:
         monkeypatch.setenv("WANDB_MODE", found)
     assert mode_from_environment(asked) == mode
-
-
-def test_an_unknown_mode_is_a_users_error() -> None:
     with pytest.raises(UserError, match='offline, online, disabled, got "on"'):
         mode_from_environment("on")
 

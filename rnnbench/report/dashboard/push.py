@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
-from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import wandb
+from wandb_workspaces._graphql import execute_graphql
+
 from rnnbench.errors import UserError
-from rnnbench.report.dashboard.document import document, markdown_page
-from rnnbench.report.dashboard.document import spec as report_spec
-from rnnbench.report.dashboard.translate import libraries
-from rnnbench.report.dashboard.view import View
-from rnnbench.report.dashboard.workspace import spec as workspace_spec
-from rnnbench.report.dashboard.workspace import view_name, workspace
-from rnnbench.runs import friendly
+from rnnbench.report.dashboard.build import Dashboard, report, workspace
 from rnnbench.tracking import has_key, server
 
 #: Seconds that a server may take for its first word, and for each answer after it.
 FIRST_SECONDS, ANSWER_SECONDS = 6.0, 10
 
 #: The id alone: wandb-workspaces' own query reads the spec, too, and refuses one that was edited on the page.
-_VIEW = """
+WORKSPACE_ID = """
 query WorkspaceId($entity: String, $project: String, $viewName: String, $viewType: String = "project-view") {
   project(name: $project, entityName: $entity) {
     allViews(viewType: $viewType, viewName: $viewName) { edges { node { id } } }
@@ -42,24 +37,17 @@ class Pushed(NamedTuple):
     replaced: tuple[bool, bool]
 
 
-def push(view: View, entity: str, project: str) -> Pushed:
-    """Save both; what an earlier push of this study left in the project is replaced.
-
-    Args:
-        view: The study.
-        entity: Whose project; "": the key's own.
-        project: Made where there is none of that name.
+def push(dashboard: Dashboard, entity: str, project: str) -> Pushed:
+    """Save both, in place of an earlier push's. entity: "" is the key's own; a project that is absent is made.
 
     Raises:
-        UserError: No wandb-workspaces, no key, no answer within seconds, or a server that refuses.
+        UserError: No key, no answer within seconds, or a server that refuses.
     """
-    libraries()
     if not has_key():
         raise UserError("W&B needs a key to save a dashboard: `wandb login`, or set WANDB_API_KEY.")
     os.environ.setdefault("WANDB_HTTP_TIMEOUT", str(ANSWER_SECONDS))
     address = server()
     _reach(address)
-    import wandb
 
     try:
         api = wandb.Api(timeout=ANSWER_SECONDS)
@@ -67,36 +55,27 @@ def push(view: View, entity: str, project: str) -> Pushed:
             raise UserError(f"{address} knows no entity of this key; give one by --entity.")
         if project not in {known.name for known in api.projects(owner)}:
             api.create_project(project, owner)
-        return _save(view, api, owner, project)
+        return _save(dashboard, api, owner, project)
     except UserError:
         raise
     except Exception as error:
-        told = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …").rstrip(".")
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …").rstrip(".")
         raise UserError(
-            f"{address} did not take the dashboard ({told}); see whether the key may write to "
+            f"{address} did not take the dashboard ({reason}); see whether the key may write to "
             f"{entity or 'its own entity'}/{project}, and push again."
         ) from error
 
 
-def _save(view: View, api: Any, entity: str, project: str) -> Pushed:
-    made = workspace(view, entity, project)
-    made._internal_name = view_name(view.study)
-    made._internal_id = _earlier_workspace(api, entity, project, made._internal_name)
-    report = document(view, entity, project)
-    report.id = next((old.id for old in api.reports(f"{entity}/{project}") if old.display_name == report.title), "")
-    replaced = bool(made._internal_id), bool(report.id)
-    made.save()
-    report.save()
-    return Pushed(made.url, report.url, replaced)
-
-
-def _earlier_workspace(api: Any, entity: str, project: str, name: str) -> str:
-    """W&B's id of the workspace that an earlier push has saved; "" where there is none."""
-    from wandb_workspaces._graphql import execute_graphql
-
-    found = execute_graphql(api, _VIEW, {"entity": entity, "project": project, "viewName": name})
-    edges = ((found.get("project") or {}).get("allViews") or {}).get("edges") or []
-    return str(edges[0]["node"]["id"]) if edges else ""
+def _save(dashboard: Dashboard, api: Any, entity: str, project: str) -> Pushed:
+    space, paper = workspace(dashboard, entity, project), report(dashboard, entity, project)
+    names = {"entity": entity, "project": project, "viewName": space._internal_name}
+    views = (execute_graphql(api, WORKSPACE_ID, names).get("project") or {}).get("allViews") or {}
+    space._internal_id = next((str(edge["node"]["id"]) for edge in views.get("edges") or []), "")
+    paper.id = next((old.id for old in api.reports(f"{entity}/{project}") if old.display_name == paper.title), "")
+    replaced = bool(space._internal_id), bool(paper.id)
+    space.save()
+    paper.save()
+    return Pushed(space.url, paper.url, replaced)
 
 
 def _reach(address: str) -> None:
@@ -123,41 +102,3 @@ def _reach(address: str) -> None:
     thread.join(FIRST_SECONDS + 1)
     if trouble:
         raise UserError(f"{address} is out of reach ({trouble[0]}); nothing was saved: try again later.")
-
-
-#: What is written: the workspace and the report as W&B takes them, and the report's words.
-WORKSPACE, REPORT, PAGE = "workspace.json", "report.json", "report.md"
-
-
-def write(view: View, entity: str, project: str, out: Path) -> list[Path]:
-    """The three files; the same runs give the same bytes. entity: "" where it is not known yet.
-
-    Raises:
-        UserError: No wandb-workspaces, or the folder cannot be written.
-    """
-    made = workspace(view, entity, project)
-    # Of no entity: with one, a server would be asked for the project's number, which W&B can do without.
-    report = document(view, "", project)
-    where = {"entityName": entity, "projectName": project}
-    plain = {
-        WORKSPACE: {
-            "type": "project-view",
-            "name": view_name(view.study),
-            "displayName": made.name,
-            **where,
-            "spec": workspace_spec(made),
-        },
-        REPORT: {
-            "type": "runs",
-            "displayName": report.title,
-            "description": report.description,
-            **where,
-            "spec": report_spec(report),
-        },
-    }
-    texts = {name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in plain.items()}
-    with friendly(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in (texts | {PAGE: markdown_page(view)}).items():
-            (out / name).write_text(text, encoding="utf-8")
-    return [out / name for name in (WORKSPACE, REPORT, PAGE)]

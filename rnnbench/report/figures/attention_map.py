@@ -6,27 +6,21 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnbench.report.figures.style import canvas, file_name, save
 from rnnbench.report.results import Result
 from rnnbench.runs import SAMPLES, friendly
 from rnnbench.runs.packs import read_text
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 #: Inches a symbol, and the least of a side.
 PITCH, LEAST = 0.17, 1.5
 
 
 def attention_figure(results: Sequence[Result], folder: Path, formats: set[str]) -> list[Path]:
-    """For each cell and data set the attention of its first finished seed over one test example.
+    """For each cell and data set, ``attention-DATA-CELL-T…``: of its first finished seed over one test example.
 
-    Args:
-        results: Runs; those without attention are passed over.
-        folder: Where ``attention-DATA-CELL-T….svg`` and/or ``.png`` go.
-        formats: svg, png.
+    results: those without attention are passed over.
     """
     written: list[Path] = []
     drawn: set[str] = set()
@@ -34,10 +28,10 @@ def attention_figure(results: Sequence[Result], folder: Path, formats: set[str])
         name = f"attention-{result.data}-{result.cell}-T{result.seq_len}" if result.kind == "train" else ""
         if not result.done or not name or name in drawn:
             continue
-        found = _example(result.folder)
-        if found is not None:
+        example = _example(result.folder)
+        if example is not None:
             drawn.add(name)
-            written += _draw(found, folder / file_name(name), formats, f"Where does {result.cell} look?")
+            written += _draw(example, folder / file_name(name), formats, f"Where does {result.cell} look?")
     return written
 
 
@@ -48,7 +42,7 @@ def picture(example: Mapping[str, Any], path: Path) -> None:
 
 
 def _example(folder: Path) -> Mapping[str, Any] | None:
-    """The first example with attention, None where there is none; an unreadable file is told of on stderr."""
+    """The first example with attention, None where there is none; of an unreadable file a line on stderr."""
     try:
         examples = json.loads(read_text(folder, SAMPLES))
         return next((one for one in examples if one.get("attention")), None)
@@ -66,10 +60,16 @@ def _draw(example: Mapping[str, Any], path: Path, formats: set[str], title: str)
     width, height = max(LEAST, PITCH * len(read)) + 2.4, max(LEAST, PITCH * len(written)) + 1.6
     with canvas(width=width, height=height) as (figure, (axes,)):
         image = axes.imshow(weights, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal", interpolation="nearest")
-        _ticks(axes, read, written)
-        axes.set_title(title)
-        axes.set_xlabel("read")
-        axes.set_ylabel("written")
+        letters: dict[str, Any] = {"family": "monospace", "fontsize": 9, "parse_math": False}
+        axes.set_xticks(range(len(read)), read, **letters)
+        axes.set_yticks(range(len(written)), written, **letters)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.set(title=title, xlabel="read", ylabel="written")
         bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0.0, 0.5, 1.0])
         bar.set_label("weight α")
         return save(figure, path, formats)
@@ -81,14 +81,3 @@ def _labels(symbols: Any, count: int) -> list[str]:
         return [str(step) for step in range(count)]
     shown = ["␣" if symbol == " " else symbol for symbol in symbols[:count]]
     return shown + ["end"] * (count - len(shown))
-
-
-def _ticks(axes: Axes, read: Sequence[str], written: Sequence[str]) -> None:
-    axes.set_xticks(range(len(read)), read, family="monospace", fontsize=9, parse_math=False)
-    axes.set_yticks(range(len(written)), written, family="monospace", fontsize=9, parse_math=False)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    for side in axes.spines.values():
-        side.set_visible(False)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from rnnbench.report.figures.style import GREY, looks
 from rnnbench.report.statistics import cell_rank
 from rnnbench.report.timings import backend_rank
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-#: The same for a backend everywhere; a stranger has one of the rest.
+#: The same for a backend everywhere; an unknown one has one of the rest.
 FIXED: dict[str, tuple[str, Any]] = {
     "plain": ("v", (0, (1, 1.2))),
     "loop": ("o", (0, (4, 2))),
@@ -40,8 +40,6 @@ REST: tuple[tuple[str, Any], ...] = (("8", "-."), ("H", "--"), ("x", ":"))
 #: Of one contestant at several settings the first has its own marker and the others these, on the same kind of line.
 VARIANTS = ("+", "1", "|", "2", "x", "3")
 
-#: Left, bottom, right, top, in pixels.
-Box = tuple[float, float, float, float]
 #: Where a name may stand: right or left, up or down, the likeliest first; farther out last.
 AROUND = (
     (0, 1), (1, 0), (1, 1), (-1, 1), (1, -1), (0, -1), (-1, 0), (-1, -1), (0, 2.6), (2, 2), (-2, 2), (2, -2), (-2, -2)
@@ -56,12 +54,7 @@ def backend_color(contestant: str) -> str:
 
 @dataclass(frozen=True)
 class Marks:
-    """Looks of some cells and contestants.
-
-    Args:
-        colors: By cell.
-        styles: By contestant (a backend, with what else tells it apart): marker and line style.
-    """
+    """Colours by cell; marker and line style by contestant (a backend, with what else tells it apart)."""
 
     colors: dict[str, str]
     styles: dict[str, tuple[str, Any]]
@@ -71,10 +64,10 @@ class Marks:
         """For pairs of a cell and a contestant."""
         cells, contestants = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
         rest = iter(REST * len(contestants))
-        own, styles = dict[str, tuple[str, Any]](), dict[str, tuple[str, Any]]()
-        for name in sorted(contestants, key=lambda name: backend_rank(name)):
+        of_backend, styles = dict[str, tuple[str, Any]](), dict[str, tuple[str, Any]]()
+        for name in sorted(contestants, key=backend_rank):
             backend = name.split(",", 1)[0]
-            marker, linestyle = own.setdefault(backend, FIXED.get(backend) or next(rest))
+            marker, linestyle = of_backend.setdefault(backend, FIXED.get(backend) or next(rest))
             free = ((one, linestyle) for one in (marker, *VARIANTS) if (one, linestyle) not in styles.values())
             styles[name] = next(free, (marker, linestyle))
         found = looks(cells)
@@ -96,19 +89,16 @@ class Marks:
 def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], size: float = 9) -> None:
     """Names beside their points, above or right of them first, where neither another name nor a point is in the way.
 
-    A name that finds no room is left out; the first in the list find theirs first. Once the axes' limits are final.
+    A name that finds no space is left out; the first in the list find theirs first. Once the axes' limits are final.
 
-    Args:
-        axes: Where the points are drawn.
-        points: x, y, name, colour; without a name it is in the way of the others' alone.
-        size: Of the letters, in points.
+    points: x, y, name, colour; without a name it is in the way of the others' alone. size: of the letters, in points.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # settles where the axes are
     pixel = figure.dpi / 72
     spots = [tuple(axes.transData.transform((x, y))) for x, y, _, _ in points]
-    taken: list[Box] = [(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in spots]
+    taken = [Bbox.from_extents(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in spots]
     inside = axes.get_window_extent()
     for (x, y), (at_x, at_y, name, color) in zip(spots, points, strict=True):
         if not name:
@@ -118,16 +108,12 @@ def direct_labels(axes: Axes, points: Sequence[tuple[float, float, str, str]], s
         for right, up in AROUND:
             left = x + 6 * pixel * right - width * (1 - right / max(abs(right), 1)) / 2
             low = y + 6 * pixel * up - height * (1 - up / max(abs(up), 1)) / 2
-            box = (left, low, left + width, low + height)
-            within = inside.x0 <= box[0] and box[2] <= inside.x1 and inside.y0 <= box[1] and box[3] <= inside.y1
-            if within and not any(_overlap(box, other) for other in taken):
+            box = Bbox.from_bounds(left, low, width, height)
+            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+            if within and not box.count_overlaps(taken):
                 taken.append(box)
                 place = axes.transData.inverted().transform((left, low))
                 text.set_position((float(place[0]), float(place[1])))
                 break
         else:
             text.remove()
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,32 +1,39 @@
-"""The pictures of the gradient laboratory: curves of `rnnbench gradients`, and how training changes them.
+"""Curves of `rnnbench gradients`, how training changes them, what a longer context is worth, and how a state warms up.
 
-Functions of a study's groups write path.svg and/or path.png and return the files; where the runs lack what is shown,
-none.
+Functions of a study's groups return the files that they write; none where the runs lack what is shown.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.intervals import known_median
 from rnnbench.probes.curve import WORTH
 from rnnbench.probes.heat_map import LABEL, flow_heat_map, lag_axis
 from rnnbench.probes.measured import Measured, decades, mean_decades, mean_of_those_left
-from rnnbench.report.figures.panels import SHOWN_DECADES, longest, spread
-from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_log_axis, save
+from rnnbench.report.figures.panels import LEFT, longest, shown_decades, spread
+from rnnbench.report.figures.style import (
+    GREY,
+    REFERENCE,
+    canvas,
+    finish,
+    log2_axis,
+    looks,
+    plain_log_axis,
+    save,
+    title_and_note,
+)
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import Group
 from rnnbench.report.tables.table import lag
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
 #: The reach in the rows of a history.
 PROBED = "probe/hundredth_lag"
@@ -37,10 +44,7 @@ PANELS, COLUMNS = 6, 3
 def curves_figure(rows: Sequence[Measured], path: Path, caption: str) -> list[Path]:
     """log₁₀ G(k)/G(0) of each row over lag, the lag axis logarithmic from 1 on, seeds as a band.
 
-    Args:
-        rows: What was measured; of a run's two, the line at initialisation is dashed.
-        path: Ends in .svg or .png.
-        caption: What produced it, to stand above the curves.
+    Of a run's two rows the one at initialisation is dashed. path: ends in .svg or .png. caption: above the curves.
     """
     looking = looks([row.cell if _of_a_run(row) else row.name for row in rows])
     with canvas(width=8.0, height=4.3 + 0.18 * len(rows)) as (figure, (axes,)):
@@ -57,14 +61,10 @@ def curves_figure(rows: Sequence[Measured], path: Path, caption: str) -> list[Pa
             axes.plot(np.arange(len(mean)), mean, color=look.color, linestyle=look.linestyle, label=label)
             spread(axes, np.arange(len(mean), dtype=np.float64), each, look)
         lag_axis(axes, max(row.seq_len for row in rows))
-        axes.set_ylim(max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES))
-        lines = textwrap.wrap(caption, 125)
-        axes.set_title("How much of the gradient is left k states back?", pad=8 + 11 * len(lines))
-        place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
-        axes.annotate("\n".join(lines), (0, 1), **place, fontsize=8, color=GREY)
-        axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
-        legend_below(figure, axes)
-        return save(figure, path, {path.suffix[1:]})
+        axes.set_ylim(*shown_decades(lowest, highest))
+        title_and_note(axes, "How much of the gradient is left k states back?", caption, 125)
+        axes.set_ylabel(LEFT)
+        return finish(figure, [axes], path, {path.suffix[1:]})
 
 
 def _of_a_run(row: Measured) -> bool:
@@ -77,28 +77,31 @@ def context_gain(groups: Sequence[Group], path: Path, formats: set[str]) -> list
     with canvas() as (figure, (axes,)):
         drawn = False
         for label, g in longest(groups).items():
-            found = [(r.curve("final/context_lengths"), r.curve("final/context_gain")) for r in g.done]
-            pairs = [(lengths, gain) for lengths, gain in found if lengths is not None and gain is not None]
-            if not pairs:
+            if (gains := context_gains(g)) is None:
                 continue
             drawn = True
-            lengths = pairs[0][0]
-            stacked = np.stack([gain for other, gain in pairs if np.array_equal(other, lengths)])
+            lengths, stacked = gains
             axes.plot(lengths, stacked.mean(0), **looking[label].line() | {"marker": ""}, label=label)
             spread(axes, lengths, stacked, looking[label])
         if not drawn:
             return []
-        axes.axhline(WORTH, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label=f"{WORTH} bits")
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.axhline(WORTH, **REFERENCE, label=f"{WORTH} bits")
+        log2_axis(axes)
         axes.set_yscale("symlog", linthresh=0.01)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_ylim(bottom=-0.01)
-        axes.set_title("What is a longer context worth?")
+        axes.set(title="What is a longer context worth?", ylabel="bpc(m) − bpc(longest)")
         axes.set_xlabel("context m (symbols since the state was zeroed)")
-        axes.set_ylabel("bpc(m) − bpc(longest)")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        return finish(figure, [axes], path, formats)
+
+
+def context_gains(g: Group) -> tuple[Floats, Floats] | None:
+    """Context lengths (M,), and what each still saves, (seeds, M), of the seeds measured at the first one's lengths."""
+    curves = [(r.curve("final/context_lengths"), r.curve("final/context_gain")) for r in g.done]
+    known = [(lengths, gain) for lengths, gain in curves if lengths is not None and gain is not None]
+    if not known:
+        return None
+    return known[0][0], np.stack([gain for lengths, gain in known if np.array_equal(lengths, known[0][0])])
 
 
 def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -107,10 +110,8 @@ def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[P
     if not found:
         return []
     rows = math.ceil(len(found) / COLUMNS)
-    with canvas(len(found), width=max(4.2 * min(len(found), COLUMNS), 6.4), height=3.6 * rows + 0.2, rows=rows) as (
-        figure,
-        panels,
-    ):
+    width = max(4.2 * min(len(found), COLUMNS), 6.4)
+    with canvas(len(found), width=width, height=3.6 * rows + 0.2, rows=rows) as (figure, panels):
         for axes, (g, (steps, flow)) in zip(panels, found, strict=True):
             mesh = flow_heat_map(axes, steps, flow)
             axes.set_title(f"{g.series}, {g.place}")
@@ -138,24 +139,21 @@ def reach_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[
             look = looking[label]
             for x, y in seeds:
                 axes.plot(x, np.minimum(y, endless), color=look.color, linewidth=0.7, alpha=0.45)
-            shared = _median(seeds)
-            if shared is not None:
-                x, y = shared
+            if seeds:
+                x = seeds[0][0]  # of the others those that were probed at the same steps
+                alike = [lags for steps, lags in seeds if np.array_equal(steps, x)]
+                y = np.array([known_median(lags) for lags in zip(*alike, strict=True)])
                 axes.plot(x, np.minimum(y, endless), color=look.color, linestyle=look.linestyle, label=label)
         plain_log_axis(axes)
         if any(math.isinf(value) for seeds in lines.values() for _, y in seeds for value in y):
-            axes.axhline(
-                endless, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="not within the lags measured"
-            )
+            axes.axhline(endless, **REFERENCE, label="not within the lags measured")
         places = dict.fromkeys(g.place for g in longest(groups).values())
         axes.set_title(f"Do gradients reach farther as training goes on? {', '.join(places)}")
-        axes.set_xlabel("training step")
-        axes.set_ylabel("lag at which the gradient is down to 1/100")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        axes.set(xlabel="training step", ylabel="lag at which the gradient is down to 1/100")
+        return finish(figure, [axes], path, formats)
 
 
-def _reaches(results: Sequence[Result]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _reaches(results: Sequence[Result]) -> list[tuple[Floats, Floats]]:
     """(steps, lags) of each run that was probed along its way, its two ends included."""
     out = []
     for result in results:
@@ -170,21 +168,13 @@ def _reaches(results: Sequence[Result]) -> list[tuple[NDArray[np.float64], NDArr
     return out
 
 
-def _median(
-    seeds: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The seeds' median at the steps that the first one was probed at, of those that were probed there too."""
-    alike = [y for x, y in seeds if np.array_equal(x, seeds[0][0])]
-    return (seeds[0][0], np.array([known_median(lags) for lags in zip(*alike, strict=True)])) if alike else None
-
-
-def mean_along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def mean_along(results: Sequence[Result]) -> tuple[Floats, Floats] | None:
     """Steps (P,) and the mean over seeds of log₁₀ G(k)/G(0), (P, K); None where no run was probed along its way.
 
     At each step and lag it is over the seeds that have a gradient there, −∞ where none has.
     """
-    pictures: list[NDArray[np.float64]] = []
-    first: NDArray[np.float64] | None = None
+    pictures: list[Floats] = []
+    first: Floats | None = None
     for result in results:
         steps, flow = result.curve("along/step"), result.curve("along/gradient_flow")
         if steps is None or flow is None or len(steps) < 2:
@@ -194,3 +184,53 @@ def mean_along(results: Sequence[Result]) -> tuple[NDArray[np.float64], NDArray[
             begins = np.isfinite(flow[:, :1])  # else there is no gradient at all
             pictures.append(np.where(begins, flow - np.where(begins, flow[:, :1], 0.0), -np.inf) / math.log(10))
     return None if first is None else (first, mean_of_those_left(np.stack(pictures)))
+
+
+#: The curves: mean nats at each position, and its targets.
+NLL, SIZES = "test/nll_by_position", "test/nll_position_sizes"
+
+
+def position_perplexity(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
+    """ppl(p) over p on a log₂ axis, a line a cell at its longest T; dotted: what it comes to if the state is carried.
+
+    Positions are pooled by half octaves: at one position alone the test text has few targets.
+    """
+    looking = looks([g.series for g in groups])
+    with canvas() as (figure, (axes,)):
+        drawn, carried = False, False
+        for label, g in longest(groups).items():
+            each = [pooled(nll, sizes) for nll, sizes in zip(g.curves(NLL), g.curves(SIZES), strict=False)]
+            if not each:
+                continue
+            at, stacked = each[0][0], np.stack([np.exp(nll) for p, nll in each if np.array_equal(p, each[0][0])])
+            look, drawn = looking[label], True
+            axes.plot(at, stacked.mean(0), **look.line(), markersize=5, label=f"{label}, {g.place}")
+            spread(axes, at, stacked, look)
+            if (found := g.estimate("test/perplexity")) is not None and math.isfinite(found.mean):
+                axes.axhline(found.mean, color=look.color, linestyle=":", linewidth=1.2)
+                carried = True
+        if not drawn:
+            return []
+        if carried:
+            axes.plot([], [], color=GREY, linestyle=":", linewidth=1.2, label="state carried on")
+        log2_axis(axes)
+        plain_log_axis(axes)
+        axes.set(title="How many symbols does it need to warm up?", ylabel="test perplexity at p")
+        axes.set_xlabel("symbols p read since the state was zeroed")
+        return finish(figure, [axes], path, formats)
+
+
+def pooled(nll: Floats, sizes: Floats) -> tuple[Floats, Floats]:
+    """Positions 1 … T by half octaves, [1], [2], [3], [4, 5], [6, 7], [8 … 11], …; a short last pool joins another.
+
+    Of mean nats at each position, (T,), and how many targets that is the mean of, (T,), to the mean position of each
+    pool and its mean nats, both weighted by targets.
+    """
+    p = np.arange(1.0, len(nll) + 1)
+    octave = np.floor(np.log2(p))
+    _, starts = np.unique(2 * octave + (p >= 1.5 * 2**octave), return_index=True)
+    ends = np.append(starts, len(p))
+    if len(starts) > 1 and 2 * (ends[-1] - ends[-2]) < ends[-2] - ends[-3]:
+        starts = starts[:-1]
+    weight = np.add.reduceat(sizes, starts)
+    return np.add.reduceat(p * sizes, starts) / weight, np.add.reduceat(nll * sizes, starts) / weight

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import blended_transform_factory
+from numpy.typing import NDArray
 
 from rnnbench.probes.measured import decades, mean_of_those_left
-from rnnbench.report.figures.style import GREY, Look, length_axis
+from rnnbench.report.figures.style import GREY, REFERENCE, Look, length_axis
 from rnnbench.report.results import Result
-from rnnbench.report.significance import INTERVAL_SEEDS, mean_band
+from rnnbench.report.significance import INTERVAL_SEEDS, Estimate, mean_band
 from rnnbench.report.statistics import TRUNCATE, Group, data_settings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 When = Literal["init", "final"]
 #: Ratios below this are not drawn; the fits stop here too.
 SHOWN_DECADES = 12
+#: What is left of a gradient, on an axis.
+LEFT = r"$\log_{10}\ G(k)\,/\,G(0)$"
 
 
 def over_length(
@@ -29,7 +31,7 @@ def over_length(
     drawn = False
     for label, look in looks.items():
         members = [g for g in groups if g.series == label]
-        found = [(g.length, e) for g in members if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
+        found = estimates(members, metric)
         drawn = drawn or bool(found)
         axes.plot([length for length, _ in found], [e.mean for _, e in found], **look.line(), label=label)
         for length, e in found:
@@ -39,9 +41,13 @@ def over_length(
             lengths, low, high = zip(*band, strict=True)
             axes.fill_between(lengths, low, high, color=look.color, alpha=0.15, linewidth=0)
     length_axis(axes, sorted({g.length for g in groups}), groups[0].symbol)
-    axes.set_title(title)
-    axes.set_ylabel(unit)
+    axes.set(title=title, ylabel=unit)
     return drawn
+
+
+def estimates(groups: Sequence[Group], metric: str) -> list[tuple[int, Estimate]]:
+    """Length and estimate of each group with a finite mean."""
+    return [(g.length, e) for g in groups if (e := g.estimate(metric)) is not None and math.isfinite(e.mean)]
 
 
 def lost_runs(axes: Axes, groups: Sequence[Group], looks: dict[str, Look]) -> None:
@@ -55,22 +61,10 @@ def lost_runs(axes: Axes, groups: Sequence[Group], looks: dict[str, Look]) -> No
 
 def at_the_edge(axes: Axes, length: int, mark: str, color: str) -> None:
     """A mark at the upper edge over a T, beside those that are there already."""
-    from matplotlib.transforms import blended_transform_factory
-
     beside = sum(text.get_text() in "×≥" and getattr(text, "xy", (None,))[0] == length for text in axes.texts)
     edge = blended_transform_factory(axes.transData, axes.transAxes)
-    axes.annotate(
-        mark,
-        (length, 0.96),
-        (11 * beside, 0),
-        edge,
-        "offset points",
-        color=color,
-        size=15,
-        weight="bold",
-        ha="center",
-        va="center",
-    )
+    style: dict[str, Any] = {"color": color, "size": 15, "weight": "bold", "ha": "center", "va": "center"}
+    axes.annotate(mark, (length, 0.96), (11 * beside, 0), edge, "offset points", **style)
 
 
 def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dict[str, str]) -> None:
@@ -79,7 +73,6 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
     scores = [value for g in groups for value in g.values(metric) if math.isfinite(value)]
     low, high = min(scores), max(scores)
     reach = 1.5 * max(high - low, 0.05 * abs(high))
-    style: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
     named: list[tuple[str, int, float]] = []
     for name, label in names.items():
         by_length = reference_by_length(groups, f"reference/{name}_{suffix}")
@@ -88,9 +81,9 @@ def reference_lines(axes: Axes, groups: Sequence[Group], metric: str, names: dic
         lengths = sorted(by_length)
         values = [by_length[length] for length in lengths]
         if max(values) > high + reach or min(values) < low - reach:
-            axes.plot([], [], **style, label=f"{label} {values[-1]:.3g} (off the scale)")
+            axes.plot([], [], **REFERENCE, label=f"{label} {values[-1]:.3g} (off the scale)")
             continue
-        axes.plot(lengths, values, **style) if len(lengths) > 1 else axes.axhline(values[0], **style)
+        axes.plot(lengths, values, **REFERENCE) if len(lengths) > 1 else axes.axhline(values[0], **REFERENCE)
         named.append((label, lengths[-1], values[-1]))
     for label, length, value in named:
         near = [other - value for _, _, other in named if 0 < abs(other - value) < 0.06 * (high - low + reach)]
@@ -112,10 +105,7 @@ def reference_by_length(groups: Sequence[Group], key: str) -> dict[int, float]:
         values = [value for r in g.results if (value := r.number(key)) is not None]
         if values:
             by_length.setdefault(g.length, {}).setdefault(data_settings(g), []).extend(values)
-    means = {
-        length: [math.fsum(values) / len(values) for values in by_setting.values()]
-        for length, by_setting in by_length.items()
-    }
+    means = {length: [math.fsum(v) / len(v) for v in settings.values()] for length, settings in by_length.items()}
     if any(not math.isclose(min(each), max(each), rel_tol=1e-6) for each in means.values()):
         return {}
     return {length: each[0] for length, each in means.items()}
@@ -128,37 +118,44 @@ def question(groups: Sequence[Group]) -> str:
     return "How far back must gradients go?" if groups[0].axis == TRUNCATE else "What does a longer T change?"
 
 
+def spread_evenly(lengths: Sequence[int], most: int) -> list[int]:
+    """Of sorted lengths so many at most, evenly from the shortest to the longest."""
+    count = min(len(lengths), most)
+    return [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
 def longest(groups: Sequence[Group]) -> dict[str, Group]:
     """The group of the largest T on each line of a figure."""
-    out: dict[str, Group] = {}
-    for g in sorted(groups, key=lambda g: g.length):
-        out[g.series] = g
-    return out
+    return {g.series: g for g in sorted(groups, key=lambda g: g.length)}
 
 
 def gradient_flow(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], when: When, title: str) -> bool:
     """log₁₀ G(k)/G(0) against lag k, the mean over seeds, at each line's longest T; False where there is no curve."""
-    import numpy as np
-
     drawn = False
     lowest, highest = -1.0, 0.0
     for label, g in longest(groups).items():
-        found = g.curves(f"{when}/gradient_flow")
-        curves = [decades(curve) for curve in found if np.isfinite(curve[0])]
-        if not curves:
+        stacked = flows(g, when)
+        if stacked is None:
             continue
         drawn = True
-        stacked = np.stack([curve[: min(map(len, curves))] for curve in curves])
         lags = np.arange(stacked.shape[1])
         look = looks[label]
         lowest, highest = min(lowest, float(stacked.min())), max(highest, float(stacked.max()))
         axes.plot(lags, mean_of_those_left(stacked), color=look.color, linestyle=look.linestyle, label=label)
         spread(axes, lags.astype(float), stacked, look)
-    axes.set_title(title)
-    axes.set_xlabel("lag k (states back from the loss)")
-    axes.set_ylabel(r"$\log_{10}\ G(k)\,/\,G(0)$")
-    axes.set_ylim(max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES))
+    axes.set(title=title, xlabel="lag k (states back from the loss)", ylabel=LEFT, ylim=shown_decades(lowest, highest))
     return drawn
+
+
+def flows(g: Group, when: When) -> NDArray[np.float64] | None:
+    """log₁₀ G(k)/G(0), (seeds, lags), as far as all seeds' curves go."""
+    curves = [decades(curve) for curve in g.curves(f"{when}/gradient_flow") if np.isfinite(curve[0])]
+    return np.stack([curve[: min(map(len, curves))] for curve in curves]) if curves else None
+
+
+def shown_decades(lowest: float, highest: float) -> tuple[float, float]:
+    """The ends of an axis of log₁₀ G(k)/G(0)."""
+    return max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES)
 
 
 def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric: str, title: str, unit: str) -> bool:
@@ -172,9 +169,7 @@ def learning(axes: Axes, groups: Sequence[Group], looks: dict[str, Look], metric
         tokens, scores = curve
         axes.plot(tokens / 1e6, scores.mean(0), **look.line(), markevery=max(len(tokens) // 8, 1), label=g.series)
         spread(axes, tokens / 1e6, scores, look)
-    axes.set_title(title)
-    axes.set_xlabel("tokens seen (million)")
-    axes.set_ylabel(unit)
+    axes.set(title=title, xlabel="tokens seen (million)", ylabel=unit)
     return drawn
 
 
@@ -184,8 +179,6 @@ def validations(results: Sequence[Result], metric: str) -> tuple[NDArray[np.floa
     Of a step that a history has twice, of a run that was killed and resumed, the last row counts. None where there is
     no such step; without a count of tokens it follows from the step.
     """
-    import numpy as np
-
     histories: list[dict[int, tuple[float, float]]] = []
     for result in results:
         data = result.run["data"]
@@ -201,10 +194,15 @@ def validations(results: Sequence[Result], metric: str) -> tuple[NDArray[np.floa
     return tokens, np.array([[scores[step][1] for step in shared] for scores in histories])
 
 
+def share_ylim(panels: Sequence[Axes]) -> None:
+    """One vertical scale for all of them."""
+    limits = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
 def spread(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], look: Look) -> None:
     """Around a mean: a 95 % band from five seeds on, below that each seed's thin line. y: (seeds, points)."""
-    import numpy as np
-
     if len(y) >= INTERVAL_SEEDS:
         with np.errstate(invalid="ignore"):  # where a seed is infinite there is no band
             low, high = mean_band(y)

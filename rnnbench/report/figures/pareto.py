@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 
 from rnnbench.report.comparisons import unranked_anywhere
 from rnnbench.report.figures.contestants import direct_labels
-from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save
+from rnnbench.report.figures.style import GREY, canvas, legend_below, looks, plain_number, save, title_and_note
 from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import CROWD, Group
 from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.report.timings import Timed
 
 #: The speed that each training run measured of itself.
-OWN = "throughput/tokens_per_second"
+SPEED = "throughput/tokens_per_second"
 #: Fewer points have no frontier worth the name.
 LEAST = 3
 #: Above the figure: with the frontier, and without one where the cells may not be ranked.
@@ -27,13 +26,9 @@ TITLE, UNRANKED = "Which cell, for the time it takes?", "Score and speed: no ran
 
 @dataclass(frozen=True)
 class Candidate:
-    """A cell at a length: how well it predicts and how fast it trains.
+    """A cell at a length, of which all runs are done: its score, less being better, and its speed in tokens a second.
 
-    Args:
-        group: Its runs, which are all done.
-        score: Mean and interval over them, less being better.
-        speed: Tokens a second.
-        timed: Where its speed is from; None where the runs measured it themselves.
+    timed: where the speed is from; None where the runs measured it themselves.
     """
 
     group: Group
@@ -48,12 +43,9 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
     One beats another where it is as fast and as good or better, and better in one of the two.
     """
     out: list[int] = []
-    best = math.inf
     for index in sorted(range(len(points)), key=lambda i: (-points[i][0], points[i][1])):
-        speed, error = points[index]
-        if error < best or (out and (speed, error) == points[out[-1]]):
+        if not out or points[index][1] < points[out[-1]][1] or points[index] == points[out[-1]]:
             out.append(index)
-            best = error
     return out
 
 
@@ -66,25 +58,22 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     what the runs measured.
     """
     whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
-    scored = [(g, found) for g, found in whole if found is not None and math.isfinite(found.mean)]
+    scored = [(g, score) for g, score in whole if score is not None and math.isfinite(score.mean)]
     sources: dict[tuple[Any, ...], list[Timed]] = {}
-    for job in () if any(truncated(g) for g in groups) else timed:
+    truncated = any(result.run["optim"].get("truncate") is not None for g in groups for result in g.results)
+    for job in () if truncated else timed:
         if not job.decoding and job.ms is not None:
             names = ("hidden_size", "num_layers", "bidirectional", "dtype", "device")
             key = (job.result.folder.parent, job.result.protocol, *(job.settings[name] for name in names))
             sources.setdefault(key, []).append(job)
     known = [
-        [Candidate(g, s, _speed(one), one) for g, s in scored if (one := _fastest(g, own))] for own in sources.values()
+        [Candidate(g, score, _speed(one), one) for g, score in scored if (one := _fastest(g, jobs))]
+        for jobs in sources.values()
     ]
     best = max(known, key=lambda some: (len(some), -_apart(some)), default=[])
     if len(best) >= LEAST:
         return best
-    return [Candidate(g, found, speed, None) for g, found in scored if (speed := g.median(OWN)) is not None]
-
-
-def truncated(g: Group) -> bool:
-    """Is its gradient cut after less than T steps?"""
-    return any(result.run["optim"].get("truncate") is not None for result in g.results)
+    return [Candidate(g, score, speed, None) for g, score in scored if (speed := g.median(SPEED)) is not None]
 
 
 def best_choices(found: Sequence[Candidate]) -> tuple[list[int], str | None]:
@@ -100,8 +89,8 @@ def _speed(one: Timed) -> float:
 def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
     data = g.results[0].run["data"]
     shape = (g.cell, g.results[0].seq_len, data.get("batch_size"))
-    own = [one for one in timed if (one.cell, one.settings["seq_len"], one.settings["batch_size"]) == shape]
-    return max(own, key=_speed, default=None)
+    alike = [one for one in timed if (one.cell, one.settings["seq_len"], one.settings["batch_size"]) == shape]
+    return max(alike, key=_speed, default=None)
 
 
 def _apart(found: Sequence[Candidate]) -> float:
@@ -114,15 +103,20 @@ def _apart(found: Sequence[Candidate]) -> float:
     return max(octaves)
 
 
+def compared(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> list[Candidate]:
+    """The `choices`; none where they are too few, or anything but cells and lengths is compared: a start or a depth is
+    no question of speed alone.
+    """
+    candidates = [] if groups[0].extras else choices(groups, timed, metric)
+    return candidates if len(candidates) >= LEAST else []
+
+
 def pareto_figure(
     kind: str, groups: Sequence[Group], timed: Sequence[Timed], path: Path, formats: set[str]
 ) -> list[Path]:
-    """The score against tokens a second, with the frontier; one cell's lengths are joined.
-
-    None where anything but cells and lengths is compared: a start or a depth is no question of speed alone.
-    """
-    found = [] if groups[0].extras else choices(groups, timed, TASK_FAMILIES[kind].primary.key)
-    if len(found) < LEAST:
+    """The score against tokens a second, with the frontier; one cell's lengths are joined."""
+    found = compared(groups, timed, TASK_FAMILIES[kind].primary.key)
+    if not found:
         return []
     best, reason = best_choices(found)
     looking = looks([one.group.cell for one in found])
@@ -131,36 +125,29 @@ def pareto_figure(
     legend = len(lengths) > 1 and len(looking) < CROWD
     with canvas(width=7.6, height=5.0 if len(looking) < CROWD else 6.4) as (figure, (axes,)):
         if best:
-            axes.plot(
-                [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best],
-                color=GREY, linewidth=5, alpha=0.3, drawstyle="steps-post", label="beaten by none in both",
-            )  # fmt: skip
+            x, y = [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best]
+            style: dict[str, Any] = {"color": GREY, "linewidth": 5, "alpha": 0.3, "drawstyle": "steps-post"}
+            axes.plot(x, y, **style, label="beaten by none in both")
         for cell, look in looking.items():
-            own = [one for one in found if one.group.cell == cell]
-            x, y = [one.speed / 1e3 for one in own], [one.score.mean for one in own]
-            ends = [one.score.interval or (one.score.mean, one.score.mean) for one in own]
-            widths = [
-                [a - low for a, (low, _) in zip(y, ends, strict=True)],
-                [high - a for a, (_, high) in zip(y, ends, strict=True)],
-            ]
-            style: dict[str, Any] = look.line() | {"linewidth": 0.8}
-            axes.errorbar(
-                x, y, yerr=widths if any(map(any, widths)) else None, **style, capsize=2, label=cell if legend else ""
-            )
+            of_cell = [one for one in found if one.group.cell == cell]
+            x, y = [one.speed / 1e3 for one in of_cell], [one.score.mean for one in of_cell]
+            ends = [one.score.interval or (one.score.mean, one.score.mean) for one in of_cell]
+            widths = [[mean - low for mean, (low, _) in zip(y, ends, strict=True)],
+                      [high - mean for mean, (_, high) in zip(y, ends, strict=True)]]  # fmt: skip
+            style = look.line() | {"linewidth": 0.8, "capsize": 2, "label": cell if legend else ""}
+            axes.errorbar(x, y, yerr=widths if any(map(any, widths)) else None, **style)
         axes.set_xscale("log")
         plain_number(axes.xaxis)
-        lines = textwrap.wrap(_source(found, groups, legend, reason), 100)
-        axes.set_title(TITLE if best else UNRANKED, pad=8 + 11 * len(lines))
-        above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
-        axes.annotate("\n".join(lines), (0, 1), **above, fontsize=8, color=GREY)
+        title_and_note(axes, TITLE if best else UNRANKED, _source(found, groups, legend, reason), 100)
         axes.set_xlabel("tokens per second in training (thousand): faster to the right")
         axes.set_ylabel(f"{TASK_FAMILIES[kind].unit}, less is better")
         legend_below(figure, axes)
         first = {one.group.cell: i for i, one in reversed(list(enumerate(found)))}
         named = {*best, *(range(len(found)) if legend else first.values())}
-        ordered = sorted(range(len(found)), key=lambda i: i not in best)
-        points = [(one.speed / 1e3, one.score.mean, _name(one, legend, lengths) if i in named else "",
-                   looking[one.group.cell].color) for i in ordered for one in [found[i]]]  # fmt: skip
+        points = []
+        for i in sorted(range(len(found)), key=lambda i: i not in best):
+            name = _name(found[i], legend, lengths) if i in named else ""
+            points.append((found[i].speed / 1e3, found[i].score.mean, name, looking[found[i].group.cell].color))
         direct_labels(axes, points)
         return save(figure, path, formats)
 
@@ -174,14 +161,15 @@ def _name(one: Candidate, legend: bool, lengths: set[int]) -> str:
 def _source(found: Sequence[Candidate], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
     """Where the speeds are from, at which width, how many are left out, and why nothing is ranked."""
     source = "Speed: as the runs themselves measured it, with all that a training does"
-    if (timed := found[0].timed) is not None:
-        settings, study = timed.settings, timed.result.study
-        source = (
-            f"Speed: a layer's training step by the fastest certified backend in {study}, H {settings['hidden_size']}"
-        )
-        source += f", {settings['dtype']}, on {settings['device']}"
+    if found[0].timed is not None:
+        source = f"Speed: a layer's training step by the fastest certified backend in {timing_source(found[0].timed)}"
     missing = len(groups) - len(found)
     lost = f"; {missing} of {len(groups)} are left out, having lost runs or no such time" if missing else ""
-    return (
-        (f"Numbers: {groups[0].symbol}. " if legend else "") + source + lost + (f"; {reason}" if reason else "") + "."
-    )
+    numbers = f"Numbers: {groups[0].symbol}. " if legend else ""
+    return f"{numbers}{source}{lost}{f'; {reason}' if reason else ''}."
+
+
+def timing_source(timed: Timed) -> str:
+    """The study of a timing, and what was timed on what."""
+    settings = timed.settings
+    return f"{timed.result.study}, H {settings['hidden_size']}, {settings['dtype']}, on {settings['device']}"

@@ -6,24 +6,22 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnbench.probes.measured import mean_decades
 from rnnbench.report.comparisons import Comparison, unranked
 from rnnbench.report.figures.contestants import FIXED as BACKENDS
 from rnnbench.report.figures.contestants import REST, backend_color
-from rnnbench.report.figures.panels import SHOWN_DECADES, reference_by_length
-from rnnbench.report.figures.style import GREY, OTHERS, canvas, legend_below, looks, plain_number, save
+from rnnbench.report.figures.panels import LEFT, SHOWN_DECADES, reference_by_length
+from rnnbench.report.figures.style import GREY, OTHERS, REFERENCE, canvas, finish, looks, plain_number, save
 from rnnbench.report.statistics import Group, cell_rank, rank
 from rnnbench.report.task_families import TaskFamily
 
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-
-#: More rows than this are no picture: those of one T make room for those over all, or for the best at the longest T.
+#: More rows than this are no picture: then those over all lengths are shown, or those at the longest T.
 ROWS = 40
 
 
@@ -41,7 +39,7 @@ def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]
     labels = [_label(one, several, len(leaders) == 1) for one in shown]
     width = 5.6 + 0.085 * max(map(len, labels))
     with canvas(width=width, height=1.9 + 0.27 * len(shown)) as (figure, (axes,)):
-        axes.axvline(0.5, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label="a coin's toss")
+        axes.axvline(0.5, **REFERENCE, label="a coin's toss")
         for row, one in enumerate(shown):
             look = looking[one.better]
             fill = look.color if one.sure else "white"
@@ -60,8 +58,7 @@ def improvement(comparisons: Sequence[Comparison], path: Path, formats: set[str]
         who = f"{shown[0].better} to beat …" if len(leaders) == 1 else "the one to beat the other?"
         axes.set_title(textwrap.fill(f"How likely is {who}{where}", 52), x=0, ha="left")
         axes.set_xlabel("probability of improvement, 95 % interval over seeds")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        return finish(figure, [axes], path, formats)
 
 
 def _shown(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -85,12 +82,7 @@ def _where(one: Comparison) -> str:
 def ranking(kind: TaskFamily, groups: Sequence[Group], speed: str, path: Path, formats: set[str]) -> list[Path]:
     """A row a cell, best first where cells may be ranked: score, gradient flow after training, tokens per second.
 
-    Args:
-        kind: Of their task; they are ranked by its primary.
-        groups: Of one data set and one T.
-        speed: The metric with the throughput.
-        path: Where to, without its suffix.
-        formats: Of svg and png.
+    groups: of one data set and one T. speed: the metric with the throughput.
     """
     metric = kind.primary.key
     reason = unranked(groups)
@@ -99,7 +91,7 @@ def ranking(kind: TaskFamily, groups: Sequence[Group], speed: str, path: Path, f
         return []
     timed = any(g.values(speed) for g in ranked)
     widths = (4, 4, 3) if timed else (4, 4)
-    names = 0.085 * max(len(g.series) for g in ranked)  # they never take room from the panels
+    names = 0.085 * max(len(g.series) for g in ranked)  # the panels are never narrower for them
     width, height = 0.6 + sum(widths) + names, 1.6 + 0.24 * len(ranked)
     with canvas(len(widths), width=width, height=height, widths=widths) as (figure, panels):
         _scores(panels[0], ranked, kind, reason)
@@ -130,16 +122,12 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: TaskFamily, reason: str |
     low, high = min(shown), max(shown)
     far, near = [], []
     for name, label in kind.drawn.items():
-        key = f"reference/{name}_{metric.rsplit('/', 1)[-1]}"
-        by_length = reference_by_length(ranked, key)
-        if not by_length:
-            continue
-        (value,) = by_length.values()
-        if not 2 * low - high <= value <= 2 * high - low:
-            far.append(f"{label} {value:.3g}")
-            continue
-        axes.axvline(value, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1)
-        near.append((value, label))
+        for value in reference_by_length(ranked, f"reference/{name}_{kind.primary.metric}").values():  # of one T
+            if 2 * low - high <= value <= 2 * high - low:
+                axes.axvline(value, **REFERENCE)
+                near.append((value, label))
+            else:
+                far.append(f"{label} {value:.3g}")
     if high > 4 * max(low, 1e-12):
         axes.set_xscale("log")
     for index, (value, label) in enumerate(sorted(near)):  # two rows in turn: neighbours do not overprint each other
@@ -153,9 +141,11 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: TaskFamily, reason: str |
 
 
 def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
-    import numpy as np
-
-    curves = [_flow(g) for g in ranked]
+    """log₁₀ G(k)/G(0) after training, the mean over seeds, as colours."""
+    known = [
+        [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])] for g in ranked
+    ]
+    curves = [mean_decades(seeds) if seeds else None for seeds in known]
     longest = max((len(curve) for curve in curves if curve is not None), default=0)
     axes.set_title("How far do its gradients reach?", pad=30)
     if not longest:
@@ -170,15 +160,7 @@ def _flows(figure: Figure, axes: Axes, ranked: Sequence[Group]) -> None:
     )  # fmt: skip
     axes.grid(False)
     axes.set_xlabel("lag k (states back), after training")
-    figure.colorbar(image, ax=axes, label=r"$\log_{10}\ G(k)\,/\,G(0)$", fraction=0.05, pad=0.02)
-
-
-def _flow(g: Group) -> NDArray[np.float64] | None:
-    """log₁₀ G(k)/G(0) after training, the mean over seeds."""
-    import numpy as np
-
-    curves = [c for r in g.done if (c := r.curve("final/gradient_flow")) is not None and np.isfinite(c[0])]
-    return mean_decades(curves) if curves else None
+    figure.colorbar(image, ax=axes, label=LEFT, fraction=0.05, pad=0.02)
 
 
 def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
@@ -187,7 +169,7 @@ def _speeds(axes: Axes, ranked: Sequence[Group], speed: str) -> None:
     for index, backend in enumerate(backends):
         rows = [row for row, g in enumerate(ranked) if _backend(g) == backend and g.values(speed)]
         color, (marker, _) = backend_color(backend), BACKENDS.get(backend, REST[index % len(REST)])
-        values = [found.mean / 1e3 for row in rows if (found := ranked[row].estimate(speed)) is not None]
+        values = [known.mean / 1e3 for row in rows if (known := ranked[row].estimate(speed)) is not None]
         axes.plot(values, rows, marker, color=color, linestyle="none", label=backend, markersize=5)
     axes.set_xscale("log")
     plain_number(axes.xaxis)

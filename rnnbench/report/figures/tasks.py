@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
 
 from rnnbench.report.figures.panels import learning
-from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, looks, save
+from rnnbench.report.figures.style import GREY, REFERENCE, Look, canvas, finish, looks
 from rnnbench.report.tables.table import number
 from rnnbench.report.tables.tasks import TaskResult, short
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
 #: Ratios to the baseline's line beyond this stand at the edge.
 EDGE = 1.3
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-#: How the baseline's line is drawn.
-FOOL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1.1}
 #: Learning curves side by side.
 COLUMNS = 5
 
@@ -41,23 +39,17 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
     with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
-        axes.set_xscale("function", functions=(_root, _square))
+        axes.set_xscale("function", functions=(lambda ratio: np.sqrt(np.maximum(ratio, 0)), np.square))
         axes.set_xlim(0, EDGE)
-        axes.axvline(1, **FOOL, label="baseline's line")
+        axes.axvline(1, **REFERENCE, label="baseline's line")
         for row, line in enumerate(lines):
             if isinstance(line, str):
                 for panel in (axes, words):
                     panel.axhspan(row - 0.42, row + 0.42, color="#F0F0F0", linewidth=0, zorder=1.5)
-                heading: dict[str, Any] = {
-                    "fontsize": 9.5,
-                    "weight": "bold",
-                    "color": GREY,
-                    "va": "center",
-                    "zorder": 3,
-                }
-                axes.text(0.0, row, f" {line.replace('_', ' ')}", **heading)
+                heading: dict[str, Any] = {"fontsize": 9.5, "weight": "bold", "va": "center", "zorder": 3}
+                axes.text(0.0, row, f" {line.replace('_', ' ')}", color=GREY, **heading)
             else:
-                _lines(axes, row, task=line)
+                _lines(axes, row, line)
                 _markers(axes, row, line, styles)
                 _words(words, row, line)
         named = [(row, line.label) for row, line in enumerate(lines) if not isinstance(line, str)]
@@ -76,13 +68,12 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
         for label, style in styles.items():
             axes.plot([], [], style.marker, color=style.color, linestyle="none", label=label)
         axes.plot([], [], "|", color=GREY, linestyle="none", markersize=9, label="stronger reference lines")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        return finish(figure, [axes], path, formats)
 
 
 def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
     """Validation score against tokens, a panel a task, with the baseline's line (the test part's)."""
-    tasks = [task for task in tasks if any(any(True for _ in r.history()) for g in task.groups for r in g.done)]
+    tasks = [task for task in tasks if any(list(r.history()) for g in task.groups for r in g.done)]
     if not tasks:
         return []
     styles = looks([g.series for task in tasks for g in task.groups])
@@ -92,7 +83,7 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             metric = task.kind.primary.metric
             learning(axes, task.groups, styles, f"val/{metric}", "", "")
             if task.baseline:
-                axes.axhline(task.baseline[1], **FOOL, label="baseline's line on test")
+                axes.axhline(task.baseline[1], **REFERENCE, label="baseline's line on test")
             axes.set_title(task.label, fontsize=10)
             axes.set_title(metric, fontsize=9, loc="right", color=GREY, fontweight="normal")
             axes.margins(y=0.1)
@@ -100,11 +91,9 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             axes.set_xlabel("")
             axes.tick_params(labelsize=8)
             axes.locator_params(nbins=4)
-        figure.suptitle(
-            "How does it learn? Validation score against tokens seen (million)", x=0.01, ha="left", weight="bold"
-        )
-        legend_below(figure, *grid)
-        return save(figure, path, formats)
+        title = "How does it learn? Validation score against tokens seen (million)"
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
+        return finish(figure, grid, path, formats)
 
 
 def _lines(axes: Axes, row: int, task: TaskResult) -> None:
@@ -124,17 +113,17 @@ def _markers(axes: Axes, row: int, task: TaskResult, styles: dict[str, Look]) ->
     assert task.baseline is not None
     baseline = task.baseline[1]
     for g in task.groups:
-        found = g.estimate(task.kind.primary.key)
-        if found is None or not math.isfinite(found.mean):
+        score = g.estimate(task.kind.primary.key)
+        if score is None or not math.isfinite(score.mean):
             continue
         look = styles[g.series]
-        if found.mean > EDGE * baseline:
+        if score.mean > EDGE * baseline:
             axes.annotate("▸", (EDGE, row), color=look.color, ha="right", va="center", fontsize=11)
             continue
-        if len(found.values) > 1:
-            seeds = [value / baseline for value in found.values]
+        if len(score.values) > 1:
+            seeds = [value / baseline for value in score.values]
             axes.plot(seeds, [row] * len(seeds), ".", color=look.color, alpha=0.4, markersize=4, clip_on=False)
-        axes.plot(found.mean / baseline, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
+        axes.plot(score.mean / baseline, row, look.marker, color=look.color, markersize=6.5, clip_on=False, zorder=4)
 
 
 def _words(axes: Axes, row: int, task: TaskResult) -> None:
@@ -147,13 +136,3 @@ def _words(axes: Axes, row: int, task: TaskResult) -> None:
     axes.text(0.26, row, primary.metric, va="center", fontsize=8.5)
     axes.text(0.62, row, number(baseline, 3), va="center", ha="right", fontsize=8.5, color=GREY)
     axes.text(0.64, row, short(name), va="center", fontsize=8.5, color=GREY)
-
-
-def _root(x):  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.sqrt(np.maximum(x, 0))
-
-
-def _square(x):  # type: ignore[no-untyped-def]
-    return x**2

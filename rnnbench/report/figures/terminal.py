@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
 
 from rnnbench.report.statistics import cell_name
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from rich.text import Text
 
 SYMBOLS, PLAIN_SYMBOLS = "●▲■◆○△□◇", "ox*#@%&="
 COLORS = {"rnn": "red", "lstm": "blue", "gru": "green"}
@@ -31,8 +28,6 @@ def curves(named: Mapping[str, NDArray[np.float64]], width: int, plain: bool = F
         width: Columns of the terminal.
         plain: ASCII alone.
     """
-    from rich.text import Text
-
     columns = max(min(width, 100) - 12, 20)
     longest = max(map(len, named.values()))
     top = math.ceil(max(0.0, *(float(y.max()) for y in named.values())))
@@ -67,9 +62,7 @@ def curves(named: Mapping[str, NDArray[np.float64]], width: int, plain: bool = F
 
 
 def _lag_axis(columns: int, longest: int, plain: bool) -> list[Text]:
-    """The lower edge with ticks at lags 0, 1, 2, 4, …, as far as there is room for their numbers."""
-    from rich.text import Text
-
+    """The lower edge with ticks at lags 0, 1, 2, 4, …, as far as their numbers fit."""
     edge, numbers = ["-" if plain else "─"] * columns, [" "] * (columns + 1)
     free = 0
     for lag in [0, *(2**power for power in range(longest.bit_length()))]:

@@ -1,20 +1,22 @@
-"""Many cells, or many shapes, in one picture: a row each, a mark a contestant."""
+"""Timings: lines along what is swept, a row a cell where there are many, and the roofline of each device."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from rnnbench.report.figures.contestants import Marks, backend_color
-from rnnbench.report.figures.panels import at_the_edge
-from rnnbench.report.figures.roofline import roofline
+from matplotlib.axes import Axes
+
+from rnnbench.report.figures.contestants import Marks, backend_color, direct_labels
+from rnnbench.report.figures.panels import at_the_edge, share_ylim
 from rnnbench.report.figures.style import (
     GREY,
     canvas,
     file_name,
-    legend_below,
+    finish,
     length_axis,
     plain_log_axis,
     plain_number,
@@ -22,10 +24,8 @@ from rnnbench.report.figures.style import (
 )
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import CROWD, cell_rank
-from rnnbench.report.timings import DEFAULTS, SETTINGS, SweptSetting, Timed, differing, sweep, timings
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from rnnbench.report.tables.timing import rate
+from rnnbench.report.timings import DEFAULTS, SETTINGS, SIZES, SweptSetting, Timed, differing, sweep, timings
 
 
 def rows_figure(found: Sequence[Timed], swept: SweptSetting | None, path: Path, formats: set[str]) -> list[Path]:
@@ -46,32 +46,30 @@ def rows_figure(found: Sequence[Timed], swept: SweptSetting | None, path: Path, 
     by_cell = sorted(timed, key=lambda one: cell_rank(one.cell))
     labels = list(dict.fromkeys(_label(one, settings) for one in by_cell)) if settings else _ranked(timed, last)
     contestants = {id(one): str(one.backend) if swept is None else swept.contestant(one) for one in timed}
-    marks = Marks.of((one.cell, contestants[id(one)]) for one in timed)
+    styles = Marks.of((one.cell, contestants[id(one)]) for one in timed).styles
     width = 4.2 * len(columns) + 0.085 * max(map(len, labels))
     with canvas(len(columns), width=width, height=1.7 + 0.24 * len(labels)) as (figure, panels):
-        for axes, (panel, members, where) in zip(panels, columns, strict=True):
-            for contestant, (marker, _) in marks.styles.items():
-                own = [one for one in members if contestants[id(one)] == contestant and panel[0](one)]
-                x, y = [panel[0](one) for one in own], [labels.index(_label(one, settings)) for one in own]
-                color = backend_color(contestant)
-                axes.plot(x, y, marker, color=color, label=contestant, markersize=5)  # type: ignore[arg-type]
-            _rows(axes, labels if axes is panels[0] else [""] * len(labels))
+        for axes, ((number, question, unit), members, where) in zip(panels, columns, strict=True):
+            for contestant, (marker, _) in styles.items():
+                points = [(value, labels.index(_label(one, settings))) for one in members
+                          if contestants[id(one)] == contestant and (value := number(one))]  # fmt: skip
+                x, y = [value for value, _ in points], [row for _, row in points]
+                axes.plot(x, y, marker, color=backend_color(contestant), label=contestant, markersize=5)
+            axes.set_yticks(range(len(labels)), labels if axes is panels[0] else [""] * len(labels))
+            axes.set_ylim(len(labels) - 0.5, -0.5)
+            axes.tick_params(axis="y", length=0)
             axes.set_xscale("log")
             plain_number(axes.xaxis)
-            axes.set_title(f"{panel[1]}{where}")
-            axes.set_xlabel(panel[2])
-        legend_below(figure, panels[0])
-        return save(figure, path, formats)
+            axes.set(title=f"{question}{where}", xlabel=unit)
+        return finish(figure, panels[:1], path, formats)
 
 
 def _label(one: Timed, settings: Sequence[str]) -> str:
-    values = ((name, one.settings[name]) for name in settings)
-    shape = [
-        SETTINGS[name] if value is True else f"{SETTINGS[name]} {value}"
-        for name, value in values
-        if value not in (None, DEFAULTS.get(name))
-    ]
-    return ", ".join([one.cell, *shape])
+    label = [one.cell]
+    for name in settings:
+        if (value := one.settings[name]) not in (None, DEFAULTS.get(name)):
+            label.append(SETTINGS[name] if value is True else f"{SETTINGS[name]} {value}")
+    return ", ".join(label)
 
 
 def _ranked(timed: Sequence[Timed], last: Sequence[Timed]) -> list[str]:
@@ -82,30 +80,22 @@ def _ranked(timed: Sequence[Timed], last: Sequence[Timed]) -> list[str]:
     return sorted(best, key=lambda cell: -best[cell])
 
 
-def _rows(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-
-
 #: More lines than this do not go into one panel: each cell has its own.
 TANGLE, COLUMNS = 7, 4
 AXES = {"seq_len": "sequence length T", "batch_size": "batch size B", "hidden_size": "width H", "num_layers": "layers"}
 #: Of a contestant a number, or None; the question; the unit.
 Measure = tuple[Callable[[Timed], float | None], str, str]
 Column = tuple[Measure, list[Timed], str]
-SPEED: Measure = (
-    lambda one: 1e-3 * one.numbers["tokens_per_second"],
-    "How fast does it train?",
-    "tokens per second (thousand)",
-)
-MEMORY: Measure = (lambda one: one.numbers.get("peak_mib"), "How much memory does it take?", "peak memory (MiB)")
-LATENCY: Measure = (lambda one: 1e3 * one.numbers["decode_ms"], "How long does a token take?", "µs a token")
-REPLAYED: Measure = (
-    lambda one: 1e3 * one.numbers["replay_decode_ms"] if "replay_decode_ms" in one.numbers else None,
-    "… and without Python in between?",
-    "µs a token, replayed as a CUDA graph",
-)
+
+
+def _measure(name: str, factor: float, question: str, unit: str) -> Measure:
+    return (lambda one: factor * one.numbers[name] if name in one.numbers else None), question, unit
+
+
+SPEED = _measure("tokens_per_second", 1e-3, "How fast does it train?", "tokens per second (thousand)")
+MEMORY = _measure("peak_mib", 1.0, "How much memory does it take?", "peak memory (MiB)")
+LATENCY = _measure("decode_ms", 1e3, "How long does a token take?", "µs a token")
+REPLAYED = _measure("replay_decode_ms", 1e3, "… and without Python in between?", "µs a token, replayed as a CUDA graph")
 Lines = dict[tuple[str, str], list[Timed]]
 
 
@@ -127,20 +117,14 @@ def lines_figure(found: Sequence[Timed], swept: SweptSetting, path: Path, format
                 _one_scale(panels)
             marks.legend(panels[0])
             _cross(panels[0], lost)
-            legend_below(figure, panels[0])
-            return save(figure, path, formats)
+            return finish(figure, panels[:1], path, formats)
     return _cell_by_cell(lines, lost, swept, marks, shown, path, formats)
 
 
 def _cell_by_cell(
-    lines: Lines,
-    lost: Sequence[Timed],
-    swept: SweptSetting,
-    marks: Marks,
-    shown: Sequence[Measure],
-    path: Path,
+    lines: Lines, lost: Sequence[Timed], swept: SweptSetting, marks: Marks, shown: Sequence[Measure], path: Path,
     formats: set[str],
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """A panel a cell, all with one scale. What is shown second stands below, of up to `COLUMNS` cells; latencies of
     replays stand in the same panel, hollow.
     """
@@ -153,10 +137,10 @@ def _cell_by_cell(
             axes.remove()
         for at, (cell, panel) in enumerate((cell, panel) for panel in shown for cell in cells):
             axes = panels[at]
-            own = {key: line for key, line in lines.items() if key[0] == cell}
-            _draw(axes, own, [one for one in lost if one.cell == cell], swept, marks, panel)
+            of_cell = {key: line for key, line in lines.items() if key[0] == cell}
+            _draw(axes, of_cell, [one for one in lost if one.cell == cell], swept, marks, panel)
             if hollow:
-                _draw(axes, own, [], swept, marks, REPLAYED, markerfacecolor="white", linewidth=0.9)
+                _draw(axes, of_cell, [], swept, marks, REPLAYED, markerfacecolor="white", linewidth=0.9)
                 axes.set_ylabel(panel[2])
             if at < len(cells):
                 axes.set_title(cell)
@@ -171,14 +155,12 @@ def _cell_by_cell(
         if hollow:
             panels[0].plot([], [], "o", color=GREY, markerfacecolor="white", label="replayed as a CUDA graph")
         _cross(panels[0], lost)
-        legend_below(figure, panels[0])
-        return save(figure, path, formats)
+        return finish(figure, panels[:1], path, formats)
 
 
 def _one_scale(panels: Sequence[Axes]) -> None:
-    limits = [axes.get_ylim() for axes in panels]
+    share_ylim(panels)
     for axes in panels:
-        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         plain_log_axis(axes)
 
 
@@ -213,22 +195,141 @@ def timing_figures(results: Sequence[Result], folder: Path, formats: set[str], s
 
     Each device and number format has figures of its own: together they are a tangle, and they have no common roof.
     """
-    found = [one for one in timings(results) if one.backend is not None]
+    kinds = by_kind(timings(results))
+    several = [index for index in (1, 2) if len({kind[index] for kind in kinds}) > 1]
+    written: list[Path] = []
+    for kind, found in kinds.items():
+        if not any(one.ms is not None for one in found):
+            continue
+        swept, stem = sweep(found), "decoding" if kind[0] else "timing"
+        end = file_name("".join(f"-{kind[index]}" for index in several)) + suffix
+        if swept is not None and len({one.cell for one in found}) < CROWD:
+            written += lines_figure(found, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
+        else:
+            written += rows_figure(found, swept, folder / f"{stem}_ranked{end}", formats)
+        if swept is not None or not differing(found):  # under one roof stands one size
+            written += roofline(found, folder / f"{stem}_roofline{end}", formats)
+    return written
+
+
+def by_kind(found: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
+    """What may stand in one figure or be compared in a sentence: decoding or training, number format and device."""
     kinds: dict[tuple[bool, str, str], list[Timed]] = {}
     for one in found:
-        key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
-        kinds.setdefault(key, []).append(one)
-    written: list[Path] = []
-    for (decoding, *kind), own in sorted(kinds.items(), key=lambda item: item[0]):
-        if not any(one.ms is not None for one in own):
-            continue
-        swept, stem = sweep(own), "decoding" if decoding else "timing"
-        several = [index for index in (0, 1) if len({names[1:][index] for names in kinds}) > 1]
-        end = file_name("".join(f"-{kind[index]}" for index in several)) + suffix
-        if swept is not None and len({one.cell for one in own}) < CROWD:
-            written += lines_figure(own, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
-        else:
-            written += rows_figure(own, swept, folder / f"{stem}_ranked{end}", formats)
-        if swept is not None or not differing(own):  # under one roof stands one size
-            written += roofline(own, folder / f"{stem}_roofline{end}", formats)
-    return written
+        if one.backend is not None:
+            key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
+            kinds.setdefault(key, []).append(one)
+    return dict(sorted(kinds.items()))
+
+
+class Roof(NamedTuple):
+    """FLOP/s of a large product, and bytes/s of a large copy, both measured."""
+
+    gemm: float
+    copy: float
+
+    def at(self, intensity: float) -> float:
+        """The FLOP/s that so many FLOPs a byte allow."""
+        return min(self.gemm, intensity * self.copy)
+
+
+class Point(NamedTuple):
+    """FLOPs a byte; FLOP/s; FLOP/s where replayed as a CUDA graph."""
+
+    intensity: float
+    reached: float
+    replayed: float | None
+
+
+def point(one: Timed) -> Point | None:
+    """Where a contestant stands; None without its FLOPs and bytes."""
+    flops, traffic = (one.numbers.get(f"{one.main}_{what}") for what in ("flops", "bytes"))
+    if not flops or not traffic or one.ms is None:
+        return None
+    reached = flops * one.numbers["tokens_per_second"]
+    replay = one.numbers.get(f"replay_{one.main}_ms")
+    return Point(flops / traffic, reached, reached * one.ms / replay if replay else None)
+
+
+def roofline(found: Sequence[Timed], path: Path, formats: set[str]) -> list[Path]:
+    """FLOP/s against FLOPs a byte at one size, a mark a contestant; hollow where replayed.
+
+    Contestants of a cell stand side by side, though their FLOPs a byte are the same. Of many cells each cell's fastest
+    contestant alone. No figure where ceilings or FLOPs were not measured.
+
+    found: of one device and number format, and so under one roof.
+    """
+    shown = [(one, at) for one in _fullest(found) if (at := point(one)) is not None]
+    roofs = [roof for one, _ in shown if (roof := _roof(one)) is not None]
+    if not roofs:
+        return []
+    roof = Roof(*(statistics.median(values) for values in zip(*roofs, strict=True)))
+    crowd = len({one.cell for one, _ in shown}) >= CROWD
+    if crowd:
+        fastest = {one.cell: (one, at) for one, at in sorted(shown, key=lambda pair: pair[1].reached)}
+        shown = [(one, at._replace(replayed=None)) for one, at in fastest.values()]
+    marks = Marks.of((one.cell, str(one.backend)) for one, _ in shown)
+    with canvas(width=8.4, height=6.0 if crowd else 4.8) as (figure, (axes,)):
+        _draw_roof(axes, roof, [at for _, at in shown])
+        step = 1.0 if crowd else (axes.get_xlim()[1] / axes.get_xlim()[0]) ** 0.016
+        drawn: list[tuple[float, float, str, str]] = []
+        for one, at in shown:
+            look = marks.line(one.cell, str(one.backend)) | {"linestyle": "none", "markersize": 8}
+            beside = [name for name in marks.styles if (one.cell, name) in {(o.cell, str(o.backend)) for o, _ in shown}]
+            x = at.intensity * step ** (beside.index(str(one.backend)) - (len(beside) - 1) / 2)
+            if at.replayed is not None:
+                axes.plot([x, x], [at.reached / 1e9, at.replayed / 1e9], color=look["color"], linewidth=0.8)
+                axes.plot(x, at.replayed / 1e9, **look, markerfacecolor="white")
+            axes.plot(x, at.reached / 1e9, **look)
+            drawn += [(x, value / 1e9, "", "") for value in (at.reached, at.replayed) if value is not None]
+        size = ", ".join(f"{SETTINGS[name]} {shown[0][0].settings[name]}" for name in SIZES[:3])
+        axes.set(title=f"How near to what the device can do? {size}", ylabel="GFLOP/s reached")
+        axes.set_xlabel("FLOPs of matrix products per byte that must be moved")
+        marks.legend(axes, cells=False, lines=False)
+        if any(at.replayed is not None for _, at in shown):
+            axes.plot([], [], "o", color=GREY, markerfacecolor="white", label="replayed")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+        direct_labels(axes, [*_names(shown, marks), *drawn], 9 if crowd else 11)
+        return save(figure, path, formats)
+
+
+def _names(shown: Sequence[tuple[Timed, Point]], marks: Marks) -> list[tuple[float, float, str, str]]:
+    """Each cell's name, at the highest of its contestants."""
+    tops: dict[str, tuple[float, float]] = {}
+    for one, at in shown:
+        top = max(at.reached, at.replayed or 0.0) / 1e9
+        tops[one.cell] = (at.intensity, max(top, tops.get(one.cell, (0.0, 0.0))[1]))
+    return [(x, y, cell, marks.colors[cell]) for cell, (x, y) in tops.items()]
+
+
+def _fullest(found: Sequence[Timed]) -> list[Timed]:
+    """All contestants of the size at which most were timed; of several such the one of the most tokens, the longest."""
+    sizes: dict[tuple[int, ...], list[Timed]] = {}
+    for one in found:
+        if one.ms is not None:
+            sizes.setdefault(tuple(one.settings[name] for name in ("tokens", *SIZES)), []).append(one)
+    return sizes[max(sizes, key=lambda size: (len(sizes[size]), size))] if sizes else []
+
+
+def _roof(one: Timed) -> Roof | None:
+    gemm, copy = (one.result.number(name) for name in ("gemm_flops_per_second", "copy_bytes_per_second"))
+    return Roof(gemm, copy) if gemm and copy else None
+
+
+def _draw_roof(axes: Axes, roof: Roof, points: Sequence[Point]) -> None:
+    ridge = roof.gemm / roof.copy
+    low = min(ridge, *(at.intensity for at in points)) / 2
+    high = max(ridge, *(at.intensity for at in points)) * 2
+    x = [low, ridge, high]
+    axes.plot(x, [roof.at(value) / 1e9 for value in x], color=GREY, linewidth=2)
+    axes.set_xscale("log", base=10)
+    axes.set_xlim(low, high)
+    plain_number(axes.xaxis)
+    place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "color": GREY}
+    product, copy = f"product {rate(roof.gemm, 'FLOP/s')}", f"copy {rate(roof.copy, 'B/s')}"
+    axes.annotate(product, (high, roof.gemm / 1e9), (-4, 5), ha="right", va="bottom", **place)
+    axes.annotate(copy, (low, roof.at(low) / 1e9), (4, -4), ha="left", va="top", **place)
+    axes.set_yscale("log")
+    reached = [value for at in points for value in (at.reached, at.replayed) if value is not None]
+    axes.set_ylim(min(reached) / 2e9, roof.gemm * 2 / 1e9)
+    plain_log_axis(axes)

@@ -1,7 +1,7 @@
 """The figures of a study, each with its question as its title.
 
-Every function writes path.svg, path.png or path.pdf, those that are asked for, and returns the files; where the runs
-lack what it shows, none.
+Every function writes path.svg, path.png or path.pdf, those in `formats`, and returns the files; none where the runs
+lack what it shows.
 """
 
 from __future__ import annotations
@@ -9,24 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from rnnbench.report.comparisons import compare
-from rnnbench.report.figures.gradients import context_gain, flow_along, reach_along
+from rnnbench.report.figures.gradients import context_gain, flow_along, position_perplexity, reach_along
 from rnnbench.report.figures.laboratory import laboratories
-from rnnbench.report.figures.options import option_figures
-from rnnbench.report.figures.panels import at_the_edge, learning, lost_runs, over_length, question, reference_lines
+from rnnbench.report.figures.panels import (
+    at_the_edge,
+    learning,
+    lost_runs,
+    over_length,
+    question,
+    reference_lines,
+    share_ylim,
+    spread_evenly,
+)
 from rnnbench.report.figures.panels import gradient_flow as flow_panel
-from rnnbench.report.figures.positions import position_perplexity
 from rnnbench.report.figures.ranking import improvement, ranking
-from rnnbench.report.figures.reach_map import reach_map
-from rnnbench.report.figures.style import GREY, Look, canvas, legend_below, length_axis, looks, save
+from rnnbench.report.figures.reach_map import option_figures, reach_map
+from rnnbench.report.figures.style import GREY, REFERENCE, Look, canvas, finish, length_axis, looks
 from rnnbench.report.results import Result
 from rnnbench.report.statistics import CELL_ORDER, SEQ_LEN, Group, crowded, group
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Lengths of which each has a panel of learning curves, and of which each has a ranking of its own.
 PANELS, RANKED = 4, 5
@@ -36,22 +41,16 @@ SPEED, MEMORY = "throughput/tokens_per_second", "memory/peak_mib"
 def training_figures(
     kind: str, results: Sequence[Result], folder: Path, suffix: str, formats: set[str], axis: str = SEQ_LEN
 ) -> list[Path]:
-    """All figures of one kind of task on one data set.
+    """All figures of one kind of task, a key of `TASK_FAMILIES`, on one data set.
 
-    Args:
-        kind: A key of `TASK_FAMILIES`.
-        results: The runs.
-        folder: Where to.
-        suffix: Ends the files' names, to tell panels and data sets apart.
-        formats: Of svg, png and pdf.
-        axis: The setting that is the length.
+    suffix: ends the files' names. formats: of svg, png and pdf. axis: the setting that is the length.
     """
     groups = group(results, axis)
-    options = option_figures(groups, folder, suffix, formats)
-    options += improvement(compare(groups, TASK_FAMILIES[kind].primary), folder / f"improvement{suffix}", formats)
+    written = option_figures(groups, folder, suffix, formats)
+    written += improvement(compare(groups, TASK_FAMILIES[kind].primary), folder / f"improvement{suffix}", formats)
     if crowded(groups):
-        return options + _crowd(TASK_FAMILIES[kind], groups, folder, suffix, formats)
-    written = options + overview(kind, groups, folder / f"overview{suffix}", formats)
+        return written + _crowd(TASK_FAMILIES[kind], groups, folder, suffix, formats)
+    written += overview(kind, groups, folder / f"overview{suffix}", formats)
     written += gradient_flow(groups, folder / f"gradient_flow{suffix}", formats)
     written += context_gain(groups, folder / f"context_gain{suffix}", formats)
     written += position_perplexity(groups, folder / f"position_perplexity{suffix}", formats)
@@ -68,14 +67,18 @@ def training_figures(
 
 
 def _crowd(kind: TaskFamily, groups: Sequence[Group], folder: Path, suffix: str, formats: set[str]) -> list[Path]:
-    """Many cells: their reach as squares, rows of cells for each T (of many a few), and the plain cells looked into."""
+    """Many cells: their reach as squares, rows of cells for each T (of many a few); the plain cells as torch starts
+    them are looked into.
+    """
     lengths = sorted({g.length for g in groups})
     written = reach_map(groups, folder / f"reach_map{suffix}", formats) if len(lengths) > 1 else []
-    for length in _some(lengths, RANKED):
+    for length in spread_evenly(lengths, RANKED):
         members = [g for g in groups if g.length == length]
         end = f"{suffix}-{groups[0].symbol}{length}" if len(lengths) > 1 else suffix
         written += ranking(kind, members, SPEED, folder / f"overview{end}", formats)
-    return written + laboratories([g for g in groups if _plain(g)], folder, suffix, formats)
+    default = [g for g in groups if g.results[0].run["model"].get("init", "default") == "default"]
+    plain = [g for g in default if g.cell in CELL_ORDER]
+    return written + laboratories(plain, folder, suffix, formats)
 
 
 def score_against_length(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -83,8 +86,7 @@ def score_against_length(kind: str, groups: Sequence[Group], path: Path, formats
     with canvas() as (figure, (axes,)):
         if not _score(axes, kind, groups, _looks(groups)):
             return []
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        return finish(figure, [axes], path, formats)
 
 
 def gradient_flow(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -94,12 +96,8 @@ def gradient_flow(groups: Sequence[Group], path: Path, formats: set[str]) -> lis
         drawn = flow_panel(right, groups, _looks(groups), "final", f"… and trained at {_trained(groups)}?") or drawn
         if not drawn:
             return []
-        bottom = min(left.get_ylim()[0], right.get_ylim()[0])
-        top = max(left.get_ylim()[1], right.get_ylim()[1])
-        left.set_ylim(bottom, top)
-        right.set_ylim(bottom, top)
-        legend_below(figure, max((left, right), key=lambda axes: len(axes.lines)))
-        return save(figure, path, formats)
+        share_ylim((left, right))
+        return finish(figure, [max((left, right), key=lambda axes: len(axes.lines))], path, formats)
 
 
 def reach_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -112,9 +110,9 @@ def reach_against_length(groups: Sequence[Group], path: Path, formats: set[str])
         for label, look in _looks(groups).items():
             members = [g for g in groups if g.series == label]
             for when, fill in (("init", "none"), ("final", look.color)):
-                found = [(g.length, v) for g in members if (v := g.median(f"{when}/hundredth_lag")) is not None]
-                finite = [(length, value) for length, value in found if 0 < value < math.inf]
-                for length in [length for length, value in found if (length, value) not in finite]:
+                lags = [(g.length, v) for g in members if (v := g.median(f"{when}/hundredth_lag")) is not None]
+                finite = [(length, value) for length, value in lags if 0 < value < math.inf]
+                for length in [length for length, value in lags if (length, value) not in finite]:
                     at_the_edge(axes, length, "≥", look.color)
                 drawn = drawn or bool(finite)
                 style = look.line() | ({"linestyle": "none"} if when == "init" else {})
@@ -123,15 +121,14 @@ def reach_against_length(groups: Sequence[Group], path: Path, formats: set[str])
         if not drawn:
             return []
         lengths = sorted({g.length for g in groups})
-        axes.plot(lengths, lengths, color=GREY, linestyle=(0, (4, 3)), linewidth=1.1, label=f"lag = {groups[0].symbol}")
+        axes.plot(lengths, lengths, **REFERENCE, label=f"lag = {groups[0].symbol}")
         axes.plot([], [], "o", color=GREY, markerfacecolor="none", label="at initialisation")
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         length_axis(axes, lengths, groups[0].symbol)
-        axes.set_title("Do gradients reach as far as they were propagated in training?")
-        axes.set_ylabel("lag at which the gradient is down to 1/100")
-        legend_below(figure, axes)
-        return save(figure, path, formats)
+        title = "Do gradients reach as far as they were propagated in training?"
+        axes.set(title=title, ylabel="lag at which the gradient is down to 1/100")
+        return finish(figure, [axes], path, formats)
 
 
 def cost_against_length(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -144,18 +141,16 @@ def cost_against_length(groups: Sequence[Group], path: Path, formats: set[str]) 
         if measured:
             over_length(panels[1], groups, colors, MEMORY, "How much memory does it take?", "peak memory (MiB)")
             panels[1].set_ylim(0, 1.08 * max(value for g in groups for value in g.values(MEMORY)))
-        legend_below(figure, panels[0])
-        return save(figure, path, formats)
+        return finish(figure, panels[:1], path, formats)
 
 
 def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
     """Validation score against tokens, a panel for each T (of many T a few)."""
     lengths = sorted({g.length for g in groups})
-    chosen = _some(lengths, PANELS)
-    count = len(chosen)
+    chosen = spread_evenly(lengths, PANELS)
     name = TASK_FAMILIES[kind].primary.metric
     unit = TASK_FAMILIES[kind].unit.replace("test", "validation")
-    with canvas(count, width=max(3.3 * count, 6.0)) as (figure, panels):
+    with canvas(len(chosen), width=max(3.3 * len(chosen), 6.0)) as (figure, panels):
         drawn = False
         for length, axes in zip(chosen, panels, strict=True):
             members = [g for g in groups if g.length == length]
@@ -166,8 +161,7 @@ def learning_curves(kind: str, groups: Sequence[Group], path: Path, formats: set
                 axes.set_ylabel("")
         if not drawn:
             return []
-        legend_below(figure, max(panels, key=lambda axes: len(axes.lines)))
-        return save(figure, path, formats)
+        return finish(figure, [max(panels, key=lambda axes: len(axes.lines))], path, formats)
 
 
 def overview(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
@@ -182,19 +176,7 @@ def overview(kind: str, groups: Sequence[Group], path: Path, formats: set[str]) 
         speed = _speed(right, groups, colors)
         if not (drawn and trained and speed):
             return []
-        legend_below(figure, left)
-        return save(figure, path, formats)
-
-
-def _some(lengths: Sequence[int], most: int) -> list[int]:
-    """Of sorted lengths so many at most, evenly from the shortest to the longest."""
-    count = min(len(lengths), most)
-    return [lengths[round(i * (len(lengths) - 1) / max(count - 1, 1))] for i in range(count)]
-
-
-def _plain(g: Group) -> bool:
-    """Of a plain cell that starts as torch has it: of many cells only these are looked into."""
-    return g.cell in CELL_ORDER and g.results[0].run["model"].get("init", "default") == "default"
+        return finish(figure, [left], path, formats)
 
 
 def _looks(groups: Sequence[Group]) -> dict[str, Look]:

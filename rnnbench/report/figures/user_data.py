@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 
 from rnnbench.data.text.checks import label
 from rnnbench.report.figures.style import GREY, canvas, save
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from rnnbench.data.series.windows import SeriesData
     from rnnbench.data.text.streams import TextData
 
@@ -25,11 +26,7 @@ SHADES = {"train": "#FFFFFF", "val": "#FFE9C7", "test": "#D9E8F6"}
 
 
 def draw_series(source: SeriesData, path: Path) -> Path:
-    """The first columns of a record over time, its parts shaded, its holes left open, as a PNG.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """The first columns of a record over time, its parts shaded, its holes left open, as a PNG; or `OSError`."""
     values, clock, parts = source.drawn()
     if clock is not None and len(values) > POINTS and (np.diff(clock) < np.timedelta64(0)).any():
         clock = None  # many series one after the other
@@ -70,11 +67,7 @@ PARTS = {"train": ("#6B6B6B", "o", 7.0), "val": ("#0072B2", "^", 5.0), "test": (
 
 
 def draw_symbols(source: TextData, path: Path) -> Path:
-    """Each frequent symbol's share of the three parts, and the ones that training never sees, as a PNG.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Each frequent symbol's share of the three parts, and those that training never sees, as a PNG; or `OSError`."""
     counts = {part: source.symbol_counts(part) for part in PARTS}
     shares = {part: {symbol: n / some.total() for symbol, n in some.items()} for part, some in counts.items()}
     whole: Counter[str] = Counter()
@@ -102,7 +95,7 @@ def draw_symbols(source: TextData, path: Path) -> Path:
         right.set_title("Never seen in training")
         right.tick_params(axis="y", length=0)
         lost = {
-            part: sum(shares[part][s] for s in shares[part] if s not in counts["train"]) for part in ("val", "test")
+            part: sum(shares[part][s] for s in counts[part] if s not in counts["train"]) for part in ("val", "test")
         }
         right.set_xlabel("in all: " + ", ".join(f"{100 * share:.2g} % of {part}" for part, share in lost.items()))
         if not strange:
@@ -115,10 +108,8 @@ def _dots(axes: Axes, symbols: list[str], shares: dict[str, dict[str, float]], s
     for part, share in shares.items():
         color, marker, size = PARTS[part]
         at = [index for index, symbol in enumerate(symbols) if symbol in share]
-        axes.plot(
-            at, [share[symbols[index]] for index in at], marker, color=color, markersize=size, label=part,
-            markerfacecolor="none" if marker == "o" else color, markeredgewidth=1.3,
-        )  # fmt: skip
+        style: dict[str, Any] = {"markerfacecolor": "none" if marker == "o" else color, "markeredgewidth": 1.3}
+        axes.plot(at, [share[symbols[i]] for i in at], marker, color=color, markersize=size, label=part, **style)
     axes.grid(visible=True)
     names = [_drawable(label(symbol, source.vocabulary.of_bytes), symbol) for symbol in symbols]
     axes.set_xlim(-0.8, max(len(symbols), 5) - 0.2)
@@ -129,9 +120,6 @@ def _dots(axes: Axes, symbols: list[str], shares: dict[str, dict[str, float]], s
 
 def _drawable(name: str, symbol: str) -> str:
     """The name, or U+4E2D where the font has no such letter; a dollar sign is no mathematics."""
-    from matplotlib.font_manager import FontProperties, findfont
-    from matplotlib.ft2font import FT2Font
-
     font = FT2Font(findfont(FontProperties()))
     drawn = name if all(font.get_char_index(ord(letter)) for letter in name) else f"U+{ord(symbol):04X}"
     return drawn.replace("$", r"\$")

@@ -6,14 +6,13 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.report.page.document import Section, figures_html, html_document, plotly
-from rnnbench.report.page.html_table import html_table
-from rnnbench.report.page.plots.plot import Plot
-from rnnbench.report.page.plots.tasks import solvable_plots, tasks_plot
-from rnnbench.report.page.plots.timing import timing_plots
-from rnnbench.report.page.plots.training import training_plots
+from rnnbench.report.page.document import Section, figures_html, html_document, html_table, plotly
+from rnnbench.report.page.plot import Plot
 from rnnbench.report.page.runs import routes, run_data, runs_table, source_html
 from rnnbench.report.page.summary import summary
+from rnnbench.report.page.task_plots import solvable_plots, tasks_plot
+from rnnbench.report.page.timing_plots import timing_plots
+from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
 from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE
@@ -27,18 +26,12 @@ from rnnbench.runs import write_atomic
 NAME = "report.html"
 
 
-def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table], out: Path) -> Path:
-    """Write ``out/report.html``, whole or not at all.
+def write_page(
+    study: str, results: Sequence[Result], timed: Sequence[Timed], tables: Sequence[Table], out: Path
+) -> Path:
+    """Write a study's page, whole or not at all, as ``report.html`` in an existing folder.
 
-    Args:
-        study: Its name.
-        results: All of its runs.
-        timed: Timings of all studies that are reported together: quality is drawn against their speed.
-        made: The study's tables.
-        out: An existing folder.
-
-    Returns:
-        The file.
+    timed: timings of all studies that are reported together: quality is drawn against their speed.
 
     Raises:
         UserError: plotly is not installed.
@@ -46,8 +39,8 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
     """
     plotly()  # before any work is done
     folders = {result.folder for result in results}
-    own = [one for one in timed if one.result.folder in folders]
-    blocks = _plots(results, timed, own)
+    of_study = [one for one in timed if one.result.folder in folders]
+    blocks = _plots(results, timed)
     plots = [plot for _, members in blocks for plot in members]
     figures, first = "", 0
     for heading, members in blocks:
@@ -56,18 +49,18 @@ def write_page(study: str, results: Sequence[Result], timed: Sequence[Timed], ma
     links = [f"#run/{route}" for route in routes(results)]
     quiet = '<p class="scriptless">The figures and the runs\' own pages need JavaScript; the tables do not.</p>'
     sections = [
-        Section("summary", "Summary", _words(summary(results, own, made))),
-        Section("tables", "Tables", "".join(html_table(table, f"table-{table.name}", _title(table)) for table in made)),
+        Section("summary", "Summary", _words(summary(results, of_study, tables))),
+        Section("tables", "Tables", "".join(html_table(one, f"table-{one.name}", _title(one)) for one in tables)),
         Section("figures", "Figures", quiet + figures if figures else ""),
         Section("runs", "Runs", html_table(runs_table(results), "table-runs", "Every run", links)),
-        Section("source", "What produced this", source_html(results, made)),
+        Section("source", "What produced this", source_html(results, tables)),
     ]
     target = out / NAME
     write_atomic(target, html_document(study, sections, plots, run_data(results)).encode("utf-8"))
     return target
 
 
-def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
+def _plots(results: Sequence[Result], timed: Sequence[Timed]) -> list[tuple[str, list[Plot]]]:
     """Figures in blocks, each with its heading: panel by panel searches, tasks or data sets, timings."""
     blocks: list[tuple[str, list[Plot]]] = []
     for panel in panels(results):
@@ -83,7 +76,7 @@ def _plots(results: Sequence[Result], timed: Sequence[Timed], own: Sequence[Time
                 heading = " ".join(filter(None, (panel.title, data if len(sets) > 1 else "")))
                 blocks.append((heading, training_plots(kind, members, timed, panel.axis)))
         folders = {result.folder for result in panel.results}
-        blocks.append((panel.title, timing_plots([one for one in own if one.result.folder in folders])))
+        blocks.append((panel.title, timing_plots([one for one in timed if one.result.folder in folders])))
     return [(heading, plots) for heading, plots in blocks if plots]
 
 

@@ -1,21 +1,23 @@
-"""The page's frame: one HTML file, its style, scripts and data inside, which asks nothing of a network."""
+"""The page as HTML: its frame, in which all is inside one file and nothing is asked of a network, and its tables."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from rnnbench.errors import UserError
-from rnnbench.report.page.plots.plot import DARK, Plot
+from rnnbench.report.page.plot import DARK, Plot
 from rnnbench.report.page.text import script
+from rnnbench.report.tables.table import MISSING, Column, Row, Table
 
 ASSETS = Path(__file__).parent / "assets"
-#: Whatever a run's name or error may hold: nothing is fetched, nothing is sent.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,7 @@ class Section:
 
 
 def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot], runs: Any) -> str:
-    """The whole file.
-
-    Args:
-        study: Its name.
-        sections: In the order of reading.
-        plots: Those that `figures_html` has made room for, in the same order.
-        runs: `runs.run_data`.
-    """
+    """The whole file: the sections, the plots that `figures_html` has places for, in the same order, and `run_data`."""
     name = html.escape(study)
     shown = [section for section in sections if section.body]
     nav = "".join(f'<a href="#{section.identity}">{section.title}</a>' for section in shown)
@@ -45,41 +40,22 @@ def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot]
         for section in shown
     )
     data = {"study": study, "dark": DARK, "plots": [plot.plain() for plot in plots], **runs}
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name} · rnnbench</title>
-<style>{asset("page.css")}</style>
-</head>
-<body>
-<a class="skip" href="#content">To the content</a>
-<header><div class="bar">
-<a class="brand" href="#summary">{name}</a>
-<nav aria-label="Sections">{nav}</nav>
-<button type="button" id="theme" hidden>dark</button>
-</div></header>
-<main id="content" tabindex="-1">
-<div id="study"><h1>{name}</h1>{body}</div>
-<article id="run" aria-label="A run" hidden></article>
-</main>
-<footer><p>Made by rnnbench. All of this page is in this one file.</p></footer>
-<script type="application/json" id="data">{script(data)}</script>
-<script>{plotly()}</script>
-<script>{asset("tables.js")}</script>
-<script>{asset("figures.js")}</script>
-<script>{asset("page.js")}</script>
-</body>
-</html>
-"""
+    scripts = {name: asset(f"{name}.js") for name in ("tables", "figures", "page")}
+    parts = {
+        "study": name,
+        "nav": nav,
+        "body": body,
+        "style": asset("page.css"),
+        "data": script(data),
+        "plotly": plotly(),
+    }
+    return Template(asset("page.html")).substitute(parts, **scripts)
 
 
 def figures_html(plots: Sequence[Plot], first: int) -> str:
-    """Room for some figures, each with its question and its note; the script draws them as they come into sight.
+    """Places for some figures, each with its question and its note; the script draws them as they come into sight.
 
-    first: the place of the first one among all of the page's.
+    first: the number of the first one among all of the page's.
     """
     parts = []
     for at, plot in enumerate(plots, first):
@@ -112,3 +88,88 @@ def plotly() -> str:
         raise UserError("the page's figures need plotly, which is not installed; "
                         "pip install 'rnnbench[dashboards]'.") from None  # fmt: skip
     return str(get_plotlyjs()).replace("</script", "<\\/script")
+
+
+#: The number behind a column, where it has another name.
+BEHIND = {"T": "seq_len", "reach": "final/hundredth_lag", "seeds": "done", "longest": "solved", "tried": "solved"}
+#: Columns with few distinct entries that are worth a list to choose from.
+CHOSEN = ("cell", "data", "T", "length", "shape", "backend", "dtype", "device", "status")
+#: So many entries make a list too long to choose from.
+CHOICES = 40
+#: The first entry of a row is broken into lines on a narrow screen where it has more letters.
+LONG = 16
+#: A table of more rows than this scrolls by itself, its head staying on top.
+TALL = 30
+
+
+def html_table(table: Table, identity: str, title: str, links: Sequence[str] = ()) -> str:
+    """A table under its title, with its notes and its caption.
+
+    identity: its element's id. links: where the first entry of each row leads.
+    """
+    entry = html.escape
+    chosen = set(_chosen(table))
+    head = "".join(_head(column, column.key in chosen) for column in table.columns)
+    rows = "".join(_row(table, row, links[at] if links else None) for at, row in enumerate(table.rows))
+    references = "".join(_row(table, row, None) for row in table.references)
+    foot = f'<tbody class="references">{references}</tbody>' if references else ""
+    tall = " tall" if len(table.rows) > TALL else ""
+    below = "".join(f"<li>{entry(note)}</li>" for _, note in table.notes)
+    below = (f"<ul>{below}</ul>" if below else "") + (f"<p>{code(table.caption)}</p>" if table.caption else "")
+    said = f"<p>{entry(table.title)}</p>" if table.title else ""
+    return (
+        f'<div class="table" id="{entry(identity)}"><h3 id="{entry(identity)}-title">{entry(title)}</h3>{said}'
+        f'<div class="scroll{tall}" role="region" tabindex="0" aria-labelledby="{entry(identity)}-title">'
+        f'<table class="sortable"><caption class="hidden">{entry(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}</table></div>"
+        f'<div class="below">{below}</div></div>'
+    )
+
+
+def code(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+
+
+def _head(column: Column, chosen: bool) -> str:
+    kind = ' class="words"' if column.left else ""
+    return f'<th scope="col"{kind}{" data-choose" if chosen else ""}>{html.escape(column.title)}</th>'
+
+
+def _row(table: Table, row: Row, link: str | None) -> str:
+    cells = []
+    for at, column in enumerate(table.columns):
+        text = row.text.get(column.key, "")
+        inner = html.escape(text)
+        if link is not None and at == 0:
+            inner = f'<a href="{html.escape(link)}">{inner}</a>'
+        if column.key in row.bold:
+            inner = f"<strong>{inner}</strong>"
+        value = _value(row.raw, column.key, text)
+        data = f' data-value="{value}"' if value else ""
+        names = ["words"] * column.left + ["long"] * (at == 0 and len(text) > LONG)
+        kind = f' class="{" ".join(names)}"' if names else ""
+        cells.append(f'<th scope="row"{data}{kind}>{inner}</th>' if at == 0 else f"<td{data}{kind}>{inner}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _value(raw: Mapping[str, object], key: str, text: str) -> str:
+    """The number to sort an entry by, as JavaScript reads it; "" where it is none, or words."""
+    for name in (BEHIND.get(key, key), f"{key}_ms"):
+        value = raw.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and text not in ("", MISSING):
+            if math.isfinite(value):
+                return f"{value:.10g}"
+            return "" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    number = re.match(r"-?\d[\d\u202f]*(\.\d+)?(e-?\d+)?", text.replace("−", "-"))
+    return number.group().replace("\u202f", "") if number and key not in raw else ""
+
+
+def _chosen(table: Table) -> list[str]:
+    """The columns worth a list: between two and `CHOICES` distinct entries, and some entry more than once."""
+    out = []
+    for column in table.columns:
+        distinct = {row.text.get(column.key, "") for row in table.rows}
+        if column.key in CHOSEN and 1 < len(distinct) <= CHOICES and len(distinct) < len(table.rows):
+            out.append(column.key)
+    return out

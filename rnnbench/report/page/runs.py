@@ -8,22 +8,20 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from rnnbench.probes.measured import decades
-from rnnbench.report.page.html_table import code
-from rnnbench.report.page.plots.training import SPEED
+from rnnbench.report.page.document import code
 from rnnbench.report.page.text import distinct, kept, listed, short, shorts
+from rnnbench.report.page.training_plots import SPEED
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import flat, group
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, lag, number
 from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.runs import SAMPLE, SAMPLE_MARK, SAMPLES
 from rnnbench.runs.packs import read_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: Of an environment, and what it is called.
 KNOWN = {
@@ -33,9 +31,9 @@ KNOWN = {
 }  # fmt: skip
 
 
-def source_html(results: Sequence[Result], made: Sequence[Table]) -> str:
+def source_html(results: Sequence[Result], tables: Sequence[Table]) -> str:
     """Captions with the commands, a list of what ran where, and of the settings, those that vary counted."""
-    captions = "".join(f"<p>{code(text)}</p>" for text in distinct(table.caption for table in made))
+    captions = "".join(f"<p>{code(text)}</p>" for text in distinct(table.caption for table in tables))
     environment = [
         (title, listed([str(value)[:60] for value in values], 4))
         for name, title in KNOWN.items()
@@ -48,12 +46,12 @@ def source_html(results: Sequence[Result], made: Sequence[Table]) -> str:
 
 
 def _settings(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Every setting with its values, by the kind of job where there are several."""
+    """Every setting with its values."""
     values: dict[str, list[Any]] = {}
     for result in results:
         for name, value in flat(result.run if isinstance(result.run, Mapping) else {}).items():
             values.setdefault(name, []).append("none" if value is None else value)
-    return [(name, listed(distinct(found), 8)) for name, found in values.items()]
+    return [(name, listed(distinct(entries), 8)) for name, entries in values.items()]
 
 
 def _list(pairs: Sequence[tuple[str, str]]) -> str:
@@ -69,18 +67,16 @@ def runs_table(results: Sequence[Result]) -> Table:
     train = [result for result in results if result.kind == "train"]
     extras = {result.folder: dict(g.extras) for g in group(train) for result in g.results}
     names = list(next(iter(extras.values()), {}))
-    scored = sorted({result.data_set.kind for result in train})
-    score = TASK_FAMILIES[scored[0]].primary.title if len(scored) == 1 else "test score"
+    kinds = sorted({result.data_set.kind for result in train})
+    score = TASK_FAMILIES[kinds[0]].primary.title if len(kinds) == 1 else "test score"
     columns = (
-        Column("run", "run", left=True),
-        Column("status", "status", left=True),
-        Column("cell", "cell", left=True),
+        *(Column(name, name, left=True) for name in ("run", "status", "cell")),
         *([Column("data", "data", left=True)] if len({result.data for result in train}) > 1 else []),
         Column("T", "T"),
         *(Column(name, name.rsplit(".", 1)[-1], left=True) for name in names),
         Column("seed", "seed"),
         Column("score", score),
-        *([Column("metric", "score is", left=True)] if len(scored) > 1 else []),
+        *([Column("metric", "score is", left=True)] if len(kinds) > 1 else []),
         Column("final/hundredth_lag", "gradient at 1/100, end (lags)"),
         Column(SPEED, "tokens/s"),
         Column("took", "took (s)"),
@@ -103,11 +99,12 @@ def _row(result: Result, extras: Mapping[str, Any]) -> Row:
         text |= {"final/hundredth_lag": lag(raw["final/hundredth_lag"], result.number("final/lags"))}
         text |= {SPEED: number(raw[SPEED], 3)}
     else:
-        text["cell"] = ", ".join(map(_label, result.run["cells"]))
+        text["cell"] = ", ".join(map(timed_cell, result.run["cells"]))
     return Row(raw, text | {"took": number(result.seconds, 3)})
 
 
-def _label(cell: Any) -> str:
+def timed_cell(cell: Any) -> str:
+    """The name of a timing's cell, a name or a mapping."""
     return str(cell["name"]) if isinstance(cell, Mapping) and "name" in cell else str(cell)
 
 
@@ -139,7 +136,8 @@ def run_data(results: Sequence[Result]) -> dict[str, Any]:
 def _record(result: Result) -> dict[str, Any]:
     metrics = {key: _metric(value) for key, value in result.metrics.items()}
     out: dict[str, Any] = {"id": result.id, "status": result.status, "seconds": short(result.seconds, 4)}
-    out |= {"config": _finite(result.run), "metrics": metrics, "curves": _curves(result)}
+    out |= {"config": _finite(result.run), "metrics": metrics}
+    out["curves"] = _curves(result) if result.kind == "train" else {}
     if result.error:
         out["error"] = str(result.error)
     if result.kind == "train":
@@ -157,26 +155,17 @@ def _metric(value: Any) -> Any:
 def _curves(result: Result) -> dict[str, Any]:
     """By name (x, y): the gradient's flow over the lag, its norm over the steps; of timings none."""
     out: dict[str, Any] = {}
-    if result.kind != "train":
-        return out
     for name in ("init/gradient_flow", "final/gradient_flow"):
         curve = result.curve(name)
         if curve is not None and math.isfinite(curve[0]):
             few = kept(len(curve), POINTS)
             out[name] = [few.tolist(), shorts(decades(curve)[few])]
     norms = result.curve("grad_norm")
-    if norms is not None and len(norms):
-        out["grad_norm"] = _peaks(norms)
+    if norms is not None and len(norms):  # the largest of each segment, for an explosion lasts one step
+        parts = np.array_split(norms, min(POINTS, len(norms)))
+        steps = np.cumsum([len(part) for part in parts])
+        out["grad_norm"] = [steps.tolist(), shorts(part.max() for part in parts)]
     return out
-
-
-def _peaks(norms: NDArray[np.float64]) -> list[list[Any]]:
-    """(steps, norms): the largest of each stretch, for an explosion lasts one step."""
-    import numpy as np
-
-    parts = np.array_split(norms, min(POINTS, len(norms)))
-    steps = np.cumsum([len(part) for part in parts])
-    return [steps.tolist(), shorts(part.max() for part in parts)]
 
 
 def _learning(result: Result) -> dict[str, Any]:
@@ -184,18 +173,16 @@ def _learning(result: Result) -> dict[str, Any]:
     data = result.run["data"]
     per_step = data["seq_len"] * data.get("batch_size", 1)
     metric = TASK_FAMILIES[result.data_set.kind].primary.metric
-    points: dict[str, list[tuple[float, float]]] = {"train": [], "val": []}
-    for row in result.history():
-        for part, found in points.items():
-            value = row.get(f"{part}/{metric}")
-            if isinstance(value, int | float) and math.isfinite(value):
-                found.append((float(row.get("tokens", row.get("step", 0) * per_step)), float(value)))
-    return {part: _thinned(found) for part, found in points.items() if found}
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[list[float | None]]:
-    few = kept(len(points), POINTS)
-    return [shorts(points[index][0] for index in few), shorts(points[index][1] for index in few)]
+    history = list(result.history())
+    out: dict[str, Any] = {}
+    for part in ("train", "val"):
+        scored = [row for row in history if isinstance(row.get(f"{part}/{metric}"), int | float)]
+        scored = [row for row in scored if math.isfinite(row[f"{part}/{metric}"])]
+        few = [scored[index] for index in kept(len(scored), POINTS)]
+        if few:
+            tokens = shorts(row.get("tokens", row.get("step", 0) * per_step) for row in few)
+            out[part] = [tokens, shorts(row[f"{part}/{metric}"] for row in few)]
+    return out
 
 
 def _samples(folder: Path) -> dict[str, Any]:
@@ -208,9 +195,9 @@ def _samples(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         pass
     try:
-        found = json.loads(read_text(folder, SAMPLES))
+        samples = json.loads(read_text(folder, SAMPLES))
         names = ("source", "target", "decoded")
-        pairs = [[str(one.get(name, "")) for name in names] for one in found if isinstance(one, dict)]
+        pairs = [[str(one.get(name, "")) for name in names] for one in samples if isinstance(one, dict)]
         out |= {"pairs": pairs[:PAIRS]} if pairs else {}
     except (OSError, ValueError, TypeError):
         pass

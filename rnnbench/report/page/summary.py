@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rnnbench.report.page.plots.timing import by_kind
+from rnnbench.report.page.runs import timed_cell
 from rnnbench.report.page.summary_training import training_sentences
 from rnnbench.report.page.text import counted, distinct, listed
+from rnnbench.report.page.timing_plots import timed_kinds
 from rnnbench.report.panels import panels
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.significance import Correlation
 from rnnbench.report.statistics import group
 from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS
 from rnnbench.report.tables.solvable import Solvable, predicts, searched
 from rnnbench.report.tables.table import Table, number
 from rnnbench.report.tables.tasks import TaskResult, many_tasks, short, task_results
 from rnnbench.report.task_families import TASK_FAMILIES, data_sets
-from rnnbench.report.timings import SETTINGS, TRIED, SweptSetting, Timed, differing, in_words, sweep
+from rnnbench.report.timings import SETTINGS, TRIED, Timed, differing, in_words, sweep
 
 
-def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Table]) -> list[tuple[str, list[str]]]:
-    """What there is to say, as (heading, points of a sentence or two each).
-
-    Args:
-        results: Of one study.
-        timed: Its own timings.
-        made: Its tables, which know the verdicts.
-    """
+def summary(results: Sequence[Result], timed: Sequence[Timed], tables: Sequence[Table]) -> list[tuple[str, list[str]]]:
+    """What can be said of one study, its timings and its tables, as (heading, points of a sentence or two each)."""
     out = [("", [_extent(results), *_lost(results)])]
     for panel in panels(results):
         train = [result for result in panel.results if result.kind == "train"]
@@ -38,16 +32,15 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], made: Sequence[Ta
             out.append(("All tasks", task_sentences(task_results(train))))
             continue
         sets = data_sets(train)
-        for kind, data, own in sets:
-            rows = {table.name: table.rows for table in made}
-            verdicts = [str(row.raw.get("final/verdict") or "") for row in rows.get(f"{kind}{panel.ending}", ())
-                        if row.raw.get("data") == data]  # fmt: skip
+        for kind, data, members in sets:
+            rows = {table.name: [row.raw for row in table.rows] for table in tables}
+            verdicts = [str(raw.get("final/verdict") or "") for raw in rows.get(f"{kind}{panel.ending}", ())
+                        if raw.get("data") == data]  # fmt: skip
             tests, changes = (
-                [row.raw for row in rows.get(f"{kind}-{part}{panel.ending}", ())
-                 if str(row.raw.get("data")).split(", ")[0] == data]
+                [raw for raw in rows.get(f"{kind}-{part}{panel.ending}", ()) if str(raw["data"]).split(", ")[0] == data]
                 for part in (COMPARISONS, EFFECTS)
-            )  # fmt: skip
-            said = training_sentences(TASK_FAMILIES[kind], group(own, panel.axis), verdicts, tests, changes)
+            )
+            said = training_sentences(TASK_FAMILIES[kind], group(members, panel.axis), verdicts, tests, changes)
             out.append((" ".join(filter(None, (panel.title, data if len(sets) > 1 else ""))), said))
     out.append(("", timing_sentences(timed)))
     return [(heading, sentences) for heading, sentences in out if sentences]
@@ -60,7 +53,7 @@ def _extent(results: Sequence[Result]) -> str:
     parts = [counted(len(train), "training run")] * bool(train) + [counted(jobs, "timing job")] * bool(jobs)
     cells = distinct(result.cell for result in train)
     if jobs and not train:
-        cells = distinct(str(c if isinstance(c, str) else c.get("name", c)) for r in results for c in r.run["cells"])
+        cells = distinct(timed_cell(cell) for result in results for cell in result.run["cells"])
     data = distinct(result.data for result in train)
     lengths = sorted({result.seq_len for result in results})
     what = [f"of {counted(len(cells), 'cell')}" + (f" ({listed(cells)})" if len(cells) <= 6 else "")]
@@ -87,18 +80,20 @@ def _lost(results: Sequence[Result]) -> list[str]:
         return ["None was lost."]
     out = []
     for status, words in LOST.items():
-        own = [result for result in lost if result.status == status]
-        if own:
-            where = Counter(f"{r.cell} at T = {r.seq_len}" if r.kind == "train" else r.id for r in own)
+        alike = [result for result in lost if result.status == status]
+        if alike:
+            where = Counter(f"{r.cell} at T = {r.seq_len}" if r.kind == "train" else r.id for r in alike)
             places = [f"{n} × {at}" if n > 1 else at for at, n in where.most_common()]
-            out.append(f"{len(own)} {words} ({listed(places, 4)})")
+            out.append(f"{len(alike)} {words} ({listed(places, 4)})")
     one = out[0].removeprefix(f"{len(lost)} ")
     what = f"{len(lost)} of {len(results)} {one}" if len(out) == 1 else f"{len(lost)} of {len(results)} were lost: "
     sentence = what + ("; ".join(out) if len(out) > 1 else "") + "."
     sentence += " They count in the denominator, not in a score."
     errors = Counter(str(result.error).splitlines()[0] for result in lost if result.error)
-    told = [f"{error.rstrip('.')}{f' ({count} times)' if count > 1 else ''}" for error, count in errors.most_common(2)]
-    return [sentence, *([f"What they said: {'; '.join(told)}."] if told else [])]
+    messages = [
+        f"{error.rstrip('.')}{f' ({count} times)' if count > 1 else ''}" for error, count in errors.most_common(2)
+    ]
+    return [sentence, *([f"What they said: {'; '.join(messages)}."] if messages else [])]
 
 
 def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
@@ -124,66 +119,54 @@ def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
 
 
 def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
-    """Task by task who came farthest, and whether the gradient's reach before training had told."""
+    """Task by task who came farthest, and whether the gradient's reach before training had predicted it."""
     out = []
     for data, correlation in predicts(found).items():
-        own = [one for one in found if one.data == data]
-        far = max(one.found.solved or 0 for one in own)
-        best = [one.cell for one in own if (one.found.solved or 0) == far and far]
-        none = [one.cell for one in own if one.found.solved is None]
-        name = data.replace("_", " ")
-        said = []
+        on_task = [one for one in found if one.data == data]
+        far = max(one.found.solved or 0 for one in on_task)
+        best = [one for one in on_task if (one.found.solved or 0) == far and far]
+        unsolved = [one.cell for one in on_task if one.found.solved is None]
+        points = []
         if best:
-            more = ", the longest tried" if any(one.found.failed is None for one in own if one.cell in best) else ""
-            verb = "learns" if len(best) == 1 else "learn"
-            said.append(f"{name.capitalize()}: {listed(best, 8)} {verb} it over T = {far}{more}.")
-        if none:
-            said.append(f"Not even over the shortest T tried: {listed(none, 12)}.")
-        said.append(f"How far gradients reach before training says {_telling(correlation)}: {correlation.text()}.")
-        out.append(" ".join(said))
+            more = ", the longest tried" if any(one.found.failed is None for one in best) else ""
+            verb, names = "learns" if len(best) == 1 else "learn", listed([one.cell for one in best], 8)
+            points.append(f"{data.replace('_', ' ').capitalize()}: {names} {verb} it over T = {far}{more}.")
+        if unsolved:
+            points.append(f"Not even over the shortest T tried: {listed(unsolved, 12)}.")
+        says, low, high = "something about how far a cell comes", correlation.low, correlation.high
+        if low is None or high is None or low <= 0 <= high:
+            says = "nothing sure about how far a cell comes"
+        elif high < 0:
+            says += ", the wrong way round"
+        points.append(f"How far gradients reach before training says {says}: {correlation.text()}.")
+        out.append(" ".join(points))
     return out
-
-
-def _telling(found: Correlation) -> str:
-    """What a rank correlation comes to, judged by its interval alone."""
-    if found.low is None or found.high is None or found.low <= 0 <= found.high:
-        return "nothing sure about how far a cell comes"
-    return "something about how far a cell comes" + (", the wrong way round" if found.high < 0 else "")
 
 
 def timing_sentences(found: Sequence[Timed]) -> list[str]:
     """Sentences on one study's timings, each device and number format for itself."""
-    kinds = by_kind(found)
+    kinds = timed_kinds(found)
     out = []
-    for (decoding, dtype, device), own in kinds.items():
-        known = [one for one in own if one.ms is not None]
-        swept = sweep(own)
+    for (decoding, dtype, device), timed in kinds.items():
+        known = [one for one in timed if one.ms is not None]
+        swept = sweep(timed)
         place = f" ({dtype}, {device})" if len(kinds) > 1 else ""
-        if swept is not None:
-            out += _ends(known, swept, decoding, place)
-        else:
+        if swept is None:
             out += _shapes(known, decoding, place)
+            continue
+        for value in dict.fromkeys((swept.values[0], swept.values[-1])):
+            at_size = [one for one in known if swept.of(one) == value]
+            if len(at_size) > 1:
+                out.append(_race(at_size, f"At {SETTINGS[swept.name]} = {value}{place}", decoding))
     refused = Counter(next(words for words in TRIED if one.refused and one.refused.startswith(words))
                       for one in found if one.refused and one.refused.startswith(TRIED))  # fmt: skip
     if refused:
-        told = [f"{count} ({words})" for words, count in refused.items()]
-        out.append(f"Tried but not timed: {listed(told)}.")
+        out.append(f"Tried but not timed: {listed([f'{count} ({words})' for words, count in refused.items()])}.")
     return out
 
 
-def _ends(known: Sequence[Timed], swept: SweptSetting, decoding: bool, place: str) -> list[str]:
-    """The fastest and the slowest at the smallest and at the largest size."""
-    out = []
-    head = SETTINGS[swept.name]
-    for value in dict.fromkeys((swept.values[0], swept.values[-1])):
-        own = [one for one in known if swept.of(one) == value]
-        if len(own) > 1:
-            out.append(_race(own, f"At {head} = {value}{place}", decoding))
-    return out
-
-
-def _race(own: Sequence[Timed], where: str, decoding: bool) -> str:
-    ordered = sorted(own, key=lambda one: one.ms or 0.0)
+def _race(timed: Sequence[Timed], where: str, decoding: bool) -> str:
+    ordered = sorted(timed, key=lambda one: one.ms or 0.0)
     first, last = ordered[0], ordered[-1]
     what = "token" if decoding else "training step"
     ratio = (last.ms or 0.0) / (first.ms or 1.0)
@@ -206,9 +189,9 @@ def _shapes(known: Sequence[Timed], decoding: bool, place: str) -> list[str]:
         label = ", ".join(f"{SETTINGS[name]} {in_words(name, one.settings[name])}" for name in settings)
         sizes.setdefault(label, []).append(one)
     if len(sizes) == 1:
-        ((label, own),) = sizes.items()
-        return [_race(own, f"At {label}{place}" if label else f"Here{place}", decoding)] if len(own) > 1 else []
-    winners = Counter(f"{best.cell} on {best.backend}"
-                      for own in sizes.values() for best in [min(own, key=lambda one: one.ms or 0.0)])  # fmt: skip
-    told = [f"{name} in {count}" for name, count in winners.most_common()]
-    return [f"Of {len(sizes)} sizes{place} the fastest is {listed(told)}."]
+        ((label, timed),) = sizes.items()
+        return [_race(timed, f"At {label}{place}" if label else f"Here{place}", decoding)] if len(timed) > 1 else []
+    fastest = [min(timed, key=lambda one: one.ms or 0.0) for timed in sizes.values()]
+    winners = Counter(f"{best.cell} on {best.backend}" for best in fastest)
+    counts = [f"{name} in {count}" for name, count in winners.most_common()]
+    return [f"Of {len(sizes)} sizes{place} the fastest is {listed(counts)}."]

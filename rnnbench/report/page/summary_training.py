@@ -27,17 +27,11 @@ def training_sentences(
 ) -> list[str]:
     """What is said of one data set.
 
-    Args:
-        kind: Of its task.
-        groups: Over seeds.
-        verdicts: Of each group's gradients after training; "" where unknown.
-        tests: The comparisons of cells on these data.
-        changes: Those of a cell's lengths with its longest.
+    verdicts: of each group's gradients after training; "" where unknown. tests: the comparisons of cells on these data.
+    changes: those of a cell's lengths with its longest.
     """
-    return [
-        *_leaders(kind, groups, tests), *_changes(kind, groups, changes), *_references(kind, groups),
-        *_gradients(groups, verdicts), *_speed(groups),
-    ]  # fmt: skip
+    quality = [*_leaders(kind, groups, tests), *_changes(changes), *_references(kind, groups)]
+    return [*quality, *_gradients(groups, verdicts), *_speed(groups)]
 
 
 def _leaders(kind: TaskFamily, groups: Sequence[Group], tests: Sequence[Test]) -> list[str]:
@@ -52,57 +46,54 @@ def _leaders(kind: TaskFamily, groups: Sequence[Group], tests: Sequence[Test]) -
             scores = listed([f"{g.series} {kind.primary.show(e.mean)}" for g, e in known], 6)
             refused.setdefault(reason or "", []).append(f"{scores} at {block[0].place}")
             continue
-        best = min((g for g, _ in known), key=lambda g: rank(g, kind.primary.key))
+        best, score = min(known, key=lambda pair: rank(pair[0], kind.primary.key))
         compared = [
             one for one in tests if one["length"] == best.length and best.series in (one["better"], one["other"])
         ]
         place = best.place + "".join(f", {name.rsplit('.', 1)[-1]} {value}" for name, value in data_settings(best))
-        out.append(f"{place}: {best.series} has the lowest {kind.unit}, {_score(kind, best)}. {_certainty(compared)}")
-    for reason, told in refused.items():
+        out.append(f"{place}: {best.series} has the lowest {kind.unit}, {kind.primary.show(score.mean)}. "
+                   f"{_certainty(compared)}")  # fmt: skip
+    for reason, clauses in refused.items():
         why = f"{reason[0].upper()}{reason[1:]}: " if reason else ""
-        out.append(f"{why}{kind.unit} {'; '.join(told[:5])}{'; …' * (len(told) > 5)}.")
+        out.append(f"{why}{kind.unit} {'; '.join(clauses[:5])}{'; …' * (len(clauses) > 5)}.")
     return out or ["No run came to a score."]
-
-
-def _score(kind: TaskFamily, g: Group) -> str:
-    found = g.estimate(kind.primary.key)
-    return kind.primary.show(found.mean if found else None)
 
 
 def _certainty(compared: Sequence[Test]) -> str:
     """What the tests of a length say of the best cell against the others."""
     if not compared:
         return "There are too few seeds to test by how much."
-    words = {"better": "better than", "better, within the margin": "better, if within the margin, than"}
-    words |= {
-        "equivalent": "equivalent to",
-        "undecided": "not shown to differ from",
+    words = {
+        "better": "better than", "better, within the margin": "better, if within the margin, than",
+        "equivalent": "equivalent to", "undecided": "not shown to differ from",
         "the other lost runs": "ahead for its lost runs of",
-    }
-    told = []
+    }  # fmt: skip
+    clauses = []
     for one in compared:
-        by, low, high = (number(one[name], 2).replace("-", "−") for name in ("difference", "low", "high"))
-        told.append(f"{words[str(one['verdict'])]} {one['other']} ({by}, {low} to {high}, {_p(one['p'])})")
-    return f"It is {listed(told, 4)}."
+        by, low, high = _difference(one)
+        p = "p < 0.001" if one["p"] < 0.001 else f"p = {one['p']:.2g}"
+        clauses.append(f"{words[str(one['verdict'])]} {one['other']} ({by}, {low} to {high}, {p})")
+    return f"It is {listed(clauses, 4)}."
 
 
-def _changes(kind: TaskFamily, groups: Sequence[Group], changes: Sequence[Test]) -> list[str]:
+def _difference(one: Test) -> tuple[str, ...]:
+    """By how much, and the ends of its interval."""
+    return tuple(number(one[name], 2).replace("-", "−") for name in ("difference", "low", "high"))
+
+
+def _changes(changes: Sequence[Test]) -> list[str]:
     """What a shorter length costs each cell against its longest."""
     by_cell: dict[str, list[Test]] = {}
     for one in changes:
         by_cell.setdefault(str(one["place"]), []).append(one)
     out = []
     for cell, tests in by_cell.items():
-        told = []
+        clauses = []
         for one in tests:
-            by, low, high = (number(one[name], 2).replace("-", "−") for name in ("difference", "low", "high"))
-            told.append(f"{one['better']} before {one['other']} by {by} ({low} to {high}; {one['verdict']})")
-        out.append(f"{cell}, lengths against the longest: {listed(told, 6)}.")
+            by, low, high = _difference(one)
+            clauses.append(f"{one['better']} before {one['other']} by {by} ({low} to {high}; {one['verdict']})")
+        out.append(f"{cell}, lengths against the longest: {listed(clauses, 6)}.")
     return out
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def _references(kind: TaskFamily, groups: Sequence[Group]) -> list[str]:
@@ -122,10 +113,10 @@ def _references(kind: TaskFamily, groups: Sequence[Group]) -> list[str]:
             clauses.setdefault(who, []).append(f"{label} ({spanned(values)})")
     if not clauses:
         return []
-    told = [f"{who} {listed(lines)}" for who, lines in clauses.items()]
+    parts = [f"{who} {listed(lines)}" for who, lines in clauses.items()]
     if len(groups) == 1:
         return [f"It beats {listed(clauses.get('all beat', ['no reference line']))}."]
-    return [f"Of the table's {len(groups)} rows {'; '.join(told)}."]
+    return [f"Of the table's {len(groups)} rows {'; '.join(parts)}."]
 
 
 def _beats(g: Group, line: float, kind: TaskFamily) -> bool:
@@ -146,8 +137,8 @@ def _gradients(groups: Sequence[Group], verdicts: Sequence[str]) -> list[str]:
         most = max(found, key=lambda pair: pair[0])[1]
         where = f" (farthest: {most.series}, {most.place})" if len({v for v, _ in found}) > 1 else ""
         lags = [lag(v, g.median(f"{when}/lags")) for v, g in sorted(found, key=lambda pair: pair[0])]
-        told = lags[0] if lags[0] == lags[-1] else f"{lags[0]} to {lags[-1]}"
-        parts.append(f"{words} {told} states back{where}")
+        span = lags[0] if lags[0] == lags[-1] else f"{lags[0]} to {lags[-1]}"
+        parts.append(f"{words} {span} states back{where}")
     if not parts:
         return []
     out = f"Gradients are down to a hundredth {', '.join(parts)}."

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnnbench.report.tables.table import number
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: Points of a curve in a figure of the study.
 CURVE_POINTS = 128
@@ -32,14 +31,7 @@ def shorts(values: Iterable[float], digits: int = 4) -> list[float | None]:
 
 
 def kept(count: int, most: int = CURVE_POINTS) -> NDArray[np.int64]:
-    """The indices, both ends among them, of at most so many of a curve's points; the first few are all kept.
-
-    Args:
-        count: Of its points.
-        most: How many to keep, at least twice `DENSE`.
-    """
-    import numpy as np
-
+    """The indices, both ends among them, of at most so many (twice `DENSE` or more) of a curve's points."""
     if count <= most:
         return np.arange(count)
     spread = np.linspace(DENSE, count - 1, most - DENSE).round().astype(np.int64)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from rnnbench.probes.curve import WORTH, falls_to
-from rnnbench.probes.measured import decades, mean_of_those_left
-from rnnbench.report.figures.gradients import mean_along
-from rnnbench.report.figures.panels import SHOWN_DECADES, longest
+from rnnbench.probes.measured import mean_of_those_left
+from rnnbench.report.figures.gradients import context_gains, mean_along
+from rnnbench.report.figures.panels import SHOWN_DECADES, When, flows, longest, shown_decades
 from rnnbench.report.figures.style import LENGTHS, looks
-from rnnbench.report.page.plots.plot import (
+from rnnbench.report.page.plot import (
     Plot,
     Trace,
     axis,
@@ -28,11 +29,7 @@ from rnnbench.report.page.text import kept, shorts
 from rnnbench.report.statistics import Group, crowded
 from rnnbench.report.tables.table import lag
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-WHEN: dict[Literal["init", "final"], str] = {"init": "at first", "final": "after training"}
+WHEN: dict[When, str] = {"init": "at first", "final": "after training"}
 #: Bits a symbol that are as good as none.
 FLOOR = 1e-4
 #: Heat maps over the training, at most.
@@ -42,37 +39,25 @@ LEFT = "log₁₀ G(k)/G(0)"
 
 def gradient_plots(groups: Sequence[Group]) -> list[Plot | None]:
     """Everything about gradients that some groups of one data set have measured."""
-    flows = [_flow_map(groups, when) if crowded(groups) else _flow(groups, when) for when in WHEN]
-    lengths = len({g.length for g in groups})
-    if lengths == 1:
-        halves: list[Plot | None] = []
-    elif crowded(groups):
-        halves = [_reach_map(groups, when) for when in WHEN]
-    else:
-        halves = [_reach(groups)]
-    return [*flows, *halves, *_along(groups), None if crowded(groups) else _context(groups)]
+    crowd = crowded(groups)
+    plots = [_flow_map(groups, when) if crowd else _flow(groups, when) for when in WHEN]
+    if len({g.length for g in groups}) > 1:
+        plots += [_reach_map(groups, when) for when in WHEN] if crowd else [_reach(groups)]
+    return [*plots, *_along(groups), None if crowd else _context(groups)]
 
 
-def _flows(g: Group, when: Literal["init", "final"]) -> NDArray[np.float64] | None:
-    """(seeds, lags), as far as all seeds' curves go."""
-    import numpy as np
-
-    curves = [decades(curve) for curve in g.curves(f"{when}/gradient_flow") if np.isfinite(curve[0])]
-    return np.stack([curve[: min(map(len, curves))] for curve in curves]) if curves else None
-
-
-def _title(groups: Sequence[Group], when: Literal["init", "final"]) -> str:
+def _title(groups: Sequence[Group], when: When) -> str:
     places = {g.place for g in longest(groups).values()}
     at = places.pop() if len(places) == 1 else f"each one's longest {groups[0].symbol}"
     return f"How far do gradients reach {WHEN[when]}? ({at})"
 
 
-def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+def _flow(groups: Sequence[Group], when: When) -> Plot | None:
     looking = looks([g.series for g in groups])
     data: list[Trace] = []
     lowest, highest = -1.0, 0.0
     for label, g in longest(groups).items():
-        curves = _flows(g, when)
+        curves = flows(g, when)
         if curves is None:
             continue
         few = kept(curves.shape[1])
@@ -82,34 +67,35 @@ def _flow(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | Non
         if len(curves) > 1:
             color = looking[label].color
             data.append(span(label, few.tolist(), curves.min(0).tolist(), curves.max(0).tolist(), color))
-    shown = [max(lowest - 0.3, -SHOWN_DECADES), min(highest + 0.3, SHOWN_DECADES)]
+    shown = list(shown_decades(lowest, highest))
     note = "G(k): the norm of the last loss's gradient k states back. Shaded: from the lowest to the highest seed."
     plot = Plot(_title(groups, when), tuple(data), axis("lag k (states back)"), axis(LEFT, range=shown), note)
     return plot if data else None
 
 
-def _flow_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+def _flow_map(groups: Sequence[Group], when: When) -> Plot | None:
     """Of many cells: a row each, a colour for how much is left."""
-    found = [(label, curves) for label, g in longest(groups).items() if (curves := _flows(g, when)) is not None]
-    if not found:
+    curves = {label: flows(g, when) for label, g in longest(groups).items()}
+    means = {label: mean_of_those_left(stacked) for label, stacked in curves.items() if stacked is not None}
+    if not means:
         return None
-    few = kept(max(curves.shape[1] for _, curves in found))
-    means = [(label, mean_of_those_left(curves)) for label, curves in found]
-    means.sort(key=lambda pair: falls_to(math.log(10) * pair[1], 0.01), reverse=True)
-    rows = [[mean[lag] if lag < len(mean) else math.nan for lag in few] for _, mean in means]
-    names = [label for label, _ in means]
-    drawn = heat(few.tolist(), list(range(len(rows))), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
-    drawn |= {"text": [safe(name) for name in names], "hovertemplate": "lag %{x}: %{z}<extra></extra>"}
-    return Plot(_title(groups, when), (drawn,), axis("lag k (states back)"), rows_axis(names), "Those that reach "
-                "farthest come first.", height=rows_height(names))  # fmt: skip
+    few = kept(max(map(len, means.values())))
+    names = sorted(means, key=lambda name: falls_to(math.log(10) * means[name], 0.01), reverse=True)
+    rows = [[means[name][lag] if lag < len(means[name]) else math.nan for lag in few] for name in names]
+    colors = heat(few.tolist(), list(range(len(rows))), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
+    colors |= {"text": [safe(name) for name in names], "hovertemplate": "lag %{x}: %{z}<extra></extra>"}
+    x, y, note = axis("lag k (states back)"), rows_axis(names), "Those that reach farthest come first."
+    return Plot(_title(groups, when), (colors,), x, y, note, height=rows_height(names))
 
 
-def _last(groups: Sequence[Group]) -> float:
-    """The last lag that was measured: what is beyond stands there."""
-    return max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
+def _top(groups: Sequence[Group], lags: Iterable[float | None]) -> float | None:
+    """Where a lag beyond those measured stands: at the last one, or twice the longest known; None without any."""
+    known = [value for value in lags if value is not None and 0 < value < math.inf]
+    last = max((value for g in groups if (value := g.median("init/lags")) is not None), default=math.inf)
+    return min(last, 2 * max(known)) if known else None
 
 
-def _lag_text(g: Group, when: Literal["init", "final"]) -> str:
+def _lag_text(g: Group, when: When) -> str:
     """The median lag; of one beyond those that were measured of this group, their last."""
     value = g.median(f"{when}/hundredth_lag")
     return "" if value is None else lag(value, g.median(f"{when}/lags"))
@@ -118,24 +104,22 @@ def _lag_text(g: Group, when: Literal["init", "final"]) -> str:
 def _reach(groups: Sequence[Group]) -> Plot | None:
     """Against the length: hollow at initialisation, full after training; at the last lag what is beyond it."""
     values = {(g.series, g.length, when): g.median(f"{when}/hundredth_lag") for g in groups for when in WHEN}
-    texts_of = {(g.series, g.length, when): _lag_text(g, when) for g in groups for when in WHEN}
-    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
-    if not finite:
+    texts = {(g.series, g.length, when): _lag_text(g, when) for g in groups for when in WHEN}
+    if (top := _top(groups, values.values())) is None:
         return None
-    top = min(_last(groups), 2 * max(finite))
+    symbol = groups[0].symbol
     data: list[Trace] = []
     for label, look in looks([g.series for g in groups]).items():
         for when in WHEN:
             points = [(T, v) for (series, T, at), v in values.items() if (series, at) == (label, when) and v]
-            one = trace(label, [T for T, _ in points], [min(v, top) for _, v in points], look)
-            one |= {"customdata": [texts_of[label, T, when] for T, _ in points]}
-            one |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {groups[0].symbol} = %{{x}}"}
+            line = trace(label, [T for T, _ in points], [min(v, top) for _, v in points], look)
+            line |= {"customdata": [texts[label, T, when] for T, _ in points]}
+            line |= {"hovertemplate": f"lag %{{customdata}} {WHEN[when]}, {symbol} = %{{x}}"}
             if when == "init":
-                hollow = {"symbol": one["marker"]["symbol"] + "-open"}
-                one |= {"mode": "markers", "marker": one["marker"] | hollow, "showlegend": False}
-            data += [one] if points else []
+                hollow = {"symbol": line["marker"]["symbol"] + "-open"}
+                line |= {"mode": "markers", "marker": line["marker"] | hollow, "showlegend": False}
+            data += [line] if points else []
     lengths = sorted({g.length for g in groups})
-    symbol = groups[0].symbol
     data.append(reference(f"lag = {symbol}", lengths, lengths))
     beyond = any(value is not None and math.isinf(value) for value in values.values())
     note = "Medians over seeds; hollow: at initialisation."
@@ -145,58 +129,52 @@ def _reach(groups: Sequence[Group]) -> Plot | None:
     return Plot(title, tuple(data), ticks(LENGTHS[symbol], lengths), up, note)
 
 
-def _reach_map(groups: Sequence[Group], when: Literal["init", "final"]) -> Plot | None:
+def _reach_map(groups: Sequence[Group], when: When) -> Plot | None:
     """Of many cells: a row each, a column for each length."""
     names, lengths = list(longest(groups)), sorted({g.length for g in groups})
     values = {(g.series, g.length): g.median(f"{when}/hundredth_lag") for g in groups}
-    finite = [value for value in values.values() if value is not None and 0 < value < math.inf]
-    if not finite:
+    if (top := _top(groups, values.values())) is None:
         return None
     names.sort(key=lambda name: -max((value or 0.0 for (series, _), value in values.items() if series == name)))
-    table = [[values.get((name, length)) for length in lengths] for name in names]
-    top = min(_last(groups), 2 * max(finite))
-    rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in table]
-    places = [f"{groups[0].symbol} = {length}" for length in lengths]
-    drawn = heat(places, list(range(len(names))), rows, "log₁₀ of the lag")
-    texts_of = {(g.series, g.length): _lag_text(g, when) for g in groups}
-    texts = [[texts_of.get((name, length), "") for length in lengths] for name in names]
-    drawn |= {"text": texts, "texttemplate": "%{text}", "hovertemplate": "1/100 at lag %{text}, %{x}"}
+    lags = [[values.get((name, length)) for length in lengths] for name in names]
+    rows = [[math.log10(min(v, top)) if v else math.nan for v in row] for row in lags]
+    colors = heat(
+        [f"{groups[0].symbol} = {length}" for length in lengths], list(range(len(names))), rows, "log₁₀ of the lag"
+    )
+    texts = {(g.series, g.length): _lag_text(g, when) for g in groups}
+    colors["text"] = [[texts.get((name, length), "") for length in lengths] for name in names]
+    colors |= {"texttemplate": "%{text}", "hovertemplate": "1/100 at lag %{text}, %{x}"}
     title = f"The lag at which the gradient is down to 1/100, {WHEN[when]}"
-    return Plot(title, (drawn,), axis("", type="category"), rows_axis(names), "Medians over seeds.",
-                rows_height(names))  # fmt: skip
+    x, y = axis("", type="category"), rows_axis(names)
+    return Plot(title, (colors,), x, y, "Medians over seeds.", rows_height(names))
 
 
 def _along(groups: Sequence[Group]) -> list[Plot | None]:
     """Lag × training step, for the first few series that were probed on their way."""
     out: list[Plot | None] = []
     for g in longest(groups).values():
-        found = mean_along(g.done)
-        if found is None or len(out) == ALONG:
+        along = mean_along(g.done)
+        if along is None or len(out) == ALONG:
             continue
-        steps, flow = found
+        steps, flow = along
         lags, times = kept(flow.shape[1], 64), kept(len(steps), 48)
         rows = flow[times][:, lags].T.tolist()
-        drawn = heat(steps[times].tolist(), lags.tolist(), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
-        drawn["hovertemplate"] = "step %{x}, lag %{y}: %{z}<extra></extra>"
+        colors = heat(steps[times].tolist(), lags.tolist(), rows, LEFT, zmin=-SHOWN_DECADES, zmax=2)
+        colors["hovertemplate"] = "step %{x}, lag %{y}: %{z}<extra></extra>"
         title = f"How does training change its reach? {g.series}, {g.place}"
-        out.append(Plot(title, (drawn,), axis("training step"), axis("lag k (states back)"), "The mean over seeds."))
+        out.append(Plot(title, (colors,), axis("training step"), axis("lag k (states back)"), "The mean over seeds."))
     return out
 
 
 def _context(groups: Sequence[Group]) -> Plot | None:
     """What a longer context still saves, in bits a symbol."""
-    import numpy as np
-
     looking = looks([g.series for g in groups])
     data: list[Trace] = []
     least, most = math.inf, 1.0
     for label, g in longest(groups).items():
-        found = [(r.curve("final/context_lengths"), r.curve("final/context_gain")) for r in g.done]
-        pairs = [(lengths, gain) for lengths, gain in found if lengths is not None and gain is not None]
-        if not pairs:
+        if (gains := context_gains(g)) is None:
             continue
-        lengths = pairs[0][0]
-        stacked = np.stack([gain for other, gain in pairs if np.array_equal(other, lengths)])
+        lengths, stacked = gains
         few = kept(len(lengths))
         x = lengths[few].tolist()
         least, most = min(least, *x), max(most, *x)

@@ -6,48 +6,41 @@ from collections.abc import Sequence
 
 from rnnbench.report.figures.contestants import Marks, backend_color
 from rnnbench.report.figures.style import Look
-from rnnbench.report.figures.timing import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Measure
-from rnnbench.report.page.plots.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
+from rnnbench.report.figures.timing import AXES, LATENCY, MEMORY, REPLAYED, SPEED, Measure, by_kind
+from rnnbench.report.page.plot import Plot, Trace, axis, rows_axis, rows_height, safe, ticks, trace
 from rnnbench.report.statistics import CROWD, cell_rank
 from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, sweep
 
 STEP: Measure = (lambda one: one.ms, "How long does a training step take?", "milliseconds a step")
 #: More lines than this need the page's whole width.
 TANGLE = 12
-#: A study's contestants of one kind: decoding or training, number format, device.
-KindOfTiming = tuple[bool, str, str]
 
 
-def by_kind(found: Sequence[Timed]) -> dict[KindOfTiming, list[Timed]]:
-    """What may stand in one figure, or be compared in a sentence: one job, one number format, one device."""
-    out: dict[KindOfTiming, list[Timed]] = {}
-    for one in found:
-        if one.backend is not None:
-            key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
-            out.setdefault(key, []).append(one)
-    return {key: own for key, own in sorted(out.items()) if any(one.ms is not None for one in own)}
+def timed_kinds(found: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
+    """`by_kind`, without those of which nothing was timed."""
+    return {kind: timed for kind, timed in by_kind(found).items() if any(one.ms is not None for one in timed)}
 
 
 def timing_plots(found: Sequence[Timed]) -> list[Plot]:
     """A set for each device and number format, along what is swept, or row by row where there are many cells."""
-    kinds = by_kind(found)
+    kinds = timed_kinds(found)
     several = len({key[1:] for key in kinds}) > 1
     plots: list[Plot] = []
-    for (decoding, dtype, device), own in kinds.items():
-        swept = sweep(own)
+    for (decoding, dtype, device), timed in kinds.items():
+        swept = sweep(timed)
         end = f" ({dtype}, {device})" if several else ""
         for panel in (LATENCY, REPLAYED) if decoding else (STEP, SPEED, MEMORY):
-            known = [one for one in own if one.ms is not None and panel[0](one)]
+            known = [one for one in timed if one.ms is not None and panel[0](one)]
             if not known:
                 continue
             if swept is not None and len({one.cell for one in known}) < CROWD:
-                plots.append(_lines(known, own, swept, panel, end))
+                plots.append(_lines(known, timed, swept, panel, end))
             else:
                 plots.append(_rows(known, swept, panel, end))
     return plots
 
 
-def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: SweptSetting, panel: Measure, end: str) -> Plot:
+def _lines(known: Sequence[Timed], timed: Sequence[Timed], swept: SweptSetting, panel: Measure, end: str) -> Plot:
     """A line a cell and contestant: the cell's colour, the contestant's marker and line style."""
     number, question, unit = panel
     lines = swept.lines(known)
@@ -58,7 +51,7 @@ def _lines(known: Sequence[Timed], own: Sequence[Timed], swept: SweptSetting, pa
         values = [number(one) or 0.0 for one in line]
         look = Look(marks.colors[cell], marker, style)
         data.append(trace(f"{cell} · {contestant}", [swept.of(one) for one in line], values, look))
-    out = [f"{one.cell} · {swept.contestant(one)} at {swept.of(one)}" for one in own if one.out_of_memory]
+    out = [f"{one.cell} · {swept.contestant(one)} at {swept.of(one)}" for one in timed if one.out_of_memory]
     note = f"Out of memory: {', '.join(out)}." if out and panel is not SPEED else ""
     title = AXES[swept.name] + (", B·T constant" if swept.constant_tokens else "")
     x = ticks(title, [float(value) for value in swept.values])
@@ -77,19 +70,17 @@ def _rows(known: Sequence[Timed], swept: SweptSetting | None, panel: Measure, en
     labels = {id(one): _label(one, settings) for one in known}
     names = list(dict.fromkeys(labels[id(one)] for one in sorted(known, key=lambda one: cell_rank(one.cell))))
     contestants = {id(one): str(one.backend) if swept is None else swept.contestant(one) for one in known}
-    marks = Marks.of((one.cell, contestants[id(one)]) for one in known)
     data: list[Trace] = []
-    for contestant, (marker, _) in marks.styles.items():
-        own = [one for one in known if contestants[id(one)] == contestant]
-        rows = [names.index(labels[id(one)]) for one in own]
-        look = Look(backend_color(contestant), marker, "-")
-        one = trace(contestant, [], rows, look, "markers")
-        one["x"] = [float(f"{number(member) or 0.0:.4g}") for member in own]
-        one["customdata"] = [safe(labels[id(member)]) for member in own]
-        one["hovertemplate"] = "%{customdata}: %{x}"
-        data.append(one)
-    title = f"{question}{at}{end}"
-    return Plot(title, tuple(data), axis(unit, type="log"), rows_axis(names), "", rows_height(names))
+    for contestant, (marker, _) in Marks.of((one.cell, contestants[id(one)]) for one in known).styles.items():
+        marked = [one for one in known if contestants[id(one)] == contestant]
+        rows = [names.index(labels[id(one)]) for one in marked]
+        marks = trace(contestant, [], rows, Look(backend_color(contestant), marker, "-"), "markers")
+        marks["x"] = [float(f"{number(one) or 0.0:.4g}") for one in marked]
+        marks["customdata"] = [safe(labels[id(one)]) for one in marked]
+        marks["hovertemplate"] = "%{customdata}: %{x}"
+        data.append(marks)
+    across, height = axis(unit, type="log"), rows_height(names)
+    return Plot(f"{question}{at}{end}", tuple(data), across, rows_axis(names), height=height)
 
 
 def _label(one: Timed, settings: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rnnbench.report.significance import Estimate
 from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look
 from rnnbench.report.page.text import shorts
 from rnnbench.report.statistics import Group
@@ -26,7 +27,7 @@ SYMBOLS = {
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 #: Of reference lines, one after the other.
 REFERENCES = ("6px,4px", "2px,3px", "10px,3px,2px,3px", "14px,4px")
-#: Each of the house's colours as it is seen on a dark ground.
+#: Each of our colours as it is seen on a dark ground.
 DARK = {
     FIXED["rnn"][0]: "#FF8B4A", FIXED["lstm"][0]: "#4C9FEA", FIXED["gru"][0]: "#2FC79C", OTHERS[0][0]: "#E9A3C9",
     OTHERS[1][0]: "#F5BC42", OTHERS[2][0]: "#A5DCFF", OTHERS[3][0]: "#ABABAB", OTHERS[4][0]: "#F2F2F2", GREY: "#9BA5AF",
@@ -38,16 +39,9 @@ Trace = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the page.
+    """A figure of the page: its question, plotly's traces and axes, and what must be known to read it.
 
-    Args:
-        title: Its question.
-        data: plotly's traces.
-        x: The horizontal axis, as plotly's layout has it.
-        y: The vertical one.
-        note: What must be known to read it.
-        height: In pixels, the legend's aside.
-        wide: Whether it takes the page's whole width.
+    height: in pixels, without the legend. wide: whether it takes the page's whole width.
     """
 
     title: str
@@ -117,7 +111,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def ticks(title: str, values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis ticked at the values that there are, with a margin at both ends."""
+    """A logarithmic axis ticked at the values, with a margin at both ends."""
     distinct = sorted(set(values))
     low, high = math.log10(distinct[0]), math.log10(distinct[-1])
     margin = max(0.06 * (high - low), 0.1)
@@ -134,6 +128,28 @@ def rows_axis(names: Sequence[str]) -> dict[str, Any]:
 def rows_height(names: Sequence[str]) -> int:
     """Of a figure with a row for each of these names."""
     return AROUND + max(ROW * len(names), 3 * ROW)
+
+
+def error_bars(found: Sequence[Estimate], look: Look, thickness: float, width: float) -> dict[str, Any] | None:
+    """Their intervals, as plotly's error_x and error_y have them; None without any."""
+    if not any(e.interval for e in found):
+        return None
+    ends = [e.interval or (e.mean, e.mean) for e in found]
+    return {
+        "type": "data", "symmetric": False, "thickness": thickness, "width": width, "color": look.color,
+        "array": shorts(high - e.mean for e, (_, high) in zip(found, ends, strict=True)),
+        "arrayminus": shorts(e.mean - low for e, (low, _) in zip(found, ends, strict=True)),
+    }  # fmt: skip
+
+
+def joined(*notes: str) -> str:
+    """The notes that say something, as one."""
+    return " ".join(filter(None, notes))
+
+
+def sentence(words: str | None) -> str:
+    """Words as a sentence of their own."""
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def lost_note(groups: Sequence[Group]) -> str:

@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 
 from rnnbench.report.figures.style import GREY, Look, looks
-from rnnbench.report.page.plots.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
+from rnnbench.report.figures.tasks import EDGE, TICKS
+from rnnbench.report.page.plot import SYMBOLS, Plot, Trace, axis, reference, rows_axis, rows_height, safe, trace
 from rnnbench.report.page.text import short
 from rnnbench.report.tables.solvable import Solvable, predicts
 from rnnbench.report.tables.table import lag
 from rnnbench.report.tables.tasks import TaskResult
 from rnnbench.report.tables.tasks import short as in_short
 
-#: Ratios to the baseline's line beyond this stand at the edge; where the axis is ticked.
-EDGE, TICKS = 1.3, (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: Where the names of neighbouring points stand, in turn.
 SIDES = ("top center", "bottom center", "middle right", "top left", "bottom right")
 
@@ -57,20 +56,21 @@ def solvable_plots(found: Sequence[Solvable]) -> list[Plot]:
     """Of each task: the longest T solved, a row a cell; and whether the gradient's first reach predicts it."""
     plots = []
     for data, correlation in predicts(found).items():
-        own = [one for one in found if one.data == data]
-        plots.append(_longest(data, own))
-        known = [one for one in own if one.reach and not one.broken]
+        on_task = [one for one in found if one.data == data]
+        plots.append(_longest(data, on_task))
+        known = [one for one in on_task if one.reach and not one.broken]
         if len(known) > 1:
             plots.append(_predicted(data, known, correlation.text()))
     return plots
 
 
-def _longest(data: str, own: Sequence[Solvable]) -> Plot:
+def _longest(data: str, on_task: Sequence[Solvable]) -> Plot:
     """From the last T solved to the first failed; a triangle where nothing failed, or nothing was solved."""
-    names = [one.cell for one in own]
+    names = [one.cell for one in on_task]
+    styles = looks(names)
     drawn: list[Trace] = []
-    for row, one in enumerate(own):
-        look = looks(names)[one.cell]
+    for row, one in enumerate(on_task):
+        look = styles[one.cell]
         ends = [float(end) for end in (one.found.solved, one.found.failed) if end is not None]
         line = trace(one.cell, ends, [row] * len(ends), look)
         open_end = "triangle-right" if one.found.failed is None else "triangle-left"
@@ -89,18 +89,17 @@ def _predicted(data: str, known: Sequence[Solvable], words: str) -> Plot:
     order = sorted(known, key=lambda one: (one.found.middle, one.reach or 0.0))
     sides = {one.cell: SIDES[at % len(SIDES)] for at, one in enumerate(order)}
     for cell, look in looks([one.cell for one in known]).items():
-        own = [one for one in known if one.cell == cell]
-        point = trace(cell, [short(min(one.reach or edge, edge), 4) for one in own],
-                      [one.found.middle for one in own], look, "markers+text")  # fmt: skip
-        point |= {"text": [safe(cell)] * len(own), "textposition": sides[cell], "showlegend": False}
+        of_cell = [one for one in known if one.cell == cell]
+        x, y = [short(min(one.reach or edge, edge), 4) for one in of_cell], [one.found.middle for one in of_cell]
+        point = trace(cell, x, y, look, "markers+text")
+        point |= {"text": [safe(cell)] * len(of_cell), "textposition": sides[cell], "showlegend": False}
         point |= {"textfont": {"size": 10}, "cliponaxis": False}
         point["marker"] = {"color": look.color, "size": 9, "symbol": SYMBOLS.get(look.marker, "circle")}
-        point["hovertemplate"] = [
-            f"{safe(cell)}: {safe(one.longest)}, 1/100 at lag {lag(one.reach, one.lags)}<extra></extra>" for one in own
-        ]
+        hover = [f"{safe(one.longest)}, 1/100 at lag {lag(one.reach, one.lags)}" for one in of_cell]
+        point["hovertemplate"] = [f"{safe(cell)}: {words}<extra></extra>" for words in hover]
         drawn.append(point)
     title = f"Does the gradient's reach before training predict it? {safe(data.replace('_', ' '))}"
     beyond = any(math.isinf(one.reach or 0.0) for one in known)
     note = f"{words}." + (f" What is beyond the lags measured stands at {edge:.3g}." if beyond else "")
-    x = axis("lag at which the gradient is down to 1/100, untrained", type="log")
-    return Plot(title, tuple(drawn), x, axis("longest solvable T", type="log"), note)
+    across = axis("lag at which the gradient is down to 1/100, untrained", type="log")
+    return Plot(title, tuple(drawn), across, axis("longest solvable T", type="log"), note)
