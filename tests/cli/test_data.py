@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and files that no server has."""
     monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "cache"))
     monkeypatch.delenv("RNNBENCH_MIRRORS", raising=False)
-    monkeypatch.setattr(store, "PATIENCE", RetryPolicy(attempts=1))
+    monkeypatch.setattr(store, "POLICY", RetryPolicy(attempts=1))
     for name in FILES:
         content = name.encode()
         item = Download(name, f"http://127.0.0.1:9/{name}", len(content), hashlib.sha256(content).hexdigest())

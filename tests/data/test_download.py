@@ -158,7 +158,7 @@ def at(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 
     def serve(path: str) -> Server:
         period = 0.3 if path in SLOW else 30
-        monkeypatch.setattr(store, "PATIENCE", RetryPolicy(period, slowest=10_000, pause=0.001))
+        monkeypatch.setattr(store, "POLICY", RetryPolicy(period, slowest=10_000, pause=0.001))
         monkeypatch.setitem(FILES, NAME, Download(NAME, f"{server.base}/{path}", len(CONTENT), SHA256))
         return server
 
@@ -220,7 +220,11 @@ def test_whatever_is_left_of_an_earlier_one(path: str, part: bytes, at: At, plac
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("wrong", f"its content has sha256 {hashlib.sha256(CONTENT[::-1]).hexdigest()}, expected {SHA256}"),
+        (
+            "wrong",
+            f"SHA256 hash of downloaded file ({NAME}.part) does not match the known hash: expected {SHA256} but got "
+            + hashlib.sha256(CONTENT[::-1]).hexdigest(),
+        ),
         ("short", "it offers 255999 bytes, expected 256000"),
         ("long", "it sends more than the 256,000 bytes expected"),
         ("endless", "it redirects more than 5 times"),
