@@ -1,4 +1,4 @@
-"""The cell contract: what sees all of time at once is apart from what sees one instant."""
+"""The cell contract: what sees all of time at once is apart from what sees one time step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Cell(nn.Module, ABC):
 
     #: What `rnnbench cells` says of it, and where it is from.
     paper: ClassVar[str] = ""
-    #: Names of the state's parts where it has several, (parts, …): gradients are then measured of each as well.
+    #: Names of the state's parts where it has several, (parts, H), the first of which is read: gradients are then
+    #: measured of each as well.
     parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -41,7 +42,7 @@ class Cell(nn.Module, ABC):
     @property
     def state_shape(self) -> tuple[int, ...]:
         """Shape S of one sample's state."""
-        return (self.hidden_size,)
+        return (len(self.parts), self.hidden_size) if self.parts else (self.hidden_size,)
 
     @property
     def torch_mode(self) -> str | None:
@@ -60,14 +61,14 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        """(B, G), (B, *S) → (B, *S): one instant, all of the recurrence."""
+        """(B, G), (B, *S) → (B, *S): one time step, all of the recurrence."""
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
-        """States (B, T, *S) and drives (B, T, G) → (B, T, H): what the next layer sees. The state itself by default."""
-        return s
+        """States (B, T, *S) and drives (B, T, G) → (B, T, H), what the next layer sees: the state or its first part."""
+        return s.select(-2, 0) if self.parts else s
 
     def unrolled(self) -> AbstractContextManager[None]:
-        """A backend's run happens inside: what `step` computes from the parameters alone is computed once and kept.
+        """The context of a backend's run, in which what `step` computes from the parameters alone is computed once.
 
         By default nothing is. A cell with something to keep returns `kept`; its `step` works without it, only slower.
         """
@@ -97,23 +98,16 @@ class Cell(nn.Module, ABC):
     # --- what a probe looks at (`rnnbench.probes.gates`) ----------------------------------------------------------
 
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
-        """What each gate is at in one instant, by the name that its paper gives it; empty for a cell without gates.
+        """Each gate's value, (B, …) in 0 … 1, by the name that its paper gives it; empty for a cell without gates.
 
-        Like `step` it treats each row by itself, so that many instants of a sequence can be handed over at once, as
-        rows.
-
-        Args:
-            u: (B, G).
-            s: (B, *S), the state before the step.
-
-        Returns:
-            Of each gate a tensor of (B, …) in 0 … 1; an output gate that looks at the new memory has done so.
+        From u, (B, G), and the state before the step, (B, *S). Like `step` it treats each row by itself, so that many
+        time steps can be passed at once, as rows. An output gate that looks at the new memory has done so.
         """
         return {}
 
 
 class GatedCell(Cell):
-    """A cell that says at once what its gates are at and what they make of the state; so the two cannot drift."""
+    """A cell whose next state and gate values come from one function, so that the two cannot drift."""
 
     @abstractmethod
     def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -128,7 +122,7 @@ class GatedCell(Cell):
 
 @contextmanager
 def kept(cell: Cell, name: str, value: Tensor) -> Iterator[None]:
-    """Let a cell's attribute be a value while the context lasts, and then what it was: runs may be nested."""
+    """Set a cell's attribute while the context lasts, and then back to what it was: runs may be nested."""
     before = getattr(cell, name)
     setattr(cell, name, value)
     try:

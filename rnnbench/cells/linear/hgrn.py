@@ -1,7 +1,5 @@
 """The hierarchically gated recurrent network (Qin et al. 2023, HGRN, its first version)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +25,6 @@ class HGRN(AffineCell):
     from 10000^(−2k/H), k = 0 … H − 1, as in their code (whose g is a SiLU); the other initial values are torch's.
 
     Args:
-        input_size: I.
         hidden_size: H, also the number of complex entries of the state.
         lower_bound: γ, what the forget gate keeps at least; 0 ≤ γ < 1.
 

@@ -1,7 +1,5 @@
 """The minimal GRU (Feng et al. 2024, "Were RNNs all we needed?")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,10 +19,6 @@ class MinGRU(AffineCell):
 
     The candidate is linear, as in the paper's vanilla form; the log-space form of its appendix puts a positive g(·)
     around it, which a scan that carries signs does not need.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Feng et al. 2024"

@@ -1,7 +1,5 @@
 """The quasi-recurrent network (Bradbury et al. 2017, "Quasi-recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,11 +18,7 @@ class QRNN(AffineCell):
     o = σ(W_o¹ x_{t−1} + W_o² x_t + b_o)
 
     The state is [c; ō; W¹ x], (B, 5H): ō is o before its σ, which `read` could not rebuild without the last input, and
-    W¹ x waits for the next instant. Before the beginning x is 0, so that the weight is `nn.Conv1d`'s, (3H, I, 2).
-
-    Args:
-        input_size: I.
-        hidden_size: H.
+    W¹ x waits for the next step. Before the beginning x is 0, so that the weight is `nn.Conv1d`'s, (3H, I, 2).
     """
 
     paper = "Bradbury et al. 2017"

@@ -1,7 +1,5 @@
 """The simple recurrent unit (Lei et al. 2018, "Simple recurrent units for highly parallelizable recurrence")."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -24,8 +22,6 @@ class SRU(AffineCell):
     W uniform in ±√(3/I), b_f = 0, b_r = highway_bias, and α = √(1 + 2 exp(highway_bias)), which keeps the variance.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         highway_bias: b_r at the start; negative lets more of the input pass by.
     """
 

@@ -1,7 +1,5 @@
 """The gated recurrent unit (Cho et al. 2014), in cuDNN's and torch's form: the reset gate after the product."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,8 +19,6 @@ class GRU(GatedCell):
     h' = (1 − z) ⊙ n + z ⊙ h
 
     Args:
-        input_size: I.
-        hidden_size: H.
         update_bias: Sum of the update gate's two biases at the start; positive keeps the old state longer.
             torch's random one where not given.
     """

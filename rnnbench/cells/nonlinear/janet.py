@@ -1,7 +1,5 @@
 """Just another network (van der Westhuizen & Lasenby 2018, "The unreasonable effectiveness of the forget gate")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,10 +17,6 @@ class JANET(GatedCell):
     h' = σ(f) ⊙ h + (1 − σ(f − β)) ⊙ g
 
     The paper's experiments also start b_f by the chrono initialisation; here that is a choice of its own.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "van der Westhuizen & Lasenby 2018"

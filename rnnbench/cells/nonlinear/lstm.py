@@ -1,7 +1,5 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,8 +19,6 @@ class LSTM(GatedCell):
     o = σ(W_io x + b_io + W_ho h + b_ho)
 
     Args:
-        input_size: I.
-        hidden_size: H.
         forget_bias: Sum of the forget gate's two biases at the start (Jozefowicz et al. 2015 advise 1); torch's
             random one where not given.
     """
@@ -52,10 +48,6 @@ class LSTM(GatedCell):
         }
 
     @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
-
-    @property
     def torch_mode(self) -> str:
         return "LSTM"
 
@@ -69,6 +61,3 @@ class LSTM(GatedCell):
         c = f * c + i * torch.tanh(g)
         h = o * torch.tanh(c)
         return torch.stack((h, c), dim=-2), {"input": i, "forget": f, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

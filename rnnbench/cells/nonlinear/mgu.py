@@ -1,7 +1,5 @@
 """The minimal gated unit (Zhou et al. 2016, "Minimal gated unit for recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,10 +18,6 @@ class MGU(GatedCell):
 
     The paper calls f the forget gate, but at 1 it writes: `gates` names it so. ``weight_hh`` is W_hf; W_hn multiplies
     another vector and is ``weight_hn``.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Zhou et al. 2016"

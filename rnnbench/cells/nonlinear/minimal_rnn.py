@@ -1,7 +1,5 @@
 """The MinimalRNN (Chen 2017, "MinimalRNN: toward more interpretable and trainable recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,10 +17,6 @@ class MinimalRNN(GatedCell):
     h' = g ⊙ h + (1 − g) ⊙ z
 
     All but W_hg h is drive. ``weight_ih`` is W_iz, ``weight_zh`` W_zg, ``weight_hh`` W_hg, ``bias`` [b_z; b_g].
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Chen 2017"

@@ -1,7 +1,5 @@
 """The scalar LSTM of xLSTM (Beck et al. 2024, "xLSTM: extended long short-term memory", section 2.2)."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,8 +24,6 @@ class SLSTM(GatedCell):
     as log 0: the first n' is 1 and, one exponential always being 1, none is less: max(n', 1) only guards other states.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         heads: Blocks of each R, a divisor of H (else `UserError`); 1, dense as in other cells, suits every H.
     """
 
@@ -43,10 +39,6 @@ class SLSTM(GatedCell):
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self._dense: Tensor | None = None
         self.reset_parameters()
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (4, self.hidden_size)
 
     def initial_state(self, batch: int) -> Tensor:
         return F.pad(super().initial_state(batch)[:, :3], (0, 0, 0, 1), value=-1e30)
@@ -75,6 +67,3 @@ class SLSTM(GatedCell):
         keep, write, o = torch.exp(old - m), torch.exp(i - m), torch.sigmoid(o)
         c, n = keep * c + write * torch.tanh(z), keep * n + write
         return torch.stack((o * c / n.clamp(min=1), c, n, m), dim=-2), {"input": write, "forget": keep, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

@@ -1,7 +1,5 @@
 """The update gate RNN (Collins, Sohl-Dickstein & Sussillo 2017, "Capacity and trainability in RNNs")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,10 +15,6 @@ class UGRNN(GatedCell):
     c = tanh(W_ic x + W_hc h + b_c)
     g = σ(W_ig x + W_hg h + b_g)
     h' = g ⊙ h + (1 − g) ⊙ c
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Collins et al. 2017"
