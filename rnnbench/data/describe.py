@@ -60,7 +60,7 @@ def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
     item, source = data_set(str(data.name)), load(data)
     task = dataclasses.asdict(source.task)
     del task["mase_weights"]
-    told = {
+    description = {
         "name": data.label,
         "kind": item.kind,
         "summary": item.summary,
@@ -71,10 +71,10 @@ def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
         "task": task,
         **source.facts(),
     }
-    return told, source
+    return description, source
 
 
 def info(data: DataConfig) -> dict[str, Any]:
-    """What `about` says, and the ``references``: the lines to beat on the test part; raises `UserError` as it does."""
-    told, source = about(data)
-    return {**told, "references": source.references()}
+    """What `about` says, and the ``references``, the baselines on the test part; raises `UserError` as it does."""
+    description, source = about(data)
+    return {**description, "references": source.references()}

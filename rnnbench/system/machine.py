@@ -56,8 +56,8 @@ def check_at_once(what: str, count: int) -> None:
 def pinned(cores: int = 1) -> Iterator[list[int]]:
     """While it lasts, this process stays on so many of the cores that it may use, the last ones; yields which.
 
-    A process that is moved from core to core leaves its caches behind, and that would be timed. Where a system has no
-    such thing, nothing happens, and the list is empty.
+    A process that is moved from core to core leaves its caches behind, and that would be timed. Where a system cannot
+    pin, nothing happens, and the list is empty.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield []
@@ -156,10 +156,6 @@ def environment(device: str) -> dict[str, Any]:
     import lightning
     import torch
 
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        name = _cpu_name()
     return {
         "commit": commit(),
         "python": platform.python_version(),
@@ -167,7 +163,7 @@ def environment(device: str) -> dict[str, Any]:
         "lightning": lightning.__version__,
         "platform": platform.platform(),
         "device": device,
-        "device_name": name,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
@@ -273,7 +269,7 @@ def facts(device: str) -> dict[str, Any]:
             driver = nvml.nvmlSystemGetDriverVersion()
             kinds = {"sm": nvml.NVML_CLOCK_SM, "memory": nvml.NVML_CLOCK_MEM}
             return {
-                "driver": _text(driver),
+                "driver": driver.decode() if isinstance(driver, bytes) else driver,
                 "clocks_mhz": {
                     name: [int(nvml.nvmlDeviceGetClockInfo(gpu, kind)), int(nvml.nvmlDeviceGetMaxClockInfo(gpu, kind))]
                     for name, kind in kinds.items()
@@ -281,8 +277,3 @@ def facts(device: str) -> dict[str, Any]:
             }
     except Exception:
         return {}
-
-
-def _text(said: str | bytes) -> str:
-    """Older versions of the library answer in bytes."""
-    return said.decode() if isinstance(said, bytes) else said

@@ -35,13 +35,11 @@ class Stream:
         self.failures: list[OSError] = [] if styled is None else styled.failures
 
     def write(self, text: str) -> int:
-        """Write a text; returns its length."""
         with self._dropping():
             self._stream.write(text if self.styled is self else visible(text))
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
         with self._dropping():
             self._stream.flush()
 

@@ -9,7 +9,7 @@ from rnnbench.catalog import DATA_SETS
 from rnnbench.config import DataConfig, ModelConfig
 from rnnbench.data.load import load
 from rnnbench.data.source import Batches
-from rnnbench.data.synthetic.drawn import DrawnData, first
+from rnnbench.data.synthetic.drawn import DrawnData
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.models.loss import loss
@@ -125,7 +125,7 @@ def test_a_limit_takes_the_first_sequences(name: str, limit: int) -> None:
     whole, got = joined(data.evaluation("train")), joined(data.evaluation("train", limit=limit))
     count = min(1000, max(1, limit // data.steps(15)))
     assert len(got.x) == count
-    assert same(got, first(whole, count))
+    assert same(got, whole.rows(slice(count)))
 
 
 @every_task
