@@ -55,7 +55,7 @@ def test_every_cell_of_the_package_has_a_name() -> None:
 
 
 @pytest.mark.parametrize("name", external_names())
-def test_chunk_law(name: str) -> None:
+def test_chunk_property(name: str) -> None:
     """In float64, values and gradients; an output that is no part of the state does not act on what follows."""
     cell, x, state = build(name)
     whole = everything(cell, x, state)

@@ -188,7 +188,7 @@ def test_it_comes_and_is_kept(path: str, at: At, place: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-def test_a_cut_download_goes_on_where_it_was_cut(at: At, place: Path) -> None:
+def test_a_cut_download_is_resumed_where_it_was_cut(at: At, place: Path) -> None:
     server = at("cut")
     fetch(NAME)
     (_, first), (_, second) = server.asked
@@ -198,7 +198,7 @@ def test_a_cut_download_goes_on_where_it_was_cut(at: At, place: Path) -> None:
     assert len(CONTENT) // 2 - CHUNK < start <= len(CONTENT) // 2
 
 
-def test_the_next_call_goes_on_too(at: At, place: Path) -> None:
+def test_the_next_call_resumes_too(at: At, place: Path) -> None:
     server = at("good")
     place.mkdir()
     (place / f"{NAME}.part").write_bytes(CONTENT[:1000])
@@ -208,7 +208,8 @@ def test_the_next_call_goes_on_too(at: At, place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["good", "no_ranges", "other_range"])
-@pytest.mark.parametrize("part", [b"", CONTENT[:1000], b"x" * 1000, CONTENT, b"x" * len(CONTENT), CONTENT + b"more"])
+@pytest.mark.parametrize("part", [b"", CONTENT[:1000], b"x" * 1000, CONTENT, b"x" * len(CONTENT), CONTENT + b"more"],
+                         ids=["empty", "begun", "wrong", "whole", "wholly wrong", "too long"])  # fmt: skip
 def test_whatever_is_left_of_an_earlier_one(path: str, part: bytes, at: At, place: Path) -> None:
     at(path)
     place.mkdir()
@@ -234,19 +235,16 @@ def test_whatever_is_left_of_an_earlier_one(path: str, part: bytes, at: At, plac
         ("drip_headers", "it sent 0 bytes in 0.3 s, which is too slow"),
     ],
 )
-@pytest.mark.parametrize("before", [{}, {"other": b"other", NAME: b"a file of yours"}])
-def test_what_goes_wrong_is_said_and_changes_nothing(
-    path: str, reason: str, before: dict[str, bytes], at: At, place: Path
-) -> None:
+def test_what_goes_wrong_is_said_and_changes_nothing(path: str, reason: str, at: At, place: Path) -> None:
     server = at(path)
-    if before:
-        place.mkdir()
-        for name, data in before.items():
-            (place / name).write_bytes(data)
+    before = {"other": b"other", NAME: b"a file of yours"}
+    place.mkdir()
+    for name, data in before.items():
+        (place / name).write_bytes(data)
     start = time.monotonic()
     with pytest.raises(UserError) as caught:
         fetch(NAME)
-    assert time.monotonic() - start < 20, "it would wait for ever, else"
+    assert time.monotonic() - start < 20, "it would wait forever otherwise"
     assert str(caught.value) == (
         f"{NAME} could not be downloaded ({server.base}/{path}: {reason}); try again, or put the file from "
         f"{server.base}/{path} (256000 bytes, sha256 {SHA256}) into {place} yourself."
@@ -258,7 +256,7 @@ def test_what_goes_wrong_is_said_and_changes_nothing(
     ("path", "reason"),
     [("cut_always", "IncompleteRead"), ("drip", r"it sent \d+ bytes in 0.3 s, which is too slow")],
 )
-def test_what_came_before_it_went_wrong_is_good_to_go_on_from(path: str, reason: str, at: At, place: Path) -> None:
+def test_what_came_before_it_went_wrong_is_resumed(path: str, reason: str, at: At, place: Path) -> None:
     at(path)
     with pytest.raises(UserError, match=reason):
         fetch(NAME)
@@ -398,8 +396,8 @@ def test_a_zip_that_points_outside(name: str, tmp_path: Path) -> None:
 
 
 def test_bombs(tmp_path: Path) -> None:
-    """A million times as large as they may be."""
-    bomb = bytes(50_000_000)
+    """A hundred thousand times as large as they may be."""
+    bomb = bytes(5_000_000)
     path = zipped(tmp_path / "a.zip", a=bomb)
     (tmp_path / "a.gz").write_bytes(gzip.compress(bomb, 1))
     for read in (lambda: archive.member(path, "a", 50), lambda: archive.gunzipped(tmp_path / "a.gz", 50)):

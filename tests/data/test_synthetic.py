@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
+from rnnbench.data.synthetic.adding import AddingData
 from rnnbench.data.synthetic.drawn import DrawnData
 from rnnbench.data.synthetic.formal_languages import CLOSE, OPEN, DyckData, distribution, prefix_values
 from rnnbench.data.task import Batch, Task
@@ -197,12 +198,29 @@ def test_what_has_an_answer_at_each_step_is_not_to_be_read_backwards(name: str) 
     assert drawn(name, 24)[0].task.causal
 
 
-@pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])
-def test_longer_sequences_hold_as_many_items(name: str) -> None:
-    source, batch = drawn(name, 16, 4)
-    for batches in source.longer().values():
-        for longer in batches:
-            counts = longer.mask if longer.scored is None else longer.scored
-            assert counts is not None
-            assert (counts.sum(1) == 4).all()
-    assert batch.x.shape[1] == source.steps(16)
+def adding(seq_len: int, batch_size: int) -> AddingData:
+    return AddingData(DataConfig(name="adding", seq_len=seq_len, batch_size=batch_size))
+
+
+@pytest.mark.parametrize("seq_len", [2, 3, 10, 101])
+def test_one_marker_a_half_and_the_target_is_the_marked_sum(seq_len: int) -> None:
+    batch = adding(seq_len, batch_size=2000).train_batch(0)
+    value, marker = batch.x.unbind(-1)
+    half = seq_len // 2
+    assert batch.x.shape == (2000, seq_len, 2)
+    assert batch.x.dtype == batch.y.dtype == torch.float32
+    assert set(marker.flatten().tolist()) <= {0.0, 1.0}
+    assert (marker[:, :half].sum(1) == 1).all()
+    assert (marker[:, half:].sum(1) == 1).all()
+    assert marker.any(0).all()  # every place is drawn
+    assert float(value.min()) >= 0
+    assert float(value.max()) < 1
+    torch.testing.assert_close(batch.y[:, 0], (value * marker).sum(1))
+
+
+def test_guessing_one_costs_a_sixth() -> None:
+    data = adding(seq_len=4, batch_size=200_000)
+    error = (data.train_batch(0).y - 1).double().square()
+    standard_error = float(error.std()) / 200_000**0.5
+    assert abs(float(error.mean()) - data.references()["guess_mse"]) < 4 * standard_error
+    assert standard_error < 0.001  # so the misprint 0.1767 is well outside

@@ -39,15 +39,6 @@ def joined(batches: Batches) -> Batch:
 
 
 @every_task
-def test_training_is_pure_and_differs_by_seed_and_step(name: str) -> None:
-    one, two = drawn(name, seed=1), drawn(name, seed=1)
-    late = [two.train_batch(step) for step in reversed(range(4))][::-1]
-    assert all(same(one.train_batch(step), late[step]) for step in range(4))
-    batches = [drawn(name, seed=seed).train_batch(step) for seed in range(2) for step in range(2)]
-    assert not any(same(a, b) for i, a in enumerate(batches) for b in batches[:i])
-
-
-@every_task
 def test_parts_are_fixed_and_differ(name: str) -> None:
     parts = {}
     for part in ("val", "test", "train"):
@@ -102,9 +93,10 @@ def test_the_last_step_of_a_probe_of_brackets_one_deep_is_scored() -> None:
 
 
 @pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])
-def test_a_longer_probe_has_as_many_items(name: str) -> None:
+def test_longer_sequences_have_as_many_items(name: str) -> None:
     data = drawn(name, items=3)
-    for batch in (joined(data.evaluation("val")), data.probe_batch(150, 6), data.probe_batch(2, 6)):
+    longer = [joined(batches) for batches in data.longer().values()]
+    for batch in (joined(data.evaluation("val")), data.probe_batch(150, 6), data.probe_batch(2, 6), *longer):
         scored = batch.mask if batch.scored is None else batch.scored
         assert scored is not None
         assert scored.sum(1).unique().tolist() == [3]
@@ -178,9 +170,10 @@ def test_what_is_scored_has_an_answer_and_the_sample_shows_it(name: str) -> None
         ("associative_recall", 11, 4, "at least 12"),
         ("associative_recall", 100, 17, "17"),
         ("modular_arithmetic", 5, 1, "at least 2, got 1"),
+        ("adding", 1, None, "at least 2, got 1"),
     ],
 )
-def test_what_cannot_be_is_refused(name: str, seq_len: int, items: int, what: str) -> None:
+def test_what_cannot_be_is_refused(name: str, seq_len: int, items: int | None, what: str) -> None:
     with pytest.raises(UserError, match=what):
         drawn(name, seq_len, items=items)
 

@@ -1,4 +1,4 @@
-"""Labelled sequences: padding, order, splits, what a fool would get, and that nothing of test reaches train."""
+"""Labelled sequences: padding, order, splits, baselines, and that nothing of test reaches train."""
 
 from __future__ import annotations
 

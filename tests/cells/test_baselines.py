@@ -1,4 +1,4 @@
-"""The yardsticks are what their papers say: against transcriptions that share no code with them."""
+"""The baselines are what their papers say: against transcriptions that share no code with them."""
 
 from __future__ import annotations
 
