@@ -241,10 +241,10 @@ def external_class(name: str) -> type[Cell]:
 
 
 def _constructor(kind: type[Any]) -> Callable[..., None]:
-    """``__init__`` with a signature of its own: the plain keyword arguments of theirs are the options."""
-    theirs = inspect.signature(kind).parameters
+    """An ``__init__`` whose signature has the plain keyword arguments of ``kind`` as options."""
+    parameters = inspect.signature(kind).parameters
     defaults = {
-        name: item.default for name, item in theirs.items() if isinstance(item.default, bool | int | float | str)
+        name: item.default for name, item in parameters.items() if isinstance(item.default, bool | int | float | str)
     }
     if _takes_earlier(kind):
         defaults["delay"] = 1

@@ -23,20 +23,10 @@ def listing() -> list[dict[str, Any]]:
     """
     rows = []
     for item in DATA_SETS.values():
+        row = {key: getattr(item, key) for key in ("name", "kind", "shape", "summary", "licence", "origin")}
         lacking = to_do(item)
-        rows.append(
-            {
-                "name": item.name,
-                "kind": item.kind,
-                "shape": item.shape,
-                "summary": item.summary,
-                "licence": item.licence,
-                "origin": item.origin,
-                "download_bytes": sum(FILES[name].size for name in item.files),
-                "here": lacking is None,
-                "to_do": lacking,
-            }
-        )
+        row |= {"download_bytes": sum(FILES[name].size for name in item.files)}
+        rows.append({**row, "here": lacking is None, "to_do": lacking})
     return rows
 
 

@@ -60,8 +60,8 @@ def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
     data = make()
-    if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise UserError(f"{name} has sha256 {found}, expected {sha256}; reinstall the package it comes from.")
+    if (digest := hashlib.sha256(data).hexdigest()) != sha256:
+        raise UserError(f"{name} has sha256 {digest}, expected {sha256}; reinstall the package it comes from.")
     _write(name, data)
     return data
 

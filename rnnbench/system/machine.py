@@ -182,27 +182,27 @@ def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory so far: of our control group, else of the machine."""
     for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with suppress(OSError):
-            if found := re.search(r"^oom_kill (\d+)$", Path(path).read_text(), re.MULTILINE):
-                return int(found[1])
+            if kills := re.search(r"^oom_kill (\d+)$", Path(path).read_text(), re.MULTILINE):
+                return int(kills[1])
     return 0
 
 
 def cpu_clock() -> int | None:
     """MHz of the fastest core now, as Linux says; None where it does not."""
     try:
-        found = re.findall(r"cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text())
+        clocks = re.findall(r"cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text())
     except OSError:
         return None
-    return round(max(map(float, found))) if found else None
+    return round(max(map(float, clocks))) if clocks else None
 
 
 @cache
 def _cpu_name() -> str:
     try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
+        name = None
+    return name.group(1).strip() if name else platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)

@@ -122,22 +122,17 @@ def arm(*signals: signal.Signals) -> None:
             _before[one] = signal.signal(one, _request.handle)
 
 
-def disarm() -> None:
-    """The signals mean again what they meant before `arm`, and a request that was made is forgotten."""
-    for one, handler in _before.items():
-        signal.signal(one, handler)
-    _before.clear()
-    _request.signum = None
-
-
 @contextmanager
 def armed(*signals: signal.Signals) -> Iterator[None]:
-    """`arm` for a while."""
+    """`arm` for a while; then the signals mean again what they meant before, and a request is forgotten."""
     arm(*signals)
     try:
         yield
     finally:
-        disarm()
+        for one, handler in _before.items():
+            signal.signal(one, handler)
+        _before.clear()
+        _request.signum = None
 
 
 def rearm() -> None:

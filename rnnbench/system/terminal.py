@@ -14,7 +14,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def visible(text: str) -> str:
     r"""The text with its control characters, all but tab and line feed, as Python writes them: ESC becomes ``\x1b``."""
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
 
 
 class Stream:

@@ -216,8 +216,8 @@ def test_same_seed_same_weights_as_torch() -> None:
         torch.manual_seed(5)
         ours = list(make_cell(name, I, H).parameters())
         torch.manual_seed(5)
-        theirs = list(cls(I, H).parameters())
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        torch_weights = list(cls(I, H).parameters())
+        assert all(torch.equal(a, b) for a, b in zip(ours, torch_weights, strict=True))
 
 
 def test_gate_biases_are_set() -> None:

@@ -119,11 +119,11 @@ def test_parity_with_the_paper(name: str, heads: int) -> None:
     x = torch.randn(B, T, I, dtype=torch.float64, requires_grad=True)
     state = torch.randn(B, *cell.state_shape, dtype=torch.float64, requires_grad=True)
     samples = [PAPERS[name](cell, x[n], state[n]) for n in range(B)]
-    theirs = tuple(torch.stack(item) for item in zip(*samples, strict=True))
+    reference = tuple(torch.stack(item) for item in zip(*samples, strict=True))
     ours = run(cell, x, state, backend="loop")
     cotangents = [torch.randn_like(t) for t in ours]
     leaves = {"x": x, "state": state, **dict(cell.named_parameters())}
-    expected = (*theirs, *torch.autograd.grad(theirs, list(leaves.values()), cotangents))
+    expected = (*reference, *torch.autograd.grad(reference, list(leaves.values()), cotangents))
     found = (*ours, *torch.autograd.grad(ours, list(leaves.values()), cotangents))
     for key, a, b in zip(("y", "final", *leaves), found, expected, strict=True):
         assert b.abs().max() > 0, key

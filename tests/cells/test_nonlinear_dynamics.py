@@ -55,8 +55,8 @@ def skew(triangle: Tensor) -> Tensor:
 
 def indrnn(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor], Tensor]:
     external = pytest.importorskip("torchrecurrent").IndRNNCell(I, H, nonlinearity="relu").double()
-    given = {"weight_ih": p["weight_ih"], "vector_u": p["weight_hh"], "bias_ih": p["bias"], "bias_hh": torch.zeros(H)}
-    return lambda x, s: torch.func.functional_call(external, given, (x, s))
+    weights = {"weight_ih": p["weight_ih"], "vector_u": p["weight_hh"], "bias_ih": p["bias"], "bias_hh": torch.zeros(H)}
+    return lambda x, s: torch.func.functional_call(external, weights, (x, s))
 
 
 def antisymmetric(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor], Tensor]:
@@ -64,8 +64,8 @@ def antisymmetric(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor],
     kind = package.GatedAntisymmetricRNNCell if cell.gated else package.AntisymmetricRNNCell
     external = kind(I, H, epsilon=cell.epsilon, gamma=cell.gamma).double()
     upper = skew(p["weight_hh"]).triu(1)
-    given = {"weight_ih": p["weight_ih"], "weight_hh": upper, "bias_ih": p["bias"], "bias_hh": torch.zeros(H)}
-    return lambda x, s: torch.func.functional_call(external, given, (x, s))
+    weights = {"weight_ih": p["weight_ih"], "weight_hh": upper, "bias_ih": p["bias"], "bias_hh": torch.zeros(H)}
+    return lambda x, s: torch.func.functional_call(external, weights, (x, s))
 
 
 def cornn(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor], Tensor]:
@@ -73,9 +73,9 @@ def cornn(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor], Tensor]
     external = coRNNCell(I, H, dt=cell.dt, gamma=cell.gamma, epsilon=cell.epsilon).double()
     W_y, W_z = p["weight_hh"].chunk(2, dim=1)
     none = torch.zeros(H, dtype=torch.float64)
-    given = {"weight_ih": p["weight_ih"], "weight_hh": W_y, "weight_ch": W_z}
-    given |= {"bias_ih": p["bias"], "bias_hh": none, "bias_ch": none}
-    return lambda x, s: torch.stack(torch.func.functional_call(external, given, (x, (s[:, 0], s[:, 1]))), dim=1)
+    weights = {"weight_ih": p["weight_ih"], "weight_hh": W_y, "weight_ch": W_z}
+    weights |= {"bias_ih": p["bias"], "bias_hh": none, "bias_ch": none}
+    return lambda x, s: torch.stack(torch.func.functional_call(external, weights, (x, (s[:, 0], s[:, 1]))), dim=1)
 
 
 def lem(p: dict[str, Tensor], cell: Any) -> Callable[[Tensor, Tensor], Tensor]:

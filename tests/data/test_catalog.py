@@ -61,8 +61,8 @@ def test_a_seed_changes_what_is_trained_on_and_not_what_is_scored(name: str) -> 
     assert not alike(one.train_batch(0), one.train_batch(1))
     assert all(alike(one.train_batch(step), batch) for step, batch in late.items()), "whatever came before"
     for part in ("val", "test"):
-        ours, theirs = (next(iter(data.evaluation(part, stateful=False, limit=100))) for data in (one, other))  # type: ignore[arg-type]
-        assert alike(ours, theirs)
+        with_one, with_other = (next(iter(data.evaluation(part, stateful=False, limit=100))) for data in (one, other))  # type: ignore[arg-type]
+        assert alike(with_one, with_other)
     assert alike(one.probe_batch(16, 3), other.probe_batch(16, 3))
 
 
@@ -130,7 +130,7 @@ def test_the_listing_says_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["glucose", "sea_temperature", "adding"])
 def test_info_is_plain_values(name: str) -> None:
-    told = info(DataConfig(name=name, seq_len=8))
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["references"] == load(DataConfig(name=name, seq_len=8)).references()
-    assert len(told["fingerprint"]) == 64
+    description = info(DataConfig(name=name, seq_len=8))
+    assert json.loads(json.dumps(description, allow_nan=False)) == description
+    assert description["references"] == load(DataConfig(name=name, seq_len=8)).references()
+    assert len(description["fingerprint"]) == 64

@@ -67,14 +67,14 @@ def test_val_and_test_have_the_full_length_and_longer_ones_a_multiple(name: str)
 
 
 @every_task
-@pytest.mark.parametrize(("asked", "given"), [(2, 15), (15, 15), (99, 99), (256, 256)])
-def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: str, asked: int, given: int) -> None:
+@pytest.mark.parametrize(("asked", "length"), [(2, 15), (15, 15), (99, 99), (256, 256)])
+def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: str, asked: int, length: int) -> None:
     """How far a gradient reaches is asked of more steps than a short task has."""
     data = drawn(name)
     batch = data.probe_batch(asked, 6)
-    assert batch.x.shape[:2] == (6, data.steps(given) + (name == "dyck" and given % 2 == 0))
+    assert batch.x.shape[:2] == (6, data.steps(length) + (name == "dyck" and length % 2 == 0))
     assert batch.lengths is None
-    assert same(batch, drawn(name, seq_len=given).probe_batch(2, 6)), "the sequences of a task of that length"
+    assert same(batch, drawn(name, seq_len=length).probe_batch(2, 6)), "the sequences of a task of that length"
 
 
 @every_task

@@ -70,11 +70,11 @@ def music(seed: int = 0, name: str = "jsb", **config: Any) -> MusicData:
 
 def scored(batches: Batches) -> list[tuple[Tensor, Tensor]]:
     """Every (input, target) pair of frames that counts."""
-    found = []
+    pairs = []
     for batch in batches:
         mask = torch.ones(batch.y.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask
-        found += list(zip(batch.x[mask], batch.y[mask], strict=True))
-    return found
+        pairs += list(zip(batch.x[mask], batch.y[mask], strict=True))
+    return pairs
 
 
 def sorted_rows(pairs: list[tuple[Tensor, Tensor]]) -> list[bytes]:

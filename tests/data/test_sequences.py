@@ -171,9 +171,9 @@ def test_the_priors_are_distributions() -> None:
     addition, reversal = drawn("addition", seq_len=3), drawn("reversal", seq_len=3)
     assert isinstance(addition, AdditionData)
     assert isinstance(reversal, ReversalData)
-    found = {s: 2 ** -addition.prior(str(s)) for s in range(19)}
+    chances = {s: 2 ** -addition.prior(str(s)) for s in range(19)}
     counted = np.bincount([a + b for a in range(10) for b in range(10)]) / 100
-    np.testing.assert_allclose([found[s] for s in range(19)], counted, atol=1e-12)
+    np.testing.assert_allclose([chances[s] for s in range(19)], counted, atol=1e-12)
     assert sum(26**n * 2 ** -reversal.prior("a" * n) for n in (1, 2, 3)) == pytest.approx(1.0)
     tests = everything(reversal, "test")
     bits = sum(math.log2(3) + len(pair["target"]) * math.log2(26) for pair in tests)
@@ -187,11 +187,11 @@ def test_unigrams_by_hand() -> None:
     text = "".join(train)
     p = {symbol: (text.count(symbol) + 1) / (len(text) + len(source.targets)) for symbol in source.targets.symbols}
     wanted = -sum(math.log2(p[symbol]) for symbol in "".join(test)) / len("".join(test))
-    found = source.references()
-    assert found["unigram_bpc"] == pytest.approx(wanted)
-    assert found["uniform_bpc"] == math.log2(len(source.targets))
-    assert found["ngram_bpc"] < found["unigram_bpc"]
-    assert 0 < found["copy_chrf"] < 1
+    references = source.references()
+    assert references["unigram_bpc"] == pytest.approx(wanted)
+    assert references["uniform_bpc"] == math.log2(len(source.targets))
+    assert references["ngram_bpc"] < references["unigram_bpc"]
+    assert 0 < references["copy_chrf"] < 1
 
 
 def everything_of(source: PairData, part: str) -> list[dict[str, Any]]:
@@ -257,8 +257,8 @@ def test_a_picture_and_its_name() -> None:
         DigitNames.load(DataConfig(name="digit_name", seq_len=16))
 
 
-def truth_of(found: Any) -> tuple[np.ndarray, np.ndarray]:
-    return found.data, found.target
+def truth_of(bunch: Any) -> tuple[np.ndarray, np.ndarray]:
+    return bunch.data, bunch.target
 
 
 def test_the_prior_of_names_is_their_entropy() -> None:

@@ -37,9 +37,9 @@ def scored(task: Task, batch: Batch, chances: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in metric.compute().items()}
 
 
-def close(found: float, expected: float, answers: int) -> bool:
+def close(share: float, expected: float, answers: int) -> bool:
     """Within four standard errors of a share."""
-    return abs(found - expected) < 4 * math.sqrt(0.25 / answers)
+    return abs(share - expected) < 4 * math.sqrt(0.25 / answers)
 
 
 def test_copy_repeats_its_beginning_at_its_end() -> None:
@@ -56,9 +56,9 @@ def test_the_blind_guess_of_copying() -> None:
     chances = torch.zeros(40, 9)
     chances[:30, 8] = 1
     chances[30:, :8] = 1 / 8
-    found, told = scored(source.task, batch, chances), source.references()
-    assert found["nll"] == pytest.approx(told["guess_nll"]) == pytest.approx(10 * math.log(8) / 40)
-    assert close(found["error"], told["guess_error"], 20_000)
+    scores, references = scored(source.task, batch, chances), source.references()
+    assert scores["nll"] == pytest.approx(references["guess_nll"]) == pytest.approx(10 * math.log(8) / 40)
+    assert close(scores["error"], references["guess_error"], 20_000)
 
 
 def test_selective_copy_keeps_what_is_no_blank() -> None:
@@ -106,9 +106,9 @@ def test_parity_is_the_last_bit_of_the_count() -> None:
 @pytest.mark.parametrize("name", ["parity", "dyck", "selective_copy", "associative_recall"])
 def test_knowing_nothing_costs_what_it_says(name: str) -> None:
     source, batch = drawn(name, 24, count=3000)
-    found = scored(source.task, batch, torch.full((source.task.output_size,), 1 / source.task.output_size))
-    assert found["nll"] == pytest.approx(source.references()["guess_nll"])
-    assert close(found["error"], source.references()["guess_error"], 3000)
+    scores = scored(source.task, batch, torch.full((source.task.output_size,), 1 / source.task.output_size))
+    assert scores["nll"] == pytest.approx(source.references()["guess_nll"])
+    assert close(scores["error"], source.references()["guess_error"], 3000)
 
 
 @pytest.mark.parametrize("modulus", [5, 6])
@@ -143,10 +143,10 @@ def test_the_distribution_of_values_is_the_docstrings_for_primes(modulus: int) -
 def test_guessing_the_value_costs_what_it_says() -> None:
     source, _ = drawn("modular_arithmetic", 5)
     batch = source.draw(20_000, 5, torch.Generator().manual_seed(0), varied=False)
-    found, told = scored(source.task, batch, distribution(3, 5)), source.references()
-    assert close(found["error"], told["guess_error"], 20_000)
-    assert abs(found["nll"] - told["guess_nll"]) < 0.005
-    assert told["guess_error"] < 0.77  # below the 0.8 of a uniform guess: products run into 0
+    scores, references = scored(source.task, batch, distribution(3, 5)), source.references()
+    assert close(scores["error"], references["guess_error"], 20_000)
+    assert abs(scores["nll"] - references["guess_nll"]) < 0.005
+    assert references["guess_error"] < 0.77  # below the 0.8 of a uniform guess: products run into 0
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
