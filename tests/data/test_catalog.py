@@ -9,13 +9,13 @@ import sys
 
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.catalog import DATA_SETS, data_set
 from rnnbench.config import DataConfig
 from rnnbench.data.describe import info, listing
 from rnnbench.data.load import load
 from rnnbench.data.source import Source
-from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 
 #: Of the user's own files, which have tests of their own.
@@ -57,18 +57,13 @@ def test_a_seed_changes_what_is_trained_on_and_not_what_is_scored(name: str) -> 
     one, again, other = loaded(name, 0), loaded(name, 0), loaded(name, 1)
     late = {step: again.train_batch(step) for step in (7, 2, 0)}
     for step in range(3):
-        assert not alike(one.train_batch(step), other.train_batch(step))
-    assert not alike(one.train_batch(0), one.train_batch(1))
-    assert all(alike(one.train_batch(step), batch) for step, batch in late.items()), "whatever came before"
+        assert not same(one.train_batch(step), other.train_batch(step))
+    assert not same(one.train_batch(0), one.train_batch(1))
+    assert all(same(one.train_batch(step), batch) for step, batch in late.items()), "whatever came before"
     for part in ("val", "test"):
         with_one, with_other = (next(iter(data.evaluation(part, stateful=False, limit=100))) for data in (one, other))  # type: ignore[arg-type]
-        assert alike(with_one, with_other)
-    assert alike(one.probe_batch(16, 3), other.probe_batch(16, 3))
-
-
-def alike(one: Batch, other: Batch) -> bool:
-    """The same inputs with the same targets, in the same order."""
-    return torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
+        assert same(with_one, with_other)
+    assert same(one.probe_batch(16, 3), other.probe_batch(16, 3))
 
 
 def check_batches(data: Source) -> None:

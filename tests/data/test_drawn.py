@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.catalog import DATA_SETS
 from rnnbench.config import DataConfig, ModelConfig
@@ -24,11 +25,6 @@ def drawn(name: str, seq_len: int = 15, batch_size: int = 32, seed: int = 0, ite
     source = load(DataConfig(name=name, seq_len=seq_len, batch_size=batch_size, items=items), seed)
     assert isinstance(source, DrawnData)
     return source
-
-
-def same(one: Batch, two: Batch) -> bool:
-    pairs = zip(one, two, strict=True)
-    return all(a is b if a is None else torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
 
 
 def joined(batches: Batches) -> Batch:

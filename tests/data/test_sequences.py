@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.config import DataConfig
 from rnnbench.data.seq2seq.digit_name import NAMES, DigitNames
@@ -64,15 +65,6 @@ def rows(source: PairData, batch: Batch) -> list[dict[str, Any]]:
         assert (written[:-1] > 0).all()
         every.append(source.shown(Pair(batch.x[row, :read], written)))
     return every
-
-
-def same(one: Batch, other: Batch) -> bool:
-    return all(
-        (a is None and b is None) or (a is not None and b is not None and torch.equal(a, b))
-        for a, b in zip(
-            (one.x, one.y, one.mask, one.lengths), (other.x, other.y, other.mask, other.lengths), strict=True
-        )
-    )
 
 
 def everything(source: PairData, part: Part) -> list[dict[str, Any]]:
