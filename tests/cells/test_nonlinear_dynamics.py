@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.parity import assert_parity
+from support.parity import assert_parity, reading_the_state
 from torch import Tensor
 
 from rnnbench.backends import run
@@ -142,13 +142,8 @@ def test_parity(name: str, options: dict[str, Any]) -> None:
     state = torch.randn(B, *cell.state_shape, dtype=torch.float64) / 2
     if name == "slstm":
         state[:, 2] = 1 + state[:, 2].abs()  # n ≥ 1: what a sequence can lead to
-    step = REFERENCES[name](dict(cell.named_parameters()), cell)
-
-    def read(x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        after = step(x, state)
-        return (after[:, 0] if after.dim() == 3 else after), after
-
-    assert_parity(cell, read, x, state, rtol=1e-8)
+    step = reading_the_state(REFERENCES[name](dict(cell.named_parameters()), cell))
+    assert_parity(cell, step, x, state, rtol=1e-8)
 
 
 @every_variant
@@ -364,48 +359,3 @@ def test_slstm_heads_do_not_hear_each_other() -> None:
 def test_slstm_refuses_heads_that_do_not_divide(heads: int) -> None:
     with pytest.raises(UserError, match=f"{heads} heads do not divide hidden_size 8"):
         make_cell("slstm", I, 8, heads=heads)
-
-
-# --- the random network: rnn with a gain ----------------------------------------------------------------------------
-
-
-def test_the_gain_is_the_spectral_radius() -> None:
-    """Girko's circular law: the eigenvalues of N(0, gain²/H) fill the disc of that radius evenly, mean |λ|² gain²/2."""
-    torch.manual_seed(0)
-    for gain in (0.5, 2.0):
-        moduli = torch.linalg.eigvals(make_cell("rnn", 3, 400, gain=gain).weight_hh.detach()).abs() / gain
-        assert abs(moduli.max() - 1) < 0.08
-        assert abs(moduli.square().mean() - 0.5) < 0.03
-
-
-@pytest.mark.parametrize(("gain", "chaotic"), [(0.8, False), (1.5, True)])
-def test_chaos_begins_at_a_gain_of_one(gain: float, chaotic: bool) -> None:
-    """Sompolinsky, Crisanti & Sommers 1988: below, activity dies out; above, it lasts, and neighbours part."""
-    torch.manual_seed(0)
-    cell = make_cell("rnn", 1, 400, gain=gain).double()
-    torch.nn.init.zeros_(cell.bias_ih)
-    torch.nn.init.zeros_(cell.bias_hh)
-    start = torch.randn(1, 400, dtype=torch.float64)
-    start = torch.cat((start, start + 1e-9 * torch.randn_like(start)))
-    with torch.no_grad():
-        _, (one, other) = run(cell, torch.zeros(2, 300, 1, dtype=torch.float64), start)
-    if chaotic:
-        assert one.square().mean() > 0.1
-        assert (one - other).norm() > 1e4 * (start[0] - start[1]).norm()
-    else:
-        assert one.norm() < 1e-9
-
-
-def test_a_gain_draws_nothing_else_anew() -> None:
-    drawn = []
-    for options in ({}, {"gain": 1.2}):
-        torch.manual_seed(6)
-        drawn.append(dict(make_cell("rnn", I, H, **options).named_parameters()))
-    same = [torch.equal(one, other) for one, other in zip(drawn[0].values(), drawn[1].values(), strict=True)]
-    assert same == [name != "weight_hh" for name in drawn[0]]
-
-
-@pytest.mark.parametrize("gain", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_gain_that_is_not_positive_is_refused(gain: float) -> None:
-    with pytest.raises(UserError, match=r"cell.gain.* must be (positive and|a) finite.*, got"):
-        make_cell("rnn", I, H, gain=gain)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchrecurrent
-from support.parity import assert_parity
+from support.parity import assert_parity, reading_the_state
 from torch import Tensor
 from torch.func import functional_call
 
@@ -182,14 +182,9 @@ def memory(s: Tensor) -> Tensor:
 def test_parity_with_an_independent_implementation(name: str) -> None:
     """Outputs, final state and the gradients of inputs, state and parameters under random cotangents."""
     cell = build(name)
-    step = REFERENCES[name](cell)
-
-    def read(x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        after = step(x, state)
-        return (after[:, 0] if after.dim() == 3 else after), after
-
+    step = reading_the_state(REFERENCES[name](cell))
     state = torch.randn(B, *cell.state_shape, dtype=torch.float64)
-    assert_parity(cell, read, torch.randn(B, T, I, dtype=torch.float64), state)
+    assert_parity(cell, step, torch.randn(B, T, I, dtype=torch.float64), state)
 
 
 @every_gated_cell

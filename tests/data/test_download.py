@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.data.download import archive, fetch, is_here, store
+from rnnbench.data.download import fetch, is_here, store
 from rnnbench.data.download.files import FILES, Download
 from rnnbench.data.download.transfer import CHUNK, RetryPolicy
 from rnnbench.errors import UserError
@@ -370,55 +368,6 @@ def test_the_table() -> None:
         assert item.address.startswith("https://")
         assert len(item.sha256) == 64
         assert item.size > 0
-
-
-def zipped(path: Path, **members: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, data in members.items():
-            made.writestr(name, data)
-    return path
-
-
-def test_a_member_is_read(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", a=b"A", b=b"B" * 9)
-    assert archive.member(path, "b", 9) == b"B" * 9
-    with pytest.raises(UserError, match="has no member 'c'; it has 'a', 'b'"):
-        archive.member(path, "c", 9)
-
-
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "..\\evil"])
-def test_a_zip_that_points_outside(name: str, tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", **{"a": b"A", name: b"evil"})
-    for wanted in ("a", name):
-        with pytest.raises(UserError, match="points outside"):
-            archive.member(path, wanted, 9)
-    assert [item.name for item in tmp_path.iterdir()] == ["a.zip"]
-
-
-def test_bombs(tmp_path: Path) -> None:
-    """A hundred thousand times as large as they may be."""
-    bomb = bytes(5_000_000)
-    path = zipped(tmp_path / "a.zip", a=bomb)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(bomb, 1))
-    for read in (lambda: archive.member(path, "a", 50), lambda: archive.gunzipped(tmp_path / "a.gz", 50)):
-        with pytest.raises(UserError, match="unpacks to more than the 50 bytes expected"):
-            read()
-
-
-@pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"x" + data[3:]])
-def test_damaged_archives(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", a=CONTENT)
-    path.write_bytes(damage(path.read_bytes()))
-    (tmp_path / "a.gz").write_bytes(damage(gzip.compress(CONTENT)))
-    with pytest.raises(UserError, match="damaged archive"):
-        archive.member(path, "a", len(CONTENT))
-    with pytest.raises(UserError, match="damaged archive"):
-        archive.gunzipped(tmp_path / "a.gz", len(CONTENT))
-
-
-def test_a_gz_of_the_right_size(tmp_path: Path) -> None:
-    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT))
-    assert archive.gunzipped(tmp_path / "a.gz", len(CONTENT)) == CONTENT
 
 
 def test_a_terminal_has_a_bar_and_nothing_else_has(at: At, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
