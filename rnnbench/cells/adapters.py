@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, square_blocks
 from rnnbench.cells.exchange import from_torch
 from rnnbench.errors import UserError, unknown
 
@@ -192,10 +192,7 @@ class ExternalCell(Adapted):
         self.delay = delay
 
     def recurrent_matrices(self) -> list[Tensor]:
-        weight = getattr(self.module, "weight_hh", None)
-        if not isinstance(weight, Tensor) or weight.dim() != 2 or weight.shape[1] != self.hidden_size:
-            return []
-        return list(weight.split(self.hidden_size))
+        return square_blocks(self.module, self.hidden_size)
 
     def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
         now, past = parts[self.apart : len(parts) - self.delay], parts[len(parts) - self.delay :]

@@ -33,6 +33,8 @@ class Cell(nn.Module, ABC):
     #: Names of the state's parts where it has several, (parts, H), the first of which is read: gradients are then
     #: measured of each as well.
     parts: ClassVar[tuple[str, ...]] = ()
+    #: The gate, as `gates` names it, that each block of H numbers of the biases opens, in order; "" for none.
+    bias_gates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -84,16 +86,18 @@ class Cell(nn.Module, ABC):
 
     def recurrent_matrices(self) -> list[Tensor]:
         """Views of the square (H, H) matrices that the last state is multiplied by: here the blocks of weight_hh."""
-        weight = getattr(self, "weight_hh", None)
-        return list(weight.split(self.hidden_size)) if isinstance(weight, Tensor) else []
+        return square_blocks(self, self.hidden_size)
 
     def gates(self) -> dict[str, list[Tensor]]:
         """Views of the biases, (H,) each or fewer where heads share a gate, whose sum opens it.
 
         ``keep`` is the gate that at 1 keeps the old state, ``write`` the one that at 1 lets the new in, where that is
-        another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates.
+        another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates;
+        by default what ``bias_gates`` says of bias, or of bias_ih and bias_hh.
         """
-        return {}
+        biases = [bias for name, bias in self.named_parameters() if name in ("bias", "bias_ih", "bias_hh")]
+        blocks = enumerate(self.bias_gates)
+        return {gate: [bias.split(self.hidden_size)[block] for bias in biases] for block, gate in blocks if gate}
 
     # --- what a probe looks at (`rnnbench.probes.gates`) ----------------------------------------------------------
 
@@ -118,6 +122,13 @@ class GatedCell(Cell):
 
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
         return self.gated_step(u, s)[1]
+
+
+def square_blocks(module: nn.Module, size: int) -> list[Tensor]:
+    """Views of the (size, size) blocks of a module's weight_hh; none where it is not a stack of such."""
+    weight = getattr(module, "weight_hh", None)
+    square = isinstance(weight, Tensor) and weight.dim() == 2 and weight.shape[1] == size
+    return list(weight.split(size)) if square else []
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class HGRN(AffineCell):
 
     paper = "Qin et al. 2023"
     complex_state = True
+    bias_gates = ("", "", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -51,9 +52,6 @@ class HGRN(AffineCell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         self.theta.copy_(10000 ** (-2 * torch.arange(self.hidden_size) / self.hidden_size))
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[2 * self.hidden_size : 3 * self.hidden_size]]}
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -22,16 +22,13 @@ class MinGRU(AffineCell):
     """
 
     paper = "Feng et al. 2024"
+    bias_gates = ("write",)  # what keeps is 1 − z, which has no bias of its own sign
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.weight_ih = nn.Parameter(torch.empty(2 * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        # What keeps is 1 − z, which has no bias of its own sign.
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         z, new = wide(F.linear(x, self.weight_ih, self.bias)).chunk(2, dim=-1)

@@ -23,16 +23,13 @@ class MinLSTM(AffineCell):
     """
 
     paper = "Feng et al. 2024"
+    bias_gates = ("keep", "write")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        f, i, _ = self.bias.split(self.hidden_size)
-        return {"keep": [f], "write": [i]}
 
     def drive(self, x: Tensor) -> Tensor:
         f, i, new = wide(F.linear(x, self.weight_ih, self.bias)).chunk(3, dim=-1)

@@ -22,6 +22,7 @@ class QRNN(AffineCell):
     """
 
     paper = "Bradbury et al. 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -29,9 +30,6 @@ class QRNN(AffineCell):
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size, 2))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size : 2 * self.hidden_size]]}
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ class SRU(AffineCell):
     """
 
     paper = "Lei et al. 2018"
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int, highway_bias: float = 0.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -41,9 +42,6 @@ class SRU(AffineCell):
         nn.init.uniform_(self.weight_ih, -bound, bound)
         nn.init.zeros_(self.bias[: self.hidden_size])
         nn.init.constant_(self.bias[self.hidden_size :], self.highway_bias)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         H, products = self.hidden_size, wide(F.linear(x, self.weight_ih))

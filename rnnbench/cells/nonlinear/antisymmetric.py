@@ -41,9 +41,6 @@ class AntisymmetricRNN(GatedCell):
         self._matrix: Tensor | None = None
         self.reset_parameters()
 
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
-
     def gates(self) -> dict[str, list[Tensor]]:
         return {"write": [self.bias[: self.hidden_size]]} if self.gated else {}
 

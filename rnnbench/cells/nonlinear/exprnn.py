@@ -44,9 +44,6 @@ class ExpRNN(Cell):
         nn.init.uniform_(self.weight_hh, -math.pi, math.pi).mul_(pairs)
         nn.init.uniform_(self.bias, -0.01, 0.01)
 
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
-
     def rotation(self) -> Tensor:
         """exp(A), (H, H)."""
         dtype = torch.promote_types(self.weight_hh.dtype, torch.float32)

@@ -24,6 +24,7 @@ class GRU(GatedCell):
     """
 
     paper = "Cho et al. 2014"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, update_bias: float | None = None) -> None:
         super().__init__(input_size, hidden_size)
@@ -38,10 +39,6 @@ class GRU(GatedCell):
         super().reset_parameters()
         if self.update_bias is not None:
             open_gate(self.gates()["keep"], self.update_bias)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        update = slice(self.hidden_size, 2 * self.hidden_size)
-        return {"keep": [self.bias_ih[update], self.bias_hh[update]]}
 
     @property
     def torch_mode(self) -> str:

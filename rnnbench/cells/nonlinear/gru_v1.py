@@ -22,6 +22,7 @@ class GRUv1(GatedCell):
     """
 
     paper = "Cho et al. 2014"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -33,9 +34,6 @@ class GRUv1(GatedCell):
 
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_hn]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size : 2 * self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

@@ -34,9 +34,6 @@ class IndRNN(Cell):
         super().reset_parameters()
         nn.init.uniform_(self.weight_hh)
 
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
-
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
 

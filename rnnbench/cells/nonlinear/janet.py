@@ -21,6 +21,7 @@ class JANET(GatedCell):
 
     paper = "van der Westhuizen & Lasenby 2018"
     beta = 1.0
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -28,9 +29,6 @@ class JANET(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

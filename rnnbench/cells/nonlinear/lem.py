@@ -25,6 +25,7 @@ class LEM(GatedCell):
 
     paper = "Rusch et al. 2022"
     parts = ("y", "z")
+    bias_gates = ("write",)
 
     def __init__(self, input_size: int, hidden_size: int, dt: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -37,9 +38,6 @@ class LEM(GatedCell):
 
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_zy]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

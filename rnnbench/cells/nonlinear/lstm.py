@@ -25,6 +25,7 @@ class LSTM(GatedCell):
 
     paper = "Hochreiter & Schmidhuber 1997; Gers et al. 2000"
     parts = ("h", "c")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float | None = None) -> None:
         super().__init__(input_size, hidden_size)
@@ -39,13 +40,6 @@ class LSTM(GatedCell):
         super().reset_parameters()
         if self.forget_bias is not None:
             open_gate(self.gates()["keep"], self.forget_bias)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {
-            "keep": [self.bias_ih[H : 2 * H], self.bias_hh[H : 2 * H]],
-            "write": [self.bias_ih[:H], self.bias_hh[:H]],
-        }
 
     @property
     def torch_mode(self) -> str:

@@ -22,6 +22,7 @@ class CoupledLSTM(GatedCell):
 
     paper = "Greff et al. 2017"
     parts = ("h", "c")
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -29,9 +30,6 @@ class CoupledLSTM(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

@@ -23,6 +23,7 @@ class LayerNormLSTM(GatedCell):
 
     paper = "Ba et al. 2016"
     parts = ("h", "c")
+    bias_gates = ("keep", "write")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -40,10 +41,6 @@ class LayerNormLSTM(GatedCell):
         for gain in (self.gain_ih, self.gain_hh, self.gain_c):
             nn.init.ones_(gain)
         nn.init.zeros_(self.bias_c)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {"keep": [self.bias[:H]], "write": [self.bias[H : 2 * H]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.layer_norm(F.linear(x, self.weight_ih), self.bias.shape, self.gain_ih, self.bias)

@@ -22,6 +22,7 @@ class PeepholeLSTM(GatedCell):
 
     paper = "Gers & Schmidhuber 2000"
     parts = ("h", "c")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -30,10 +31,6 @@ class PeepholeLSTM(GatedCell):
         self.peephole = nn.Parameter(torch.empty(3 * hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {"keep": [self.bias[H : 2 * H]], "write": [self.bias[:H]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

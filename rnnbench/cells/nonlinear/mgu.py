@@ -21,6 +21,7 @@ class MGU(GatedCell):
     """
 
     paper = "Zhou et al. 2016"
+    bias_gates = ("write",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -32,9 +33,6 @@ class MGU(GatedCell):
 
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_hn]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

@@ -20,6 +20,7 @@ class MinimalRNN(GatedCell):
     """
 
     paper = "Chen 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -28,9 +29,6 @@ class MinimalRNN(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size :]]}
 
     def drive(self, x: Tensor) -> Tensor:
         b_z, b_g = self.bias.chunk(2)

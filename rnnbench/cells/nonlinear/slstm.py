@@ -28,6 +28,7 @@ class SLSTM(GatedCell):
     """
 
     paper, parts = "Beck et al. 2024", ("h", "c", "n", "m")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 1) -> None:
         super().__init__(input_size, hidden_size)
@@ -42,12 +43,6 @@ class SLSTM(GatedCell):
 
     def initial_state(self, batch: int) -> Tensor:
         return F.pad(super().initial_state(batch)[:, :3], (0, 0, 0, 1), value=-1e30)
-
-    def recurrent_matrices(self) -> list[Tensor]:
-        return super().recurrent_matrices() if self.heads == 1 else []
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias.chunk(4)[1]], "write": [self.bias.chunk(4)[0]]}
 
     def _with_zeros(self) -> Tensor:
         return torch.cat([torch.block_diag(*gate.chunk(self.heads)) for gate in self.weight_hh.chunk(4)])

@@ -18,6 +18,7 @@ class UGRNN(GatedCell):
     """
 
     paper = "Collins et al. 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -25,9 +26,6 @@ class UGRNN(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size :]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
