@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.data.download import fetch, is_here, store
+from rnnbench.data.download import fetch, is_here, store, transfer
 from rnnbench.data.download.files import FILES, Download
-from rnnbench.data.download.transfer import CHUNK, RetryPolicy
+from rnnbench.data.download.transfer import CHUNK
 from rnnbench.errors import UserError
 
 CONTENT = bytes(range(256)) * 1000
@@ -155,8 +155,9 @@ def at(server: Server, place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     """Let the file come from that path of the server."""
 
     def serve(path: str) -> Server:
-        period = 0.3 if path in SLOW else 30
-        monkeypatch.setattr(store, "POLICY", RetryPolicy(period, slowest=10_000, pause=0.001))
+        monkeypatch.setattr(transfer, "PERIOD", 0.3 if path in SLOW else 30)
+        monkeypatch.setattr(transfer, "SLOWEST", 10_000)
+        monkeypatch.setattr(store, "PAUSE", 0.001)
         monkeypatch.setitem(FILES, NAME, Download(NAME, f"{server.base}/{path}", len(CONTENT), SHA256))
         return server
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnbench.data.download.files import FILES, Download, megabytes
-from rnnbench.data.download.transfer import RetryPolicy, Transfer, TransferError
+from rnnbench.data.download.transfer import Transfer, TransferError
 from rnnbench.errors import UserError, unknown
 from rnnbench.system import cache
 
 #: Base addresses, separated by spaces, that have the files under their names; tried before the files' own addresses.
 MIRRORS = "RNNBENCH_MIRRORS"
-POLICY = RetryPolicy()
+#: Connections to one address, and seconds before the second; twice as long before each further one.
+ATTEMPTS, PAUSE = 3, 1.0
 
 
 def is_here(name: str) -> bool:
@@ -75,14 +76,14 @@ def _download(item: Download, part: Path, progress: bool) -> None:
     problems = []
     for address in (*(f"{base.rstrip('/')}/{item.name}" for base in bases), item.address):
         _say(f"downloading {item.name} ({megabytes(item.size)}) from {address} to {part.parent}")
-        for attempt in range(1, POLICY.attempts + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return _attempt(address, item, part, progress)
             except TransferError as error:
-                if not error.retry or attempt == POLICY.attempts:
+                if not error.retry or attempt == ATTEMPTS:
                     problems.append(f"{address}: {error}")
                     break
-            time.sleep(POLICY.pause * 2 ** (attempt - 1))
+            time.sleep(PAUSE * 2 ** (attempt - 1))
     raise UserError(
         f"{item.name} could not be downloaded ({'; '.join(problems)}); try again, or put the file from {item.address} "
         f"({item.size} bytes, sha256 {item.sha256}) into {part.parent} yourself."
@@ -99,7 +100,7 @@ def _attempt(address: str, item: Download, part: Path, progress: bool) -> None:
         shown = progress and sys.stderr.isatty()
         with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
             task = bar.add_task(item.name, total=item.size)
-            Transfer(url, part, item.size, POLICY, lambda have: bar.update(task, completed=have)).complete()
+            Transfer(url, part, item.size, lambda have: bar.update(task, completed=have)).complete()
         os.replace(part, output)
 
     pooch.get_logger().setLevel("WARNING")

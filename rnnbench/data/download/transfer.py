@@ -5,29 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CHUNK = 16_384
-REDIRECTS = 5
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How long a server is waited for.
-
-    Args:
-        period: In each so many seconds, the first with the connection in it, ...
-        slowest: ... so many bytes a second must come on average.
-        attempts: Connections to one address.
-        pause: Seconds before the second; twice as long before each further one.
-    """
-
-    period: float = 30.0
-    slowest: float = 1000.0
-    attempts: int = 3
-    pause: float = 1.0
+CHUNK, REDIRECTS = 16_384, 5
+#: In each so many seconds, the first with the connection in it, so many bytes a second must come on average.
+PERIOD, SLOWEST = 30.0, 1000.0
 
 
 class TransferError(Exception):
@@ -45,9 +28,9 @@ class Transfer(threading.Thread):
     drip are under no timeout of a socket's.
     """
 
-    def __init__(self, address: str, part: Path, size: int, policy: RetryPolicy, show: Callable[[int], None]) -> None:
+    def __init__(self, address: str, part: Path, size: int, show: Callable[[int], None]) -> None:
         super().__init__(daemon=True)
-        self.address, self.part, self.size, self.policy, self.show = address, part, size, policy, show
+        self.address, self.part, self.size, self.show = address, part, size, show
         self.received, self.stopped = 0, False
         self.error: Exception | None = None
 
@@ -57,10 +40,10 @@ class Transfer(threading.Thread):
         try:
             while self.is_alive():
                 before = self.received
-                self.join(self.policy.period)
+                self.join(PERIOD)
                 came = self.received - before
-                if self.is_alive() and came < self.policy.slowest * self.policy.period:
-                    raise TransferError(f"it sent {came} bytes in {self.policy.period:g} s, which is too slow")
+                if self.is_alive() and came < SLOWEST * PERIOD:
+                    raise TransferError(f"it sent {came} bytes in {PERIOD:g} s, which is too slow")
         finally:
             self.stopped = True
         if self.error:
@@ -87,7 +70,7 @@ class Transfer(threading.Thread):
     def _receive(self, session: Any) -> None:
         have = self.part.stat().st_size if self.part.exists() else 0
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with session.get(self.address, headers=headers, stream=True, timeout=self.policy.period) as answer:
+        with session.get(self.address, headers=headers, stream=True, timeout=PERIOD) as answer:
             if not self._resumes(answer, have):
                 have = 0
             with self.part.open("ab" if have else "wb", buffering=0) as file:
