@@ -61,15 +61,6 @@ def test_json_is_computed_once_and_again_where_damaged(place: Path, damage: byte
     assert make.calls == 2
 
 
-def test_without_a_folder_it_just_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "file" / "below"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    make = Counted(GOOD)
-    assert cache.cached_bytes("a", SUM, make) == cache.cached_bytes("a", SUM, make) == GOOD
-    assert make.calls == 2
-
-
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.cached_json("j", Counted({"old": 1}))
     (place / "j").write_bytes(b"damaged")
@@ -113,15 +104,21 @@ def test_a_read_only_folder_is_read_and_the_users_own_written(
     place.chmod(0o755)
 
 
-def test_without_a_home_folder_it_just_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("home", [True, False])
+def test_without_a_folder_it_just_computes(home: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Path, "home", no_home)
-    monkeypatch.delenv("RNNBENCH_DATA", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if home:
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "file" / "below"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    else:
+        monkeypatch.setattr(Path, "home", no_home)
+        monkeypatch.delenv("RNNBENCH_DATA", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        with pytest.raises(RuntimeError, match="let RNNBENCH_DATA name a folder"):
+            cache.folder()
     make = Counted(GOOD)
     assert cache.cached_bytes("a", SUM, make) == cache.cached_bytes("a", SUM, make) == GOOD
     assert make.calls == 2
-    with pytest.raises(RuntimeError, match="let RNNBENCH_DATA name a folder"):
-        cache.folder()

@@ -1,7 +1,7 @@
-"""Others' cells under our contract: ``torchrecurrent:MGU`` is that package's MGUCell, ``torch:LSTM`` is torch.nn.LSTM.
+"""Other packages' cells: ``torchrecurrent:MGU`` is that package's MGUCell, ``torch:LSTM`` is torch.nn.LSTM.
 
-They run as their authors wrote them, one instant at a time and with their own initialisation: something to hold our
-cells against. They are not in `cell_names`, so a sweep over every cell does not meet them.
+They run as their authors wrote them, one time step at a time and with their own initialisation, to compare ours with.
+They are not in `cell_names`, so a sweep over every cell leaves them out.
 """
 
 from __future__ import annotations
@@ -19,24 +19,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, square_blocks
 from rnnbench.cells.exchange import from_torch
-from rnnbench.cells.registry import register_external
 from rnnbench.errors import UserError, unknown
 
 _PACKAGE = "torchrecurrent"
 
 
 class Adapted(Cell):
-    """A module of somebody else's, its state's parts, (B, width) each, laid side by side in one tensor.
+    """A wrapped module, not copied; its state's parts, (B, width) each, lie side by side in one tensor.
 
     One part: (B, H). Several of one width: (B, parts, H). Of unlike widths: (B, sum of the widths). The first part is
     what the next layer reads.
-
-    Args:
-        module: What is wrapped; it is not copied.
-        input_size: I.
-        widths: Of the state's parts; the first is H.
     """
 
     module: Any  # an nn.Module; its class's own attributes are used
@@ -59,13 +53,13 @@ class Adapted(Cell):
         return x.to(next(self.module.parameters()).dtype)
 
     @abstractmethod
-    def instant(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Their step: (B, I) and the state's parts → its next parts."""
+    def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+        """(B, I) and the state's parts → its next parts."""
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        # Theirs computes in one dtype only, so under bfloat16 parameters the state is rounded at every instant.
+        # The module computes in one dtype only, so under bfloat16 parameters the state is rounded at every step.
         parts = s.flatten(1).to(u.dtype).split(self.widths, dim=-1)
-        return torch.cat(list(self.instant(u, parts)), dim=-1).to(s.dtype).view_as(s)
+        return torch.cat(list(self.module_step(u, parts)), dim=-1).to(s.dtype).view_as(s)
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
         return s.flatten(2)[..., : self.hidden_size]
@@ -75,9 +69,6 @@ class TorchCell(Adapted):
     """A single-layer, unidirectional `nn.RNN`, `nn.LSTM` or `nn.GRU`, run through the module itself.
 
     The state is h, (B, H), or an LSTM's h and c, (B, 2, H); where h is projected, the two widths added up.
-
-    Args:
-        module: What is wrapped; it is not copied.
     """
 
     def __init__(self, module: nn.RNNBase) -> None:
@@ -104,7 +95,7 @@ class TorchCell(Adapted):
         (twin,) = from_torch(self.module)
         return twin.gate_values(twin.drive(u), s)
 
-    def instant(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
         state = [part.unsqueeze(0).contiguous() for part in parts]
         time = 1 if self.module.batch_first else 0
         _, last = self.module(u.unsqueeze(time), tuple(state) if len(state) > 1 else state[0])
@@ -112,14 +103,7 @@ class TorchCell(Adapted):
 
 
 class TorchRNN(TorchCell):
-    """`torch.nn.RNN`.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
-        bias: Whether there are biases.
-        nonlinearity: tanh or relu.
-    """
+    """`torch.nn.RNN`."""
 
     paper = "Elman 1990, as torch.nn.RNN"
 
@@ -133,9 +117,6 @@ class TorchLSTM(TorchCell):
     """`torch.nn.LSTM`.
 
     Args:
-        input_size: I.
-        hidden_size: H, the width of h.
-        bias: Whether there are biases.
         cell_size: Width of c. Above H, h is projected down from it (Sak, Senior & Beaufays 2014): torch's hidden_size
             is this then, and its proj_size H.
 
@@ -154,13 +135,7 @@ class TorchLSTM(TorchCell):
 
 
 class TorchGRU(TorchCell):
-    """`torch.nn.GRU`.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
-        bias: Whether there are biases.
-    """
+    """`torch.nn.GRU`."""
 
     paper = "Cho et al. 2014, as torch.nn.GRU"
 
@@ -186,15 +161,13 @@ def adapt(module: nn.RNNBase) -> Cell:
 
 
 class ExternalCell(Adapted):
-    """A cell of the package torchrecurrent. What its state is made of is seen from one call.
+    """A cell of the package torchrecurrent; one call shows what its state is made of.
 
     The parts are its state's, in its order; where its output is none of them the output comes first, so that it can
     be read; where its step also takes an earlier state (tauGRU), the last ``delay`` states follow, the oldest first.
 
     Args:
         kind: Its class.
-        input_size: I.
-        hidden_size: H.
         delay: How many states back the earlier one is, counted from the last; 0 where the step takes none.
         options: The class's own.
 
@@ -219,12 +192,9 @@ class ExternalCell(Adapted):
         self.delay = delay
 
     def recurrent_matrices(self) -> list[Tensor]:
-        weight = getattr(self.module, "weight_hh", None)
-        if not isinstance(weight, Tensor) or weight.dim() != 2 or weight.shape[1] != self.hidden_size:
-            return []
-        return list(weight.split(self.hidden_size))
+        return square_blocks(self.module, self.hidden_size)
 
-    def instant(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
         now, past = parts[self.apart : len(parts) - self.delay], parts[len(parts) - self.delay :]
         new = _flat(self.module(u, tuple(now) if self.paired else now[0], *past[:1]))
         return [*new, *past[1:], now[0]] if past else new
@@ -242,7 +212,6 @@ def external_names() -> list[str]:
     return [*_TORCH, *(f"{_PACKAGE}:{kind.removesuffix('Cell')}" for kind in sorted(kinds, key=str.lower))]
 
 
-@register_external
 @cache
 def external_class(name: str) -> type[Cell]:
     """The class behind a name with a colon, made at its first use.
@@ -269,10 +238,10 @@ def external_class(name: str) -> type[Cell]:
 
 
 def _constructor(kind: type[Any]) -> Callable[..., None]:
-    """``__init__`` with a signature of its own: the plain keyword arguments of theirs are the options."""
-    theirs = inspect.signature(kind).parameters
+    """An ``__init__`` whose signature has the plain keyword arguments of ``kind`` as options."""
+    parameters = inspect.signature(kind).parameters
     defaults = {
-        name: item.default for name, item in theirs.items() if isinstance(item.default, bool | int | float | str)
+        name: item.default for name, item in parameters.items() if isinstance(item.default, bool | int | float | str)
     }
     if _takes_earlier(kind):
         defaults["delay"] = 1

@@ -18,7 +18,7 @@ class AffineCell(Cell):
 
     * ``complex_state``: the state's last axis is (real, imaginary) and `affine` returns complex a and b of its shape
       less that axis.
-    * ``delay`` = P > 0: the last P features of u act one instant later (a convolution over x_{t−1} and x_t is two
+    * ``delay`` = P > 0: the last P features of u act one time step later (a convolution over x_{t−1} and x_t is two
       products, one of them delayed). The state is flat then, (M + P,): M of the recurrence, P that wait; `affine`
       finds in the last P features of its u what waited, and returns a and b of (…, M).
     """

@@ -1,4 +1,4 @@
-"""The cell contract: what sees all of time at once is apart from what sees one instant."""
+"""The cell contract: what sees all of time at once is apart from what sees one time step."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ class Cell(nn.Module, ABC):
 
     #: What `rnnbench cells` says of it, and where it is from.
     paper: ClassVar[str] = ""
-    #: Names of the state's parts where it has several, (parts, …): gradients are then measured of each as well.
+    #: Names of the state's parts where it has several, (parts, H), the first of which is read: gradients are then
+    #: measured of each as well.
     parts: ClassVar[tuple[str, ...]] = ()
+    #: The gate, as `gates` names it, that each block of H numbers of the biases opens, in order; "" for none.
+    bias_gates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class Cell(nn.Module, ABC):
     @property
     def state_shape(self) -> tuple[int, ...]:
         """Shape S of one sample's state."""
-        return (self.hidden_size,)
+        return (len(self.parts), self.hidden_size) if self.parts else (self.hidden_size,)
 
     @property
     def torch_mode(self) -> str | None:
@@ -60,14 +63,14 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        """(B, G), (B, *S) → (B, *S): one instant, all of the recurrence."""
+        """(B, G), (B, *S) → (B, *S): one time step, all of the recurrence."""
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
-        """States (B, T, *S) and drives (B, T, G) → (B, T, H): what the next layer sees. The state itself by default."""
-        return s
+        """States (B, T, *S) and drives (B, T, G) → (B, T, H), what the next layer sees: the state or its first part."""
+        return s.select(-2, 0) if self.parts else s
 
     def unrolled(self) -> AbstractContextManager[None]:
-        """A backend's run happens inside: what `step` computes from the parameters alone is computed once and kept.
+        """The context of a backend's run, in which what `step` computes from the parameters alone is computed once.
 
         By default nothing is. A cell with something to keep returns `kept`; its `step` works without it, only slower.
         """
@@ -83,37 +86,32 @@ class Cell(nn.Module, ABC):
 
     def recurrent_matrices(self) -> list[Tensor]:
         """Views of the square (H, H) matrices that the last state is multiplied by: here the blocks of weight_hh."""
-        weight = getattr(self, "weight_hh", None)
-        return list(weight.split(self.hidden_size)) if isinstance(weight, Tensor) else []
+        return square_blocks(self, self.hidden_size)
 
     def gates(self) -> dict[str, list[Tensor]]:
         """Views of the biases, (H,) each or fewer where heads share a gate, whose sum opens it.
 
         ``keep`` is the gate that at 1 keeps the old state, ``write`` the one that at 1 lets the new in, where that is
-        another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates.
+        another one than 1 − keep; a cell with one gate names whichever its bias opens. Empty for a cell without gates;
+        by default what ``bias_gates`` says of bias, or of bias_ih and bias_hh.
         """
-        return {}
+        biases = [bias for name, bias in self.named_parameters() if name in ("bias", "bias_ih", "bias_hh")]
+        blocks = enumerate(self.bias_gates)
+        return {gate: [bias.split(self.hidden_size)[block] for bias in biases] for block, gate in blocks if gate}
 
     # --- what a probe looks at (`rnnbench.probes.gates`) ----------------------------------------------------------
 
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
-        """What each gate is at in one instant, by the name that its paper gives it; empty for a cell without gates.
+        """Each gate's value, (B, …) in 0 … 1, by the name that its paper gives it; empty for a cell without gates.
 
-        Like `step` it treats each row by itself, so that many instants of a sequence can be handed over at once, as
-        rows.
-
-        Args:
-            u: (B, G).
-            s: (B, *S), the state before the step.
-
-        Returns:
-            Of each gate a tensor of (B, …) in 0 … 1; an output gate that looks at the new memory has done so.
+        From u, (B, G), and the state before the step, (B, *S). Like `step` it treats each row by itself, so that many
+        time steps can be passed at once, as rows. An output gate that looks at the new memory has done so.
         """
         return {}
 
 
 class GatedCell(Cell):
-    """A cell that says at once what its gates are at and what they make of the state; so the two cannot drift."""
+    """A cell whose next state and gate values come from one function, so that the two cannot drift."""
 
     @abstractmethod
     def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -126,9 +124,16 @@ class GatedCell(Cell):
         return self.gated_step(u, s)[1]
 
 
+def square_blocks(module: nn.Module, size: int) -> list[Tensor]:
+    """Views of the (size, size) blocks of a module's weight_hh; none where it is not a stack of such."""
+    weight = getattr(module, "weight_hh", None)
+    square = isinstance(weight, Tensor) and weight.dim() == 2 and weight.shape[1] == size
+    return list(weight.split(size)) if square else []
+
+
 @contextmanager
 def kept(cell: Cell, name: str, value: Tensor) -> Iterator[None]:
-    """Let a cell's attribute be a value while the context lasts, and then what it was: runs may be nested."""
+    """Set a cell's attribute while the context lasts, and then back to what it was: runs may be nested."""
     before = getattr(cell, name)
     setattr(cell, name, value)
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +15,12 @@ from rnnbench.cells.nonlinear.lstm import LSTM
 from rnnbench.cells.nonlinear.rnn import RNN
 from rnnbench.errors import UserError
 
+_CELLS: dict[str, Callable[[int, int], Cell]] = {
+    "RNN_TANH": RNN,
+    "RNN_RELU": partial(RNN, nonlinearity="relu"),
+    "LSTM": LSTM,
+    "GRU": GRU,
+}
 _MODULES = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
@@ -26,21 +34,14 @@ def to_torch(cells: Sequence[Cell]) -> nn.RNNBase:
     mode = modes.pop() if len(modes) == 1 else None
     if mode is None:
         raise UserError(f"torch.nn has no module for {', '.join(type(cell).__name__ for cell in cells)}.")
-    first = cells[0]
-    extra = {"nonlinearity": mode.removeprefix("RNN_").lower()} if mode.startswith("RNN_") else {}
-    weight = next(first.parameters())
-    module = _MODULES[mode](
-        first.input_size,
-        first.hidden_size,
-        len(cells),
-        batch_first=True,
-        device=weight.device,
-        dtype=weight.dtype,
-        **extra,
-    )
+    first, weight = cells[0], next(cells[0].parameters())
+    options: dict[str, Any] = {"batch_first": True, "device": weight.device, "dtype": weight.dtype}
+    if mode.startswith("RNN_"):
+        options["nonlinearity"] = mode.removeprefix("RNN_").lower()
+    module = _MODULES[mode](first.input_size, first.hidden_size, len(cells), **options)
     with torch.no_grad():
-        for own, theirs in zip(module.parameters(), (p for cell in cells for p in cell.parameters()), strict=True):
-            own.copy_(theirs)
+        for copy, weight in zip(module.parameters(), (p for cell in cells for p in cell.parameters()), strict=True):
+            copy.copy_(weight)
     return module
 
 
@@ -55,12 +56,7 @@ def from_torch(module: nn.RNNBase) -> list[Cell]:
     cells: list[Cell] = []
     for layer in range(module.num_layers):
         width = module.input_size if layer == 0 else module.hidden_size
-        if module.mode == "LSTM":
-            cell: Cell = LSTM(width, module.hidden_size)
-        elif module.mode == "GRU":
-            cell = GRU(width, module.hidden_size)
-        else:
-            cell = RNN(width, module.hidden_size, nonlinearity="tanh" if module.mode == "RNN_TANH" else "relu")
+        cell = _CELLS[module.mode](width, module.hidden_size)
         reference = getattr(module, f"weight_hh_l{layer}")
         cell.to(device=reference.device, dtype=reference.dtype)
         with torch.no_grad():

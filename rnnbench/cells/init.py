@@ -15,7 +15,7 @@ INITIALISATIONS = ("default", "orthogonal", "identity", "glorot", "forget_bias",
 
 @torch.no_grad()
 def initialise(cell: Cell, name: str, span: int) -> None:
-    """Let a cell's weights start otherwise than as its constructor drew them; what is not named here stays as drawn.
+    """Replace the weights that a cell's constructor drew; what is not named here stays as drawn.
 
     * ``default``: nothing is changed: the cell's own initialisation, torch's for most.
     * ``orthogonal``: every recurrent matrix is a random orthogonal one (Saxe et al. 2014).
@@ -27,10 +27,7 @@ def initialise(cell: Cell, name: str, span: int) -> None:
     * ``chrono``: the keep gate's bias is log u, u ~ U(1, span − 1), and the write gate's, where there is one, −log u
       (Tallec & Ollivier 2018, eq. 16).
 
-    Args:
-        cell: Any cell; changed in place.
-        name: One of these.
-        span: The longest dependency to expect, in steps (chrono): the window length.
+    ``span`` is the longest dependency to expect, in steps (chrono): the window length.
 
     Raises:
         UserError: an unknown name, a cell without what it acts upon, or a span too short to draw from.
@@ -69,11 +66,11 @@ def initialise(cell: Cell, name: str, span: int) -> None:
 
 @torch.no_grad()
 def open_gate(biases: Sequence[Tensor], value: float | Tensor) -> None:
-    """Let a gate's biases sum to a value: the first takes it, the others are zeroed."""
-    first, *others = biases
+    """Set a gate's biases so that they sum to a value: the first takes it, the others are zeroed."""
+    first, *rest = biases
     first.copy_(torch.as_tensor(value, dtype=first.dtype, device=first.device).expand_as(first))
-    for other in others:
-        other.zero_()
+    for bias in rest:
+        bias.zero_()
 
 
 def _weight_blocks(cell: Cell) -> list[Tensor]:

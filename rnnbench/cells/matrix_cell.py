@@ -14,7 +14,7 @@ from rnnbench.errors import UserError
 
 @dataclass(frozen=True)
 class Factors:
-    """One instant of S' = A S + k wᵀ, as factors: A S is diag(exp(log_decay)) S, never a matrix of its own.
+    """One time step of S' = A S + k wᵀ, as factors: A S is diag(exp(log_decay)) S, never a matrix of its own.
 
     With ``beta`` the write is a delta rule, w = β (v − (A S)ᵀ k): what the key recalled is replaced by v. Without it
     w = v.
@@ -35,11 +35,6 @@ class Factors:
 class MatrixCell(Cell):
     """A cell with a state of (heads, K, V); `step` and `read` follow from `factors`, `query` and `emit`.
 
-    Args:
-        input_size: I.
-        hidden_size: H, which the heads share equally.
-        heads: How many memories there are side by side.
-
     Raises:
         UserError: heads do not divide hidden_size.
     """
@@ -54,7 +49,7 @@ class MatrixCell(Cell):
 
     @abstractmethod
     def factors(self, u: Tensor) -> Factors:
-        """(…, G) → what is written at that instant."""
+        """(…, G) → what is written at that time step."""
 
     @abstractmethod
     def query(self, u: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Cells by name: those here, those that an installed package offers, those in files of yours."""
+"""Cells by name: those here, those that an installed package offers, those in the user's files."""
 
 from __future__ import annotations
 
@@ -36,24 +36,12 @@ def register_cell(name: str) -> Callable[[C], C]:
     return register
 
 
-#: What looks up a name with a colon: `rnnbench.cells.adapters`, which imports this module, registers it.
-_EXTERNAL: list[Callable[[str], type[Cell]]] = []
-
-
-def register_external(lookup: Callable[[str], type[Cell]]) -> Callable[[str], type[Cell]]:
-    """Have names with a colon looked up by a function, which raises `UserError` for one that it does not know."""
-    _EXTERNAL[:] = [lookup]
-    return lookup
-
-
 @cache
 def _load_cells() -> None:
-    """Import every file of the rooms of `rnnbench.cells`, once, then the plugins.
+    """Import every module of `rnnbench.cells`, once, then the plugins; each registers its cells.
 
     Plugins are the entry points of the group ``rnnbench.cells``, of which a broken one is left out with a line on
-    stderr, and the files named in RNNBENCH_CELLS.
-
-    Each registers its cell itself; an entry point that is a cell without a name is registered under its own.
+    stderr, and the files named in RNNBENCH_CELLS. An entry point that is a cell class is registered under its name.
 
     Raises:
         UserError: a file that is not there or fails to load.
@@ -80,13 +68,18 @@ def cell_names() -> list[str]:
 
 
 def cell_class(name: str) -> type[Cell]:
-    """The class behind a name, ours or (``torchrecurrent:MGU``) another's; `UserError` with the nearest where none."""
+    """The class behind a name, ours or another package's (``torchrecurrent:MGU``).
+
+    Raises:
+        UserError: there is none; it names the nearest.
+    """
     _load_cells()
-    if name not in _CELLS and ":" in name:
-        return _EXTERNAL[0](name)
-    if name not in _CELLS:
-        raise unknown("cell", name, _CELLS)
-    return _CELLS[name]
+    if name in _CELLS:
+        return _CELLS[name]
+    if ":" in name:
+        external: type[Cell] = importlib.import_module("rnnbench.cells.adapters").external_class(name)
+        return external
+    raise unknown("cell", name, _CELLS)
 
 
 def cell_options(cls: type[Cell]) -> dict[str, inspect.Parameter]:
@@ -115,7 +108,7 @@ def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **optio
     """Build a cell by name or `CellConfig`.
 
     Raises:
-        UserError: what `checked_options` raises; or whatever the constructor, a stranger's say, raises, on one line.
+        UserError: what `checked_options` raises; or whatever else the constructor raises, on one line.
     """
     config = CellConfig.parse(cell)
     config = CellConfig(config.name, {**config.options, **options})

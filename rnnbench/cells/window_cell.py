@@ -18,12 +18,10 @@ class WindowCell(Cell):
     last feature of 1, say), where the zeros before the beginning are not to be taken for an input.
 
     Args:
-        input_size: Width I of the input.
-        hidden_size: Width H of the output.
-        window: W: how many instants an output depends on, its own included.
-        entry_size: E: width of what is remembered of an instant.
-        block: At how many instants the window backend looks at once, where the work of `look` grows with T · (T + W);
-            None, at all of them, where it grows with T + W.
+        window: W: how many time steps an output depends on, its own included.
+        entry_size: E: width of what is remembered of a time step.
+        block: How many time steps the window backend looks at once, where the work of `look` grows with T · (T + W);
+            None, all of them, where it grows with T + W.
     """
 
     def __init__(
@@ -38,7 +36,7 @@ class WindowCell(Cell):
 
     @abstractmethod
     def entry(self, u: Tensor) -> Tensor:
-        """(…, G) → (…, E): what is remembered of an instant."""
+        """(…, G) → (…, E): what is remembered of a time step."""
 
     @abstractmethod
     def look(self, entries: Tensor, u: Tensor) -> Tensor:
@@ -48,6 +46,6 @@ class WindowCell(Cell):
         return torch.cat((s[:, 1:], self.entry(u).unsqueeze(1).to(s.dtype)), dim=1)
 
     def read(self, s: Tensor, u: Tensor) -> Tensor:
-        # Each instant by itself, with its own window: one output a row.
+        # Each time step by itself, with its own window: one output a row.
         batch, time = u.shape[:2]
         return self.look(s.flatten(0, 1), u.flatten(0, 1).unsqueeze(1)).reshape(batch, time, self.hidden_size)

@@ -23,20 +23,10 @@ def listing() -> list[dict[str, Any]]:
     """
     rows = []
     for item in DATA_SETS.values():
+        row = {key: getattr(item, key) for key in ("name", "kind", "shape", "summary", "licence", "origin")}
         lacking = to_do(item)
-        rows.append(
-            {
-                "name": item.name,
-                "kind": item.kind,
-                "shape": item.shape,
-                "summary": item.summary,
-                "licence": item.licence,
-                "origin": item.origin,
-                "download_bytes": sum(FILES[name].size for name in item.files),
-                "here": lacking is None,
-                "to_do": lacking,
-            }
-        )
+        row |= {"download_bytes": sum(FILES[name].size for name in item.files)}
+        rows.append({**row, "here": lacking is None, "to_do": lacking})
     return rows
 
 
@@ -60,7 +50,7 @@ def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
     item, source = data_set(str(data.name)), load(data)
     task = dataclasses.asdict(source.task)
     del task["mase_weights"]
-    told = {
+    description = {
         "name": data.label,
         "kind": item.kind,
         "summary": item.summary,
@@ -71,10 +61,10 @@ def about(data: DataConfig) -> tuple[dict[str, Any], Source]:
         "task": task,
         **source.facts(),
     }
-    return told, source
+    return description, source
 
 
 def info(data: DataConfig) -> dict[str, Any]:
-    """What `about` says, and the ``references``: the lines to beat on the test part; raises `UserError` as it does."""
-    told, source = about(data)
-    return {**told, "references": source.references()}
+    """What `about` says, and the ``references``, the baselines on the test part; raises `UserError` as it does."""
+    description, source = about(data)
+    return {**description, "references": source.references()}

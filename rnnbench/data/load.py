@@ -17,7 +17,7 @@ def load(data: DataConfig, seed: int = 0) -> Source:
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)
         if value != field.default and not item.understands(field.name):
-            fit = [other.name for other in DATA_SETS.values() if field.name in other.options]
+            fit = [one.name for one in DATA_SETS.values() if field.name in one.options]
             raise UserError(
                 f"data.{field.name} {value!r} is nothing to {item.name!r}; leave it out, it goes with {', '.join(fit)}."
             )

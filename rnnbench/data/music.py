@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
 from rnnbench.data.download import fetch
-from rnnbench.data.source import Batches, Part, Source, evenly, generator
+from rnnbench.data.source import Batches, EpochOrder, Part, Source, evenly
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 
@@ -84,48 +84,35 @@ class MusicData(Source):
     Training reads each piece in chunks of up to ``data.seq_len`` targets, each from a zero state; evaluation reads
     whole pieces. Shorter ones are padded with silence, with ``lengths`` and ``mask``.
 
-    Args:
-        rolls: Each part's pieces, (frames, 88) uint8.
-        fingerprint: SHA-256 of the file that they come from.
-        data: Chunk length and batch size.
-        seed: Decides the order of the training chunks.
+    ``rolls``: each part's pieces, (frames, 88) uint8. ``fingerprint``: SHA-256 of the file that they come from.
+    ``seed`` decides the order of the training chunks.
     """
 
     task = Task("many_to_many", "values", "bits", KEYS, KEYS, causal=True)
 
     def __init__(self, rolls: dict[Part, list[Tensor]], fingerprint: str, data: DataConfig, seed: int = 0) -> None:
-        self._rolls, self._data, self._seed = rolls, data, seed
+        self._rolls = rolls
         self.fingerprint = fingerprint
         length = data.seq_len
         self._chunks = [
             piece[start : start + length + 1] for piece in rolls["train"] for start in range(0, len(piece) - 1, length)
         ]
-        self.steps_per_epoch = max(1, len(self._chunks) // data.batch_size)
-        self._epoch: tuple[int, Tensor] | None = None
+        self._order = EpochOrder(len(self._chunks), data.batch_size, "music", seed)
+        self.steps_per_epoch = self._order.steps_per_epoch
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> MusicData:
-        """The collection of that name, downloaded on first use."""
         path = Path(fetch(data_set(str(data.name)).files[0]))
         return cls(read_rolls(path), hashlib.sha256(path.read_bytes()).hexdigest(), data, seed)
 
     def train_batch(self, step: int) -> Batch:
         """A pure function of (seed, step): every chunk at most once an epoch, in an order drawn for each epoch."""
-        size = self._data.batch_size
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, torch.randperm(len(self._chunks), generator=generator("music", self._seed, epoch)))
-        order = self._epoch[1].tolist()
-        # the modulus only matters where there are fewer chunks than a batch holds
-        return _padded([self._chunks[order[i % len(order)]] for i in range(index * size, (index + 1) * size)])
+        return _padded([self._chunks[index] for index in self._order.rows(step).tolist()])
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
         """Whole pieces, those of similar length side by side; every frame but a piece's first is scored once.
 
-        Args:
-            part: Of train, its end: as many pieces as test has.
-            stateful: Pieces are unrelated: no difference.
-            limit: About so many frames: pieces evenly spread, at least one.
+        Of train the last, as many as test has; of about ``limit`` frames, evenly spread, at least one.
         """
         pieces = self._rolls[part]
         if part == "train":

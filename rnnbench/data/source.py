@@ -1,4 +1,4 @@
-"""What every data set offers, and how its batches are handed out: by index, so that any of them can be had again."""
+"""What every data set offers, and how its batches are handed out: by index, so that any can be made again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Part = Literal["train", "val", "test"]
 
 
 class Batches:
-    """``count`` batches, each made when its turn comes; sized, and can be gone through again and again."""
+    """``count`` batches, each made when its turn comes; sized, and can be iterated over again."""
 
     def __init__(self, make: Callable[[int], Batch], count: int) -> None:
         self._make = make
@@ -37,12 +37,8 @@ class StepLoader:
     """Training batches 0 … steps − 1, each handed out once, with the position in the checkpoint.
 
     Lightning finds `state_dict` and `load_state_dict` and keeps the position with the fit loop's. It asks for iterators
-    that it throws away, so the position lives here, moves only when a batch is taken, and a new iterator goes on
-    from it. The length is that of the whole training, whatever the position.
-
-    Args:
-        make: The batch of a step, a pure function of it.
-        steps: Batches in the whole training.
+    that it throws away, so the position is kept here, moves only when a batch is taken, and a new iterator starts from
+    it. The length is that of the whole training, whatever the position. ``make``: the batch of a step.
     """
 
     def __init__(self, make: Callable[[int], Batch], steps: int) -> None:
@@ -60,12 +56,29 @@ class StepLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """``{"step": n}``: the next batch to hand out."""
         return {"step": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
         self._next = int(state["step"])
+
+
+class EpochOrder:
+    """Which of ``count`` sequences a training step reads: each at most once an epoch, in an order drawn for each epoch.
+
+    A pure function of the key and the step; where a batch holds more than there are, they come again.
+    """
+
+    def __init__(self, count: int, batch_size: int, *key: int | str) -> None:
+        self._count, self._size, self._key = count, batch_size, key
+        self.steps_per_epoch = max(1, count // batch_size)
+        self._epoch: tuple[int, torch.Tensor] | None = None
+
+    def rows(self, step: int) -> torch.Tensor:
+        """(batch_size,) int64 indices."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, torch.randperm(self._count, generator=generator(*self._key, epoch)))
+        return self._epoch[1][torch.arange(index * self._size, (index + 1) * self._size) % self._count]
 
 
 class Source(ABC):
@@ -77,7 +90,7 @@ class Source(ABC):
         vocabulary: Characters of the input and their indices; None where the input is numbers.
         targets: Characters of the targets, where they are not the input's.
         notes: How a user's file was read, and what looks wrong in it; None for the catalogue's own data.
-        prompt: What a model that goes on with a text begins with; None where there is none to go on with.
+        prompt: What a text is continued from; None where there is no text.
     """
 
     task: Task
@@ -113,7 +126,7 @@ class Source(ABC):
 
     @abstractmethod
     def references(self) -> dict[str, float]:
-        """Scores on the test part of what needs no network, as NAME_METRIC: the lines a model must beat."""
+        """Scores on the test part of what needs no network, as NAME_METRIC: the model's baselines."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

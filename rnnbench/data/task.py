@@ -66,7 +66,7 @@ class Batch(NamedTuple):
     scored: Tensor | None = None
 
     def rows(self, which: slice) -> Batch:
-        """Some of the sequences, one beside the other: views, not copies."""
+        """Some of the sequences: views, not copies."""
         mask, lengths, scored = (None if one is None else one[which] for one in (self.mask, self.lengths, self.scored))
         return Batch(self.x[which], self.y[which], self.reset, mask, lengths, scored)
 

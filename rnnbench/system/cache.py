@@ -51,10 +51,7 @@ def writable(place: Path) -> bool:
 def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
     """The content with this checksum: from the cache, else made and kept there.
 
-    Args:
-        name: File name inside the cache folder.
-        sha256: Hexadecimal digest of the content. A file with another one is damaged, and made again.
-        make: Makes the content.
+    A file of that name with another checksum is damaged, and made again.
 
     Raises:
         UserError: What `make` returned has another checksum.
@@ -63,8 +60,8 @@ def cached_bytes(name: str, sha256: str, make: Callable[[], bytes]) -> bytes:
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
     data = make()
-    if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise UserError(f"{name} has sha256 {found}, expected {sha256}; reinstall the package it comes from.")
+    if (digest := hashlib.sha256(data).hexdigest()) != sha256:
+        raise UserError(f"{name} has sha256 {digest}, expected {sha256}; reinstall the package it comes from.")
     _write(name, data)
     return data
 

@@ -56,8 +56,8 @@ def check_at_once(what: str, count: int) -> None:
 def pinned(cores: int = 1) -> Iterator[list[int]]:
     """While it lasts, this process stays on so many of the cores that it may use, the last ones; yields which.
 
-    A process that is moved from core to core leaves its caches behind, and that would be timed. Where a system has no
-    such thing, nothing happens, and the list is empty.
+    A process that is moved from core to core leaves its caches behind, and that would be timed. Where a system cannot
+    pin, nothing happens, and the list is empty.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield []
@@ -156,10 +156,6 @@ def environment(device: str) -> dict[str, Any]:
     import lightning
     import torch
 
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        name = _cpu_name()
     return {
         "commit": commit(),
         "python": platform.python_version(),
@@ -167,7 +163,7 @@ def environment(device: str) -> dict[str, Any]:
         "lightning": lightning.__version__,
         "platform": platform.platform(),
         "device": device,
-        "device_name": name,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
@@ -186,27 +182,27 @@ def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory so far: of our control group, else of the machine."""
     for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with suppress(OSError):
-            if found := re.search(r"^oom_kill (\d+)$", Path(path).read_text(), re.MULTILINE):
-                return int(found[1])
+            if kills := re.search(r"^oom_kill (\d+)$", Path(path).read_text(), re.MULTILINE):
+                return int(kills[1])
     return 0
 
 
 def cpu_clock() -> int | None:
     """MHz of the fastest core now, as Linux says; None where it does not."""
     try:
-        found = re.findall(r"cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text())
+        clocks = re.findall(r"cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text())
     except OSError:
         return None
-    return round(max(map(float, found))) if found else None
+    return round(max(map(float, clocks))) if clocks else None
 
 
 @cache
 def _cpu_name() -> str:
     try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
+        name = None
+    return name.group(1).strip() if name else platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)
@@ -273,7 +269,7 @@ def facts(device: str) -> dict[str, Any]:
             driver = nvml.nvmlSystemGetDriverVersion()
             kinds = {"sm": nvml.NVML_CLOCK_SM, "memory": nvml.NVML_CLOCK_MEM}
             return {
-                "driver": _text(driver),
+                "driver": driver.decode() if isinstance(driver, bytes) else driver,
                 "clocks_mhz": {
                     name: [int(nvml.nvmlDeviceGetClockInfo(gpu, kind)), int(nvml.nvmlDeviceGetMaxClockInfo(gpu, kind))]
                     for name, kind in kinds.items()
@@ -281,8 +277,3 @@ def facts(device: str) -> dict[str, Any]:
             }
     except Exception:
         return {}
-
-
-def _text(said: str | bytes) -> str:
-    """Older versions of the library answer in bytes."""
-    return said.decode() if isinstance(said, bytes) else said

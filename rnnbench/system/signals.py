@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: what it has done is kept, and the same command goes on from there.
+"""Signals that ask a run to stop: what it has done is kept, and the same command resumes it.
 
 A worker arms itself once, and `rnnbench.training.train` raises `Stopped` where it is asked to stop: from its training
 loop once a checkpoint is written, at the end of the batch (of the next one where something is still due after this
@@ -26,7 +26,7 @@ class Stopped(BaseException):
 
     Args:
         signum: The signal that asked.
-        step: Where the run goes on from, if a checkpoint was written for this stop.
+        step: Where the run resumes, if a checkpoint was written for this stop.
     """
 
     def __init__(self, signum: int, step: int | None = None) -> None:
@@ -81,7 +81,6 @@ class _Postponement:
         return True
 
     def cancel(self) -> None:
-        """What was to be interrupted has come to its end."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -123,22 +122,17 @@ def arm(*signals: signal.Signals) -> None:
             _before[one] = signal.signal(one, _request.handle)
 
 
-def disarm() -> None:
-    """The signals mean again what they meant before `arm`, and a request that was made is forgotten."""
-    for one, handler in _before.items():
-        signal.signal(one, handler)
-    _before.clear()
-    _request.signum = None
-
-
 @contextmanager
 def armed(*signals: signal.Signals) -> Iterator[None]:
-    """`arm` for a while."""
+    """`arm` for a while; then the signals mean again what they meant before, and a request is forgotten."""
     arm(*signals)
     try:
         yield
     finally:
-        disarm()
+        for one, handler in _before.items():
+            signal.signal(one, handler)
+        _before.clear()
+        _request.signum = None
 
 
 def rearm() -> None:
@@ -155,11 +149,7 @@ def asked() -> int | None:
 
 @contextmanager
 def at_a_batchs_end() -> Iterator[None]:
-    """While it lasts a request waits for who looks at `asked`; one that nobody has heeded is heeded at its end.
-
-    Raises:
-        Stopped: there was such a one.
-    """
+    """While it lasts a request waits for the caller to look at `asked`; at its end a waiting one raises `Stopped`."""
     _request.waits = True
     try:
         yield

@@ -14,7 +14,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def visible(text: str) -> str:
     r"""The text with its control characters, all but tab and line feed, as Python writes them: ESC becomes ``\x1b``."""
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
 
 
 class Stream:
@@ -35,13 +35,11 @@ class Stream:
         self.failures: list[OSError] = [] if styled is None else styled.failures
 
     def write(self, text: str) -> int:
-        """Write a text; returns its length."""
         with self._dropping():
             self._stream.write(text if self.styled is self else visible(text))
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
         with self._dropping():
             self._stream.flush()
 

@@ -48,14 +48,14 @@ def everything(cell: Cell, x: Tensor, state: Tensor, cuts: tuple[int, ...] = ())
 
 
 def test_every_cell_of_the_package_has_a_name() -> None:
-    theirs = {f"torchrecurrent:{name[:-4]}" for name in torchrecurrent.__all__ if name.endswith("Cell")}
-    assert set(EXTERNAL) == theirs
+    reference = {f"torchrecurrent:{name[:-4]}" for name in torchrecurrent.__all__ if name.endswith("Cell")}
+    assert set(EXTERNAL) == reference
     assert len(EXTERNAL) > 30
     assert not set(external_names()) & set(cell_names())
 
 
 @pytest.mark.parametrize("name", external_names())
-def test_chunk_law(name: str) -> None:
+def test_chunk_property(name: str) -> None:
     """In float64, values and gradients; an output that is no part of the state does not act on what follows."""
     cell, x, state = build(name)
     whole = everything(cell, x, state)
@@ -71,8 +71,8 @@ def test_same_as_the_package_s_own_layer(name: str) -> None:
     cell, x, _ = build(name)
     layer = getattr(torchrecurrent, name.partition(":")[2])(cell.input_size, H, batch_first=True).double()
     layer.cells[0].load_state_dict(cell.module.state_dict())
-    theirs, _ = layer(x)
-    torch.testing.assert_close(run(cell, x, backend="loop")[0], theirs, rtol=0, atol=1e-12)
+    reference, _ = layer(x)
+    torch.testing.assert_close(run(cell, x, backend="loop")[0], reference, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("delay", [1, 3])
@@ -181,13 +181,13 @@ def test_a_module_of_your_own_is_a_cell(module: nn.RNNBase) -> None:
     module = copy.deepcopy(module).double()
     cell, x = adapt(module), torch.randn(B, T, I, dtype=torch.float64)
     time = x if module.batch_first else x.transpose(0, 1)
-    theirs = module(time)[0] if module.batch_first else module(time)[0].transpose(0, 1)
+    reference = module(time)[0] if module.batch_first else module(time)[0].transpose(0, 1)
     ours, _ = run(cell, x, backend="loop")
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ours, reference, rtol=0, atol=1e-12)
     weights = list(module.parameters())
     assert [id(p) for p in cell.parameters()] == [id(p) for p in weights]
     cotangent = torch.randn_like(ours)
-    for a, b in zip(*(torch.autograd.grad(y, weights, cotangent) for y in (ours, theirs)), strict=True):
+    for a, b in zip(*(torch.autograd.grad(y, weights, cotangent) for y in (ours, reference)), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
@@ -222,15 +222,15 @@ def test_options_of_torch_s_modules() -> None:
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_gates_are_found_where_ours_are(name: str) -> None:
     """torch's biases are in the same order as those of our own cell of that name."""
-    ours, theirs = make_cell(name, I, H), make_cell(f"torch:{name.upper()}", I, H)
+    ours, reference = make_cell(name, I, H), make_cell(f"torch:{name.upper()}", I, H)
     with torch.no_grad():
-        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        for a, b in zip(ours.parameters(), reference.parameters(), strict=True):
             b.copy_(a)
-    assert ours.gates().keys() == theirs.gates().keys()
+    assert ours.gates().keys() == reference.gates().keys()
     for role, biases in ours.gates().items():
-        assert all(torch.equal(a, b) for a, b in zip(biases, theirs.gates()[role], strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(biases, reference.gates()[role], strict=True))
     assert make_cell(f"torch:{name.upper()}", I, H, bias=False).gates() == {}
-    for a, b in zip(ours.recurrent_matrices(), theirs.recurrent_matrices(), strict=True):
+    for a, b in zip(ours.recurrent_matrices(), reference.recurrent_matrices(), strict=True):
         assert torch.equal(a, b)
 
 

@@ -1,4 +1,4 @@
-"""Every cell, with each of its options, keeps every law on every backend; and torch's own cells are torch's."""
+"""Every cell, with each of its options, has every property on every backend; and torch's own cells are torch's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,27 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from support.cells import shaken
+from torch import Tensor, nn
+from torch.func import jacrev, vmap
 
 from rnnbench.backends import BACKENDS, Request, run
 from rnnbench.backends.torch_rnn import TorchBackend
-from rnnbench.cells import GRU, LSTM, RNN, Cell, cell_class, cell_names, cell_options, from_torch, make_cell, to_torch
+from rnnbench.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    AffineCell,
+    Cell,
+    MatrixCell,
+    WindowCell,
+    cell_class,
+    cell_names,
+    cell_options,
+    from_torch,
+    make_cell,
+    to_torch,
+)
 from rnnbench.config import CellConfig, Scalar
 from rnnbench.conformance import PROPERTIES, CellUnderTest, check
 from rnnbench.conformance.cell_under_test import results
@@ -43,27 +59,30 @@ every_case = pytest.mark.parametrize("label", list(BY_LABEL))
 
 @cache
 def subject(label: str, device: str = "cpu") -> CellUnderTest:
-    """Built once: the laws share its runs."""
+    """Built once: the properties share its runs."""
     return CellUnderTest(BY_LABEL[label], device=device)
 
 
-@pytest.mark.parametrize("law", list(PROPERTIES))
+@pytest.mark.parametrize("name", list(PROPERTIES))
 @every_case
-def test_law(label: str, law: str) -> None:
-    findings = PROPERTIES[law].findings(subject(label))
+def test_property(label: str, name: str) -> None:
+    findings = PROPERTIES[name].findings(subject(label))
     assert findings
     assert not [finding for finding in findings if finding.ok is False]
 
 
-@pytest.mark.parametrize("label", cell_names())
-def test_reference_law_over_many_blocks(label: str) -> None:
+IN_BLOCKS = [name for name in cell_names() if issubclass(cell_class(name), (AffineCell, MatrixCell, WindowCell))]
+
+
+@pytest.mark.parametrize("label", IN_BLOCKS)
+def test_reference_property_over_many_blocks(label: str) -> None:
     """Long enough for a backend that works in blocks to have several, the last not a whole one."""
     findings = PROPERTIES["reference"].findings(CellUnderTest(BY_LABEL[label], seq_len=150))
     assert not [finding for finding in findings if finding.ok is False]
 
 
 def formats() -> Iterator[Any]:
-    """A device, a case, a backend and a number format that go together: bfloat16 on a CPU, where `test_law` has seen to
+    """A device, a case, a backend and a number format that go together: bfloat16 on a CPU, where `test_property` covers
     float32, and both on a GPU. All backends but `compile`, whose every case would take a minute.
     """
     for device, names in (("cpu", ["bfloat16"]), ("cuda", ["float32", "bfloat16"])):
@@ -93,19 +112,19 @@ def gpu() -> None:
 
 
 @pytest.mark.parametrize(("label", "backend", "asked"), FORMATS)
-def test_chunk_and_reference_law(label: str, backend: str, asked: Request, request: pytest.FixtureRequest) -> None:
+def test_chunk_and_reference_property(label: str, backend: str, asked: Request, request: pytest.FixtureRequest) -> None:
     if asked.device.type == "cuda":
         request.getfixturevalue("gpu")
     looked_at = subject(label, asked.device.type)
-    for law in (chunk, reference):
+    for check_property in (chunk, reference):
         try:
-            figure, where = law(looked_at, backend, asked.dtype)
+            figure, where = check_property(looked_at, backend, asked.dtype)
         except UserError as error:
             # Its rotation is torch's matrix exponential, which asks the GPU for a norm on the way.
             if (label, backend) == ("exprnn", "graph") and "cannot be captured" in str(error):
                 pytest.skip(str(error))
             raise
-        assert figure is None or figure <= 1, f"{law.__name__}: {where}"
+        assert figure is None or figure <= 1, f"{check_property.__name__}: {where}"
 
 
 def test_every_backend_and_format_is_among_them() -> None:
@@ -122,11 +141,11 @@ def test_every_backend_and_format_is_among_them() -> None:
 
 @pytest.mark.gpu
 @every_case
-def test_laws_on_a_gpu(label: str, gpu: None) -> None:
+def test_properties_on_a_gpu(label: str, gpu: None) -> None:
     assert not [finding for finding in check(BY_LABEL[label], device="cuda") if finding.ok is False]
 
 
-def test_every_backend_is_held_to_the_laws() -> None:
+def test_every_backend_is_held_to_the_properties() -> None:
     """Among the cells there is one for each backend that runs on a CPU unasked."""
     seen = {backend for label in BY_LABEL for backend in subject(label).backends}
     assert {"torch", "scan", "window", "loop"} <= seen
@@ -137,7 +156,7 @@ TORCH = [label for label, case in BY_LABEL.items() if issubclass(cell_class(case
 
 @pytest.mark.parametrize("seq_len", [13, 150])
 @pytest.mark.parametrize("label", TORCH)
-def test_a_state_rounded_at_every_step_keeps_the_reference_law(
+def test_a_state_rounded_at_every_step_keeps_the_reference_property(
     label: str, seq_len: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What torch's kernels for GPUs do in bfloat16, its operations for CPUs do too, only slowly."""
@@ -202,8 +221,8 @@ def test_same_seed_same_weights_as_torch() -> None:
         torch.manual_seed(5)
         ours = list(make_cell(name, I, H).parameters())
         torch.manual_seed(5)
-        theirs = list(cls(I, H).parameters())
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        torch_weights = list(cls(I, H).parameters())
+        assert all(torch.equal(a, b) for a, b in zip(ours, torch_weights, strict=True))
 
 
 def test_gate_biases_are_set() -> None:
@@ -233,3 +252,18 @@ def test_wrong_input_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def test_wrong_state_shape_is_refused() -> None:
     with pytest.raises(UserError, match="state must be"):
         run(make_cell("lstm", I, H), torch.zeros(B, T, I), torch.zeros(B, H))
+
+
+@pytest.mark.parametrize("name", [name for name in cell_names() if not issubclass(cell_class(name), WindowCell)])
+def test_steps_can_be_vmapped_and_differentiated(name: str) -> None:
+    """The samples' Jacobians by vmap of jacrev are those of one sample after the other."""
+    cell = shaken(name, I, 8)
+    states = torch.randn(B, *cell.state_shape, dtype=torch.float64)
+    drives = cell.drive(torch.randn(B, 1, I, dtype=torch.float64))[:, 0].detach()
+
+    def one(u: Tensor, s: Tensor) -> Tensor:
+        return cell.step(u.unsqueeze(0), s.unsqueeze(0)).squeeze(0)
+
+    together = vmap(jacrev(one, argnums=1))(drives, states)
+    for u, s, jacobian in zip(drives, states, together, strict=True):
+        torch.testing.assert_close(jacobian, torch.autograd.functional.jacobian(lambda s, u=u: one(u, s), s))

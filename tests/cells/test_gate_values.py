@@ -21,7 +21,7 @@ def build(name: str, **options: Any) -> Cell:
     return shaken(name, I, H, **options)
 
 
-def instants(cell: Cell) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def time_steps(cell: Cell) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x (B, T, I), drives, the states before each step and those after it, all as (B·T, …) rows."""
     x = torch.randn(B, T, I, dtype=torch.float64)
     first = cell.initial_state(B)
@@ -35,25 +35,21 @@ def instants(cell: Cell) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 # --- the next state out of the gates, by the papers' equations ------------------------------------------------------
 
 
+def candidate(cell: Any, x: Tensor, h: Tensor) -> Tensor:
+    """tanh of the third block of rows, as all LSTMs have it."""
+    rows = slice(2 * H, 3 * H)
+    bias = cell.bias if hasattr(cell, "bias") else cell.bias_ih + cell.bias_hh
+    return torch.tanh(x @ cell.weight_ih[rows].T + h @ cell.weight_hh[rows].T + bias[rows])
+
+
 def lstm(cell: Any, x: Tensor, s: Tensor, gates: Gates) -> Tensor:
     h, c = s.unbind(1)
-    W, R, b = cell.weight_ih[2 * H : 3 * H], cell.weight_hh[2 * H : 3 * H], (cell.bias_ih + cell.bias_hh)[2 * H : 3 * H]
-    c = gates["forget"] * c + gates["input"] * torch.tanh(x @ W.T + h @ R.T + b)
-    return torch.stack((gates["output"] * torch.tanh(c), c), dim=1)
-
-
-def lstm_peephole(cell: Any, x: Tensor, s: Tensor, gates: Gates) -> Tensor:
-    h, c = s.unbind(1)
-    W, R, b = (parameter[2 * H : 3 * H] for parameter in (cell.weight_ih, cell.weight_hh, cell.bias))
-    c = gates["forget"] * c + gates["input"] * torch.tanh(x @ W.T + h @ R.T + b)
+    c = gates["forget"] * c + gates["input"] * candidate(cell, x, h)
     return torch.stack((gates["output"] * torch.tanh(c), c), dim=1)
 
 
 def lstm_cifg(cell: Any, x: Tensor, s: Tensor, gates: Gates) -> Tensor:
-    h, c = s.unbind(1)
-    W, R, b = (parameter[2 * H :] for parameter in (cell.weight_ih, cell.weight_hh, cell.bias))
-    c = gates["forget"] * c + (1 - gates["forget"]) * torch.tanh(x @ W.T + h @ R.T + b)
-    return torch.stack((gates["output"] * torch.tanh(c), c), dim=1)
+    return lstm(cell, x, s, {**gates, "input": 1 - gates["forget"]})
 
 
 def gru(cell: Any, x: Tensor, h: Tensor, gates: Gates) -> Tensor:
@@ -98,8 +94,7 @@ def lem(cell: Any, x: Tensor, s: Tensor, gates: Gates) -> Tensor:
 def slstm(cell: Any, x: Tensor, s: Tensor, gates: Gates) -> Tensor:
     """But for the stabiliser, which the equations of the paper's section 2.2 do without: the last state's is kept."""
     h, c, n, m = s.unbind(1)
-    W, R, b = (parameter[2 * H : 3 * H] for parameter in (cell.weight_ih, cell.weight_hh, cell.bias))
-    c = gates["forget"] * c + gates["input"] * torch.tanh(x @ W.T + h @ R.T + b)
+    c = gates["forget"] * c + gates["input"] * candidate(cell, x, h)
     n = gates["forget"] * n + gates["input"]
     return torch.stack((gates["output"] * c / n, c, n, m), dim=1)
 
@@ -109,29 +104,22 @@ def antisymmetric(cell: Any, x: Tensor, h: Tensor, gates: Gates) -> Tensor:
     return h + cell.epsilon * gates["input"] * torch.tanh(h @ M.T + x @ V.T + b)
 
 
-TEXTBOOK: dict[Callable[[Any, Tensor, Tensor, Gates], Tensor], dict[str, Any]] = {
-    lstm: {},
-    lstm_peephole: {},
-    lstm_cifg: {},
-    gru: {},
-    gru_v1: {},
-    mgu: {},
-    ugrnn: {},
-    minimal_rnn: {},
-    janet: {},
-    lem: {"dt": 1.7},
-    slstm: {},
-    antisymmetric: {"gated": True, "epsilon": 0.3},
+NextState = Callable[[Any, Tensor, Tensor, Gates], Tensor]
+EQUATIONS: dict[str, NextState] = {"lstm": lstm, "lstm_peephole": lstm}
+EQUATIONS |= {
+    equations.__name__: equations
+    for equations in (lstm_cifg, gru, gru_v1, mgu, ugrnn, minimal_rnn, janet, lem, slstm, antisymmetric)
 }
+OPTIONS: dict[str, dict[str, Any]] = {"lem": {"dt": 1.7}, "antisymmetric": {"gated": True, "epsilon": 0.3}}
 
 
-@pytest.mark.parametrize("book", list(TEXTBOOK), ids=lambda book: book.__name__)
-def test_gates_make_the_next_state(book: Callable[[Any, Tensor, Tensor, Gates], Tensor]) -> None:
-    cell = build(book.__name__, **TEXTBOOK[book])
-    x, u, before, after = instants(cell)
+@pytest.mark.parametrize("name", list(EQUATIONS))
+def test_gates_make_the_next_state(name: str) -> None:
+    cell = build(name, **OPTIONS.get(name, {}))
+    x, u, before, after = time_steps(cell)
     with torch.no_grad():
-        rebuilt = book(cell, x, before, cell.gate_values(u, before))
-    kept = slice(3) if book is slstm else slice(None)
+        rebuilt = EQUATIONS[name](cell, x, before, cell.gate_values(u, before))
+    kept = slice(3) if name == "slstm" else slice(None)
     torch.testing.assert_close(rebuilt[:, kept], after[:, kept], rtol=0, atol=1e-12)
 
 
@@ -141,7 +129,7 @@ def test_the_forget_gate_is_the_derivative_of_the_memory(name: str) -> None:
     cell = build(name)
     if name == "lstm_peephole":
         nn.init.zeros_(cell.peephole)
-    _, u, before, _ = instants(cell)
+    _, u, before, _ = time_steps(cell)
     before.requires_grad_()
     (slope,) = torch.autograd.grad(cell.step(u, before)[:, 1].sum(), before)
     torch.testing.assert_close(slope[:, 1], cell.gate_values(u, before)["forget"], rtol=0, atol=1e-12)
@@ -152,7 +140,7 @@ def test_a_linear_cell_s_decay_is_its_jacobian(name: str) -> None:
     """Each entry of the state of the recurrence, itself or as a complex number, shrinks by just that factor."""
     cell = build(name)
     assert isinstance(cell, AffineCell)
-    _, u, before, after = instants(cell)
+    _, u, before, after = time_steps(cell)
     other = before + torch.randn_like(before)
     if cell.delay:  # what waits is an input
         other[:, -cell.delay :] = before[:, -cell.delay :]
@@ -171,7 +159,7 @@ def test_a_linear_cell_s_decay_is_its_jacobian(name: str) -> None:
 def test_gates_of_what_is_read(name: str, gate: str) -> None:
     """h = o ⊙ c', or r ⊙ c' + (1 − r) ⊙ α x: the gate is ∂h/∂c'."""
     cell: Any = build(name)
-    _, u, before, after = instants(cell)
+    _, u, before, after = time_steps(cell)
     values = cell.gate_values(u, before)[gate]
     after.requires_grad_()
     y = cell.read(after[:, None], u[:, None])[:, 0]
@@ -187,7 +175,7 @@ def test_gates_of_what_is_read(name: str, gate: str) -> None:
 def test_a_matrix_cell_forgets_by_its_gates(name: str) -> None:
     """What a difference of two memories becomes in a step: diag(α) of it, or with a delta rule (I − β k kᵀ) of it."""
     cell: Any = build(name)
-    _, u, before, after = instants(cell)
+    _, u, before, after = time_steps(cell)
     start = torch.randn_like(before)
     with torch.no_grad():
         moved, gates = cell.step(u, before + start) - after, cell.gate_values(u, before)
@@ -207,7 +195,7 @@ def test_a_matrix_cell_forgets_by_its_gates(name: str) -> None:
 @pytest.mark.parametrize("name", cell_names())
 def test_every_gate_is_a_share_and_every_row_is_by_itself(name: str) -> None:
     cell = build(name)
-    _, u, before, _ = instants(cell)
+    _, u, before, _ = time_steps(cell)
     with torch.no_grad():
         gates = cell.gate_values(u, before)
         assert bool(gates) or not cell.gates()
@@ -215,7 +203,7 @@ def test_every_gate_is_a_share_and_every_row_is_by_itself(name: str) -> None:
     for gate, value in gates.items():
         assert len(value) == B * T
         assert 0 <= value.min() <= value.max() <= 1 + 1e-12
-        assert value.max() - value.min() > 1e-3, f"{gate} never moves, between units or instants"
+        assert value.max() - value.min() > 1e-3, f"{gate} never moves, between units or time steps"
         torch.testing.assert_close(value[4:5], alone[gate], rtol=0, atol=1e-12)
 
 
@@ -223,7 +211,7 @@ def test_every_gate_is_a_share_and_every_row_is_by_itself(name: str) -> None:
 def test_a_module_of_torch_has_our_cell_s_gates(module: type[nn.RNNBase]) -> None:
     """By the equations of its own documentation; where h is projected they are not told."""
     cell = adapt(module(I, H, batch_first=True).double())
-    x, u, before, _ = instants(cell)
+    x, u, before, _ = time_steps(cell)
     h = before.reshape(B * T, -1, H)[:, 0]
     weights = cell.module
     pre = x @ weights.weight_ih_l0.T + weights.bias_ih_l0 + h @ weights.weight_hh_l0.T + weights.bias_hh_l0

@@ -51,7 +51,7 @@ def test_recurrent_matrices(name: str, kind: str) -> None:
 
 
 def test_the_recurrent_matrices_of_the_classics() -> None:
-    """The laws above are about as many matrices as there are products with the state."""
+    """The tests above are about as many matrices as there are products with the state."""
     for name, count in (("rnn", 1), ("lstm", 4), ("gru", 3), ("mingru", 0)):
         assert len(build(name).recurrent_matrices()) == count
 

@@ -1,18 +1,20 @@
-"""The linear recurrences against their papers' equations, written out step by step, and the laws that they promise."""
+"""The linear recurrences against their papers' equations, step by step, and what those promise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from support.parity import assert_parity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.backends import run
-from rnnbench.cells import AffineCell, Cell, cell_class, make_cell
+from rnnbench.cells import AffineCell, make_cell
 from rnnbench.cells.init import open_gate
 from rnnbench.errors import UserError
 
@@ -27,7 +29,7 @@ def build(name: str, input_size: int = I, dtype: torch.dtype = torch.float64, **
 
 
 def decays(cell: AffineCell, x: Tensor) -> tuple[Tensor, Tensor]:
-    """a and b of every instant, nothing waiting from an instant before."""
+    """a and b of every time step, nothing waiting from a time step before."""
     a, b = cell.affine(cell.drive(x))
     return torch.broadcast_to(a, b.shape), b
 
@@ -145,21 +147,9 @@ def test_parity_with_the_equations(name: str, input_size: int, options: dict[str
     with torch.no_grad():  # off the symmetric values that some parameters start from
         for parameter in cell.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
-    x = torch.randn(B, T, input_size, dtype=torch.float64, requires_grad=True)
-    state = torch.randn(B, *cell.state_shape, dtype=torch.float64, requires_grad=True)
-    outputs, s = [], state
-    for x_t in x.unbind(1):
-        y_t, s = STEPS[name](cell, x_t, s)
-        outputs.append(y_t)
-    truth = (torch.stack(outputs, dim=1), s)
-    tested = run(cell, x, state, backend)
-    cotangents = [torch.randn_like(t) for t in truth]
-    leaves = {"x": x, "state": state, **dict(cell.named_parameters())}
-    for mine, theirs in zip(tested, truth, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-8)
-    mine, theirs = (torch.autograd.grad(pair, list(leaves.values()), cotangents) for pair in (tested, truth))
-    for key, a, b in zip(leaves, mine, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8, msg=lambda m, key=key: f"{key}: {m}")
+    x = torch.randn(B, T, input_size, dtype=torch.float64)
+    state = torch.randn(B, *cell.state_shape, dtype=torch.float64)
+    assert_parity(cell, partial(STEPS[name], cell), x, state, backend, rtol=1e-8)
 
 
 def test_qrnn_is_a_causal_convolution_and_a_pooling() -> None:
@@ -188,7 +178,7 @@ def test_s4d_is_a_convolution_with_its_kernel(init: str) -> None:
     torch.testing.assert_close(run(cell, x)[0], y, rtol=0, atol=1e-10)
 
 
-# --- laws --------------------------------------------------------------------------------------------------------
+# --- properties ------------------------------------------------------------------------------------------------------
 
 
 @every_cell
@@ -309,46 +299,7 @@ def test_state_spaces_start_as_their_papers_say() -> None:
     torch.testing.assert_close(inv.omega[0], torch.tensor([12.0, 4 / 3]).double() / math.pi)
 
 
-# --- sizes, types, errors ----------------------------------------------------------------------------------------
-
-COUNTS: dict[str, Callable[[int, int], int]] = {
-    "mingru": lambda i, h: 2 * h * i + 2 * h,
-    "minlstm": lambda i, h: 3 * h * i + 3 * h,
-    "lru": lambda i, h: 3 * h + 2 * h * i + 2 * h * h + (h if i == h else h * i),
-    "rglru": lambda i, h: h * i + 2 * h * h + 3 * h,
-    "sru": lambda i, h: (3 if i == h else 4) * h * i + 2 * h,
-    "qrnn": lambda i, h: 6 * h * i + 3 * h,
-    "hgrn": lambda i, h: 5 * h * i + 5 * h + h + 2 * h * h + h,
-    "s4d": lambda i, h: h * i + h * (1 + 8 + 8 + 16) + h + h * h + h,
-    "mamba": lambda i, h: 2 * h * i + (-(-h // 16) + 32) * h + h * -(-h // 16) + h + 16 * h + h,
-}
-
-
-@every_cell
-@pytest.mark.parametrize(("i", "h"), [(5, 7), (7, 7), (4, 33)])
-def test_parameter_counts(name: str, i: int, h: int) -> None:
-    assert sum(p.numel() for p in make_cell(name, i, h).parameters()) == COUNTS[name](i, h)
-
-
-@every_cell
-def test_bfloat16_keeps_its_state_in_float32(name: str) -> None:
-    """Weights and inputs in bfloat16: the recurrence is wide, so that the error is the weights' own."""
-    cell = build(name, dtype=torch.bfloat16)
-    x = torch.randn(B, T, I, dtype=torch.bfloat16)
-    y, state = run(cell, x, backend="loop")
-    assert state.dtype == torch.float32
-    exact, _ = run(cell.float(), x.float(), backend="loop")
-    assert (y - exact).abs().max() < 0.05 * exact.abs().max()
-
-
-@every_cell
-def test_runs_on_the_meta_device(name: str) -> None:
-    with torch.device("meta"):
-        cell: Cell = make_cell(name, I, H)
-        y, state = run(cell, torch.zeros(B, T, I), backend="loop")
-    assert y.shape == (B, T, H)
-    assert state.shape == (B, *cell.state_shape)
-    assert cell_class(name).paper
+# --- refusals ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 
 def mlstm_parts(cell: MatrixCell, x: Tensor, head: int) -> list[Tensor]:
-    """q, k, v, o and the capped pre-activation of i, and f, of one head at one instant."""
+    """q, k, v, o and the capped pre-activation of i, and f, of one head at one time step."""
     d, heads = H // cell.heads, cell.heads
     W, b = cell.weight_ih, cell.bias
     part = slice(head * d, (head + 1) * d)
@@ -119,11 +119,11 @@ def test_parity_with_the_paper(name: str, heads: int) -> None:
     x = torch.randn(B, T, I, dtype=torch.float64, requires_grad=True)
     state = torch.randn(B, *cell.state_shape, dtype=torch.float64, requires_grad=True)
     samples = [PAPERS[name](cell, x[n], state[n]) for n in range(B)]
-    theirs = tuple(torch.stack(item) for item in zip(*samples, strict=True))
+    reference = tuple(torch.stack(item) for item in zip(*samples, strict=True))
     ours = run(cell, x, state, backend="loop")
     cotangents = [torch.randn_like(t) for t in ours]
     leaves = {"x": x, "state": state, **dict(cell.named_parameters())}
-    expected = (*theirs, *torch.autograd.grad(theirs, list(leaves.values()), cotangents))
+    expected = (*reference, *torch.autograd.grad(reference, list(leaves.values()), cotangents))
     found = (*ours, *torch.autograd.grad(ours, list(leaves.values()), cotangents))
     for key, a, b in zip(("y", "final", *leaves), found, expected, strict=True):
         assert b.abs().max() > 0, key
@@ -179,22 +179,6 @@ def test_deltanet_is_smooth_where_there_is_no_input() -> None:
     assert 0 < gradient.abs().max() < 1e4
 
 
-@pytest.mark.parametrize(("input_size", "hidden_size", "heads"), [(5, 8, 4), (32, 48, 4), (7, 15, 3), (3, 6, 1)])
-def test_sizes(input_size: int, hidden_size: int, heads: int) -> None:
-    """Parameter counts in closed form, and the state's shape."""
-    d = hidden_size // heads
-    keys = heads * math.ceil(d / 2)
-    expected = {
-        "mlstm": ((4 * hidden_size + 2 * heads) * (input_size + 1), (heads, d, d + 1)),
-        "gla": ((2 * keys + 2 * hidden_size + 16) * input_size + 17 * keys + hidden_size, (heads, keys // heads, d)),
-        "deltanet": ((3 * hidden_size + heads) * input_size, (heads, d, d)),
-    }
-    for name, (count, shape) in expected.items():
-        cell = make_cell(name, input_size, hidden_size, heads=heads)
-        assert sum(p.numel() for p in cell.parameters()) == count, name
-        assert cell.state_shape == shape, name
-
-
 @every_cell
 @pytest.mark.parametrize(("hidden_size", "heads"), [(10, 4), (8, 0), (8, -2), (2, 4)])
 def test_heads_that_do_not_divide_are_refused(name: str, hidden_size: int, heads: int) -> None:
@@ -231,18 +215,3 @@ def test_mlstm_starts_remembering() -> None:
     cell.reset_parameters()
     assert cell.gates()["keep"][0].tolist() == [3.0, 4.0, 5.0, 6.0]
     assert not cell.gates()["write"][0].any()
-
-
-@every_cell
-def test_low_precision_and_no_data(name: str) -> None:
-    """bfloat16 parameters keep a float32 state and float32 decays; shapes alone on the meta device; a copy is equal."""
-    cell = build(name, dtype=torch.bfloat16)
-    x = torch.randn(B, T, I)
-    y, state = run(cell, x.bfloat16(), backend="loop")
-    decay = cell.factors(cell.drive(x.bfloat16())).log_decay
-    assert y.dtype == state.dtype == torch.float32
-    assert decay is None or decay.dtype == torch.float32
-    assert torch.equal(run(copy.deepcopy(cell), x.bfloat16(), backend="loop")[0], y)
-    y, state = run(build(name, dtype=torch.float32).to("meta"), x.to("meta"), backend="loop")
-    assert y.shape == (B, T, H)
-    assert state.shape == (B, *cell.state_shape)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import pytest
 import torch
 import torchrecurrent
+from support.parity import assert_parity, reading_the_state
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call
 
 from rnnbench.backends import run
 from rnnbench.cells import Cell, make_cell
@@ -93,7 +93,7 @@ def lstm_cifg(cell: Cell) -> Step:
 
 
 def lstm_peephole(cell: Cell) -> Step:
-    peer = torchrecurrent.PeepholeLSTMCell(I, H, dtype=torch.float64)
+    external = torchrecurrent.PeepholeLSTMCell(I, H, dtype=torch.float64)
     weights = {
         "weight_ih": cell.weight_ih,
         "weight_hh": cell.weight_hh,
@@ -103,31 +103,31 @@ def lstm_peephole(cell: Cell) -> Step:
     }
 
     def step(x: Tensor, s: Tensor) -> Tensor:
-        return torch.stack(functional_call(peer, weights, (x, (s[:, 0], s[:, 1]))), dim=1)
+        return torch.stack(functional_call(external, weights, (x, (s[:, 0], s[:, 1]))), dim=1)
 
     return step
 
 
 def janet(cell: Cell) -> Step:
-    peer = torchrecurrent.JANETCell(I, H, dtype=torch.float64, beta=1.0)
+    external = torchrecurrent.JANETCell(I, H, dtype=torch.float64, beta=1.0)
     weights = two_biases(cell.weight_ih, cell.weight_hh, cell.bias)
-    return lambda x, h: functional_call(peer, weights, (x, (h, h)))[0]
+    return lambda x, h: functional_call(external, weights, (x, (h, h)))[0]
 
 
 def mgu(cell: Cell) -> Step:
-    peer = torchrecurrent.MGUCell(I, H, dtype=torch.float64)
+    external = torchrecurrent.MGUCell(I, H, dtype=torch.float64)
     weights = two_biases(cell.weight_ih, torch.cat((cell.weight_hh, cell.weight_hn)), cell.bias)
-    return lambda x, h: functional_call(peer, weights, (x, h))
+    return lambda x, h: functional_call(external, weights, (x, h))
 
 
 def ugrnn(cell: Cell) -> Step:
-    peer = torchrecurrent.UGRNNCell(I, H, dtype=torch.float64)
+    external = torchrecurrent.UGRNNCell(I, H, dtype=torch.float64)
     weights = two_biases(cell.weight_ih, cell.weight_hh, cell.bias)
-    return lambda x, h: functional_call(peer, weights, (x, h))
+    return lambda x, h: functional_call(external, weights, (x, h))
 
 
 def minimal_rnn(cell: Cell) -> Step:
-    peer = torchrecurrent.MinimalRNNCell(I, H, dtype=torch.float64)
+    external = torchrecurrent.MinimalRNNCell(I, H, dtype=torch.float64)
     weights = {
         "weight_ih": cell.weight_ih,
         "weight_mm": cell.weight_zh,
@@ -135,7 +135,7 @@ def minimal_rnn(cell: Cell) -> Step:
         "bias_ih": cell.bias[:H],
         "bias_hh": cell.bias[H:],
     }
-    return lambda x, h: functional_call(peer, weights, (x, h))
+    return lambda x, h: functional_call(external, weights, (x, h))
 
 
 def two_biases(weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> dict[str, Tensor]:
@@ -182,39 +182,9 @@ def memory(s: Tensor) -> Tensor:
 def test_parity_with_an_independent_implementation(name: str) -> None:
     """Outputs, final state and the gradients of inputs, state and parameters under random cotangents."""
     cell = build(name)
-    x = torch.randn(B, T, I, dtype=torch.float64, requires_grad=True)
-    state = torch.randn(B, *cell.state_shape, dtype=torch.float64, requires_grad=True)
-    step, current, outputs = REFERENCES[name](cell), state, []
-    for x_t in x.unbind(1):
-        current = step(x_t, current)
-        outputs.append(current[:, 0] if current.dim() == 3 else current)
-    theirs, ours = (torch.stack(outputs, dim=1), current), run(cell, x, state, backend="loop")
-    cotangents = [torch.randn_like(value) for value in ours]
-    leaves = {"x": x, "state": state, **dict(cell.named_parameters())}
-    for value, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(value, other, rtol=0, atol=1e-8)
-    gradients, others = (torch.autograd.grad(values, list(leaves.values()), cotangents) for values in (ours, theirs))
-    for key, gradient, other in zip(leaves, gradients, others, strict=True):
-        assert gradient.abs().max() > 1e-6, f"nothing reaches {key}"
-        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-8, msg=lambda m, key=key: f"{key}: {m}")
-
-
-@pytest.mark.parametrize(("inputs", "hidden"), [(5, 7), (1, 8), (9, 4)])
-@every_cell
-def test_parameter_count(name: str, inputs: int, hidden: int) -> None:
-    gate = inputs * hidden + hidden**2 + hidden
-    expected = {
-        "irnn": gate + hidden,  # torch's second bias
-        "gru_v1": 3 * gate,
-        "lstm_peephole": 4 * gate + 3 * hidden,
-        "lstm_layernorm": 4 * gate + 8 * hidden + 2 * hidden,  # gains of the two products; gain and bias of c
-        "lstm_cifg": 3 * gate,
-        "janet": 2 * gate,
-        "mgu": 2 * gate,
-        "ugrnn": 2 * gate,
-        "minimal_rnn": gate + hidden**2 + hidden,
-    }
-    assert sum(parameter.numel() for parameter in make_cell(name, inputs, hidden).parameters()) == expected[name]
+    step = reading_the_state(REFERENCES[name](cell))
+    state = torch.randn(B, *cell.state_shape, dtype=torch.float64)
+    assert_parity(cell, step, torch.randn(B, T, I, dtype=torch.float64), state)
 
 
 @every_gated_cell
@@ -277,39 +247,3 @@ def test_layernorm_is_blind_to_the_scale_of_its_weights() -> None:
         for weight in (cell.weight_ih, cell.weight_hh):
             weight.mul_(10)
         torch.testing.assert_close(run(cell, x)[0], y, rtol=0, atol=1e-6)
-
-
-@every_cell
-def test_copies_run_alike_and_meta_cells_have_shapes(name: str) -> None:
-    cell = build(name)
-    x = torch.randn(B, T, I, dtype=torch.float64)
-    assert torch.equal(run(copy.deepcopy(cell), x)[0], run(cell, x)[0])
-    with torch.device("meta"):
-        y, last = run(make_cell(name, I, H), torch.empty(B, T, I), backend="loop")
-    assert y.shape == (B, T, H)
-    assert last.shape == (B, *cell.state_shape)
-
-
-@every_gated_cell
-def test_bfloat16_parameters_keep_a_float32_state(name: str) -> None:
-    cell, x = build(name), torch.randn(B, T, I, dtype=torch.float64).bfloat16()
-    rounded = copy.deepcopy(cell).bfloat16()
-    y, last = run(rounded, x)
-    assert last.dtype == torch.float32
-    exact, _ = run(copy.deepcopy(rounded).double(), x.double())
-    torch.testing.assert_close(y.double(), exact, rtol=0, atol=0.1)
-
-
-@every_cell
-def test_steps_can_be_vmapped_and_differentiated(name: str) -> None:
-    """The samples' Jacobians by vmap of jacrev are those of one sample after the other."""
-    cell = build(name)
-    states = torch.randn(B, *cell.state_shape, dtype=torch.float64)
-    drives = cell.drive(torch.randn(B, 1, I, dtype=torch.float64))[:, 0].detach()
-
-    def one(u: Tensor, s: Tensor) -> Tensor:
-        return cell.step(u.unsqueeze(0), s.unsqueeze(0)).squeeze(0)
-
-    together = vmap(jacrev(one, argnums=1))(drives, states)
-    for u, s, jacobian in zip(drives, states, together, strict=True):
-        torch.testing.assert_close(jacobian, torch.autograd.functional.jacobian(lambda s, u=u: one(u, s), s))

@@ -19,7 +19,6 @@ from rnnbench.cli.output import WIDTH, lines
 from rnnbench.data.describe import info, listing
 from rnnbench.data.download import store
 from rnnbench.data.download.files import FILES, Download
-from rnnbench.data.download.transfer import RetryPolicy
 
 DOWNLOADED = [name for name, item in DATA_SETS.items() if item.files]
 
@@ -29,7 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and files that no server has."""
     monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "cache"))
     monkeypatch.delenv("RNNBENCH_MIRRORS", raising=False)
-    monkeypatch.setattr(store, "PATIENCE", RetryPolicy(attempts=1))
+    monkeypatch.setattr(store, "ATTEMPTS", 1)
     for name in FILES:
         content = name.encode()
         item = Download(name, f"http://127.0.0.1:9/{name}", len(content), hashlib.sha256(content).hexdigest())

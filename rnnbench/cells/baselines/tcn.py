@@ -1,7 +1,5 @@
 """The temporal convolutional network (Bai, Kolter & Koltun 2018)."""
 
-from __future__ import annotations
-
 import math
 from typing import cast
 
@@ -28,7 +26,6 @@ class TCN(WindowCell):
     code is lost in its weight normalisation but for W_z. The dropout inside the blocks is left out.
 
     Args:
-        input_size: I.
         hidden_size: H, the width of every convolution.
         levels: L.
         kernel: k.
@@ -68,7 +65,7 @@ class TCN(WindowCell):
         channels = entries.to(u.dtype).transpose(1, 2)
         z, known = channels[:, :-1], (channels[:, -1:] > 0.5).to(u.dtype)
         for level, (first, second) in enumerate(zip(self.convs[::2], self.convs[1::2], strict=True)):
-            # Unpadded, each convolution drops the instants whose past is not among the entries.
+            # Unpadded, each convolution drops the time steps whose past is not among the entries.
             inner = torch.relu(first(z * known))
             inner = torch.relu(second(inner * known[..., -inner.shape[-1] :]))
             z, known = z[..., -inner.shape[-1] :], known[..., -inner.shape[-1] :]

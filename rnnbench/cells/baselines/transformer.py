@@ -1,7 +1,5 @@
 """A causal Transformer layer (Vaswani et al. 2017) with rotary positions (Su et al. 2021) and a sliding window."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,7 +11,7 @@ from rnnbench.errors import UserError
 
 @register_cell("transformer")
 class Transformer(WindowCell):
-    """One pre-norm decoder layer that attends to the last W instants, its own included; an entry is [k; v; 1].
+    """One pre-norm decoder layer that attends to the last W time steps, its own included; an entry is [k; v; 1].
 
     r = x                                  or W_r x + b_r where I ≠ H
     q, k, v = W_qkv LN(r) + b_qkv          in heads of width d
@@ -21,12 +19,10 @@ class Transformer(WindowCell):
     r' = r + W_o a + b_o
     y = r' + W_2 GELU(W_1 LN(r') + b_1) + b_2              W_1 is (4H, H)
 
-    Scores depend on t − j alone, so keys are kept unturned and turned by their place among those seen; the 1 tells an
-    instant from what was before the beginning. Initialised as torch's modules are. The last norm is the model's.
+    Scores depend on t − j alone, so keys are kept unturned and turned by their place among those seen; the 1 tells a
+    time step from what was before the beginning. Initialised as torch's modules are. The last norm is the model's.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         window: W.
         heads: H / heads = d, which must be even.
 

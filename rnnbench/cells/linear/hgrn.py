@@ -1,7 +1,5 @@
 """The hierarchically gated recurrent network (Qin et al. 2023, HGRN, its first version)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +25,6 @@ class HGRN(AffineCell):
     from 10000^(−2k/H), k = 0 … H − 1, as in their code (whose g is a SiLU); the other initial values are torch's.
 
     Args:
-        input_size: I.
         hidden_size: H, also the number of complex entries of the state.
         lower_bound: γ, what the forget gate keeps at least; 0 ≤ γ < 1.
 
@@ -37,6 +34,7 @@ class HGRN(AffineCell):
 
     paper = "Qin et al. 2023"
     complex_state = True
+    bias_gates = ("", "", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, lower_bound: float = 0.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -54,9 +52,6 @@ class HGRN(AffineCell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         self.theta.copy_(10000 ** (-2 * torch.arange(self.hidden_size) / self.hidden_size))
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[2 * self.hidden_size : 3 * self.hidden_size]]}
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -1,7 +1,5 @@
 """The linear recurrent unit (Orvieto et al. 2023, "Resurrecting recurrent neural networks for long sequences")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,8 +22,6 @@ class LRU(AffineCell):
     uniform in [r_min², r_max²], the phase in [0, 2π], exp(γ) = √(1 − |λ|²); B, C, D normal, of variances 1/I, 2/N, 1.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         state_size: N complex entries; H where not given.
         r_min: Inner radius of the ring of eigenvalues; the paper takes 0.9 and more where memory must be long.
         r_max: Its outer radius, at most 1.

@@ -1,7 +1,5 @@
 """The selective state space of Mamba (Gu & Dao 2023, "Mamba: linear-time sequence modeling …")."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -29,8 +27,6 @@ class Mamba(AffineCell):
     uniform in ±1/√rank; the rest is torch's.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         state_size: N.
 
     Raises:

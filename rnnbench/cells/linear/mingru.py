@@ -1,7 +1,5 @@
 """The minimal GRU (Feng et al. 2024, "Were RNNs all we needed?")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,23 +19,16 @@ class MinGRU(AffineCell):
 
     The candidate is linear, as in the paper's vanilla form; the log-space form of its appendix puts a positive g(·)
     around it, which a scan that carries signs does not need.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Feng et al. 2024"
+    bias_gates = ("write",)  # what keeps is 1 − z, which has no bias of its own sign
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.weight_ih = nn.Parameter(torch.empty(2 * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        # What keeps is 1 − z, which has no bias of its own sign.
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         z, new = wide(F.linear(x, self.weight_ih, self.bias)).chunk(2, dim=-1)

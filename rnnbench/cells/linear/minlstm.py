@@ -1,7 +1,5 @@
 """The minimal LSTM (Feng et al. 2024, "Were RNNs all we needed?")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,23 +20,16 @@ class MinLSTM(AffineCell):
 
     The candidate is linear, as in the paper's vanilla form; the log-space form of its appendix puts a positive g(·)
     around it, which a scan that carries signs does not need.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Feng et al. 2024"
+    bias_gates = ("keep", "write")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        f, i, _ = self.bias.split(self.hidden_size)
-        return {"keep": [f], "write": [i]}
 
     def drive(self, x: Tensor) -> Tensor:
         f, i, new = wide(F.linear(x, self.weight_ih, self.bias)).chunk(3, dim=-1)

@@ -1,7 +1,5 @@
 """The quasi-recurrent network (Bradbury et al. 2017, "Quasi-recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,14 +18,11 @@ class QRNN(AffineCell):
     o = σ(W_o¹ x_{t−1} + W_o² x_t + b_o)
 
     The state is [c; ō; W¹ x], (B, 5H): ō is o before its σ, which `read` could not rebuild without the last input, and
-    W¹ x waits for the next instant. Before the beginning x is 0, so that the weight is `nn.Conv1d`'s, (3H, I, 2).
-
-    Args:
-        input_size: I.
-        hidden_size: H.
+    W¹ x waits for the next step. Before the beginning x is 0, so that the weight is `nn.Conv1d`'s, (3H, I, 2).
     """
 
     paper = "Bradbury et al. 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -35,9 +30,6 @@ class QRNN(AffineCell):
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size, 2))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size : 2 * self.hidden_size]]}
 
     @property
     def state_shape(self) -> tuple[int, ...]:

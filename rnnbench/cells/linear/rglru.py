@@ -1,7 +1,5 @@
 """The real-gated linear recurrent unit of Griffin (De et al. 2024)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,10 +22,6 @@ class RGLRU(AffineCell):
     W_r and W_i are dense, as in the equations (their code has them block-diagonal), and Λ has their code's sign. The
     convolution and the gated branch of Griffin's block are left out. The cell is its initialisation: the decay
     at r = 1, exp(−c softplus(Λ)), is uniform in [0.9, 0.999]; the rest is torch's.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "De et al. 2024"

@@ -1,7 +1,5 @@
 """The diagonal state space model (Gu et al. 2022, "On the parameterization and initialization of diagonal SSMs")."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -26,8 +24,6 @@ class S4D(AffineCell):
     initialisation: Re A = −½, Im A = πn (lin) or N/π (N/(2n + 1) − 1) (inv), Δ log-uniform in 0.001 … 0.1; C, D normal.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         state_size: N; the paper's 64 is dear on a CPU, where every step costs H N.
         init: S4D-Lin or S4D-Inv.
 

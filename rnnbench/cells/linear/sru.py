@@ -1,7 +1,5 @@
 """The simple recurrent unit (Lei et al. 2018, "Simple recurrent units for highly parallelizable recurrence")."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -24,12 +22,11 @@ class SRU(AffineCell):
     W uniform in ±√(3/I), b_f = 0, b_r = highway_bias, and α = √(1 + 2 exp(highway_bias)), which keeps the variance.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         highway_bias: b_r at the start; negative lets more of the input pass by.
     """
 
     paper = "Lei et al. 2018"
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int, highway_bias: float = 0.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -45,9 +42,6 @@ class SRU(AffineCell):
         nn.init.uniform_(self.weight_ih, -bound, bound)
         nn.init.zeros_(self.bias[: self.hidden_size])
         nn.init.constant_(self.bias[self.hidden_size :], self.highway_bias)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         H, products = self.hidden_size, wide(F.linear(x, self.weight_ih))

@@ -1,7 +1,5 @@
 """DeltaNet (Yang et al. 2024, "Parallelizing linear Transformers with the delta rule over sequence length")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,8 +22,6 @@ class DeltaNet(MatrixCell):
     short convolutions before q, k and v, the norm of y and the output projection after it.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         heads: Memories side by side; must divide H.
     """
 

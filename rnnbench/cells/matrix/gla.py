@@ -1,7 +1,5 @@
 """Gated linear attention (Yang et al. 2024, "Gated linear attention Transformers with hardware-efficient training")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,8 +25,6 @@ class GLA(MatrixCell):
     whatever reads y, as with every cell here. So is the paper's block: skips, norms, feed-forward.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         heads: Memories side by side; must divide H.
     """
 

@@ -1,7 +1,5 @@
 """The LSTM with a matrix memory (Beck et al. 2024, "xLSTM: extended long short-term memory")."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -25,14 +23,12 @@ class MLSTM(MatrixCell):
     f = σ(w_f x + b_f)
 
     The soft cap is that of xLSTM 7B (Beck et al. 2025). With it i ≤ e¹⁵ and no stabiliser is needed: the paper's m
-    scales C, n and the bound 1 alike, by e⁻ᵐ, which changes nothing but their exponent, and float32's has room.
+    scales C, n and the bound 1 alike, by e⁻ᵐ, which changes nothing but their exponent, and float32's is wide enough.
     The state is [Cᵀ, n], (heads, d, d + 1): n is a column that is always written 1. The block around the cell (up and
     down projection, convolution, norm of the heads, skips) is left out. Forget biases start from 3 to 6 evenly over
     the heads and input biases at 0, about where the paper's code has them; the rest is torch's.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         heads: Memories side by side; must divide H.
     """
 

@@ -1,7 +1,5 @@
 """The antisymmetric network (Chang et al. 2019, "AntisymmetricRNN: A dynamical system view on recurrent networks")."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import torch
@@ -24,8 +22,6 @@ class AntisymmetricRNN(GatedCell):
     G(HI + H) + H(H − 1)/2 parameters.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         epsilon: ε, Euler's step; the paper searches 0.01, 0.1 and 1.
         gamma: γ ≥ 0, the diffusion. With the paper's 0.01 a state that is carried on over a stream grows and grows.
         gated: Whether a gate z, which shares the recurrent product, scales each unit's step.
@@ -44,9 +40,6 @@ class AntisymmetricRNN(GatedCell):
         self.bias = nn.Parameter(torch.empty(rows))
         self._matrix: Tensor | None = None
         self.reset_parameters()
-
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
 
     def gates(self) -> dict[str, list[Tensor]]:
         return {"write": [self.bias[: self.hidden_size]]} if self.gated else {}

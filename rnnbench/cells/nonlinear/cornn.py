@@ -1,7 +1,5 @@
 """The coupled oscillatory network (Rusch & Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,8 +20,6 @@ class CoRNN(Cell):
     ``weight_hh`` is [W, 𝓦], (H, 2H). HI + 2H² + H parameters.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         dt: Δt, the time step. The paper tunes all three to the task (0.042, 2.7 and 4.7 for the 784 steps of sequential
             MNIST); the defaults are for what changes from step to step, as text does.
         gamma: γ, the oscillators' squared frequency.
@@ -43,10 +39,6 @@ class CoRNN(Cell):
         self.bias = nn.Parameter(torch.empty(hidden_size))
         self.reset_parameters()
 
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
-
     def recurrent_matrices(self) -> list[Tensor]:
         return list(self.weight_hh.split(self.hidden_size, dim=1))
 
@@ -60,6 +52,3 @@ class CoRNN(Cell):
         z = z.add(force, alpha=self.dt)
         y = y.add(z, alpha=self.dt)
         return torch.stack((y, z), dim=-2)
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

@@ -1,7 +1,5 @@
 """The orthogonal network by the exponential map (Lezcano-Casado & Martínez-Rubio 2019, "Cheap orthogonal …")."""
 
-from __future__ import annotations
-
 import math
 from contextlib import AbstractContextManager
 
@@ -26,10 +24,6 @@ class ExpRNN(Cell):
 
     Initialisation: A block-diagonal, a rotation by an angle uniform in (−π, π) for each pair of units (Henaff et al.
     2016, one of the paper's two; an odd last unit is kept as it is), b uniform in ±0.01 (as the authors do); W torch's.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Lezcano-Casado & Martínez-Rubio 2019"
@@ -49,9 +43,6 @@ class ExpRNN(Cell):
         pairs = (rows % 2 == 0) & (columns == rows + 1)
         nn.init.uniform_(self.weight_hh, -math.pi, math.pi).mul_(pairs)
         nn.init.uniform_(self.bias, -0.01, 0.01)
-
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
 
     def rotation(self) -> Tensor:
         """exp(A), (H, H)."""

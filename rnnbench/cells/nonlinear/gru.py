@@ -1,7 +1,5 @@
 """The gated recurrent unit (Cho et al. 2014), in cuDNN's and torch's form: the reset gate after the product."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,13 +19,12 @@ class GRU(GatedCell):
     h' = (1 − z) ⊙ n + z ⊙ h
 
     Args:
-        input_size: I.
-        hidden_size: H.
         update_bias: Sum of the update gate's two biases at the start; positive keeps the old state longer.
             torch's random one where not given.
     """
 
     paper = "Cho et al. 2014"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, update_bias: float | None = None) -> None:
         super().__init__(input_size, hidden_size)
@@ -42,10 +39,6 @@ class GRU(GatedCell):
         super().reset_parameters()
         if self.update_bias is not None:
             open_gate(self.gates()["keep"], self.update_bias)
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        update = slice(self.hidden_size, 2 * self.hidden_size)
-        return {"keep": [self.bias_ih[update], self.bias_hh[update]]}
 
     @property
     def torch_mode(self) -> str:

@@ -1,7 +1,5 @@
 """The gated recurrent unit as first published (Cho et al. 2014): the reset gate before the product."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,15 +17,12 @@ class GRUv1(GatedCell):
     n = tanh(W_in x + W_hn (r ⊙ h) + b_n)
     h' = z ⊙ h + (1 − z) ⊙ n
 
-    ``weight_hh`` is [W_hr; W_hz]; W_hn multiplies another vector and is ``weight_hn``. Two products an instant, one
-    after the other, where `gru` has one.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
+    ``weight_hh`` is [W_hr; W_hz]; W_hn multiplies another vector and is ``weight_hn``. Two products a time step,
+    one after the other, where `gru` has one.
     """
 
     paper = "Cho et al. 2014"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -39,9 +34,6 @@ class GRUv1(GatedCell):
 
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_hn]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size : 2 * self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

@@ -1,7 +1,5 @@
 """The independently recurrent network (Li et al. 2018, "Independently recurrent neural network (IndRNN)")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,10 +19,6 @@ class IndRNN(Cell):
 
     Initialisation: u uniform in (0, 1), so that units differ in how long they remember (as the paper's authors do with
     relu; their bound at the start, 2^(1/T), tends to 1 as well); the rest torch's.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Li et al. 2018"
@@ -39,9 +33,6 @@ class IndRNN(Cell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         nn.init.uniform_(self.weight_hh)
-
-    def recurrent_matrices(self) -> list[Tensor]:
-        return []
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

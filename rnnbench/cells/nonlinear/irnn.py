@@ -1,7 +1,5 @@
 """The relu RNN that starts at the identity (Le, Jaitly & Hinton 2015)."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from rnnbench.cells.nonlinear.rnn import RNN
@@ -14,10 +12,6 @@ class IRNN(RNN):
 
     W_hh = I, the biases are zero, W_ih is Gaussian with standard deviation 0.001, as in the paper's experiments: at
     the start it adds up its inputs. `RNN` with relu and the initialisation "identity" leaves W_ih at torch's.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Le et al. 2015"

@@ -1,7 +1,5 @@
 """Just another network (van der Westhuizen & Lasenby 2018, "The unreasonable effectiveness of the forget gate")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,14 +17,11 @@ class JANET(GatedCell):
     h' = σ(f) ⊙ h + (1 − σ(f − β)) ⊙ g
 
     The paper's experiments also start b_f by the chrono initialisation; here that is a choice of its own.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "van der Westhuizen & Lasenby 2018"
     beta = 1.0
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -34,9 +29,6 @@ class JANET(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

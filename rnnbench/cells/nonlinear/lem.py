@@ -1,7 +1,5 @@
 """Long expressive memory (Rusch et al. 2022, "Long expressive memory for sequence modeling")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,17 +16,16 @@ class LEM(GatedCell):
     Δ̄ = Δt σ(W_2 y + V_2 x + b_2)       y' = (1 − Δ̄) ⊙ y + Δ̄ ⊙ tanh(W_y z' + V_y x + b_y)
 
     y' is from the new z' (eq. 3). ``weight_ih`` is [V_1; V_2; V_z; V_y], ``bias`` likewise, ``weight_hh``
-    [W_1; W_2; W_z]; W_y multiplies another vector and is ``weight_zy``: two products an instant, one after the other.
+    [W_1; W_2; W_z]; W_y multiplies another vector and is ``weight_zy``: two products a step, one after the other.
     4(HI + H² + H) parameters. While Δt ≤ 1 states that start in [−1, 1] stay there.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         dt: Δt, the longest time step.
     """
 
     paper = "Rusch et al. 2022"
     parts = ("y", "z")
+    bias_gates = ("write",)
 
     def __init__(self, input_size: int, hidden_size: int, dt: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -39,15 +36,8 @@ class LEM(GatedCell):
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.reset_parameters()
 
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
-
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_zy]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
@@ -68,6 +58,3 @@ class LEM(GatedCell):
         """Δ and Δ̄ in units of Δt; taken apart here, for in every step it would be felt."""
         step_z, step_y = super().gate_values(u, s)["steps"].chunk(2, dim=-1)
         return {"step_z": step_z, "step_y": step_y}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

@@ -1,7 +1,5 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,14 +19,13 @@ class LSTM(GatedCell):
     o = σ(W_io x + b_io + W_ho h + b_ho)
 
     Args:
-        input_size: I.
-        hidden_size: H.
         forget_bias: Sum of the forget gate's two biases at the start (Jozefowicz et al. 2015 advise 1); torch's
             random one where not given.
     """
 
     paper = "Hochreiter & Schmidhuber 1997; Gers et al. 2000"
     parts = ("h", "c")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float | None = None) -> None:
         super().__init__(input_size, hidden_size)
@@ -44,17 +41,6 @@ class LSTM(GatedCell):
         if self.forget_bias is not None:
             open_gate(self.gates()["keep"], self.forget_bias)
 
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {
-            "keep": [self.bias_ih[H : 2 * H], self.bias_hh[H : 2 * H]],
-            "write": [self.bias_ih[:H], self.bias_hh[:H]],
-        }
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
-
     @property
     def torch_mode(self) -> str:
         return "LSTM"
@@ -69,6 +55,3 @@ class LSTM(GatedCell):
         c = f * c + i * torch.tanh(g)
         h = o * torch.tanh(c)
         return torch.stack((h, c), dim=-2), {"input": i, "forget": f, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

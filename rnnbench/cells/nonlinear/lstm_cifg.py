@@ -1,7 +1,5 @@
 """The LSTM with coupled input and forget gates (Greff et al. 2017, "LSTM: A search space odyssey")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,14 +18,11 @@ class CoupledLSTM(GatedCell):
 
     The paper writes f = 1 − i, the same cell with that gate's sign turned, and has peepholes in every variant but one;
     here, as usual since, there are none.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Greff et al. 2017"
     parts = ("h", "c")
+    bias_gates = ("keep",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -35,13 +30,6 @@ class CoupledLSTM(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[: self.hidden_size]]}
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
@@ -53,6 +41,3 @@ class CoupledLSTM(GatedCell):
         c = torch.lerp(torch.tanh(g), c, f)
         h = o * torch.tanh(c)
         return torch.stack((h, c), dim=-2), {"forget": f, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

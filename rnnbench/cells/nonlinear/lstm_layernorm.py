@@ -1,7 +1,5 @@
 """The LSTM with layer normalisation (Ba, Kiros & Hinton 2016, "Layer normalization")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,14 +19,11 @@ class LayerNormLSTM(GatedCell):
     LN(v; α, β) = α ⊙ (v − mean v) / √(var v + 1e-5) + β, where the 1e-5 (torch's) keeps it finite at h_0 = 0. The
     paper's three added biases are one here, b. The state is s = [h; c], (B, 2, H), with c as it is before its LN.
     Gains α (``gain_ih``, ``gain_hh``, ``gain_c``) start at one and β_c (``bias_c``) at zero, as in the paper.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Ba et al. 2016"
     parts = ("h", "c")
+    bias_gates = ("keep", "write")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -47,14 +42,6 @@ class LayerNormLSTM(GatedCell):
             nn.init.ones_(gain)
         nn.init.zeros_(self.bias_c)
 
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {"keep": [self.bias[:H]], "write": [self.bias[H : 2 * H]]}
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
-
     def drive(self, x: Tensor) -> Tensor:
         return F.layer_norm(F.linear(x, self.weight_ih), self.bias.shape, self.gain_ih, self.bias)
 
@@ -66,6 +53,3 @@ class LayerNormLSTM(GatedCell):
         c = f * c + i * torch.tanh(g)
         h = o * torch.tanh(F.layer_norm(c, self.bias_c.shape, self.gain_c.to(s.dtype), self.bias_c.to(s.dtype)))
         return torch.stack((h, c), dim=-2), {"forget": f, "input": i, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

@@ -1,7 +1,5 @@
 """The LSTM whose gates see its memory (Gers & Schmidhuber 2000, "Recurrent nets that time and count")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,14 +18,11 @@ class PeepholeLSTM(GatedCell):
 
     ``peephole`` is [p_i; p_f; p_o], (3H,). The last tanh is that of Graves 2013 and Greff et al. 2017; Gers &
     Schmidhuber had left it out.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Gers & Schmidhuber 2000"
     parts = ("h", "c")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -36,14 +31,6 @@ class PeepholeLSTM(GatedCell):
         self.peephole = nn.Parameter(torch.empty(3 * hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        H = self.hidden_size
-        return {"keep": [self.bias[H : 2 * H]], "write": [self.bias[:H]]}
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (2, self.hidden_size)
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)
@@ -57,6 +44,3 @@ class PeepholeLSTM(GatedCell):
         o = torch.sigmoid(torch.addcmul(o, p_o, c))
         h = o * torch.tanh(c)
         return torch.stack((h, c), dim=-2), {"input": i, "forget": f, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

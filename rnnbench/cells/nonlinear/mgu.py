@@ -1,7 +1,5 @@
 """The minimal gated unit (Zhou et al. 2016, "Minimal gated unit for recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,13 +18,10 @@ class MGU(GatedCell):
 
     The paper calls f the forget gate, but at 1 it writes: `gates` names it so. ``weight_hh`` is W_hf; W_hn multiplies
     another vector and is ``weight_hn``.
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Zhou et al. 2016"
+    bias_gates = ("write",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -38,9 +33,6 @@ class MGU(GatedCell):
 
     def recurrent_matrices(self) -> list[Tensor]:
         return [*super().recurrent_matrices(), self.weight_hn]
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"write": [self.bias[: self.hidden_size]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

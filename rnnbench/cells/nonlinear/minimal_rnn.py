@@ -1,7 +1,5 @@
 """The MinimalRNN (Chen 2017, "MinimalRNN: toward more interpretable and trainable recurrent neural networks")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,13 +17,10 @@ class MinimalRNN(GatedCell):
     h' = g ⊙ h + (1 − g) ⊙ z
 
     All but W_hg h is drive. ``weight_ih`` is W_iz, ``weight_zh`` W_zg, ``weight_hh`` W_hg, ``bias`` [b_z; b_g].
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Chen 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -34,9 +29,6 @@ class MinimalRNN(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size :]]}
 
     def drive(self, x: Tensor) -> Tensor:
         b_z, b_g = self.bias.chunk(2)

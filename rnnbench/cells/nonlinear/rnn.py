@@ -1,7 +1,5 @@
 """The plain recurrent network (Elman 1990, "Finding structure in time")."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -19,8 +17,6 @@ class RNN(Cell):
     """h_t = φ(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh), φ = tanh or relu: `torch.nn.RNN` exactly.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         nonlinearity: φ.
         gain: W_hh starts as N(0, gain²/H): the random network whose activity, left to itself, dies out below 1 and is
             chaotic above (Sompolinsky, Crisanti & Sommers 1988). torch's uniform one where not given, of gain 1/√3.

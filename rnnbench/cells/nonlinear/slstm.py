@@ -1,7 +1,5 @@
 """The scalar LSTM of xLSTM (Beck et al. 2024, "xLSTM: extended long short-term memory", section 2.2)."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,12 +24,11 @@ class SLSTM(GatedCell):
     as log 0: the first n' is 1 and, one exponential always being 1, none is less: max(n', 1) only guards other states.
 
     Args:
-        input_size: I.
-        hidden_size: H.
         heads: Blocks of each R, a divisor of H (else `UserError`); 1, dense as in other cells, suits every H.
     """
 
     paper, parts = "Beck et al. 2024", ("h", "c", "n", "m")
+    bias_gates = ("write", "keep")
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 1) -> None:
         super().__init__(input_size, hidden_size)
@@ -44,18 +41,8 @@ class SLSTM(GatedCell):
         self._dense: Tensor | None = None
         self.reset_parameters()
 
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (4, self.hidden_size)
-
     def initial_state(self, batch: int) -> Tensor:
         return F.pad(super().initial_state(batch)[:, :3], (0, 0, 0, 1), value=-1e30)
-
-    def recurrent_matrices(self) -> list[Tensor]:
-        return super().recurrent_matrices() if self.heads == 1 else []
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias.chunk(4)[1]], "write": [self.bias.chunk(4)[0]]}
 
     def _with_zeros(self) -> Tensor:
         return torch.cat([torch.block_diag(*gate.chunk(self.heads)) for gate in self.weight_hh.chunk(4)])
@@ -75,6 +62,3 @@ class SLSTM(GatedCell):
         keep, write, o = torch.exp(old - m), torch.exp(i - m), torch.sigmoid(o)
         c, n = keep * c + write * torch.tanh(z), keep * n + write
         return torch.stack((o * c / n.clamp(min=1), c, n, m), dim=-2), {"input": write, "forget": keep, "output": o}
-
-    def read(self, s: Tensor, u: Tensor) -> Tensor:
-        return s.select(-2, 0)

@@ -1,7 +1,5 @@
 """The update gate RNN (Collins, Sohl-Dickstein & Sussillo 2017, "Capacity and trainability in RNNs")."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,13 +15,10 @@ class UGRNN(GatedCell):
     c = tanh(W_ic x + W_hc h + b_c)
     g = σ(W_ig x + W_hg h + b_g)
     h' = g ⊙ h + (1 − g) ⊙ c
-
-    Args:
-        input_size: I.
-        hidden_size: H.
     """
 
     paper = "Collins et al. 2017"
+    bias_gates = ("", "keep")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -31,9 +26,6 @@ class UGRNN(GatedCell):
         self.weight_hh = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.reset_parameters()
-
-    def gates(self) -> dict[str, list[Tensor]]:
-        return {"keep": [self.bias[self.hidden_size :]]}
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias)

@@ -1,4 +1,4 @@
-"""What can be said of a sequence's class without memory: the lines that a recurrent network must beat."""
+"""What can be said of a sequence's class without memory: the baselines of a recurrent network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from rnnbench.errors import UserError
 def guesses(frequent: Tensor, truth: Tensor) -> dict[str, float]:
     """majority_error: of always saying the commonest class. prior_nll: nats of the classes' frequencies plus one.
 
-    Args:
-        frequent: (K,) how often each class is in the training part.
-        truth: (N,) the test part's classes.
+    From ``frequent``, (K,), how often each class is in the training part, and the test part's classes, (N,).
     """
     prior = (frequent + 1).double().log() - (frequent + 1).sum().double().log()
     return {

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.data.classification.baselines import guesses, logistic_error
-from rnnbench.data.source import Batches, Part, Source, evenly, generator
+from rnnbench.data.source import Batches, EpochOrder, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
@@ -21,14 +21,9 @@ from rnnbench.system.cache import cached_json
 
 
 def stratified(labels: np.ndarray, shares: tuple[float, ...], name: str) -> list[np.ndarray]:
-    """Indices of as many groups as there are shares, and of one more that takes the rest; each in rising order.
+    """Indices into labels, (N,), of as many groups as there are shares, and of one more that takes the rest; rising.
 
     Every class gives a group its share of its members, rounded; which of them is drawn by the name and the class alone.
-
-    Args:
-        labels: (N,) classes.
-        shares: Of each group but the last.
-        name: Of the split.
     """
     groups: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
     for label in np.unique(labels):
@@ -48,12 +43,7 @@ FITTED = 20_000
 
 @dataclass(frozen=True)
 class Labelled:
-    """A part of a data set.
-
-    Args:
-        x: N sequences, (T_i, C) numbers or (T_i,) indices.
-        y: (N,) classes, 0 … K − 1.
-    """
+    """A part of a data set: N sequences, (T_i, C) numbers or (T_i,) indices, and their classes, (N,), 0 … K − 1."""
 
     x: Sequence[np.ndarray]
     y: np.ndarray
@@ -66,8 +56,7 @@ class LabelledData(Source):
     ``lengths``; T is its longest.
 
     Args:
-        parts: train, val and test.
-        classes: The classes' names.
+        classes: Their names.
         data: Longest length, batch size.
         seed: Decides the order of the training sequences.
         vocabulary: Where the sequences are symbols.
@@ -88,7 +77,7 @@ class LabelledData(Source):
         together: bool = False,
         sample: Any = None,
     ) -> None:
-        self._data, self._seed, self._sample, self._classes = data, seed, sample, list(classes)
+        self._data, self._sample, self._classes = data, sample, list(classes)
         longest = max(len(sequence) for part in parts.values() for sequence in part.x)
         if data.seq_len > longest:
             raise UserError(
@@ -115,8 +104,8 @@ class LabelledData(Source):
             len(vocabulary) if vocabulary else self._flat["train"].shape[-1],
             len(self._classes),
         )
-        self.steps_per_epoch = max(1, len(self._y["train"]) // data.batch_size)
-        self._epoch: tuple[int, Tensor] | None = None
+        self._order = EpochOrder(len(self._y["train"]), data.batch_size, "labels", seed)
+        self.steps_per_epoch = self._order.steps_per_epoch
 
     def _batch(self, part: Part, rows: Tensor, last: int | None = None) -> Batch:
         """These sequences side by side; of each the last so many steps, which it must have, or all."""
@@ -136,20 +125,12 @@ class LabelledData(Source):
 
     def train_batch(self, step: int) -> Batch:
         """A pure function of (seed, step): a sequence at most once an epoch, in an order drawn for each epoch."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        count, size = len(self._y["train"]), self._data.batch_size
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, torch.randperm(count, generator=generator("labels", self._seed, epoch)))
-        # the modulus only matters where there are fewer sequences than a batch holds
-        return self._batch("train", self._epoch[1][torch.arange(index * size, (index + 1) * size) % count])
+        return self._batch("train", self._order.rows(step))
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
-        """All of a part's sequences, the shorter first, so that little is padded.
+        """All of a part's unrelated sequences, the shorter first, so that little is padded.
 
-        Args:
-            part: Of train as many as test has, evenly spread.
-            stateful: Sequences are unrelated: no difference.
-            limit: At most so many time steps: limit / seq_len sequences (at least one), evenly spread.
+        Of train as many as test has; at most limit / seq_len (at least one); evenly spread.
         """
         rows = evenly(len(self._y["test" if part == "train" else part]), len(self._y[part]))
         if limit is not None:
@@ -161,7 +142,7 @@ class LabelledData(Source):
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
         """Up to ``batch_size`` validation sequences of one length: ``seq_len``, or the longest that so many have.
 
-        Longer ones keep their ends: the label is asked for where it is in training.
+        Longer ones keep their ends, after which the label is asked for, as in training.
         """
         lengths = self._lengths["val"]
         count = min(batch_size, len(lengths))
@@ -172,8 +153,7 @@ class LabelledData(Source):
     def references(self) -> dict[str, float]:
         """On the test part; cached, as the regression takes seconds.
 
-        majority_error: of always answering the training part's commonest class. prior_nll: nats of its frequencies.
-        logistic_error: of a logistic regression on what `baselines.features` says of a sequence.
+        `baselines.guesses`, and logistic_error: of a logistic regression on what `baselines.features` says.
         """
         what = hashlib.sha256(repr((self.fingerprint, self._data.seq_len, self._classes)).encode()).hexdigest()
         return cached_json(f"labels-references-{what}.json", self._references)

@@ -26,15 +26,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
     Four bytes, 0 0 8 D: unsigned bytes in D dimensions; each dimension's size, 32 bits, the high byte first; the bytes.
 
-    Args:
-        path: The .gz file.
-        dimensions: D: 3 for pictures, 1 for labels.
-
-    Returns:
-        uint8, D-dimensional.
-
-    Raises:
-        UserError: The file is damaged, or holds something else.
+    D is 3 for pictures, 1 for labels. What comes back is uint8 in D dimensions; a damaged or other file is a
+    `UserError`.
     """
     data = gunzipped(path, LIMIT)
     header = 4 + 4 * dimensions
@@ -66,22 +59,17 @@ class Digits(LabelledData):
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> Digits:
         """As ``data.seq_len`` (a divisor of 64) and ``data.permuted`` say."""
-        parts = digits()
-        (first, *_), (label, *_) = parts["train"]
-        return cls(_steps(parts, data), list("0123456789"), data, seed, together=True, sample=drawn(first, int(label)))
+        return cls(**_sequences(digits(), data), data=data, seed=seed)
 
 
-class DigitPicture(LabelledData):
+class DigitPicture(Digits):
     """One of scikit-learn's digits, all 64 pixels in one vector: nothing to remember. The split is that of `Digits`."""
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> DigitPicture:
-        """Of one step."""
         if data.seq_len != 1:
             raise UserError(f"{data.label!r} is one vector, so data.seq_len is 1, got {data.seq_len}; leave it out.")
-        parts = digits()
-        (first, *_), (label, *_) = parts["train"]
-        return cls(_steps(parts, data), list("0123456789"), data, seed, together=True, sample=drawn(first, int(label)))
+        return cls(**_sequences(digits(), data), data=data, seed=seed)
 
 
 class Mnist(LabelledData):
@@ -100,7 +88,7 @@ class Mnist(LabelledData):
             "val": (x[cut:], y[cut:]),
             "test": _mnist("t10k"),
         }
-        return cls(_steps(parts, data), list("0123456789"), data, seed, together=True, sample=drawn(x[0], int(y[0])))
+        return cls(**_sequences(parts, data), data=data, seed=seed)
 
 
 @cache
@@ -132,8 +120,8 @@ def drawn(picture: np.ndarray, label: int) -> dict[str, Any]:
     return {"picture": "\n".join("".join(ink[level] for level in row) for row in levels), "label": label}
 
 
-def _steps(parts: dict[Part, tuple[np.ndarray, np.ndarray]], data: DataConfig) -> dict[Part, Labelled]:
-    """Pictures (N, H, W) as sequences (N, T, H·W / T)."""
+def _sequences(parts: dict[Part, tuple[np.ndarray, np.ndarray]], data: DataConfig) -> dict[str, Any]:
+    """What `LabelledData` takes of pictures (N, H, W) as sequences (N, T, H·W / T)."""
     pixels = parts["train"][0][0].size
     if pixels % data.seq_len:
         raise UserError(
@@ -141,9 +129,16 @@ def _steps(parts: dict[Part, tuple[np.ndarray, np.ndarray]], data: DataConfig) -
             f"take {', '.join(str(pixels // n) for n in (1, 2, 4, 8))} or another divisor."
         )
     order = pixel_order(pixels) if data.permuted else slice(None)
-    return {
+    sequences = {
         part: Labelled(list(x.reshape(len(x), pixels)[:, order].reshape(len(x), data.seq_len, -1)), y)
         for part, (x, y) in parts.items()
+    }
+    (first, *_), (label, *_) = parts["train"]
+    return {
+        "parts": sequences,
+        "classes": list("0123456789"),
+        "together": True,
+        "sample": drawn(first, int(label)),
     }
 
 

@@ -27,7 +27,7 @@ VAL = 0.2
 
 
 class UeaData(LabelledData):
-    """One of them: the archive's own train and test parts; a fifth of train, of every class, validates."""
+    """One of the sets: the archive's train and test parts; a fifth of train, of every class, validates."""
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> UeaData:
@@ -35,7 +35,7 @@ class UeaData(LabelledData):
         name = ARCHIVE[str(data.name)]
         (x, labels), test = _archive(name)
         classes = sorted(set(labels))
-        y, test_y = (np.array([classes.index(label) for label in those]) for those in (labels, test[1]))
+        y, test_y = (np.array([classes.index(label) for label in names]) for names in (labels, test[1]))
         val, train = stratified(y, (VAL,), name)
         parts: dict[Part, Labelled] = {
             "train": Labelled([x[row] for row in train], y[train]),

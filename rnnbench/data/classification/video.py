@@ -18,7 +18,7 @@ from rnnbench.system.cache import cached_json
 
 #: A frame's side, and a picture's; a digit has so many places along a side beside the first.
 SIDE, PICTURE = 16, 8
-ROOM = SIDE - PICTURE
+PLACES = SIDE - PICTURE
 #: How likely another digit appears at a step, a pixel is not seen, and the deviation of the noise on every pixel.
 CHANGE, HIDDEN, NOISE = 1 / 16, 0.5, 0.25
 #: Films in a part, in an evaluation batch, and that the frame-by-frame reference is fitted to.
@@ -33,12 +33,8 @@ class MovingDigits(Source):
 
         3 3 3 3 8 8
 
-    x (B, T, 256) float32, y (B, T) int64. Nothing is to come that may not be read: a model may be bidirectional. The
-    pictures of val and test are in no training film.
-
-    Args:
-        data: Frames, batch size.
-        seed: Decides the training films; those of val and test are the same for every seed.
+    x (B, T, 256) float32, y (B, T) int64. A model may be bidirectional: no target is an input to come. The pictures of
+    val and test are in no training film, and their films are the same for every seed.
     """
 
     def __init__(self, data: DataConfig, seed: int = 0) -> None:
@@ -54,7 +50,6 @@ class MovingDigits(Source):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> MovingDigits:
-        """Of the configured length."""
         return cls(data, seed)
 
     def _draw(self, count: int, part: Part, *key: int | str) -> Batch:
@@ -75,29 +70,22 @@ class MovingDigits(Source):
         return Batch(x.flatten(2), self._labels[part][which])
 
     def _path(self, count: int, random: torch.Generator) -> Tensor:
-        """(count, T) places 0 … ROOM along a side: a start and a speed of one or two pixels, bouncing off the ends."""
-        start = torch.randint(2 * ROOM, (count, 1), generator=random)
+        """(count, T), in 0 … PLACES along a side: a start and a speed of one or two pixels, bouncing off the ends."""
+        start = torch.randint(2 * PLACES, (count, 1), generator=random)
         speed = torch.randint(1, 3, (count, 1), generator=random)
-        return ROOM - ((start + speed * torch.arange(self._data.seq_len)) % (2 * ROOM) - ROOM).abs()
+        return PLACES - ((start + speed * torch.arange(self._data.seq_len)) % (2 * PLACES) - PLACES).abs()
 
     def train_batch(self, step: int) -> Batch:
         """Fresh films, a pure function of (seed, step)."""
         return self._draw(self._data.batch_size, "train", self._seed, step)
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
-        """500 fixed films.
-
-        Args:
-            part: train: other films of the training part's pictures.
-            stateful: Films are unrelated: no difference.
-            limit: At most so many frames: limit / seq_len films, at least one.
-        """
+        """500 fixed, unrelated films of the part's pictures; at most limit / seq_len, at least one."""
         count = PART if limit is None else min(PART, max(1, limit // self._data.seq_len))
 
         def batch(index: int) -> Batch:
-            size = min(EVALUATION_BATCH, count - index * EVALUATION_BATCH)
-            drawn_films = self._draw(EVALUATION_BATCH, part, "evaluation", index)
-            return Batch(drawn_films.x[:size], drawn_films.y[:size])
+            films = self._draw(EVALUATION_BATCH, part, "evaluation", index)
+            return films.rows(slice(count - index * EVALUATION_BATCH))
 
         return Batches(batch, -(-count // EVALUATION_BATCH))
 

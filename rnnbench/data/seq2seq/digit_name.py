@@ -29,10 +29,7 @@ class DigitNames(PairData):
     the picture one knows how often each digit is in training: the name of digit d costs −log₂ p(d), spread over its
     letters and the end.
 
-    Args:
-        parts: By part, (N, 8, 8) pictures of values from 0 to 16 and (N,) digits, what they show.
-        data: Batch size; data.seq_len must be 1, as one vector is read.
-        seed: Decides the order of the training pictures.
+    ``parts``: by part, (N, 8, 8) pictures of values from 0 to 16 and the digits, (N,), that they show.
 
     Raises:
         UserError: data.seq_len is not 1.
@@ -57,7 +54,6 @@ class DigitNames(PairData):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> DigitNames:
-        """The pictures that come with scikit-learn."""
         return cls(digits(), data, seed)
 
     def references(self) -> dict[str, float]:

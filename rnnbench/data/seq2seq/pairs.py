@@ -1,4 +1,4 @@
-"""How near a translation comes, by a well-kept library."""
+"""Pairs of a source and a target sequence: their vocabulary, batches and baselines."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ END = "\x03"
 
 class Targets(Vocabulary):
     """Characters by index and back; index 0 is END, index 1 UNKNOWN, the rest as in a `Vocabulary`.
-
-    Args:
-        symbols: All of them, by index, as `symbols` gave them.
 
     Raises:
         UserError: They are not distinct single characters with END and UNKNOWN first.
@@ -73,14 +70,7 @@ class Pair(NamedTuple):
 
 
 class PairData(Source):
-    """Pairs, split and ready. Training reads each pair once an epoch, in an order drawn anew, with its likes in length.
-
-    Args:
-        parts: Pairs of train, val and test.
-        task: What they ask of a model.
-        targets: Symbols of the targets.
-        data: Batch size.
-        seed: Decides the order of the training pairs.
+    """Pairs, split and ready. Training reads each once an epoch, in an order drawn anew, beside those of its length.
 
     Raises:
         UserError: There are fewer training pairs than data.batch_size, or no others.
@@ -131,10 +121,7 @@ class PairData(Source):
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
         """Each target of a part once; see `Source.evaluation`.
 
-        Args:
-            part: train stands for its last pairs, as many as test has.
-            stateful: Pairs are unrelated: no difference.
-            limit: At most limit / seq_len pairs, at least one, evenly chosen.
+        Of train the last pairs, as many as test has; at most limit / seq_len, at least one, evenly chosen.
         """
         size = len(self._parts[part]) if limit is None else max(1, limit // self._data.seq_len)
         pairs = self._chosen(part, size)

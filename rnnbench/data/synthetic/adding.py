@@ -38,7 +38,6 @@ class AddingData(DrawnData):
         self.task = Task("many_to_one", "values", "values", input_size=2, output_size=1)
 
     def draw(self, count: int, seq_len: int, random: torch.Generator, varied: bool) -> Batch:
-        """All of length T."""
         half = seq_len // 2
         rows = torch.arange(count)
         x = torch.zeros(count, seq_len, 2)

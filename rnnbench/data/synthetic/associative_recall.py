@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from rnnbench.config import DataConfig
+from rnnbench.data.synthetic.copy import places
 from rnnbench.data.synthetic.drawn import DrawnData, guess
-from rnnbench.data.synthetic.selective_copy import places
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 
@@ -53,7 +53,6 @@ class AssociativeRecallData(DrawnData):
         self.task = Task("many_to_many", "tokens", "labels", len(self.symbols), VALUES, causal=True)
 
     def draw(self, count: int, seq_len: int, random: torch.Generator, varied: bool) -> Batch:
-        """All of length T."""
         pairs = self.items
         keys = torch.rand(count, KEYS, generator=random).topk(pairs, dim=1).indices
         values = torch.randint(VALUES, (count, pairs), generator=random)

@@ -1,4 +1,4 @@
-"""What all data that are drawn by a rule share: which random numbers a part has, and how long its sequences are."""
+"""Data drawn by a rule: which random numbers a part has, and how long its sequences are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ class DrawnData(Source):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> Self:
-        """Of the configured length and items."""
         return cls(data, seed)
 
     @abstractmethod
@@ -71,19 +70,16 @@ class DrawnData(Source):
         return self._draw(self._data.batch_size, self._data.seq_len, self._seed, step, varied=True)
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
-        """1000 fixed sequences.
+        """1000 fixed sequences, unrelated; those of val and test are all of length T, of train as in training.
 
-        Args:
-            part: val and test are all of length T; train stands for sequences like the training's.
-            stateful: Sequences are unrelated: no difference.
-            limit: At most so many time steps, but at least one sequence.
+        ``limit``: at most so many time steps, but at least one sequence.
         """
         seq_len = self._data.seq_len
         count = PART if limit is None else min(PART, max(1, limit // self.steps(seq_len)))
 
         def batch(index: int) -> Batch:
             drawn = self._draw(EVALUATION_BATCH, seq_len, part, index, varied=part == "train")
-            return first(drawn, count - index * EVALUATION_BATCH)
+            return drawn.rows(slice(count - index * EVALUATION_BATCH))
 
         return Batches(batch, -(-count // EVALUATION_BATCH))
 
@@ -101,19 +97,17 @@ class DrawnData(Source):
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
         """``batch_size`` fixed sequences like the validation's, with as many items, but of T = ``seq_len``.
 
-        Of data.seq_len where that is longer: how far a gradient reaches is asked of at least as many steps as are to be
-        remembered over.
+        Of data.seq_len where that is longer: a gradient is measured over at least as many steps as must be remembered.
         """
         return self._draw(batch_size, max(seq_len, self._data.seq_len), "probe")
 
     def facts(self) -> dict[str, Any]:
         """Sizes, and one sequence."""
-        items = {"items": self.items} if self.items else {}
         return {
             "sequences": {"train": "drawn at every step", "val": PART, "test": PART},
             "longer": {f"{times}T": self._longer_part(times) for times in LONGER},
             "seq_len": self._data.seq_len,
-            **items,
+            **({"items": self.items} if self.items else {}),
             "sample": self.sample(),
         }
 
@@ -125,14 +119,6 @@ class DrawnData(Source):
         kept = scored.reshape(-1).tolist() if scored is not None else [True] * len(right)
         shown = [self.answers[answer] if keep else "." for answer, keep in zip(right, kept, strict=True)]
         return {"x": " ".join(self.symbols[symbol] for symbol in one.x[0].tolist()), "y": " ".join(shown)}
-
-
-def first(batch: Batch, count: int) -> Batch:
-    """The first ``count`` sequences of a batch."""
-    mask, lengths, scored = (
-        item if item is None else item[:count] for item in (batch.mask, batch.lengths, batch.scored)
-    )
-    return Batch(batch.x[:count], batch.y[:count], batch.reset, mask, lengths, scored)
 
 
 def up_to(x: Tensor, answers: Tensor, lengths: Tensor | None) -> Batch:

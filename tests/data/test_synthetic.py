@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
+from rnnbench.data.synthetic.adding import AddingData
 from rnnbench.data.synthetic.drawn import DrawnData
 from rnnbench.data.synthetic.formal_languages import CLOSE, OPEN, DyckData, distribution, prefix_values
 from rnnbench.data.task import Batch, Task
@@ -36,9 +37,9 @@ def scored(task: Task, batch: Batch, chances: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in metric.compute().items()}
 
 
-def close(found: float, expected: float, answers: int) -> bool:
+def close(share: float, expected: float, answers: int) -> bool:
     """Within four standard errors of a share."""
-    return abs(found - expected) < 4 * math.sqrt(0.25 / answers)
+    return abs(share - expected) < 4 * math.sqrt(0.25 / answers)
 
 
 def test_copy_repeats_its_beginning_at_its_end() -> None:
@@ -55,9 +56,9 @@ def test_the_blind_guess_of_copying() -> None:
     chances = torch.zeros(40, 9)
     chances[:30, 8] = 1
     chances[30:, :8] = 1 / 8
-    found, told = scored(source.task, batch, chances), source.references()
-    assert found["nll"] == pytest.approx(told["guess_nll"]) == pytest.approx(10 * math.log(8) / 40)
-    assert close(found["error"], told["guess_error"], 20_000)
+    scores, references = scored(source.task, batch, chances), source.references()
+    assert scores["nll"] == pytest.approx(references["guess_nll"]) == pytest.approx(10 * math.log(8) / 40)
+    assert close(scores["error"], references["guess_error"], 20_000)
 
 
 def test_selective_copy_keeps_what_is_no_blank() -> None:
@@ -105,9 +106,9 @@ def test_parity_is_the_last_bit_of_the_count() -> None:
 @pytest.mark.parametrize("name", ["parity", "dyck", "selective_copy", "associative_recall"])
 def test_knowing_nothing_costs_what_it_says(name: str) -> None:
     source, batch = drawn(name, 24, count=3000)
-    found = scored(source.task, batch, torch.full((source.task.output_size,), 1 / source.task.output_size))
-    assert found["nll"] == pytest.approx(source.references()["guess_nll"])
-    assert close(found["error"], source.references()["guess_error"], 3000)
+    scores = scored(source.task, batch, torch.full((source.task.output_size,), 1 / source.task.output_size))
+    assert scores["nll"] == pytest.approx(source.references()["guess_nll"])
+    assert close(scores["error"], source.references()["guess_error"], 3000)
 
 
 @pytest.mark.parametrize("modulus", [5, 6])
@@ -142,10 +143,10 @@ def test_the_distribution_of_values_is_the_docstrings_for_primes(modulus: int) -
 def test_guessing_the_value_costs_what_it_says() -> None:
     source, _ = drawn("modular_arithmetic", 5)
     batch = source.draw(20_000, 5, torch.Generator().manual_seed(0), varied=False)
-    found, told = scored(source.task, batch, distribution(3, 5)), source.references()
-    assert close(found["error"], told["guess_error"], 20_000)
-    assert abs(found["nll"] - told["guess_nll"]) < 0.005
-    assert told["guess_error"] < 0.77  # below the 0.8 of a uniform guess: products run into 0
+    scores, references = scored(source.task, batch, distribution(3, 5)), source.references()
+    assert close(scores["error"], references["guess_error"], 20_000)
+    assert abs(scores["nll"] - references["guess_nll"]) < 0.005
+    assert references["guess_error"] < 0.77  # below the 0.8 of a uniform guess: products run into 0
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -197,12 +198,29 @@ def test_what_has_an_answer_at_each_step_is_not_to_be_read_backwards(name: str) 
     assert drawn(name, 24)[0].task.causal
 
 
-@pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])
-def test_longer_sequences_hold_as_many_items(name: str) -> None:
-    source, batch = drawn(name, 16, 4)
-    for batches in source.longer().values():
-        for longer in batches:
-            counts = longer.mask if longer.scored is None else longer.scored
-            assert counts is not None
-            assert (counts.sum(1) == 4).all()
-    assert batch.x.shape[1] == source.steps(16)
+def adding(seq_len: int, batch_size: int) -> AddingData:
+    return AddingData(DataConfig(name="adding", seq_len=seq_len, batch_size=batch_size))
+
+
+@pytest.mark.parametrize("seq_len", [2, 3, 10, 101])
+def test_one_marker_a_half_and_the_target_is_the_marked_sum(seq_len: int) -> None:
+    batch = adding(seq_len, batch_size=2000).train_batch(0)
+    value, marker = batch.x.unbind(-1)
+    half = seq_len // 2
+    assert batch.x.shape == (2000, seq_len, 2)
+    assert batch.x.dtype == batch.y.dtype == torch.float32
+    assert set(marker.flatten().tolist()) <= {0.0, 1.0}
+    assert (marker[:, :half].sum(1) == 1).all()
+    assert (marker[:, half:].sum(1) == 1).all()
+    assert marker.any(0).all()  # every place is drawn
+    assert float(value.min()) >= 0
+    assert float(value.max()) < 1
+    torch.testing.assert_close(batch.y[:, 0], (value * marker).sum(1))
+
+
+def test_guessing_one_costs_a_sixth() -> None:
+    data = adding(seq_len=4, batch_size=200_000)
+    error = (data.train_batch(0).y - 1).double().square()
+    standard_error = float(error.std()) / 200_000**0.5
+    assert abs(float(error.mean()) - data.references()["guess_mse"]) < 4 * standard_error
+    assert standard_error < 0.001  # so the misprint 0.1767 is well outside

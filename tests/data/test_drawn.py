@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.batches import same
 
 from rnnbench.catalog import DATA_SETS
 from rnnbench.config import DataConfig, ModelConfig
 from rnnbench.data.load import load
 from rnnbench.data.source import Batches
-from rnnbench.data.synthetic.drawn import DrawnData, first
+from rnnbench.data.synthetic.drawn import DrawnData
 from rnnbench.data.task import Batch
 from rnnbench.errors import UserError
 from rnnbench.models.loss import loss
@@ -26,25 +27,11 @@ def drawn(name: str, seq_len: int = 15, batch_size: int = 32, seed: int = 0, ite
     return source
 
 
-def same(one: Batch, two: Batch) -> bool:
-    pairs = zip(one, two, strict=True)
-    return all(a is b if a is None else torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
-
-
 def joined(batches: Batches) -> Batch:
     whole = [
         torch.cat(items) if isinstance(items[0], torch.Tensor) else items[0] for items in zip(*batches, strict=True)
     ]
     return Batch(*whole)
-
-
-@every_task
-def test_training_is_pure_and_differs_by_seed_and_step(name: str) -> None:
-    one, two = drawn(name, seed=1), drawn(name, seed=1)
-    late = [two.train_batch(step) for step in reversed(range(4))][::-1]
-    assert all(same(one.train_batch(step), late[step]) for step in range(4))
-    batches = [drawn(name, seed=seed).train_batch(step) for seed in range(2) for step in range(2)]
-    assert not any(same(a, b) for i, a in enumerate(batches) for b in batches[:i])
 
 
 @every_task
@@ -76,14 +63,14 @@ def test_val_and_test_have_the_full_length_and_longer_ones_a_multiple(name: str)
 
 
 @every_task
-@pytest.mark.parametrize(("asked", "given"), [(2, 15), (15, 15), (99, 99), (256, 256)])
-def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: str, asked: int, given: int) -> None:
+@pytest.mark.parametrize(("asked", "length"), [(2, 15), (15, 15), (99, 99), (256, 256)])
+def test_a_probe_is_as_long_as_asked_for_and_at_least_as_what_is_learned(name: str, asked: int, length: int) -> None:
     """How far a gradient reaches is asked of more steps than a short task has."""
     data = drawn(name)
     batch = data.probe_batch(asked, 6)
-    assert batch.x.shape[:2] == (6, data.steps(given) + (name == "dyck" and given % 2 == 0))
+    assert batch.x.shape[:2] == (6, data.steps(length) + (name == "dyck" and length % 2 == 0))
     assert batch.lengths is None
-    assert same(batch, drawn(name, seq_len=given).probe_batch(2, 6)), "the sequences of a task of that length"
+    assert same(batch, drawn(name, seq_len=length).probe_batch(2, 6)), "the sequences of a task of that length"
 
 
 @every_task
@@ -102,9 +89,10 @@ def test_the_last_step_of_a_probe_of_brackets_one_deep_is_scored() -> None:
 
 
 @pytest.mark.parametrize("name", ["copy", "selective_copy", "associative_recall"])
-def test_a_longer_probe_has_as_many_items(name: str) -> None:
+def test_longer_sequences_have_as_many_items(name: str) -> None:
     data = drawn(name, items=3)
-    for batch in (joined(data.evaluation("val")), data.probe_batch(150, 6), data.probe_batch(2, 6)):
+    longer = [joined(batches) for batches in data.longer().values()]
+    for batch in (joined(data.evaluation("val")), data.probe_batch(150, 6), data.probe_batch(2, 6), *longer):
         scored = batch.mask if batch.scored is None else batch.scored
         assert scored is not None
         assert scored.sum(1).unique().tolist() == [3]
@@ -125,7 +113,7 @@ def test_a_limit_takes_the_first_sequences(name: str, limit: int) -> None:
     whole, got = joined(data.evaluation("train")), joined(data.evaluation("train", limit=limit))
     count = min(1000, max(1, limit // data.steps(15)))
     assert len(got.x) == count
-    assert same(got, first(whole, count))
+    assert same(got, whole.rows(slice(count)))
 
 
 @every_task
@@ -178,9 +166,10 @@ def test_what_is_scored_has_an_answer_and_the_sample_shows_it(name: str) -> None
         ("associative_recall", 11, 4, "at least 12"),
         ("associative_recall", 100, 17, "17"),
         ("modular_arithmetic", 5, 1, "at least 2, got 1"),
+        ("adding", 1, None, "at least 2, got 1"),
     ],
 )
-def test_what_cannot_be_is_refused(name: str, seq_len: int, items: int, what: str) -> None:
+def test_what_cannot_be_is_refused(name: str, seq_len: int, items: int | None, what: str) -> None:
     with pytest.raises(UserError, match=what):
         drawn(name, seq_len, items=items)
 

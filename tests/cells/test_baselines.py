@@ -1,4 +1,4 @@
-"""The yardsticks are what their papers say: against transcriptions that share no code with them."""
+"""The baselines are what their papers say: against transcriptions that share no code with them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def values_and_gradients(y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return [y, *torch.autograd.grad(y, inputs, cotangent)]
 
 
-def assert_all_close(ours: list[Tensor], theirs: list[Tensor], atol: float) -> None:
-    for a, b in zip(ours, theirs, strict=True):
+def assert_all_close(ours: list[Tensor], reference: list[Tensor], atol: float) -> None:
+    for a, b in zip(ours, reference, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
@@ -79,16 +79,16 @@ def transcribed_transformer(cell: Transformer, x: Tensor) -> Tensor:
         for t in range(len(r)):
             heads = []
             for head in range(cell.heads):
-                mine = slice(head * width, (head + 1) * width)
+                head_rows = slice(head * width, (head + 1) * width)
                 seen = range(max(0, t - cell.window + 1), t + 1)
                 scores = []
                 for j in seen:
                     # Re ⟨q, k e^{i (j − t) θ}⟩ summed over the pairs: the relative turn alone.
                     turns = torch.tensor([(j - t) / 10_000 ** (2 * i / width) for i in range(half)], dtype=x.dtype)
-                    key = as_complex(qkv[j][1][mine]) * torch.polar(torch.ones_like(turns), turns)
-                    scores.append((as_complex(qkv[t][0][mine]).conj() * key).real.sum() / math.sqrt(width))
+                    key = as_complex(qkv[j][1][head_rows]) * torch.polar(torch.ones_like(turns), turns)
+                    scores.append((as_complex(qkv[t][0][head_rows]).conj() * key).real.sum() / math.sqrt(width))
                 weights = torch.stack(scores).exp()
-                heads.append(sum(w * qkv[j][2][mine] for w, j in zip(weights / weights.sum(), seen, strict=True)))
+                heads.append(sum(w * qkv[j][2][head_rows] for w, j in zip(weights / weights.sum(), seen, strict=True)))
             z = r[t] + linear(torch.cat(heads), "out")
             inner = linear(norm(z, "norm_mlp"), "mlp.0")
             out.append(z + linear(inner * (1 + torch.erf(inner / math.sqrt(2))) / 2, "mlp.2"))
@@ -105,8 +105,8 @@ def test_transformer_is_the_papers(
     cell = randomise(make_cell("transformer", input_size, H, window=window, heads=heads).double())
     x = torch.randn(B, T, input_size, dtype=torch.float64, requires_grad=True)
     inputs = [x, *cell.parameters()]
-    ours, theirs = how(cell, x), transcribed_transformer(cell, x)
-    assert_all_close(values_and_gradients(ours, inputs), values_and_gradients(theirs, inputs), 1e-8)
+    ours, reference = how(cell, x), transcribed_transformer(cell, x)
+    assert_all_close(values_and_gradients(ours, inputs), values_and_gradients(reference, inputs), 1e-8)
 
 
 def test_transformer_without_rotation_is_torchs_layer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,12 +126,12 @@ def test_transformer_without_rotation_is_torchs_layer(monkeypatch: pytest.Monkey
     }
     weights = cell.state_dict()
     twin.load_state_dict(
-        {theirs + part: weights[ours + part] for theirs, ours in names.items() for part in ("weight", "bias")}
+        {reference + part: weights[ours + part] for reference, ours in names.items() for part in ("weight", "bias")}
     )
     lag = torch.arange(T)[:, None] - torch.arange(T)
     x = torch.randn(B, T, H, dtype=torch.float64)
-    theirs = twin(x, src_mask=(lag < 0) | (lag >= window))
-    torch.testing.assert_close(window_run(cell, x), theirs, rtol=0, atol=1e-10)
+    reference = twin(x, src_mask=(lag < 0) | (lag >= window))
+    torch.testing.assert_close(window_run(cell, x), reference, rtol=0, atol=1e-10)
 
 
 def test_transformer_does_not_know_the_absolute_position() -> None:
@@ -175,15 +175,15 @@ def test_tcn_is_the_papers(
     widths = [input_size] + [H] * levels
     net = nn.Sequential(*(BaiBlock(widths[n], H, kernel, 2**n) for n in range(levels))).double()
     ours = [*cell.convs.parameters(), *cell.residual.parameters()]
-    theirs = [p for block in net for p in block.convs.parameters()]
-    theirs += [p for block in net for p in block.downsample.parameters()]
+    reference = [p for block in net for p in block.convs.parameters()]
+    reference += [p for block in net for p in block.downsample.parameters()]
     with torch.no_grad():
-        for mine, other in zip(ours, theirs, strict=True):
-            other.copy_(mine)
+        for weight, copy in zip(ours, reference, strict=True):
+            copy.copy_(weight)
     time = cell.window + 5
     x = torch.randn(B, time, input_size, dtype=torch.float64, requires_grad=True)
     a = values_and_gradients(how(cell, x), [x, *ours])
-    b = values_and_gradients(net(x.transpose(1, 2)).transpose(1, 2), [x, *theirs])
+    b = values_and_gradients(net(x.transpose(1, 2)).transpose(1, 2), [x, *reference])
     assert_all_close(a, b, 1e-10)
 
 
