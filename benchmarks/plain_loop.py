@@ -1,4 +1,4 @@
-"""The loop that everyone writes, as the yardstick: is rnnbench as good, and as fast?
+"""The loop that everyone writes, as a baseline: is rnnbench as good, and as fast?
 
 Embedding → nn.RNN / nn.LSTM / nn.GRU → Linear on the King James text, contiguous streams, state carried and detached,
 Adam 2e-3, clip 1. It shares no code with rnnbench but the text. One process, one thread:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnbench.sweep.outcome import Outcome
+    from rnnbench.sweep.run_study import Outcome
     from rnnbench.sweep.study import Study
     from rnnbench.system.console import Console
 

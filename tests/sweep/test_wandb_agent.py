@@ -21,7 +21,7 @@ import yaml
 import rnnbench
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.sweep import Study
-from rnnbench.sweep.wandb_files.export import to_wandb
+from rnnbench.sweep.wandb_export import to_wandb
 
 RUNS = tuple(
     Run(
