@@ -130,11 +130,17 @@ class Scheduler:
         self._sources[queued.source] = None
         self._workers.append(WorkerProcess(self._context, prepare, (queued.job,), source=queued.source))
 
+    def _done(self, queued: QueuedJob, result: dict[str, Any] | None) -> bool:
+        """Is this a result by another sweep?"""
+        if result is None or result == queued.withdrawn:
+            return False
+        self._end(queued, result["status"], "", result)
+        return True
+
     def _taken(self, queued: QueuedJob) -> bool:
         """Has another sweep done it, or is one at it? A result that is to be tried again is withdrawn."""
         result = queued.directory.result()
-        if result is not None and result != queued.withdrawn:
-            self._end(queued, result["status"], "", result)
+        if self._done(queued, result):
             return True
         try:
             if not queued.watch.over():
@@ -169,10 +175,8 @@ class Scheduler:
 
     def _look_elsewhere(self) -> None:
         for queued in list(self._elsewhere):
-            result = queued.directory.result()
-            if result is not None and result != queued.withdrawn:
+            if self._done(queued, queued.directory.result()):
                 self._elsewhere.remove(queued)
-                self._end(queued, result["status"], "", result)
             elif queued.watch.over():
                 self._elsewhere.remove(queued)
                 self._waiting.insert(0, queued)

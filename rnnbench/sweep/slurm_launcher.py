@@ -194,8 +194,8 @@ class _Arrays:
             if result is not None:  # withdrawn here and once, and not by every task
                 with suppress(Busy):
                     RunDirectory(root, study, job.id).withdraw(result)
-        queued = [QueuedJob(job, RunDirectory(root, study, job.id)) for job in jobs]
-        self.missing = {one.job.id: one for one in queued if one.directory.result() is None}
+        left = [job for job, _ in pending(jobs, root, study, frozenset())]
+        self.missing = {job.id: QueuedJob(job, RunDirectory(root, study, job.id)) for job in left}
         self.outcome = Outcome(skipped=[job.id for job in jobs if job.id not in self.missing])
         self._begun: set[str] = set()
         self._note = ""

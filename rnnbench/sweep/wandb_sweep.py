@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,12 @@ UNUSED = {
 
 def flat(run: Run) -> dict[str, Any]:
     """A Run as dotted keys and plain values; a cell with options is one value, its JSON."""
+    values = run.to_dict()
+    if not isinstance(values["cell"], str):
+        values["cell"] = json.dumps(values["cell"], ensure_ascii=False)
     out: dict[str, Any] = {}
-    for key, value in run.to_dict().items():
-        if key == "cell":
-            out["cell"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        elif isinstance(value, Mapping):
-            out |= {f"{key}.{name}": item for name, item in value.items()}
-        else:
-            out[key] = value
+    for key, value in values.items():
+        out |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, Mapping) else {key: value}
     return out
 
 
@@ -168,27 +166,30 @@ def _study(tree: Any, path: Path, count: int | None) -> tuple[Study, list[str]]:
     wanted = _wanted(count, tree.get("run_cap"))
     if method == "random" and wanted is None:
         raise UserError("how many runs a random sweep has is not said; give --count N, or run_cap in the file.")
-    drawn = _grid(parameters) if method == "grid" else _random(parameters, name, wanted or 0)
-    runs = tuple(itertools.islice(_distinct(drawn), wanted))
+    runs: dict[str, Run] = {}  # each once: equal values may be listed twice, and a random draw may repeat
+    for values in _grid(parameters) if method == "grid" else _random(parameters, name, wanted or 0):
+        run = run_of(values)
+        runs.setdefault(run.id, run)
+        if len(runs) == wanted:
+            break
     question = " ".join(str(tree.get("description") or "").split())
     if not question:
         chosen = [parameter.name for parameter in parameters if parameter.distribution != "constant"]
         question = f"What comes of {', '.join(chosen) or 'these settings'}?"
-    return Study(name, question, {"quick": lambda: runs}), _notes(tree)
+    return Study(name, question, {"quick": lambda: tuple(runs.values())}), _notes(tree)
 
 
 def _check_size(tree: Any) -> None:
-    waiting, seen = [(tree, 0)], 0
+    waiting, count = [(tree, 0)], 0
     while waiting:
         value, depth = waiting.pop()
-        seen += 1
-        if seen > MOST_VALUES or depth > DEEPEST:
+        count += 1
+        if count > MOST_VALUES or depth > DEEPEST:
             raise UserError(
                 "it is too large or too deep for a sweep, or contains itself; write it out without anchors."
             )
         if isinstance(value, Mapping | list | tuple | set):
-            inside = value.values() if isinstance(value, Mapping) else value
-            waiting += [(item, depth + 1) for item in inside]
+            waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, Mapping) else value)]
 
 
 def _wanted(count: int | None, cap: Any) -> int | None:
@@ -240,8 +241,8 @@ def _grid(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
     size = math.prod(map(len, values))
     if size > MOST_RUNS:
         raise UserError(f"the grid has {size} runs, {MOST_RUNS} is the most; take values away or use method random.")
-    names = [parameter.name for parameter in parameters]
-    return (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))
+    for chosen in itertools.product(*values):
+        yield {parameter.name: value for parameter, value in zip(parameters, chosen, strict=True)}
 
 
 def _random(parameters: Sequence[Parameter], sweep: str, count: int) -> Iterator[dict[str, Any]]:
@@ -253,13 +254,3 @@ def uniform(*of: str | int) -> float:
     """A number strictly between 0 and 1, a pure function of what it is of."""
     digest = hashlib.sha256(json.dumps(of).encode()).digest()
     return (int.from_bytes(digest[:6], "big") + 0.5) / 2**48
-
-
-def _distinct(drawn: Iterable[dict[str, Any]]) -> Iterator[Run]:
-    """The runs, each once: equal values may be listed twice, and a random draw may repeat."""
-    seen: set[str] = set()
-    for values in drawn:
-        run = run_of(values)
-        if run.id not in seen:
-            seen.add(run.id)
-            yield run

@@ -39,7 +39,7 @@ class Attempt:
     Args:
         wandb: offline, online or disabled.
         workers: Jobs that share the machine, this one included.
-        gpu: The GPU to see, as CUDA_VISIBLE_DEVICES names it; None: what the environment says.
+        gpu: As CUDA_VISIBLE_DEVICES names it; None: what the environment says.
         micro_batches: Parts that a batch is cut into, for a run that was too large for the memory.
         stale_lock: A lock whose holder, on another machine, is known to be dead.
     """
@@ -70,16 +70,16 @@ class WorkerProcess:
     ) -> None:
         self.queued, self.source, self.slot = queued, source, slot or DeviceSlot()
         self.start = Start()
-        self.pipe, theirs = context.Pipe()
-        settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
-        self.process = context.Process(target=_main, args=(target, args, settings, theirs))
-        self.process.start()
-        theirs.close()
         self.ended: tuple[str, str] | None = None
         self.stop_time: float | None = None
         self.timed_out = False
         self.step: tuple[int, int] = (0, 0)
         self._oom_kills_before = oom_kills()
+        self.pipe, theirs = context.Pipe()
+        settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
+        self.process = context.Process(target=_main, args=(target, args, settings, theirs))
+        self.process.start()
+        theirs.close()
 
     def enforce(self, timeout: float | None) -> None:
         """Stop a job that has taken longer than that many seconds; kill a process that does not stop in time."""

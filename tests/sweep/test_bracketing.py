@@ -109,7 +109,7 @@ def first(seeds: int = 3) -> list[Run]:
 
 
 def trained(run: Run, reach: Mapping[str, int]) -> dict[str, Any]:
-    """What the ledger would have: a cell passes up to its reach; gru's seed 2 always fails."""
+    """A result: a cell passes up to its reach; gru's seed 2 always fails."""
     if run.cell.name == "gru" and run.seed == 2:
         return {"status": "failed", "metrics": {}}
     solved = run.data.seq_len <= reach[run.cell.name]
@@ -117,7 +117,7 @@ def trained(run: Run, reach: Mapping[str, int]) -> dict[str, Any]:
 
 
 def test_rounds_end_resume_and_ask_for_whole_lengths() -> None:
-    """Replayed from the ledger after every single result, the search does the same runs as if never disturbed."""
+    """Replayed from the results after every single result, the search does the same runs as if never disturbed."""
     study = Study(
         "search", "How far?", {"quick": lambda: first(2)}, lambda preset, found: asked_for(first(2), found, LENGTHS)
     )

@@ -270,39 +270,31 @@ keys = st.text(max_size=4) | st.integers() | st.sampled_from(
 )  # fmt: skip
 trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4))
 numbers = st.integers(-3, 300) | st.floats() | scalars
-specs = st.one_of(
-    st.fixed_dictionaries({"values": st.lists(numbers, max_size=3)}),
-    st.fixed_dictionaries({"value": trees}),
-    st.fixed_dictionaries({"min": numbers, "max": numbers}, optional={"q": numbers}),
-    st.fixed_dictionaries(
+specs = (
+    st.builds(lambda values: {"values": values}, st.lists(numbers, max_size=3))
+    | st.dictionaries(st.sampled_from(["min", "max", "q"]), numbers)
+    | st.fixed_dictionaries(
         {"distribution": st.sampled_from([*NUMBERS, *LISTS])},
         optional=dict.fromkeys(("min", "max", "mu", "sigma", "q", "a", "b", "value"), numbers),
-    ),
-    trees,
+    )
+    | trees
 )
-positive = st.integers(1, 300)
-sensible = st.fixed_dictionaries(
-    {},
-    optional={
-        "seed": st.fixed_dictionaries({"min": st.integers(0, 3), "max": st.integers(3, 9)}),
-        "optim.lr": st.fixed_dictionaries({"values": st.lists(st.floats(-0.1, 1), min_size=1, max_size=3)}),
-        "data": st.fixed_dictionaries(
-            {"parameters": st.fixed_dictionaries({"seq_len": st.builds(dict, value=positive)})}
-        ),
-        "cell": st.fixed_dictionaries({"values": st.lists(st.sampled_from(["rnn", "lstm", '{"name": "gru"}', "{"]))}),
-        "cell.x": st.builds(dict, value=scalars),
-        "model.dropout": st.fixed_dictionaries({"min": st.floats(0, 0.1), "max": st.floats(0.2, 1.2)}),
-        "budget.steps": st.fixed_dictionaries(
-            {"min": st.integers(-1, 99), "max": st.integers(100, 300), "q": positive}
-        ).map(lambda bounds: {"distribution": "q_uniform", **bounds}),
-        "config": st.builds(dict, value=st.sampled_from(['{"data": {"name": "adding"}}', {"seed": 3}, "{}"])),
-    },
-)
+#: Parameters of which most are right.
+sensible = st.fixed_dictionaries({}, optional={
+    "seed": st.builds(lambda low, more: {"min": low, "max": low + more}, st.integers(0, 3), st.integers(0, 6)),
+    "optim.lr": st.builds(lambda rates: {"values": rates}, st.lists(st.floats(-0.1, 1), min_size=1, max_size=3)),
+    "data": st.builds(lambda length: {"parameters": {"seq_len": {"value": length}}}, st.integers(1, 300)),
+    "cell": st.builds(lambda cells: {"values": cells}, st.lists(st.sampled_from(["rnn", '{"name": "gru"}', "{"]))),
+    "cell.x": st.builds(dict, value=scalars),
+    "model.dropout": st.builds(dict, min=st.floats(0, 0.1), max=st.floats(0.2, 1.2)),
+    "budget.steps": st.builds(dict, distribution=st.just("q_uniform"), min=st.integers(-1, 99), max=st.just(300),
+                              q=st.integers(1, 300)),
+    "config": st.builds(dict, value=st.sampled_from(['{"data": {"name": "adding"}}', {"seed": 3}, "{}"])),
+})  # fmt: skip
 sweeps = st.fixed_dictionaries(
     {
         "method": st.sampled_from(["grid", "random"]),
-        "parameters": sensible
-        | st.builds(lambda one, other: one | other, sensible, st.dictionaries(keys, specs, max_size=2)),
+        "parameters": sensible | st.builds(lambda a, b: a | b, sensible, st.dictionaries(keys, specs, max_size=2)),
     },
     optional={"name": scalars, "run_cap": st.integers(1, 9) | scalars, "command": trees, "description": trees},
 )
