@@ -37,11 +37,8 @@ class Scheduler:
     taken over. A timing has the machine to itself, whatever the number of workers.
 
     Args:
-        jobs: What is to be done.
         root: The runs folder, which can be written.
         study: The study's name.
-        options: How.
-        display: What shows it.
     """
 
     def __init__(self, jobs: Sequence[Job], root: Path, study: str, options: Options, display: Display) -> None:

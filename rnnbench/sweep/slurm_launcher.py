@@ -59,7 +59,7 @@ LOOK, ASK = 2.0, 10.0
 
 @dataclass(frozen=True)
 class QueuedTask:
-    """A task in Slurm's queue: the array's name, the task's state, and what it waits for."""
+    """A task in Slurm's queue; ``name`` is the array's, ``reason`` what the task waits for."""
 
     name: str
     state: str
@@ -72,9 +72,6 @@ def slurm_launcher(tasks: int | None, parameters: Parameters) -> Launcher:
     Args:
         tasks: Tasks at once, at most; None: `TASKS`. Each has as many workers as Slurm gives it processors.
         parameters: sbatch's own options, see `parse_parameters`.
-
-    Raises:
-        UserError: there is no Slurm here, or no submitit.
     """
     check_slurm()
 
@@ -88,11 +85,7 @@ def slurm_launcher(tasks: int | None, parameters: Parameters) -> Launcher:
 
 
 def check_slurm() -> None:
-    """See whether this machine can submit jobs.
-
-    Raises:
-        UserError: there is no Slurm, or submitit is not installed.
-    """
+    """Raise a UserError where there is no Slurm, or submitit is not installed."""
     from importlib.util import find_spec
 
     for command in ("sbatch", "squeue", "srun"):
@@ -160,10 +153,7 @@ def submit(tasks: Sequence[ArrayTask], folder: Path, name: str, parameters: Para
 
 
 def queue() -> dict[str, list[QueuedTask]] | None:
-    """This user's tasks that are queued, running or ending, by their array's number.
-
-    None where Slurm does not answer, which says nothing about the tasks.
-    """
+    """This user's tasks that are queued, running or ending, by their array's number; None where Slurm is silent."""
     command = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%F|%T|%r|%j"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=True)

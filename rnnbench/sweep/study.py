@@ -65,7 +65,7 @@ class Study:
 
     Args:
         name: The folder below ``runs/``.
-        question: What it asks, in a sentence; the report prints it.
+        question: One sentence; the report prints it.
         presets: Named sizes, each a function that yields jobs, or panels of jobs.
         follow_up: Of a study whose later jobs depend on the results of earlier ones: a pure function from a preset's
             name and all results so far to every further job that they ask for, finished ones included. A sweep ends
@@ -93,11 +93,7 @@ class Study:
         return list({job.id: job for panel in self.panels(preset, results) for job in panel.jobs}.values())
 
     def panels(self, preset: str, results: Results | None = None) -> list[Panel]:
-        """The panels of a preset; jobs that it yields outside any make one without a name.
-
-        Args:
-            preset: Its name.
-            results: All so far; the jobs that follow from them come too.
+        """The panels of a preset, and of the jobs that follow from results; jobs outside any make one without a name.
 
         Raises:
             UserError: no such preset, or one that fails or yields what is no job.

@@ -96,7 +96,6 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
     """The trials: every distinct run of the preset apart from seeds and learning rate, at every rate of the grid.
 
     Args:
-        study: Its runs must not depend on results.
         preset: The study's; the trials' study has that one alone.
         grid: Learning rates, at least two.
         seeds: Trials of each rate.
@@ -128,8 +127,6 @@ def choose(tuning: Study, preset: str, results: Results) -> list[TunedRate]:
 
     Args:
         tuning: A study by `tuning_study`.
-        preset: Its preset.
-        results: ``status`` and ``metrics`` are read.
 
     Raises:
         UserError: A trial has no result, or one that was done no validation score: rates would not have had equal

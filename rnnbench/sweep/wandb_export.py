@@ -18,12 +18,10 @@ def to_wandb(study: Study, preset: str, source: str) -> str:
     """The YAML text of a grid sweep whose runs are those of a preset.
 
     Args:
-        study: Its runs must not depend on results.
-        preset: Its name.
         source: The study's name or file as the user gave it, for the comment at the head.
 
     Raises:
-        UserError: It has timings, or a search, or no such preset.
+        UserError: The study has timings, or a search, or no such preset.
     """
     import yaml
 
