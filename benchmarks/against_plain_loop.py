@@ -32,8 +32,8 @@ def timed(command: list[str]) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found | {"process_seconds": time.perf_counter() - begin}
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed | {"process_seconds": time.perf_counter() - begin}
 
 
 def plain(cell: str, seed: int, tokens: int) -> dict[str, float]:
@@ -42,13 +42,13 @@ def plain(cell: str, seed: int, tokens: int) -> dict[str, float]:
 
 def ours(cell: str, seed: int, tokens: int, folder: str) -> dict[str, float]:
     command = [sys.executable, "-m", "rnnbench", "train", "--cell", cell, "--seed", str(seed), "--json"]
-    found = timed([*command, "--budget.tokens", str(tokens), "--out", folder])
-    metrics = found["metrics"]
+    run = timed([*command, "--budget.tokens", str(tokens), "--out", folder])
+    metrics = run["metrics"]
     return {
         "bpc": metrics["test/bpc"],
         "train_seconds": metrics["throughput/train_seconds"],
         "step_ms": metrics["throughput/step_ms"],
-        "process_seconds": found["process_seconds"],
+        "process_seconds": run["process_seconds"],
     }
 
 

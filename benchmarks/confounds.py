@@ -38,8 +38,8 @@ from rnnbench.report.statistics import Group, group
 from rnnbench.report.tables.solvable import Solvable, searched
 from rnnbench.report.text_blocks import score_by_text
 from rnnbench.runs import RunDirectory
-from rnnbench.sweep.outcome import Options
-from rnnbench.sweep.run_study import locally, run_study
+from rnnbench.sweep.run_study import Options, run_study
+from rnnbench.sweep.scheduler import locally
 from rnnbench.sweep.study import Study, find_study
 from rnnbench.system import machine
 from rnnbench.throughput.measure import measure
@@ -47,6 +47,9 @@ from rnnbench.throughput.measure import measure
 ROOT = Path(__file__).resolve().parents[1]
 SEARCHES = ROOT / "experiments" / "results" / "quick" / "longest_solvable"
 LAGS_THEN, LAGS_NOW = 10, 256
+
+#: A study's groups by panel, cell and length.
+Panels = dict[str, dict[tuple[str, int], Group]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +93,15 @@ def do_runs(out: Path) -> None:
             sys.exit(1)
 
 
-def groups(folder: Path) -> dict[str, dict[tuple[str, int], Group]]:
-    """By panel, by cell and length."""
-    found = panels(read([folder]))
-    return {one.name: {(g.cell, g.length): g for g in group(one.results, one.axis)} for one in found}
+def groups(folder: Path) -> Panels:
+    study_panels = panels(read([folder]))
+    return {panel.name: {(g.cell, g.length): g for g in group(panel.results, panel.axis)} for panel in study_panels}
 
 
 def bits(g: Group) -> float:
-    found = g.estimate("test/bpc")
-    assert found is not None, g.series
-    return found.mean
+    estimate = g.estimate("test/bpc")
+    assert estimate is not None, g.series
+    return estimate.mean
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -110,9 +112,9 @@ def signed(value: float, digits: int = 3) -> str:
 # --- the claims -----------------------------------------------------------------------------------------------------
 
 
-def width(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
+def width(study: Panels) -> Row:
     def behind(panel: str, T: int) -> float:
-        return bits(found[panel]["rnn", T]) - bits(found[panel]["lstm", T])
+        return bits(study[panel]["rnn", T]) - bits(study[panel]["lstm", T])
 
     then, now = ([signed(behind(panel, T)) for T in (16, 64)] for panel in ("width", "weights"))
     return Row(
@@ -123,11 +125,11 @@ def width(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
     )
 
 
-def streams(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
+def streams(study: Panels) -> Row:
     then, now = [], []
     for cell in ("lstm", "gru"):
-        then.append(bits(found["streams"][cell, 256]) - bits(found["streams"][cell, 16]))
-        now.append(bits(found["truncation"][cell, 256]) - bits(found["truncation"][cell, 16]))
+        then.append(bits(study["streams"][cell, 256]) - bits(study["streams"][cell, 16]))
+        now.append(bits(study["truncation"][cell, 256]) - bits(study["truncation"][cell, 16]))
     return Row(
         "a longer window of backpropagation does not pay",
         "at constant batch × T a longer T has fewer streams",
@@ -136,9 +138,9 @@ def streams(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
     )
 
 
-def learning_rate(found: dict[str, dict[tuple[str, int], Group]], one: Path) -> Row:
+def learning_rate(study: Panels, one: Path) -> Row:
     same = {g.cell: g for g in group(read([one]))}
-    tuned = {cell: found["rate"][cell, 16] for cell in ("rnn", "lstm")}
+    tuned = {cell: study["rate"][cell, 16] for cell in ("rnn", "lstm")}
     return Row(
         "the plain RNN predicts best, ahead of the LSTM by 0.33 bits",
         "one learning rate, 2e-3, for all cells",
@@ -170,9 +172,9 @@ def batch(out: Path) -> Row:
     )
 
 
-def half_life(found: dict[str, dict[tuple[str, int], Group]]) -> Row:
+def half_life(study: Panels) -> Row:
     def curve(cell: str, name: str) -> Curve:
-        curves = found["width"][cell, 64].curves(f"final/{name}")
+        curves = study["width"][cell, 64].curves(f"final/{name}")
         mean: Curve = np.mean(curves, axis=0)
         return mean
 
@@ -216,20 +218,20 @@ def variance(out: Path) -> Row:
 
 def predictor() -> Row:
     (search,) = (panel for panel in panels(read([SEARCHES])) if panel.search)
-    found, _ = searched(search.results)
-    told: dict[int, list[str]] = {LAGS_THEN: [], LAGS_NOW: []}
-    for data in dict.fromkeys(one.data for one in found):
-        own = [one for one in found if one.data == data and not one.broken]
-        bounds = [(float(one.found.solved or 0), float(one.found.failed or math.inf)) for one in own]
-        for lags, words in told.items():
-            reach = [_untrained_half_life(one, lags) for one in own]
+    searches, _ = searched(search.results)
+    correlations: dict[int, list[str]] = {LAGS_THEN: [], LAGS_NOW: []}
+    for data in dict.fromkeys(one.data for one in searches):
+        cells = [one for one in searches if one.data == data and not one.broken]
+        bounds = [(float(one.found.solved or 0), float(one.found.failed or math.inf)) for one in cells]
+        for lags, words in correlations.items():
+            reach = [_untrained_half_life(one, lags) for one in cells]
             tau = kendall([(value, value) for value in reach], bounds)
             words.append(f"{data.replace('_', ' ')}: τ {'–' if tau.tau is None else signed(tau.tau, 2)}")
     return Row(
         "a far reach at the start does not predict what can be learnt",
         f"half-lives were fitted over {LAGS_THEN - 1} lags, lengths were bounds",
-        f"half-life over {LAGS_THEN - 1} lags: {', '.join(told[LAGS_THEN])}",
-        f"over {LAGS_NOW - 1} lags: {', '.join(told[LAGS_NOW])}",
+        f"half-life over {LAGS_THEN - 1} lags: {', '.join(correlations[LAGS_THEN])}",
+        f"over {LAGS_NOW - 1} lags: {', '.join(correlations[LAGS_NOW])}",
     )
 
 
@@ -254,13 +256,13 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the table to this file, too")
     args = parser.parse_args()
     do_runs(args.out)
-    found = groups(args.out / "confounds")
+    study = groups(args.out / "confounds")
     claims: list[Callable[[], Row]] = [
-        lambda: width(found),
-        lambda: streams(found),
-        lambda: learning_rate(found, args.out / "confounds_one_rate"),
+        lambda: width(study),
+        lambda: streams(study),
+        lambda: learning_rate(study, args.out / "confounds_one_rate"),
         lambda: batch(args.out),
-        lambda: half_life(found),
+        lambda: half_life(study),
         lambda: variance(args.out),
         predictor,
     ]

@@ -39,8 +39,8 @@ def main() -> None:
         pairs = zip(scores.tolist(), (others + 1).tolist(), strict=True)
         newcombe = [probability_of_improvement(x, y)[1:] for x, y in pairs]
         held = [
-            np.mean([low <= value <= high for low, high in found])
-            for found, value in ((t, 0.0), (bootstrap, 0.0), (newcombe, truth))
+            np.mean([low <= value <= high for low, high in intervals])
+            for intervals, value in ((t, 0.0), (bootstrap, 0.0), (newcombe, truth))
         ]
         print(f"{seeds:<7}" + "".join(f"{share:>25.1%}" for share in held), flush=True)
 

@@ -1,11 +1,11 @@
 """Everything that is to be measured on a GPU, in steps of under ten minutes, which can be run apart and be resumed.
 
     python benchmarks/gpu_results.py                   all steps
-    python benchmarks/gpu_results.py laws lengths      these
+    python benchmarks/gpu_results.py tests lengths     these
     python benchmarks/gpu_results.py --dry_run         on whatever device there is, a job or two of each study, cut down
 
-Results go to experiments/results/CARD: the ledger of each study and its tables and figures, ready to be committed. What
-is not done in a step's time is done by the same command once more; what is done is not done again.
+Results go to experiments/results/CARD: each study's run directories, tables and figures, ready to be committed. What is
+not done in a step's time is done by the same command once more; what is done is not done again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rnnbench.config import BudgetConfig, Run
 from rnnbench.report import report
 from rnnbench.runs import RunDirectory, write_rates
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.outcome import Options
-from rnnbench.sweep.run_study import describe, locally
+from rnnbench.sweep.run_study import Options, describe
+from rnnbench.sweep.scheduler import locally
 from rnnbench.sweep.slots import cores
 from rnnbench.sweep.study import Job, Study, find_study
 from rnnbench.sweep.tuning import known_choices, tuned_study
@@ -33,7 +33,7 @@ from rnnbench.system import machine
 ROOT = Path(__file__).resolve().parents[1]
 #: Step → studies, whose preset ``gpu`` is done; the first step is the tests that need a GPU.
 STEPS = {
-    "laws": (),
+    "tests": (),
     "lengths": ("seqlen_throughput",),
     "sizes": ("width_throughput", "decode_latency"),
     "published": ("published_shapes",),
@@ -77,14 +77,14 @@ def _apart(step: str, out: Path, args: argparse.Namespace) -> bool:
     try:
         status = subprocess.run(command, timeout=limit).returncode
     except subprocess.TimeoutExpired:
-        print(f"== {step} was stopped after {limit:.0f} s; the same command goes on from there", flush=True)
+        print(f"== {step} was stopped after {limit:.0f} s; the same command resumes", flush=True)
         return False
     print(f"== {step} took {time.monotonic() - begin:.0f} s{'' if status == 0 else ' and FAILED'}", flush=True)
     return status == 0
 
 
 def _step(step: str, out: Path, dry_run: bool) -> int:
-    if step == "laws":
+    if step == "tests":
         what = ["--collect-only"] if dry_run else ["-n", str(min(8, cores()))]
         return subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", *what], cwd=ROOT).returncode
     console, trouble = Console(width=110), 0

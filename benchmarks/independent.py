@@ -49,15 +49,15 @@ def main() -> None:
         taken: dict[str, list[tuple[float, float]]] = {part: [] for part in theirs}
         for round_ in range(args.rounds + 3):
             turn = [seconds.wall for seconds in one.turn("training", WallClock())]
-            own = dict(zip(PARTS["training"], turn, strict=True))
+            ours = dict(zip(PARTS["training"], turn, strict=True))
             for part, timer in theirs.items():
                 other = timer.timeit(1).median
                 if round_ >= 3:
-                    taken[part].append((own[part], other))
+                    taken[part].append((ours[part], other))
         for part, pairs in taken.items():
-            ours, other = np.array(pairs).T
-            ratio, low, high = speed_up(ours, other)
-            print(f"{seq_len:>5} {part:<10}{1e3 * np.median(ours):>10.3f}{1e3 * np.median(other):>11.3f}", end="")
+            mine, other = np.array(pairs).T
+            ratio, low, high = speed_up(mine, other)
+            print(f"{seq_len:>5} {part:<10}{1e3 * np.median(mine):>10.3f}{1e3 * np.median(other):>11.3f}", end="")
             print(f"{ratio:>8.3f}  {low:.3f} to {high:.3f}", flush=True)
 
 

@@ -34,7 +34,7 @@ from rnnbench.training import train
 
 
 class Bare:
-    """The loop to be held against, a step at a call."""
+    """The loop to be compared with, a step at a call."""
 
     def __init__(self, run: Run) -> None:
         source = SequenceDataModule(run.data, run.seed).source
@@ -113,9 +113,9 @@ def measured(run: Run, block: int) -> tuple[Turns, dict[str, float]]:
 
         def test(self, *args: Any, **kwargs: Any) -> Any:
             begin = time.perf_counter()
-            found = super().test(*args, **kwargs)
+            metrics = super().test(*args, **kwargs)
             turns.seconds["evaluation"] += time.perf_counter() - begin
-            return found
+            return metrics
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(L, "Trainer", Watched):
         begin = time.perf_counter()
@@ -152,8 +152,8 @@ def main() -> None:
         middle, low, high = speed_up(ours / bare, np.ones_like(bare))  # pair by pair: the machine's own pace drifts
         print(f"{cell:<6}{ms(bare):>24}{ms(ours):>24}{f'{middle:.3f} ({low:.3f} – {high:.3f})':>22}", flush=True)
         shares = np.sum(seconds, axis=0) / np.sum(seconds)
-        told = ", ".join(f"{name} {share:.0%}" for name, share in zip(parts, shares, strict=True))
-        print(f"{'':<6}of the whole run ({np.sum(seconds) / args.repeats:.1f} s): {told}", flush=True)
+        parts_text = ", ".join(f"{name} {share:.0%}" for name, share in zip(parts, shares, strict=True))
+        print(f"{'':<6}of the whole run ({np.sum(seconds) / args.repeats:.1f} s): {parts_text}", flush=True)
 
 
 if __name__ == "__main__":

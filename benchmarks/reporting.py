@@ -1,6 +1,6 @@
 """How long does a report over 1000 runs take, and how much memory?
 
-The ledger is 1000 real runs: those of experiments/results/full/seqlen_gradients (13 cells, five lengths, five seeds),
+The results are 1000 real runs: those of experiments/results/full/seqlen_gradients (13 cells, five lengths, five seeds),
 copied under further seeds until there are enough. Each format is written by a process of its own, as from the command
 line, and last all that is written by default, and all there is.
 
@@ -21,13 +21,13 @@ from pathlib import Path
 
 from rnnbench.config import Run
 
-LEDGER = Path(__file__).resolve().parents[1] / "experiments" / "results" / "full" / "seqlen_gradients"
+ORIGINALS = Path(__file__).resolve().parents[1] / "experiments" / "results" / "full" / "seqlen_gradients"
 FORMATS = ("md", "csv", "tex", "svg", "png", "pdf", "html", "usual", "all")
 
 
 def copied(study: Path, count: int) -> None:
-    """A study of so many runs: those of the ledger, round after round under the next seeds."""
-    originals = sorted(path.parent for path in LEDGER.glob("*/result.json"))
+    """A study of so many runs: those of the committed study, round after round under the next seeds."""
+    originals = sorted(path.parent for path in ORIGINALS.glob("*/result.json"))
     for index in range(count):
         source, turn = originals[index % len(originals)], index // len(originals)
         result = json.loads((source / "result.json").read_text(encoding="utf-8"))

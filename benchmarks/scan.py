@@ -66,14 +66,14 @@ def compare(
     for turn in range(rounds + 1):
         for name, work in contestants.items():
             begin = time.perf_counter()
-            found = gradients(work, inputs, cotangent)
+            grads = gradients(work, inputs, cotangent)
             took = time.perf_counter() - begin
             if turn:
                 seconds[name].append(took)
             elif truth is not None:
-                pairs = zip(found, truth, strict=True)
+                pairs = zip(grads, truth, strict=True)
                 errors[name] = max(float((f - t).abs().max() / t.abs().max()) for f, t in pairs)
-            del found
+            del grads
     base = np.array(seconds.pop("loop"))
     line = f"{label:<26} loop {1e3 * np.median(base):8.1f} ms"
     ratios: dict[str, dict[str, float]] = {}
@@ -108,8 +108,8 @@ def main() -> None:
             contestants[kernel] = lambda a, b, s, kernel=kernel: recurrence(a, b, s, kernel)[0]
         cotangent = torch.randn(shape)
         truth = gradients(loop, [t.detach().double().requires_grad_() for t in inputs], cotangent.double())
-        found = compare(f"B {batch} T {time_} H {width}", contestants, inputs, cotangent, rounds, truth)
-        figures["recurrence"][f"{batch}x{time_}x{width}"] = found
+        ratios = compare(f"B {batch} T {time_} H {width}", contestants, inputs, cotangent, rounds, truth)
+        figures["recurrence"][f"{batch}x{time_}x{width}"] = ratios
     print("whole cells, B 16 T 1024 H 128, every gradient")
     for name in CELLS:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Does a small recurrent network beat what a fool would get, on every kind of sequence problem?
+"""Does a small recurrent network beat the baseline on every kind of sequence problem?
 
 A line a task: the data and how long to train. What needs a download or a package that is not here is left out, and
 said so; `rnnbench data fetch NAME` brings it.
@@ -36,7 +36,7 @@ SMALL_ALIGNING = dataclasses.replace(ALIGNING, hidden_size=64)
 
 @dataclass(frozen=True)
 class Case:
-    """The settings under which the cell beats the fool's line in half a minute of one core."""
+    """Settings under which the cell beats the baseline in half a minute of one core."""
 
     data: DataConfig
     tokens: int
@@ -131,7 +131,7 @@ def run(task: Case, cell: str, tokens: int, seed: int) -> Run:
 
 STUDY = Study(
     name="all_tasks",
-    question="Does a small recurrent network beat what a fool would get, on every kind of sequence problem?",
+    question="Does a small recurrent network beat the baseline on every kind of sequence problem?",
     presets={"quick": quick, "full": full},
 )
 

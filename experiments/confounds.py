@@ -44,10 +44,7 @@ def panels(seeds: int, tokens: int) -> Iterator[Panel]:
 STUDY = Study(
     name="confounds",
     question="How much of what looked like the cell's doing, or the length's, was something else's?",
-    presets={
-        "quick": lambda: panels(seeds=3, tokens=600_000),
-        "full": lambda: panels(seeds=5, tokens=20_000_000),
-    },
+    presets={"quick": lambda: panels(seeds=3, tokens=600_000), "full": lambda: panels(seeds=5, tokens=20_000_000)},
     tune=Tune(),
 )
 

@@ -12,11 +12,7 @@ GPU = ("torch", "scan", "fla", "graph", "loop")
 def timings(widths: Sequence[int], seq_len: int, batch_size: int, backends: Sequence[str]) -> Iterator[Timing]:
     for hidden_size in widths:
         yield Timing(
-            cells=CELLS,
-            backends=tuple(backends),
-            seq_len=seq_len,
-            batch_size=batch_size,
-            hidden_size=hidden_size,
+            cells=CELLS, backends=tuple(backends), seq_len=seq_len, batch_size=batch_size, hidden_size=hidden_size
         )
 
 

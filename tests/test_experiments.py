@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from rnnbench.report.task_families import TASK_FAMILIES
 from rnnbench.runs import RunDirectory, setting_of
 from rnnbench.sweep.study import Panel, Study, find_study
 from rnnbench.sweep.tuning import known_choices, tuned_study, tuning_study
-from rnnbench.sweep.wandb_files.sweep_file import flat
+from rnnbench.sweep.wandb_sweep import flat
 from rnnbench.sweep.worker import Attempt, execute
 from rnnbench.system.python_files import load_file
 
@@ -51,9 +50,9 @@ def test_presets_expand_to_valid_jobs(path: Path) -> None:
     assert study.question.endswith("?")
     assert {"quick", "full"} <= set(study.presets)
     for preset in study.presets:
-        given, jobs = list(study.presets[preset]()), study.jobs(preset)
-        panels = [one for one in given if isinstance(one, Panel)]
-        loose = [one for one in given if not isinstance(one, Panel)]
+        items, jobs = list(study.presets[preset]()), study.jobs(preset)
+        panels = [item for item in items if isinstance(item, Panel)]
+        loose = [item for item in items if not isinstance(item, Panel)]
         names = [panel.name for panel in panels] + [""] * bool(loose)
         assert len(set(names)) == len(names), "a panel takes another one's place"
         listed = [list(panel.jobs) for panel in panels] + [loose]
@@ -85,22 +84,22 @@ def test_what_is_compared_differs_in_what_is_said(path: Path, preset: str) -> No
     study = find_study(str(path))
     for panel in study.panels(preset):
         runs = [job for job in panel.jobs if isinstance(job, Run)]
-        for own in by(runs, lambda job: (job.data.label, job.data.permuted)):
-            assert len({job.budget for job in own}) == 1
-            assert own[0].budget.tokens is not None
-            points = {(job.data.seq_len, job.data.batch_size, job.optim.truncate) for job in own}
-            variants = {(job.cell.label, job.model, replace(job.optim, truncate=None)) for job in own}
-            seeds = {(job.seed, job.order_seed) for job in own}
-            assert len(own) == len(points) * len(variants) * len(seeds), "something is not crossed with the rest"
+        for group in by(runs, lambda job: (job.data.label, job.data.permuted)):
+            assert len({job.budget for job in group}) == 1
+            assert group[0].budget.tokens is not None
+            points = {(job.data.seq_len, job.data.batch_size, job.optim.truncate) for job in group}
+            variants = {(job.cell.label, job.model, replace(job.optim, truncate=None)) for job in group}
+            seeds = {(job.seed, job.order_seed) for job in group}
+            assert len(group) == len(points) * len(variants) * len(seeds), "something is not crossed with the rest"
             if panel.axis == "optim.truncate":
-                assert len({job.data for job in own}) == len({job.steps for job in own}) == 1
-            steady = {job.data.batch_size for job in own}, {job.data.batch_size * job.data.seq_len for job in own}
+                assert len({job.data for job in group}) == len({job.steps for job in group}) == 1
+            steady = {job.data.batch_size for job in group}, {job.data.batch_size * job.data.seq_len for job in group}
             assert 1 in map(len, steady)
             if path.stem.startswith("seqlen"):
                 assert len(steady[0]) == 1
                 assert len(points) > 1 or panel.name == "width", "a study of lengths has several"
             if panel.name:
-                assert len({job.model for job in own}) == len({optim for *_, optim in variants}) == 1
+                assert len({job.model for job in group}) == len({optim for *_, optim in variants}) == 1
         shuffled = {job.order_seed for job in runs}
         assert not runs or preset == "quick" or len(shuffled) > 1, "one seed is no measurement"
 
@@ -115,11 +114,11 @@ def test_timings_differ_in_what_is_said(path: Path, preset: str) -> None:
             continue
         # Which backends can take part depends on the length; which number formats are worth it on the card.
         alike = by(timings, lambda job: replace(job, backends=(), **{panel.axis: 1}).id)  # noqa: B023 - done at once
-        along = {own[0].dtype: {getattr(job, panel.axis) for job in own} for own in alike}
-        for own in alike:
-            points = [getattr(job, panel.axis) for job in own]
+        along = {group[0].dtype: {getattr(job, panel.axis) for job in group} for group in alike}
+        for group in alike:
+            points = [getattr(job, panel.axis) for job in group]
             assert len(set(points)) == len(points) > 1
-            assert set(points) == along[own[0].dtype] <= along["float32"]
+            assert set(points) == along[group[0].dtype] <= along["float32"]
 
 
 def by(jobs: Sequence[J], key: Callable[[J], object]) -> list[list[J]]:
@@ -140,8 +139,8 @@ def test_length_and_batch_are_two_questions() -> None:
             "batch": "batch_size",
         }
         assert len({job.seq_len for job in panels["batch"]}) == 1
-        for own in by(panels["length"], lambda job: job.batch_size):
-            assert len({job.seq_len for job in own}) > 1
+        for group in by(panels["length"], lambda job: job.batch_size):
+            assert len({job.seq_len for job in group}) > 1
 
 
 def test_the_longest_solvable_t_is_looked_for_at_several_rates() -> None:
@@ -185,21 +184,20 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
 
 
 @every_experiment
-def test_it_runs_by_itself(path: Path, tmp_path: Path) -> None:
+def test_it_runs_by_itself(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """``python experiments/X.py --dry_run`` lists the quick preset and writes nothing.
 
     Where learning rates are to be chosen, and are not known yet, the trials come first.
     """
-    done = subprocess.run(
-        [sys.executable, str(path), "--dry_run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "RNNBENCH_CELLS": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path), "--dry_run"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr()
+    assert ended.value.code == 0, printed.err
+    lines = [line.split(maxsplit=1) for line in printed.out.splitlines()]
     study = find_study(str(path))
     if study.tune is not None:
         known = known_choices(study, "quick", tmp_path / "runs")

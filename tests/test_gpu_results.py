@@ -45,7 +45,7 @@ def test_every_step_is_gone_through(tmp_path: Path) -> None:
 def test_what_is_stopped_says_so(tmp_path: Path) -> None:
     stopped = gpu_results("lengths", "--dry_run", "--out", str(tmp_path / "r"), "--limit", "0.5", cwd=tmp_path)
     assert stopped.returncode == 1
-    assert "== lengths was stopped after 0 s; the same command goes on from there" in stopped.stdout
+    assert "== lengths was stopped after 0 s; the same command resumes" in stopped.stdout
     assert "seqlen_throughput          0/1" in stopped.stdout
 
 

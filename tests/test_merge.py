@@ -12,7 +12,7 @@ from rnnbench.cli.train import parse
 from rnnbench.config import Run
 from rnnbench.config.run import merge
 from rnnbench.errors import UserError
-from rnnbench.sweep.wandb_files.sweep_file import run_of
+from rnnbench.sweep.wandb_sweep import run_of
 
 #: What was said first and is written down whole, what is said then, and what was to be said at once for the same Run.
 REPLACED = [

@@ -68,7 +68,7 @@ def examine(root: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _slurm() -> str:
     """Can ``rnnbench sweep --launcher slurm`` be used here?"""
-    from rnnbench.sweep.slurm.queue import check_slurm
+    from rnnbench.sweep.slurm_launcher import check_slurm
 
     try:
         check_slurm()

@@ -104,7 +104,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     for run in chosen.values():
         if run.held:
             raise UserError(
-                f"{run.id} is being run by {run.lock.who}; nothing was removed. Stop it first; where that machine is "
+                f"{run.id} is being run by {run.lock.holder_name}; nothing was removed. Stop it first; where that machine is "
                 "dead, delete the run's .lock file."
             )
     removed = []
@@ -206,7 +206,7 @@ def row(run: Found) -> dict[str, Any]:
     out: dict[str, Any] = {"study": run.study, "id": run.id, "status": run.status, "folder": str(run.folder)}
     out |= {"step": last_step(run.folder) if run.result is None else None, "metric": metric, "value": value}
     out |= {name: result.get(name) for name in ("seconds", "started", "error")}
-    return out | {"checkpoint": CHECKPOINT in run.names, "holder": run.lock.who if run.held else None}
+    return out | {"checkpoint": CHECKPOINT in run.names, "holder": run.lock.holder_name if run.held else None}
 
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:

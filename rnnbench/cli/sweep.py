@@ -14,8 +14,7 @@ from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from rnnbench.report.tables.table import Table
-    from rnnbench.sweep.outcome import Options, Outcome
-    from rnnbench.sweep.run_study import Launcher
+    from rnnbench.sweep.run_study import Launcher, Options, Outcome
     from rnnbench.sweep.study import Study
     from rnnbench.sweep.tuning import TunedRate
     from rnnbench.system.console import Console
@@ -29,8 +28,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
 
     from rnnbench.runs import RunDirectory, check_root
-    from rnnbench.sweep.run_study import jobs_of, results_of, run_study
-    from rnnbench.sweep.speeds import measure_speeds
+    from rnnbench.sweep.run_study import jobs_of, measure_speeds, results_of, run_study
     from rnnbench.sweep.tuning import known_choices, tuned_study, tuning_study
     from rnnbench.system.console import Console
 
@@ -118,7 +116,7 @@ def _parser() -> Parser:
 
 def _options(arguments: Any) -> Options:
     from rnnbench.runs import STATUSES
-    from rnnbench.sweep.outcome import Options
+    from rnnbench.sweep.run_study import Options
     from rnnbench.system.machine import check_at_once
     from rnnbench.tracking import mode_from_environment
 
@@ -138,13 +136,12 @@ def _options(arguments: Any) -> Options:
 
 def _launcher(arguments: Any, options: Options) -> Launcher:
     if arguments.launcher == "slurm":
-        from rnnbench.sweep.slurm.launcher import slurm_launcher
-        from rnnbench.sweep.slurm.queue import parse_parameters
+        from rnnbench.sweep.slurm_launcher import parse_parameters, slurm_launcher
 
         return slurm_launcher(options.workers, parse_parameters(arguments.slurm))
     if arguments.slurm:
         raise UserError("--slurm goes with --launcher slurm.")
-    from rnnbench.sweep.run_study import locally
+    from rnnbench.sweep.scheduler import locally
 
     return locally
 
@@ -157,7 +154,7 @@ def _study(arguments: Any, console: Console) -> Study:
         if arguments.count is not None:
             raise UserError(f"--count is for the files of W&B sweeps, and {arguments.study} is none.")
         return find_study(arguments.study)
-    from rnnbench.sweep.wandb_files.sweep_file import study_of_file
+    from rnnbench.sweep.wandb_sweep import study_of_file
 
     study, notes = study_of_file(Path(arguments.study), arguments.count)
     for note in notes:
@@ -168,7 +165,7 @@ def _study(arguments: Any, console: Console) -> Study:
 def _export(study: Study, arguments: Any) -> int:
     """The study as a file for ``wandb sweep``; - is the standard output."""
     from rnnbench.runs import friendly
-    from rnnbench.sweep.wandb_files.export import to_wandb
+    from rnnbench.sweep.wandb_export import to_wandb
 
     text = to_wandb(study, arguments.preset, arguments.study)
     if arguments.export_wandb == "-":

@@ -1,48 +1,48 @@
 """A search for the longest T that a cell can learn over: doubled while it is solved, then bisected on the log scale.
 
-The search is a pure function of the ledger: it is replayed from its first length on, and asks for the runs of the first
-step that has no results yet. So one that was killed goes on where it was, and one that is finished asks for nothing.
+The search is a pure function of the results: it is replayed from its first length on, and asks for the runs of the
+first step that has no results yet. So one that was killed resumes, and one that is finished asks for nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from rnnbench.config import Run
 from rnnbench.errors import UserError
 from rnnbench.probes.solvable import METRIC, SHARE, Bracket, bracket, passed
+from rnnbench.sweep.study import Results
 from rnnbench.sweep.tuning import at_rate
 
 #: A bracket whose ends are within this ratio is narrow enough.
 RATIO = 1.2
 
 
-def next_length(found: Bracket, lengths: Sequence[int]) -> int | None:
+def next_length(tried: Bracket, lengths: Sequence[int]) -> int | None:
     """The length to try next, or None where the search is over.
 
     Args:
-        found: What was tried so far.
+        tried: The bracket so far.
         lengths: All that may be tried, rising: those of which whole batches make B·T steps. The search starts at the
             first and does not go beyond the last; its resolution is theirs.
     """
-    if not found.tried:
+    if not tried.tried:
         return lengths[0]
-    if found.failed is None:
-        last = found.solved or 0
+    if tried.failed is None:
+        last = tried.solved or 0
         above = [length for length in lengths if length > last]
         return next((length for length in above if length >= 2 * last), above[-1] if above else None)
-    if found.solved is None or found.failed <= RATIO * found.solved:
+    if tried.solved is None or tried.failed <= RATIO * tried.solved:
         return None
-    between = [length for length in lengths if found.solved < length < found.failed]
-    return min(between, key=lambda length: abs(math.log(length / found.middle)), default=None)
+    between = [length for length in lengths if tried.solved < length < tried.failed]
+    return min(between, key=lambda length: abs(math.log(length / tried.middle)), default=None)
 
 
 def asked_for(
     first: Iterable[Run],
-    results: Mapping[str, Mapping[str, Any]],
+    results: Results,
     lengths: Sequence[int],
     rates: Sequence[float] = (),
 ) -> Iterator[Run]:
@@ -55,8 +55,8 @@ def asked_for(
 
     Args:
         first: A run for each cell, task and seed, at any length.
-        results: What the ledger has, by the run's id: ``status`` and ``metrics`` are read.
-        lengths: As `next_length` has them.
+        results: All so far; ``status`` and ``metrics`` are read.
+        lengths: See `next_length`.
         rates: Learning rates; the runs' own where empty.
 
     Raises:
@@ -80,7 +80,7 @@ def asked_for(
 
 
 def _tried(
-    seeds: Sequence[Run], rates: Sequence[float], results: Mapping[str, Mapping[str, Any]]
+    seeds: Sequence[Run], rates: Sequence[float], results: Results
 ) -> Generator[Run, None, tuple[float, list[bool]] | None]:
     """Yields the runs of a length rate by rate until one has solved it.
 
@@ -91,10 +91,9 @@ def _tried(
     for rate in rates:
         runs = [at_rate(run, rate) for run in seeds]
         yield from runs
-        found = [results[run.id] for run in runs if run.id in results]
-        if len(found) < len(runs):
+        if any(run.id not in results for run in runs):
             return None
-        flags = [passed(str(seeds[0].data.name), one["status"], one["metrics"]) for one in found]
+        flags = [passed(str(run.data.name), results[run.id]["status"], results[run.id]["metrics"]) for run in runs]
         if best is None or sum(flags) > sum(best[1]):
             best = rate, flags
         if sum(flags) >= SHARE * len(flags):

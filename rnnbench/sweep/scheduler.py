@@ -1,8 +1,7 @@
-"""Local workers: a process a job, forked from a server that has the imports done, one thread each."""
+"""The scheduler: does the jobs of a sweep on this machine, each in a worker process with one thread."""
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import threading
 import time
@@ -12,198 +11,195 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rnnbench.config import Run
 from rnnbench.runs import STATUSES, Busy, RunDirectory, Start, StorageError
+from rnnbench.sweep import slots
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.outcome import Options, Outcome, pending
-from rnnbench.sweep.queued_jobs import DELAYS, QueuedJob, Source
-from rnnbench.sweep.slots import DeviceSlot, DeviceSlots, WorkerProcess
+from rnnbench.sweep.run_study import Options, Outcome, pending
+from rnnbench.sweep.slots import DeviceSlot, DeviceSlots, QueuedJob, Source
 from rnnbench.sweep.study import Job
-from rnnbench.sweep.worker import Attempt, prepare, settings, work
+from rnnbench.sweep.worker import Attempt, WorkerProcess, prepare, record, work
 from rnnbench.system.processes import forkserver
 
 
-class Scheduler:
-    """Does every job that the ledger has no result for.
+def locally(jobs: Sequence[Job], root: Path, study: str, options: Options, display: Display) -> Outcome:
+    """The launcher of this machine."""
+    return Scheduler(jobs, root, study, options, display).run()
 
-    A job that fails is recorded and the others go on. A job whose process is killed goes on from its checkpoint, after
+
+class Scheduler:
+    """Does every job without a result.
+
+    A job that fails is recorded and the others go on. A job whose process is killed resumes from its checkpoint, after
     a pause, a few times. What another sweep is doing is left to it, and waited for; should that one die, its runs are
     taken over. A timing has the machine to itself, whatever the number of workers.
 
     Args:
-        jobs: What is to be done.
         root: The runs folder, which can be written.
         study: The study's name.
-        options: How.
-        display: What shows it.
     """
 
     def __init__(self, jobs: Sequence[Job], root: Path, study: str, options: Options, display: Display) -> None:
         self.root, self.study, self.options, self.display = root, study, options, display
         todo = pending(jobs, root, study, options.retry)
-        tasks = [QueuedJob(job, RunDirectory(root, study, job.id), Attempt(), withdrawn) for job, withdrawn in todo]
+        queue = [QueuedJob(job, RunDirectory(root, study, job.id), withdrawn) for job, withdrawn in todo]
         # Runs before timings; the longest first, so that the last worker is not left alone with a long one.
-        tasks.sort(key=lambda task: (not isinstance(task.job, Run), -task.weight))
-        first = options.offset % len(tasks) if tasks else 0
-        waiting = {task.job.id for task in tasks}
-        self.outcome = Outcome(skipped=[job.id for job in jobs if job.id not in waiting])
-        self._waiting = tasks[first:] + tasks[:first]
+        queue.sort(key=lambda queued: (not isinstance(queued.job, Run), -queued.weight))
+        first = options.offset % len(queue) if queue else 0
+        weights = {queued.job.id: queued.weight for queued in queue}
+        self.outcome = Outcome(skipped=[job.id for job in jobs if job.id not in weights])
+        self._waiting = queue[first:] + queue[:first]
         self._elsewhere: list[QueuedJob] = []
-        self._slots: list[WorkerProcess] = []
+        self._workers: list[WorkerProcess] = []
         #: What became of the data: "" once they are ready, why they cannot be had, or None as long as that is open.
         self._sources: dict[Source, str | None] = {None: ""}
-        self._mishaps: Counter[Source] = Counter()
+        self._source_failures: Counter[Source] = Counter()
         self._wandb = options.wandb
         self._stopping = False
-        display.start(len(jobs), len(self.outcome.skipped), {task.job.id: task.weight for task in tasks})
+        display.start(len(jobs), len(self.outcome.skipped), weights)
 
     def run(self) -> Outcome:
         """Do it all; returns when every job has ended, or after `stop` when every worker has."""
         if not self._waiting:
             return self.outcome
-        self._places = DeviceSlots(self.options.workers)
+        self._slots = DeviceSlots(self.options.workers)
         extra = ["wandb"] if self.options.wandb != "disabled" else []
         self._context = forkserver(["rnnbench.training", "rnnbench.throughput.measure", *extra])
         with self._signals():
             try:
-                while self._slots or (not self._stopping and self._left()):
+                while self._workers or (not self._stopping and self._left()):
                     if self._stopping:
-                        self._end_slots()
+                        self._stop_workers()
                     else:
                         self._look_elsewhere()
                         self._fill()
                     self._listen()
-                    for slot in self._slots:
-                        slot.mind_the_time(self.options.timeout)
+                    for worker in self._workers:
+                        worker.enforce(self.options.timeout)
             finally:
-                for slot in self._slots:
-                    slot.process.kill()
-                    slot.process.join()
+                for worker in self._workers:
+                    worker.process.kill()
+                    worker.process.join()
         self.outcome.stopped = self._stopping
         return self.outcome
 
     def stop(self) -> None:
         """Start nothing more; let the workers write their checkpoints and end.
 
-        It only says so to the loop: a signal's handler may have come in the middle of a line that is being printed.
+        It only sets a flag for the loop: a signal's handler may have come in the middle of a line that is printed.
         """
         self._stopping = True
 
-    def _end_slots(self) -> None:
-        if any(slot.told_to_stop is None for slot in self._slots):
-            self.display.note(f"stopping, {len(self._slots)} at work write their checkpoints; Ctrl-C again: at once")
-        for slot in self._slots:
-            slot.end()
+    def _stop_workers(self) -> None:
+        if any(worker.stop_time is None for worker in self._workers):
+            self.display.note(f"stopping, {len(self._workers)} at work write their checkpoints; Ctrl-C again: at once")
+        for worker in self._workers:
+            worker.stop()
 
     def _left(self) -> bool:
         """Is there anything to do, or to wait for?"""
-        return bool(self._waiting) or any(self.options.wait or not task.watch.lives for task in self._elsewhere)
+        return bool(self._waiting) or any(self.options.wait or not one.watch.lives for one in self._elsewhere)
 
     # --- what is next ---------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Start what there is room for."""
-        for task in list(self._waiting):
-            busy = [(slot.task, slot.place) for slot in self._slots]
-            if self._places.full(busy):
+        """Start what there are slots for."""
+        for queued in list(self._waiting):
+            running = [(worker.queued, worker.slot) for worker in self._workers]
+            if self._slots.full(running):
                 return
-            if task.source not in self._sources:
-                self._prepare(task)
-            elif reason := self._sources[task.source]:
-                self._end(task, "refused", reason)
-            elif reason is not None and task.not_before <= time.monotonic():
-                place = self._places.find(task, busy)
-                if place is not None and not self._taken(task):
-                    self._launch(task, place)
+            if queued.source not in self._sources:
+                self._prepare(queued)
+            elif reason := self._sources[queued.source]:
+                self._end(queued, "refused", reason)
+            elif reason is not None and queued.not_before <= time.monotonic():
+                slot = self._slots.find(queued, running)
+                if slot is not None and not self._taken(queued):
+                    self._launch(queued, slot)
 
-    def _prepare(self, task: QueuedJob) -> None:
-        assert isinstance(task.job, Run)
-        if not self._mishaps[task.source]:
-            self.display.note(f"reading {task.job.data.label} and its reference lines")
-        self._sources[task.source] = None
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=prepare, args=(task.job, settings(), theirs))
-        process.start()
-        theirs.close()
-        self._slots.append(WorkerProcess(process, ours, task.source, None, DeviceSlot()))
+    def _prepare(self, queued: QueuedJob) -> None:
+        """Start to read the data of a run."""
+        assert isinstance(queued.job, Run)
+        if not self._source_failures[queued.source]:
+            self.display.note(f"reading {queued.job.data.label} and its reference lines")
+        self._sources[queued.source] = None
+        self._workers.append(WorkerProcess(self._context, prepare, (queued.job,), source=queued.source))
 
-    def _taken(self, task: QueuedJob) -> bool:
-        """Has another sweep done it, or is one at it? A result that is to be tried again is taken back."""
-        result = task.directory.result()
-        if result is not None and result != task.withdrawn:
-            self._end(task, result["status"], "", result)
+    def _done(self, queued: QueuedJob, result: dict[str, Any] | None) -> bool:
+        """Is this a result by another sweep?"""
+        if result is None or result == queued.withdrawn:
+            return False
+        self._end(queued, result["status"], "", result)
+        return True
+
+    def _taken(self, queued: QueuedJob) -> bool:
+        """Has another sweep done it, or is one at it? A result that is to be tried again is withdrawn."""
+        result = queued.directory.result()
+        if self._done(queued, result):
             return True
-        if not task.watch.over():
-            self._leave(task)
+        try:
+            if not queued.watch.available():
+                raise Busy
+            if result is not None:
+                queued.directory.withdraw(result, queued.watch.state)
+        except Busy:
+            self._leave(queued)
             return True
-        if result is not None:
-            try:
-                task.directory.withdraw(result, task.watch.state)
-            except Busy:
-                self._leave(task)
-                return True
-            except StorageError as error:
-                self._after(task, "storage", str(error))
-                return True
+        except StorageError as error:
+            self._after(queued, "storage", str(error))
+            return True
         return False
 
-    def _launch(self, task: QueuedJob, place: DeviceSlot) -> None:
-        self._waiting.remove(task)
-        over = task.watch.state
-        here = {"wandb": self._wandb, "workers": self._places.workers, "gpu": place.gpu, "over": over}
-        attempt = dataclasses.replace(task.attempt, **here)  # type: ignore[arg-type]
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=work, args=(task.job, self.root, self.study, attempt, settings(), theirs), name=task.job.id
-        )
-        process.start()
-        theirs.close()
-        self._slots.append(WorkerProcess(process, ours, task.source, task, place))
-        self.display.begin(task.job.id, task.job.label)
+    def _launch(self, queued: QueuedJob, slot: DeviceSlot) -> None:
+        self._waiting.remove(queued)
+        job, workers = queued.job, self._slots.workers
+        attempt = Attempt(self._wandb, workers, slot.gpu, queued.micro_batches, queued.watch.state)
+        args = (job, self.root, self.study, attempt)
+        self._workers.append(WorkerProcess(self._context, work, args, queued, queued.source, slot))
+        self.display.begin(job.id, job.label)
 
-    # --- what others do -------------------------------------------------------------------------------------------
+    # --- what other sweeps do -------------------------------------------------------------------------------------
 
-    def _leave(self, task: QueuedJob) -> None:
-        """To the sweep that is at it."""
-        if task in self._waiting:
-            self._waiting.remove(task)
-        self._elsewhere.append(task)
-        who = task.watch.state.who if task.watch.state is not None else "another process"
-        self.display.note(f"{task.job.label} is left to {who}")
+    def _leave(self, queued: QueuedJob) -> None:
+        """Leave a job to the sweep that is at it."""
+        if queued in self._waiting:
+            self._waiting.remove(queued)
+        self._elsewhere.append(queued)
+        who = queued.watch.state.holder_name if queued.watch.state is not None else "another process"
+        self.display.note(f"{queued.job.label} is left to {who}")
 
     def _look_elsewhere(self) -> None:
-        for task in list(self._elsewhere):
-            result = task.directory.result()
-            if result is not None and result != task.withdrawn:
-                self._elsewhere.remove(task)
-                self._end(task, result["status"], "", result)
-            elif task.watch.over():
-                self._elsewhere.remove(task)
-                self._waiting.insert(0, task)
+        for queued in list(self._elsewhere):
+            if self._done(queued, queued.directory.result()):
+                self._elsewhere.remove(queued)
+            elif queued.watch.available():
+                self._elsewhere.remove(queued)
+                self._waiting.insert(0, queued)
 
-    # --- what the workers say -------------------------------------------------------------------------------------
+    # --- what the workers report ----------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Take what the workers say; clear the slots of those that are gone."""
-        by_pipe = {slot.pipe: slot for slot in self._slots}
+        """Take the workers' messages; close those that are gone."""
+        by_pipe = {worker.pipe: worker for worker in self._workers}
         if not by_pipe:
             time.sleep(0.2)
         for pipe in wait(list(by_pipe), timeout=0.5):
             assert isinstance(pipe, Connection)
-            slot = by_pipe[pipe]
+            worker = by_pipe[pipe]
             try:
                 message = pipe.recv()
             except (EOFError, OSError):
-                self._close(slot)
+                self._close(worker)
                 continue
             if message[0] == "end":
-                slot.ended = (message[1], message[2])
+                worker.ended = (message[1], message[2])
             elif message[0] == "offline":
                 self._go_offline()
-            elif slot.task is not None:
-                slot.step = message[1:3]
-                self.display.update(slot.task.job.id, *message[1:])
+            elif worker.queued is not None:
+                worker.step = message[1:3]
+                self.display.update(worker.queued.job.id, *message[1:])
 
     def _go_offline(self) -> None:
         """One worker has waited for W&B's server in vain: the next ones need not."""
@@ -211,79 +207,67 @@ class Scheduler:
             self._wandb, self.outcome.offline = "offline", True
             self.display.note("W&B is out of reach: the next runs are logged offline, `wandb sync` uploads them later")
 
-    def _close(self, slot: WorkerProcess) -> None:
-        slot.process.join()
-        slot.pipe.close()
-        self._slots.remove(slot)
-        status, sentence = slot.ended or slot.death()
-        if slot.task is None:
-            self._close_data(slot.source, status, sentence)
+    def _close(self, worker: WorkerProcess) -> None:
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        status, sentence = worker.exit_reason()
+        queued = worker.queued
+        if queued is None:
+            self._close_data(worker.source, status, sentence)
             return
-        task = slot.task
-        if slot.overdue and status not in STATUSES:
-            sentence = f"took longer than {self.options.timeout:g} s, at step {slot.step[0]} of {slot.step[1]}"
-            status, sentence = self._record(task, "timeout", slot.start, sentence)
+        if worker.timed_out and status not in STATUSES:
+            sentence = f"took longer than {self.options.timeout:g} s, at step {worker.step[0]} of {worker.step[1]}"
+            status, sentence = self._record(queued, "timeout", worker.start, sentence)
         if status == "busy":
-            task.watch.over()
-            self._leave(task)
+            queued.watch.available()
+            self._leave(queued)
         else:
-            shared = any(other.place.gpu == slot.place.gpu is not None for other in self._slots)
-            self._after(task, status, sentence, shared, slot.start)
+            shared = any(other.slot.gpu == worker.slot.gpu is not None for other in self._workers)
+            self._after(queued, status, sentence, shared, worker.start)
 
     def _close_data(self, source: Source, status: str, sentence: str) -> None:
         if status in ("died", "starved", "stopped"):
-            self._mishaps[source] += 1
-            if self._mishaps[source] <= len(DELAYS):
+            self._source_failures[source] += 1
+            if self._source_failures[source] <= len(slots.DELAYS):
                 del self._sources[source]
                 return
             sentence = f"the data could not be read: {sentence}"
         self._sources[source] = "" if status == "done" else sentence
 
-    # --- what an end means ----------------------------------------------------------------------------------------
+    # --- what follows from an exit reason -------------------------------------------------------------------------
 
     def _after(
-        self, task: QueuedJob, status: str, sentence: str, shared: bool = False, start: Start | None = None
+        self, queued: QueuedJob, status: str, sentence: str, shared: bool = False, start: Start | None = None
     ) -> None:
         """A result, another attempt, or the end without a result."""
-        result = task.directory.result()
+        result = queued.directory.result()
         if status in STATUSES and result is not None:
-            self._end(task, status, sentence, result)
+            self._end(queued, status, sentence, result)
         elif self._stopping:
-            self.display.end(task.job.id, task.job.label, "stopped", "the same command goes on from its checkpoint")
-        elif (remedy := task.remedy(status, shared)) is not None:
-            self.display.again(task.job.id, task.job.label, f"{sentence}: {remedy}")
-            if task not in self._waiting:
-                self._waiting.insert(0, task)
+            self.display.end(queued.job.id, queued.job.label, "stopped", "the same command goes on from its checkpoint")
+        elif (change := queued.retry(status, shared)) is not None:
+            self.display.again(queued.job.id, queued.job.label, f"{sentence}: {change}")
+            if queued not in self._waiting:
+                self._waiting.insert(0, queued)
         else:
             if status in ("memory", "starved"):
-                status, sentence = self._record(task, "oom", start or Start(), sentence)
-            self._end(task, status, sentence, task.directory.result())
+                status, sentence = self._record(queued, "oom", start or Start(), sentence)
+            self._end(queued, status, sentence, queued.directory.result())
             if status == "storage":
                 # The others write to the same disk: each of them would take as long to find that out.
                 for other in list(self._waiting):
                     self._end(other, "storage", sentence)
 
-    def _record(self, task: QueuedJob, status: str, start: Start, sentence: str) -> tuple[str, str]:
+    def _record(self, queued: QueuedJob, status: str, start: Start, sentence: str) -> tuple[str, str]:
         """Write the result of a run whose worker cannot."""
-        try:
-            with task.directory.opened(task.job.to_dict()) as directory:
-                parts = task.attempt.micro_batches
-                how = {"micro_batches": parts} if parts > 1 else {}
-                known = directory.result() or directory.finish(task.job, status, start, {}, how, error=sentence)
-            return known["status"], sentence
-        except Busy as error:
-            return "busy", str(error)
-        except StorageError as error:
-            return "storage", str(error)
+        return record(queued.job, queued.directory, status, start, sentence, queued.micro_batches)
 
-    def _end(self, task: QueuedJob, status: str, sentence: str, result: dict[str, object] | None = None) -> None:
-        if task in self._waiting:
-            self._waiting.remove(task)
-        if status in ("done", "diverged"):
-            self.outcome.finished.append(task.job.id)
-        else:
-            self.outcome.trouble.append((task.job.id, sentence or str((result or {}).get("error", status))))
-        self.display.end(task.job.id, task.job.label, status, sentence, result)
+    def _end(self, queued: QueuedJob, status: str, sentence: str, result: dict[str, Any] | None = None) -> None:
+        if queued in self._waiting:
+            self._waiting.remove(queued)
+        self.outcome.end(queued.job.id, status, sentence or str((result or {}).get("error", status)))
+        self.display.end(queued.job.id, queued.job.label, status, sentence, result)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -292,13 +276,12 @@ class Scheduler:
             yield
             return
 
-        def told(number: int, frame: FrameType | None) -> None:
+        def handle(number: int, frame: FrameType | None) -> None:
             if self._stopping:
                 raise KeyboardInterrupt
             self.stop()
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, told) for number in numbers}
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield
         finally:

@@ -1,25 +1,93 @@
-"""Where the next job may run: a core, or a GPU with room for it. A timing has the machine to itself."""
+"""The jobs of a sweep on their way: where the next may run (a core, or a GPU with enough memory), and what is done
+after an attempt that left no result."""
 
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from typing import Any
 
 from rnnbench.config import Run
-from rnnbench.runs import Start
-from rnnbench.sweep.queued_jobs import QueuedJob, Source
-from rnnbench.system.machine import Gpu, cuda_build, gpus, oom_kills
+from rnnbench.runs import RunDirectory, Watch
+from rnnbench.sweep.study import Job
+from rnnbench.system.machine import Gpu, cuda_build, gpus
 
+#: Seconds before a job is tried again whose process died or whose disk refused; after these it is given up.
+DELAYS = (1.0, 2.0, 4.0, 8.0)
 #: Small runs that share one GPU: more of them queue up for the same multiprocessors.
 PER_GPU = 4
 #: MiB that a process takes on a GPU before its first tensor (context, cuBLAS, cuDNN), and the share of it to plan with.
 CONTEXT, SHARE = 900.0, 0.9
+#: What the data of a training run are read from, to be prepared once for all runs that share it; None of a timing.
+Source = tuple[str | None, ...] | None
+
+
+@dataclass(eq=False)
+class QueuedJob:
+    """A job and its retry policy.
+
+    Args:
+        withdrawn: A result that is to be taken back first.
+        micro_batches: Parts that a batch is cut into, as the run was too large for the memory.
+        alone: It needs a GPU to itself, as there was too little memory for several.
+        failures: Killed processes and refusals of the disk: not the job's fault, so it is retried, but not for ever.
+        out_of_memory_kills: How many of these were the kernel's out-of-memory killer.
+        not_before: When the next attempt may begin, on the monotonic clock.
+    """
+
+    job: Job
+    directory: RunDirectory
+    withdrawn: dict[str, Any] | None = None
+    micro_batches: int = 1
+    alone: bool = False
+    failures: int = 0
+    out_of_memory_kills: int = 0
+    not_before: float = 0.0
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.directory.folder)
+
+    @property
+    def source(self) -> Source:
+        return (self.job.data.name, self.job.data.path, self.job.data.column) if isinstance(self.job, Run) else None
+
+    @property
+    def weight(self) -> float:
+        """How much work the job is, for the order and for the estimate of the remaining time."""
+        job = self.job
+        return job.steps * job.data.batch_size * job.data.seq_len + 50_000.0 if isinstance(job, Run) else job.weight
+
+    def retry(self, status: str, shared: bool = False) -> str | None:
+        """What is done differently next time after an attempt that left no result; None where it is given up.
+
+        Args:
+            status: died, starved (killed by the kernel, as no memory was left), storage, memory, or stopped by
+                somebody else than this sweep; others are given up.
+            shared: Was another job on the same GPU?
+        """
+        if status == "memory":
+            if shared and not self.alone:
+                self.alone = True
+                return "again, with the GPU to itself"
+            return self._halve()
+        if status not in ("died", "starved", "storage", "stopped") or self.failures >= len(DELAYS):
+            return None
+        delay = DELAYS[self.failures]
+        self.failures += 1
+        self.not_before = time.monotonic() + delay
+        self.out_of_memory_kills += status == "starved"
+        if self.out_of_memory_kills >= 2:  # a single one may be the fault of another process
+            return self._halve()
+        return f"again in {delay:.0f} s"
+
+    def _halve(self) -> str | None:
+        if not isinstance(self.job, Run) or self.micro_batches > 1 or self.job.data.batch_size < 2:
+            return None
+        self.micro_batches = 2
+        return "again, each batch in two halves"
 
 
 @dataclass(frozen=True)
@@ -30,8 +98,8 @@ class DeviceSlot:
     mib: float = 0.0
 
 
-#: What is at work: a task and its place each, the task None where data are being read.
-Busy = Sequence[tuple[QueuedJob | None, DeviceSlot]]
+#: The jobs at work, each with its slot; None where data are being read.
+Running = Sequence[tuple[QueuedJob | None, DeviceSlot]]
 
 
 class DeviceSlots:
@@ -39,38 +107,35 @@ class DeviceSlots:
 
     Args:
         workers: Jobs at once; None: one a core, and on GPUs at most `PER_GPU` each.
-        found: The GPUs; asked for where not given.
+        devices: The GPUs; None: those of this machine.
     """
 
-    def __init__(self, workers: int | None = None, found: Sequence[Gpu] | None = None) -> None:
-        self.gpus = list(found if found is not None else gpus() if cuda_build() else [])
-        most = cores() if not self.gpus else min(cores(), PER_GPU * len(self.gpus))
+    def __init__(self, workers: int | None = None, devices: Sequence[Gpu] | None = None) -> None:
+        self.gpus = list(devices if devices is not None else gpus() if cuda_build() else [])
+        most = min(cores(), PER_GPU * len(self.gpus)) if self.gpus else cores()
         self.workers = most if workers is None else workers
         self.per_gpu = PER_GPU if workers is None else -(-workers // max(len(self.gpus), 1))
 
-    def full(self, busy: Busy) -> bool:
-        """Is there room for nothing more?"""
-        return len(busy) >= self.workers or any(task is not None and not isinstance(task.job, Run) for task, _ in busy)
+    def full(self, running: Running) -> bool:
+        """Whether nothing more may start; nothing does beside a timing."""
+        return len(running) >= self.workers or any(one is not None and one.source is None for one, _ in running)
 
-    def find(self, task: QueuedJob, busy: Busy) -> DeviceSlot | None:
-        """A place for a task, or None where it has to wait."""
-        if self.full(busy):
+    def find(self, queued: QueuedJob, running: Running) -> DeviceSlot | None:
+        """A slot for a job, or None where it has to wait."""
+        if self.full(running):
             return None
-        if not isinstance(task.job, Run):
-            return None if busy else DeviceSlot()
-        if not self.gpus or task.job.device == "cpu":
+        if not isinstance(queued.job, Run):
+            return None if running else DeviceSlot()
+        if not self.gpus or queued.job.device == "cpu":
             return DeviceSlot()
-        need = expected_mib(task.job)
-        there: dict[str, list[tuple[QueuedJob | None, DeviceSlot]]] = defaultdict(list)
-        for other, place in busy:
-            if place.gpu is not None:
-                there[place.gpu].append((other, place))
-        for gpu in sorted(self.gpus, key=lambda gpu: len(there[gpu.name])):
-            others = there[gpu.name]
-            alone = task.alone or any(other is not None and other.alone for other, _ in others)
-            room = SHARE * gpu.mib - sum(place.mib for _, place in others)
+        need = expected_mib(queued.job)
+        beside = {gpu.name: [(one, slot.mib) for one, slot in running if slot.gpu == gpu.name] for gpu in self.gpus}
+        for gpu in sorted(self.gpus, key=lambda gpu: len(beside[gpu.name])):
+            others = beside[gpu.name]
+            alone = queued.alone or any(one is not None and one.alone for one, _ in others)
+            fits = need + sum(mib for _, mib in others) <= SHARE * gpu.mib
             # Alone it may try even if it is not expected to fit: the estimate is a guess, and the GPU decides.
-            if not others or (not alone and len(others) < self.per_gpu and need <= room):
+            if not others or (not alone and len(others) < self.per_gpu and fits):
                 return DeviceSlot(gpu.name, need)
         return None
 
@@ -83,57 +148,11 @@ def cores() -> int:
 def expected_mib(run: Run) -> float:
     """A generous guess at the GPU memory of a training run.
 
-    Of each step and layer some sixteen numbers a unit are kept for the way back (four gates, what they are made of and
-    what is made of them), and of the readout three a symbol, 256 assumed; weights count four times, for gradient and
-    Adam.
+    Of each step and layer some sixteen numbers a unit are kept for the backward pass, and of the readout three a
+    symbol, 256 assumed; weights count four times, for gradient and Adam.
     """
     width = run.model.hidden_size if run.model.parameters is None else max(8, int((run.model.parameters / 4) ** 0.5))
     steps = run.data.batch_size * run.data.seq_len
     kept = steps * (16 * width * run.model.num_layers * (2 if run.model.bidirectional else 1) + 3 * 256)
     weights = 4 * (8 * width * width * run.model.num_layers + 512 * width)
     return CONTEXT + 4 * (kept + weights) / 2**20
-
-
-#: Seconds that a process has, once told to stop, for its checkpoint.
-GRACE = 20.0
-
-
-@dataclass
-class WorkerProcess:
-    """A process at work: on a task, or (task None) on the data that several tasks share."""
-
-    process: BaseProcess
-    pipe: Connection
-    source: Source
-    task: QueuedJob | None
-    place: DeviceSlot
-    start: Start = field(default_factory=Start)
-    starved_before: int = field(default_factory=oom_kills)
-    ended: tuple[str, str] | None = None
-    told_to_stop: float | None = None
-    overdue: bool = False
-    step: tuple[int, int] = (0, 0)
-
-    def mind_the_time(self, limit: float | None) -> None:
-        """Stop a task that has taken longer than that many seconds, and kill who does not heed."""
-        now = time.monotonic()
-        if limit is not None and self.task is not None and now - self.start.clock > limit:
-            self.overdue = True
-            self.end()
-        if self.told_to_stop is not None and now - self.told_to_stop > GRACE:
-            self.process.kill()
-
-    def end(self) -> None:
-        """Ask the process for a checkpoint and its end."""
-        if self.told_to_stop is None:
-            self.told_to_stop = time.monotonic()
-            self.process.terminate()
-
-    def death(self) -> tuple[str, str]:
-        """What is said of a process that said nothing itself: its status, and a sentence."""
-        code = self.process.exitcode or 0
-        if code == -signal.SIGKILL and oom_kills() > self.starved_before:
-            return "starved", "killed by the kernel, as no memory was left"
-        if code < 0:
-            return "died", f"its process was ended by {signal.Signals(-code).name}"
-        return "died", f"its process ended with code {code}"

@@ -16,9 +16,9 @@ from rnnbench.system.python_files import load_file, name_file
 
 #: Settings that a Panel's figures may be drawn along: of trainings, and of timings.
 AXES = ("data.seq_len", "optim.truncate", "seq_len", "batch_size", "hidden_size", "num_layers")
-#: One entry of the ledger: a training run, or an interleaved timing of several contestants.
+#: A training run, or an interleaved timing of several contestants; each has a run directory.
 Job = Run | Timing
-#: What the ledger has of a study, by a job's id: each what its ``result.json`` holds.
+#: A study's results by the job's id: each what its ``result.json`` holds.
 Results = Mapping[str, Mapping[str, Any]]
 
 
@@ -65,11 +65,11 @@ class Study:
 
     Args:
         name: The folder below ``runs/``.
-        question: What it asks, in a sentence; the report prints it.
+        question: One sentence; the report prints it.
         presets: Named sizes, each a function that yields jobs, or panels of jobs.
         follow_up: Of a study whose later jobs depend on the results of earlier ones: a pure function from a preset's
-            name and all results so far to every further job that they ask for, finished ones included. A sweep goes on
-            until none is left to do; as nothing but the ledger is remembered, it can be killed at any moment.
+            name and all results so far to every further job that they ask for, finished ones included. A sweep ends
+            when none is left to do; as nothing but the results is remembered, it can be killed at any moment.
         tune: Each setting of its runs is to have a learning rate of its own; without it, a report does not rank cells.
         search: Its runs look for the longest T that can be learnt (`rnnbench.sweep.bracketing`).
     """
@@ -93,11 +93,7 @@ class Study:
         return list({job.id: job for panel in self.panels(preset, results) for job in panel.jobs}.values())
 
     def panels(self, preset: str, results: Results | None = None) -> list[Panel]:
-        """The panels of a preset; jobs that it yields outside any make one without a name.
-
-        Args:
-            preset: Its name.
-            results: What the ledger has; the jobs of the rounds that follow from it come too.
+        """The panels of a preset, and of the jobs that follow from results; jobs outside any make one without a name.
 
         Raises:
             UserError: no such preset, or one that fails or yields what is no job.
@@ -105,28 +101,23 @@ class Study:
         if preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
         try:
-            found = list(self.presets[preset]())
+            items = list(self.presets[preset]())
             if self.follow_up is not None and results:
-                found += self.follow_up(preset, results)
+                items += self.follow_up(preset, results)
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"the preset {preset} of {self.name} fails: {told(error)}.") from error
-        panels = [one for one in found if isinstance(one, Panel)]
-        alone = tuple(one for one in found if not isinstance(one, Panel))
-        if alone:
-            timed = isinstance(alone[0], Timing)
-            panels.append(Panel("", "", alone, "seq_len" if timed else Panel.axis))
+        panels = [item for item in items if isinstance(item, Panel)]
+        if outside := [item for item in items if not isinstance(item, Panel)]:
+            panels.append(Panel("", "", outside, "seq_len" if isinstance(outside[0], Timing) else Panel.axis))
         names = [panel.name for panel in panels]
         if twice := [name for name in names if names.count(name) > 1]:
             named = f"panels named {quoted(twice[0])}" if twice[0] else "panels without a name, or runs beside one"
             raise UserError(f"the preset {preset} of {self.name} has {names.count(twice[0])} {named}.")
-        for panel in panels:
-            for job in panel.jobs:
-                if not isinstance(job, Run | Timing):
-                    raise UserError(
-                        f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}."
-                    )
+        for job in (job for panel in panels for job in panel.jobs):
+            if not isinstance(job, Run | Timing):
+                raise UserError(f"the preset {preset} of {self.name} must yield Runs and Timings, got {quoted(job)}.")
         return panels
 
     def described(self, preset: str, results: Results | None = None) -> StudyFile:
@@ -140,8 +131,8 @@ class Study:
 
 def study_folders() -> list[Path]:
     """Where studies are looked for by name: ``experiments/`` here, and in rnnbench's own checkout."""
-    here, own = Path.cwd() / "experiments", Path(__file__).resolve().parents[2] / "experiments"
-    return [folder for folder in dict.fromkeys((here, own)) if folder.is_dir()]
+    folders = Path.cwd() / "experiments", Path(__file__).resolve().parents[2] / "experiments"
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def find_study(name: str) -> Study:

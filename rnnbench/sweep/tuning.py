@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,36 +20,36 @@ from rnnbench.config.plain import DEEPEST, at_most
 from rnnbench.errors import UserError
 from rnnbench.runs.study_files import read_rates, setting_of
 from rnnbench.sweep.study import Job, Results, Study, study_folders
-from rnnbench.sweep.wandb_files.export import varying
-from rnnbench.sweep.wandb_files.sweep_file import flat
+from rnnbench.sweep.wandb_sweep import flat, varying
 
 #: Factors of two from half the default rate upwards. With 0.6 M characters of KJV at T = 16, 64 and 256 the best rates
 #: of rnn, lstm and gru lay at 8e-3 and 1.6e-2, inside; a factor of two off cost up to 0.13 bits, more than the gated
 #: cells differ by. Long trainings want smaller ones: a choice at an edge is flagged.
 GRID = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
-#: A grid is not extended beyond these: what wants a rate outside is told to be at the edge.
+#: A grid is not extended beyond these.
 LEAST, MOST = 1e-5, 1.0
 #: Where the seeds of trials begin: what was chosen on a seed is not tested on it.
 FIRST_SEED = 1000
-#: The figures that decide, of the validation part; of all less is better. The first that a run has counts.
-HEADLINES = ("val/bpc", "val/error", "val/mse", "val/nll")
+#: The validation metrics that decide, of which less is better; the first that a run has counts.
+METRICS = ("val/bpc", "val/error", "val/mse", "val/nll")
+#: Nothing is measured in a trial but its score.
 UNPROBED = ProbeConfig(gradient_flow=False)
 
 
 @dataclass(frozen=True)
 class TunedRate:
-    """What the trials say for the runs that differ by their seed alone.
+    """The result of the trials for the runs that differ by their seed alone.
 
     Args:
         group: Names the group; the same for its trials and for its runs.
         about: What tells it from the other groups, by dotted key: the cell, and of the rest no more than is needed.
         config: A run of it as nested plain values, without seed and learning rate.
-        metric: The figure that decided.
-        scores: By learning rate, rising: the figure's mean over the trials that were done; None where none was.
+        metric: The metric that decided.
+        scores: By learning rate, rising: the metric's mean over the trials that were done; None where none was.
         lost: By learning rate: how many of its trials diverged, failed, or did not fit into memory or time.
         trials: Trials of each learning rate.
         lr: The rate chosen: of those with the fewest trials lost, the one with the best score. Where all trials are
-            lost there is nothing to go by, and it is the middle of the grid.
+            lost it is the middle of the grid.
         at_edge: It is the smallest or the largest, so a better one may lie outside.
     """
 
@@ -75,19 +75,11 @@ class TunedRate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can write, to be kept beside the results."""
-        rates = [
-            {"lr": lr, "score": score, "lost": self.lost[lr], "trials": self.trials}
-            for lr, score in self.scores.items()
-        ]
+        rates = [{"lr": lr, "score": s, "lost": self.lost[lr], "trials": self.trials} for lr, s in self.scores.items()]
         return {
-            "about": dict(self.about),
-            "lr": self.lr,
-            "at_edge": self.at_edge,
-            "found": self.found,
-            "metric": self.metric,
-            "rates": rates,
-            "config": dict(self.config),
-        }
+            "about": dict(self.about), "lr": self.lr, "at_edge": self.at_edge, "found": self.found,
+            "metric": self.metric, "rates": rates, "config": dict(self.config),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, group: str, values: Mapping[str, Any]) -> TunedRate:
@@ -102,16 +94,13 @@ class TunedRate:
 def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds: int = 1) -> Study:
     """The trials: every distinct run of the preset apart from seeds and learning rate, at every rate of the grid.
 
-    Nothing is measured in them but the score.
-
     Args:
-        study: Its runs must not depend on results.
         preset: The study's; the trials' study has that one alone.
         grid: Learning rates, at least two.
         seeds: Trials of each rate.
 
     Raises:
-        UserError: The study has timings or a search, or the grid is none.
+        UserError: The study has timings or a search, or the grid is too short.
     """
     rates = sorted(set(grid))
     if len(rates) < 2 or not all(0 < lr < math.inf for lr in rates):
@@ -122,43 +111,35 @@ def tuning_study(study: Study, preset: str, grid: Sequence[float] = GRID, seeds:
     runs = _runs(study, preset)
     taken = {seed for run in runs for seed in (run.seed, run.order_seed)}
     free = [seed for seed in range(FIRST_SEED, FIRST_SEED + seeds + len(taken)) if seed not in taken][:seeds]
-    groups: dict[str, Run] = {}
-    for run in runs:
-        groups.setdefault(group(run), run)
-
-    def trials() -> Iterator[Run]:
-        for run in groups.values():
-            for lr in rates:
-                for seed in free:
-                    yield dataclasses.replace(at_rate(run, lr), seed=seed, data_seed=None, probes=UNPROBED)
-
+    trials = [
+        dataclasses.replace(at_rate(run, lr), seed=seed, data_seed=None, probes=UNPROBED)
+        for run in (members[0] for members in _groups(runs).values())
+        for lr in rates
+        for seed in free
+    ]
     question = f"Which learning rate serves each group of {study.name} ({preset}) best on the validation part?"
-    return Study(f"{study.name}-lr", question, {preset: trials})
+    return Study(f"{study.name}-lr", question, {preset: lambda: trials})
 
 
 def choose(tuning: Study, preset: str, results: Results) -> list[TunedRate]:
     """The learning rate of each group, in the order of the study.
 
     Args:
-        tuning: What `tuning_study` made.
-        preset: Its preset.
-        results: What the ledger has of it; ``status`` and ``metrics`` are read.
+        tuning: A study by `tuning_study`.
 
     Raises:
         UserError: A trial has no result, or one that was done no validation score: rates would not have had equal
             chances.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in _runs(tuning, preset):
-        groups.setdefault(group(run), []).append(run)
+    groups = _groups(_runs(tuning, preset))
     missing = [run.id for runs in groups.values() for run in runs if run.id not in results]
     if missing:
         raise UserError(
             f"{len(missing)} trials of {tuning.name} have no result, {missing[0]} for one; "
             "sweep again until none is missing."
         )
-    about = _distinguished([_settings(runs[0]) for runs in groups.values()])
-    return [_choice(name, runs, about[i], results) for i, (name, runs) in enumerate(groups.items())]
+    about = _distinguished([runs[0] for runs in groups.values()])
+    return [_choice(name, runs, one, results) for (name, runs), one in zip(groups.items(), about, strict=True)]
 
 
 def tuned_study(study: Study, preset: str, choices: Sequence[TunedRate]) -> Study:
@@ -195,19 +176,13 @@ def known_choices(study: Study, preset: str, root: Path) -> list[TunedRate] | No
     """The choices made before for every group of a preset: in the runs folder, or among the committed results.
 
     None where some are not known.
-
-    Args:
-        study: Its runs must not depend on results.
-        preset: Which.
-        root: The runs folder.
     """
-    groups = {group(run): run for run in _runs(study, preset)}
+    settings = {group(run): setting_of(run.to_dict()) for run in _runs(study, preset)}
     committed = [path for top in study_folders() for path in sorted(top.glob(f"results/*/{study.name}"))]
     for folder in (root / study.name, *committed):
-        if rates := read_rates(folder):
-            found = {name: rates.get(setting_of(run.to_dict())) for name, run in groups.items()}
-            if all(one is not None for one in found.values()):
-                return [TunedRate.from_dict(name, one) for name, one in found.items() if one is not None]
+        rates = read_rates(folder)
+        if set(settings.values()) <= rates.keys():
+            return [TunedRate.from_dict(name, rates[setting]) for name, setting in settings.items()]
     return None
 
 
@@ -219,6 +194,13 @@ def group(run: Run) -> str:
 def at_rate(run: Run, lr: float) -> Run:
     """The same run at another learning rate."""
     return dataclasses.replace(run, optim=dataclasses.replace(run.optim, lr=lr))
+
+
+def _groups(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(group(run), []).append(run)
+    return groups
 
 
 def _runs(study: Study, preset: str) -> list[Run]:
@@ -237,14 +219,10 @@ def _runs(study: Study, preset: str) -> list[Run]:
     return runs
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """Under dotted names, without a width that is solved for."""
-    settings = flat(run)
-    return settings if run.model.parameters is None else settings | {"model.hidden_size": None}
-
-
-def _distinguished(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of each row what tells it from the others: a batch size that follows from the length adds nothing."""
+def _distinguished(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What tells each run from the others: a batch size that follows from the length adds nothing."""
+    # Without a width that is solved for.
+    rows = [flat(run) | ({} if run.model.parameters is None else {"model.hidden_size": None}) for run in runs]
     about: list[dict[str, Any]] = [{"cell": CellConfig.parse(row["cell"]).label} for row in rows]
     for key in varying(rows):
         finer = [{**one, key: row[key]} for one, row in zip(about, rows, strict=True)]
@@ -254,35 +232,31 @@ def _distinguished(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _choice(name: str, trials: Sequence[Run], about: Mapping[str, Any], results: Results) -> TunedRate:
-    by_rate: dict[float, list[Run]] = {}
-    for run in sorted(trials, key=lambda run: run.optim.lr):
-        by_rate.setdefault(run.optim.lr, []).append(run)
     scores: dict[float, float | None] = {}
     lost: dict[float, int] = {}
     metric = ""
-    for lr, runs in by_rate.items():
-        found = [_score(run, results[run.id]) for run in runs]
-        values = [one[1] for one in found if one is not None]
-        metric = next((one[0] for one in found if one is not None), metric)
-        scores[lr] = math.fsum(values) / len(values) if values else None
-        lost[lr] = len(runs) - len(values)
-    rates = list(by_rate)
+    rates = sorted({run.optim.lr for run in trials})
+    for lr in rates:
+        runs = [run for run in trials if run.optim.lr == lr]
+        done = [score for run in runs if (score := _score(run, results[run.id])) is not None]
+        metric = done[0][0] if done else metric
+        scores[lr] = math.fsum(value for _, value in done) / len(done) if done else None
+        lost[lr] = len(runs) - len(done)
     best = rates[(len(rates) - 1) // 2]
     if any(score is not None for score in scores.values()):
         best = min(rates, key=lambda lr: (lost[lr], math.inf if (score := scores[lr]) is None else score, lr))
     config = trials[0].to_dict()
     del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
-    at_edge = best in (rates[0], rates[-1])
-    return TunedRate(name, about, config, metric, scores, lost, len(by_rate[best]), best, at_edge)
+    each = len(trials) // len(rates)
+    return TunedRate(name, about, config, metric, scores, lost, each, best, best in (rates[0], rates[-1]))
 
 
 def _score(run: Run, result: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The figure that decides, and its value; None of a trial that is lost."""
+    """The metric that decides, and its value; None of a trial that is lost."""
     if result["status"] != "done":
         return None
-    metrics = result["metrics"]
-    name = next((name for name in HEADLINES if name in metrics), None)
+    name = next((name for name in METRICS if name in result["metrics"]), None)
     if name is None:
         raise UserError(f"the trial {run.id} has no validation score; give it a budget of at least one step.")
-    value = metrics[name]
+    value = result["metrics"][name]
     return (name, float(value)) if isinstance(value, int | float) and math.isfinite(value) else None

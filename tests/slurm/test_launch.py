@@ -1,4 +1,4 @@
-"""What the process that hands in an array decides, without a cluster: Slurm is played by a few lines."""
+"""What the process that submits an array decides, without a cluster: Slurm is played by a few lines."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from rnnbench.config import Run
 from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
 from rnnbench.runs import RunDirectory, Start
+from rnnbench.sweep import slurm_launcher as slurm
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.outcome import Options, Outcome
-from rnnbench.sweep.slurm import launcher as slurm
-from rnnbench.sweep.slurm import watch as slurm_watch
-from rnnbench.sweep.slurm.launcher import slurm_launcher
-from rnnbench.sweep.slurm.queue import Waiting, check_slurm, parse_parameters, queue, submit
-from rnnbench.sweep.slurm.task import ArrayTask
+from rnnbench.sweep.run_study import Options, Outcome
+from rnnbench.sweep.slurm_launcher import QueuedTask, check_slurm, parse_parameters, queue, slurm_launcher, submit
+from rnnbench.sweep.slurm_task import ArrayTask
 
 JOBS = [Run(seed=seed) for seed in range(5)]
 
@@ -34,21 +32,21 @@ def finish(root: Path, job: Run, status: str = "done", **more: Any) -> None:
 
 
 class Cluster:
-    """Plays Slurm: each array that is handed in does what ``script`` says next, and is gone by the second look."""
+    """Plays Slurm: each array that is submitted does what ``script`` says next, and is gone by the second look."""
 
     def __init__(self, root: Path, *script: Callable[[Sequence[ArrayTask]], None]) -> None:
         self.root, self.script = root, list(script)
         self.arrays: list[Sequence[ArrayTask]] = []
-        self.queued: dict[str, list[Waiting]] = {}
+        self.queued: dict[str, list[QueuedTask]] = {}
 
     def submit(self, tasks: Sequence[ArrayTask], folder: Path, name: str, parameters: object) -> str:
         self.arrays.append(tasks)
         number = str(100 + len(self.arrays))
-        self.queued[number] = [Waiting(name, "RUNNING", "None")]
+        self.queued[number] = [QueuedTask(name, "RUNNING", "None")]
         self.script.pop(0)(tasks)
         return number
 
-    def queue(self) -> dict[str, list[Waiting]]:
+    def queue(self) -> dict[str, list[QueuedTask]]:
         found, self.queued = self.queued, {}
         return found
 
@@ -66,9 +64,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(slurm, "check_slurm", lambda: None)
     monkeypatch.setattr(slurm, "submit", played.submit)
     monkeypatch.setattr(slurm, "queue", played.queue)
-    monkeypatch.setattr(slurm_watch, "queue", played.queue)
-    monkeypatch.setattr(slurm_watch.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(slurm_watch, "ASK", 0.0)
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(slurm, "ASK", 0.0)
     return played
 
 
@@ -92,10 +89,10 @@ def test_an_array_does_what_is_missing_and_its_tasks_begin_at_different_places(c
     assert [task.options.offset for task in tasks] == [0, 2]
     assert all([job.id for job in task.jobs] == ids(1, 2, 3, 4) for task in tasks)
     assert launched(cluster)[0].skipped == ids(0, 1, 2, 3, 4)
-    assert len(cluster.arrays) == 1, "nothing was missing, and an array was handed in"
+    assert len(cluster.arrays) == 1, "nothing was missing, and an array was submitted"
 
 
-def test_what_is_missing_is_handed_in_again_as_long_as_that_helps(cluster: Cluster) -> None:
+def test_what_is_missing_is_submitted_again_as_long_as_that_helps(cluster: Cluster) -> None:
     cluster.script = [cluster.does(0, 1), cluster.does(2), cluster.does(3), cluster.does(4)]
     outcome, _ = launched(cluster)
     assert [len(tasks[0].jobs) for tasks in cluster.arrays] == [5, 3, 2]
@@ -110,7 +107,7 @@ def test_what_is_missing_is_handed_in_again_as_long_as_that_helps(cluster: Clust
     assert "choose an --out that all nodes of the cluster share" in reason, "there were no logs at all"
 
 
-def test_a_run_that_a_task_refuses_is_not_handed_in_again(cluster: Cluster) -> None:
+def test_a_run_that_a_task_refuses_is_not_submitted_again(cluster: Cluster) -> None:
     def refuse(tasks: Sequence[ArrayTask]) -> None:
         cluster.does(0, 1)(tasks)
         (cluster.root / "s" / "slurm" / "101-trouble-1.json").write_text(f'{{"{JOBS[4].id}": "no such file"}}')
@@ -133,13 +130,13 @@ def test_what_failed_is_trouble_and_is_tried_again_once_where_that_is_asked_for(
     assert all(not task.options.retry for task in cluster.arrays[-1]), "each task would try it once more"
 
 
-def test_tasks_that_are_queued_are_followed_and_not_handed_in_twice(cluster: Cluster) -> None:
+def test_tasks_that_are_queued_are_followed_and_not_submitted_twice(cluster: Cluster) -> None:
     """The first command is interrupted; the second finds the array, until Slurm has it no more."""
 
     def interrupted(tasks: Sequence[ArrayTask]) -> None:
         cluster.does(0)(tasks)
         cluster.queue = lambda: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
-        slurm_watch.queue = cluster.queue
+        slurm.queue = cluster.queue
 
     cluster.script = [interrupted]
     outcome, text = launched(cluster)
@@ -148,15 +145,15 @@ def test_tasks_that_are_queued_are_followed_and_not_handed_in_twice(cluster: Clu
     assert "the tasks go on" in text
     assert "scancel 101" in text
 
-    looks = iter([{"101": [Waiting("rnnbench-s", "PENDING", "Resources")]}] * 3)
+    looks = iter([{"101": [QueuedTask("rnnbench-s", "PENDING", "Resources")]}] * 3)
 
-    def queued() -> dict[str, list[Waiting]]:
+    def queued() -> dict[str, list[QueuedTask]]:
         found = next(looks, {})
         if not found:
             cluster.does(1, 2, 3, 4)([])
         return found
 
-    slurm.queue = slurm_watch.queue = queued
+    slurm.queue = queued
     outcome, text = launched(cluster)
     assert len(cluster.arrays) == 1
     assert outcome.finished == ids(1, 2, 3, 4)
@@ -167,7 +164,7 @@ def test_another_job_of_the_same_number_is_not_ours(cluster: Cluster) -> None:
     (cluster.root / "s" / "slurm").mkdir(parents=True)
     note = cluster.root / "s" / "slurm" / "77-runs.json"
     note.write_text("[]")
-    cluster.queued = {"77": [Waiting("protein", "RUNNING", "None")]}
+    cluster.queued = {"77": [QueuedTask("protein", "RUNNING", "None")]}
     cluster.script = [cluster.does(0, 1, 2, 3, 4)]
     assert launched(cluster)[0].finished == ids(0, 1, 2, 3, 4)
     assert not note.exists()
@@ -267,16 +264,16 @@ def test_the_queue_as_squeue_prints_it(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     commands(tmp_path, squeue="cat <<'EOF'\n" + "\n".join(rows) + "\nEOF")
     assert queue() == {
-        "7": [Waiting("rnnbench-s", "PENDING", "Resources"), Waiting("rnnbench-s", "RUNNING", "None")],
-        "9": [Waiting("c", "COMPLETING", "None")],
+        "7": [QueuedTask("rnnbench-s", "PENDING", "Resources"), QueuedTask("rnnbench-s", "RUNNING", "None")],
+        "9": [QueuedTask("c", "COMPLETING", "None")],
     }
     commands(tmp_path, squeue="echo 'Unable to contact slurm controller' >&2; exit 1")
     assert queue() is None, "no answer was taken for an empty queue"
 
 
-def test_a_task_is_pickled_without_what_it_is_doing(tmp_path: Path) -> None:
+def test_a_requeued_task_is_as_new(tmp_path: Path) -> None:
     task = ArrayTask(tuple(JOBS), tmp_path, "s", Options(timeout=3.0), {"RNNBENCH_DATA": "x"})
     task._stop()
-    again = pickle.loads(pickle.dumps(task))
-    assert again == task == dataclasses.replace(again)
+    again = pickle.loads(pickle.dumps(dataclasses.replace(task)))
+    assert again == task
     assert not again._stopping

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.sweeps import assert_same
 
 from rnnbench.runs import RunDirectory
 from rnnbench.sweep.study import find_study
@@ -117,14 +117,6 @@ def held_on(sweep: Sweep, cluster: Cluster, node: str) -> list[RunDirectory]:
     return found
 
 
-#: What no two runs have in common, being a matter of the clock and of the machine's memory.
-def settled(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in metrics.items()
-        if not name.startswith(("throughput/", "memory/", "probes/")) and "second" not in name
-    }  # fmt: skip
-
-
 def assert_as_undisturbed(sweep: Sweep) -> None:
     """Every result is there, and is bit for bit that of a local sweep that nobody disturbed."""
     calm = dataclasses.replace(sweep, root=sweep.root.parent / "calm")
@@ -132,12 +124,10 @@ def assert_as_undisturbed(sweep: Sweep) -> None:
     text = ended(process, 300)
     assert process.returncode == 0, text
     for ours, theirs in zip(sweep.entries(), calm.entries(), strict=True):
-        one, other = ours.result(), theirs.result()
-        assert one is not None
-        assert other is not None
-        assert one["status"] == other["status"] == "done"
-        assert settled(one["metrics"]) == settled(other["metrics"]), ours.id
-        assert ours.path("history.jsonl").read_text() == theirs.path("history.jsonl").read_text(), ours.id
+        result = ours.result()
+        assert result is not None
+        assert result["status"] == "done"
+        assert_same(ours, theirs)
         assert not list(ours.folder.glob(".lock-*")) + list(ours.folder.glob("*.part")), ours.id
 
 

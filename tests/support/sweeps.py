@@ -1,11 +1,12 @@
-"""A study of short runs as a file, the command that sweeps it, and what it means that two runs came to the same."""
+"""A study of short runs as a file, ways to sweep it, and what it means that two runs are identical."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from rich.console import Console
 from rnnbench.config import Run
 from rnnbench.runs import CURVES, HISTORY, WEIGHTS, RunDirectory
 from rnnbench.sweep.display import Display
-from rnnbench.sweep.outcome import Options, Outcome
+from rnnbench.sweep.run_study import Options, Outcome
 from rnnbench.sweep.scheduler import Scheduler
-from rnnbench.sweep.study import Study, find_study
+from rnnbench.sweep.study import Job, Study, find_study
 
 #: COUNT runs, of cells in turn; STEPS updates each, a millisecond or two a step. Dropout, so that random numbers count.
 STUDY = """
@@ -45,7 +46,7 @@ def command(study: Path, root: Path, *words: str) -> list[str]:
 
 
 def swept(study: Path, root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command's end and what it said."""
+    """The finished command and what it printed."""
     return subprocess.run(
         command(study, root, *words), capture_output=True, text=True, timeout=240, env={**os.environ, **environment}
     )
@@ -60,19 +61,25 @@ def load(study: Path) -> Study:
         os.environ["RNNBENCH_CELLS"] = before
 
 
+def scheduled(jobs: Sequence[Job], root: Path, study: str, options: Options) -> tuple[Outcome, str]:
+    """A sweep from this process, whose server of workers has the imports done: its outcome, and what it printed."""
+    out = io.StringIO()
+    outcome = Scheduler(jobs, root, study, options, Display(Console(file=out, width=200))).run()
+    return outcome, out.getvalue()
+
+
 def sweep_here(study: Path, root: Path, workers: int = 2) -> Outcome:
-    """The same, quicker: from this process, whose server of workers has the imports done; every run must get done."""
-    found = load(study)
-    display = Display(Console(quiet=True))
-    outcome = Scheduler(found.jobs("quick"), root, found.name, Options(workers, "disabled"), display).run()
+    """The study's sweep from this process; every run must get done."""
+    loaded = load(study)
+    outcome, _ = scheduled(loaded.jobs("quick"), root, loaded.name, Options(workers, "disabled"))
     assert not outcome.trouble, outcome.trouble
     return outcome
 
 
 def entries(study: Path, root: Path) -> list[RunDirectory]:
-    """The ledger's entries of the study's runs, in its order."""
-    found = load(study)
-    return [RunDirectory(root, found.name, job.id) for job in found.jobs("quick")]
+    """The study's run directories, in its order."""
+    loaded = load(study)
+    return [RunDirectory(root, loaded.name, job.id) for job in loaded.jobs("quick")]
 
 
 def runs(study: Path) -> list[Run]:

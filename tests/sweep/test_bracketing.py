@@ -27,17 +27,15 @@ def searched(solves: Callable[[int], bool], lengths: tuple[int, ...] = LENGTHS) 
     return bracket(tried), list(tried)
 
 
-@pytest.mark.parametrize("threshold", range(10, 160))
-def test_a_threshold_is_bracketed(threshold: int) -> None:
+def test_every_threshold_is_bracketed() -> None:
     """Within the ratio, or by two neighbours of the lengths that may be tried; in a logarithm of tries."""
-    found, tried = searched(lambda length: length <= threshold)
-    assert found.solved is not None
-    assert found.failed is not None
-    assert found.solved <= threshold < found.failed
-    neighbours = LENGTHS.index(found.failed) - LENGTHS.index(found.solved) == 1
-    assert neighbours or found.failed <= RATIO * found.solved
-    assert len(tried) <= 7
-    assert tried[:2] == [10, 20]
+    for threshold in range(10, 160):
+        end, tried = searched(lambda length: length <= threshold)  # noqa: B023 - called at once
+        assert end.solved <= threshold < end.failed
+        neighbours = LENGTHS.index(end.failed) - LENGTHS.index(end.solved) == 1
+        assert neighbours or end.failed <= RATIO * end.solved
+        assert len(tried) <= 7
+        assert tried[:2] == [10, 20]
 
 
 def test_a_fine_grid_is_bisected_on_the_log_scale() -> None:
@@ -61,7 +59,7 @@ def test_all_pass_and_all_fail() -> None:
 def test_an_oracle_that_is_not_monotone() -> None:
     """Whatever it answers, the search ends, and all that was tried up to ``solved`` has passed."""
     draw = random.Random(0)
-    for _ in range(300):
+    for _ in range(100):
         answers = {length: draw.random() < 0.7 for length in LENGTHS}
         found, tried = searched(answers.__getitem__)
         assert all(answers[length] for length in tried if found.solved is not None and length <= found.solved)
@@ -111,7 +109,7 @@ def first(seeds: int = 3) -> list[Run]:
 
 
 def trained(run: Run, reach: Mapping[str, int]) -> dict[str, Any]:
-    """What the ledger would have: a cell passes up to its reach; gru's seed 2 always fails."""
+    """A result: a cell passes up to its reach; gru's seed 2 always fails."""
     if run.cell.name == "gru" and run.seed == 2:
         return {"status": "failed", "metrics": {}}
     solved = run.data.seq_len <= reach[run.cell.name]
@@ -119,7 +117,7 @@ def trained(run: Run, reach: Mapping[str, int]) -> dict[str, Any]:
 
 
 def test_rounds_end_resume_and_ask_for_whole_lengths() -> None:
-    """Replayed from the ledger after every single result, the search does the same runs as if never disturbed."""
+    """Replayed from the results after every single result, the search does the same runs as if never disturbed."""
     study = Study(
         "search", "How far?", {"quick": lambda: first(2)}, lambda preset, found: asked_for(first(2), found, LENGTHS)
     )
@@ -224,11 +222,10 @@ def test_a_length_that_no_rate_solves_has_failed() -> None:
 def test_a_search_over_rates_that_is_killed_asks_for_what_is_missing_alone() -> None:
     """After each single result; and where one of a finished search is lost, for that one."""
     whole = searched_at(LEARNT)
-    for at_once in (1, 2, 3):
-        assert searched_at(LEARNT, at_once) == whole
+    assert searched_at(LEARNT, 1) == whole
     results = {id: result for id, (_, result) in whole.items()}
     assert all(run.id in results for run in asked_for(five(), results, LENGTHS, RATES))
-    for lost in results:
+    for lost in list(results)[::4]:
         kept = {id: result for id, result in results.items() if id != lost}
         assert [run.id for run in asked_for(five(), kept, LENGTHS, RATES) if run.id not in kept] == [lost]
 

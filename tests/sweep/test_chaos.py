@@ -1,4 +1,4 @@
-"""kill -9, again and again, of the sweep and of its workers: in the end every run is there once, to the last bit."""
+"""kill -9, again and again, of the sweep and of its workers: in the end every run is there once, bit for bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def workers(sweep: int) -> list[int]:
     ("count", "kills", "steps"),
     [(4, 3, 200), pytest.param(30, 25, 900, marks=pytest.mark.timeout(1500))],
 )
-@pytest.mark.slow  # that one killed sweep goes on is in test_sweep.py
+@pytest.mark.slow  # test_scheduler.py has one killed sweep
 def test_killed_again_and_again(text_file: Path, tmp_path: Path, count: int, kills: int, steps: int) -> None:
     study = write_study(tmp_path, text_file, count, steps)
     rng = random.Random(count)
@@ -75,6 +75,5 @@ def test_killed_again_and_again(text_file: Path, tmp_path: Path, count: int, kil
         assert_same(ours, theirs)
         left = {path.name for path in ours.folder.iterdir()} ^ {path.name for path in theirs.folder.iterdir()}
         assert left <= {LOG}, f"{ours.id} has left {left}"
-    names = {entry.id for entry in entries(study, tmp_path / "killed")}
-    there = {path.name for path in (tmp_path / "killed" / "short").iterdir() if path.is_dir()}
-    assert there - {"report", "wandb"} == names
+    folders = {path.name for path in (tmp_path / "killed" / "short").iterdir() if path.is_dir()}
+    assert folders - {"report", "wandb"} == {entry.id for entry in entries(study, tmp_path / "killed")}

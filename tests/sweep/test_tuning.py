@@ -4,7 +4,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.config import CellConfig, DataConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
 from rnnbench.report.tables import writers
@@ -57,10 +57,10 @@ MINE = study(
 
 
 def results(tuning: Study, outcome: Callable[[Run], tuple[str, float | str]]) -> dict[str, dict[str, Any]]:
-    """A ledger in which every trial came out as said: its status and its bits per character on validation."""
-    made = {run.id: outcome(run) for run in jobs(tuning)}
+    """Results of every trial: its status and its bits per character on validation."""
+    outcomes = {run.id: outcome(run) for run in jobs(tuning)}
     return {
-        id: {"status": status, "metrics": {"val/nll": 9.0, "val/bpc": value}} for id, (status, value) in made.items()
+        id: {"status": status, "metrics": {"val/nll": 9.0, "val/bpc": bpc}} for id, (status, bpc) in outcomes.items()
     }
 
 
@@ -77,11 +77,10 @@ def test_every_group_has_the_same_trials_on_seeds_of_their_own() -> None:
 
 
 def test_only_seed_and_rate_are_changed_and_nothing_is_probed() -> None:
-    mine, trials = jobs(MINE)[:4], jobs(tuning_study(MINE, "quick", RATES))
-    for trial in trials:
+    mine = {run.id for run in jobs(MINE)[:4]}
+    for trial in jobs(tuning_study(MINE, "quick", RATES)):
         assert not trial.probes.gradient_flow
-        again = dataclasses.replace(at_rate(trial, OptimConfig.lr), seed=0, probes=ProbeConfig())
-        assert again.id in {run.id for run in mine}
+        assert dataclasses.replace(at_rate(trial, OptimConfig.lr), seed=0, probes=ProbeConfig()).id in mine
 
 
 def test_a_group_is_what_trains_alike() -> None:
@@ -114,27 +113,36 @@ def test_a_grid_grows_for_all_until_no_choice_is_at_its_edge() -> None:
     assert {choice.about["cell"]: choice.lr for choice in choices} == {"rnn": 8e-3, "lstm": 5e-4}
 
 
-def test_a_grid_may_reach_its_limits() -> None:
-    tuning = tuning_study(study(Run()), "quick", (2e-5, 4e-5))
-    lowest = choose(tuning, "quick", results(tuning, lambda run: ("done", run.optim.lr)))
-    assert extended((2e-5, 4e-5), lowest) == (1e-5, 2e-5, 4e-5)
-    assert extended((1.9e-5, 3.8e-5), [dataclasses.replace(lowest[0], lr=1.9e-5)]) == (1.9e-5, 3.8e-5)
-    assert extended((0.25, 0.5), [dataclasses.replace(lowest[0], lr=0.5)]) == (0.25, 0.5, 1.0)
-    assert extended((0.26, 0.52), [dataclasses.replace(lowest[0], lr=0.52)]) == (0.26, 0.52)
+def chosen(
+    outcome: Callable[[Run], tuple[str, float | str]], rates: Sequence[float] = RATES, seeds: int = 1
+) -> TunedRate:
+    """The choice for a study of one run, whose trials have these results."""
+    tuning = tuning_study(study(Run()), "quick", rates, seeds)
+    (choice,) = choose(tuning, "quick", results(tuning, outcome))
+    return choice
+
+
+def test_a_grid_ends_at_its_limits() -> None:
+    lowest = chosen(lambda run: ("done", run.optim.lr), (2e-5, 4e-5))
+    assert lowest.at_edge
+    assert extended((2e-5, 4e-5), [lowest]) == (1e-5, 2e-5, 4e-5)
+    assert extended((1.9e-5, 3.8e-5), [dataclasses.replace(lowest, lr=1.9e-5)]) == (1.9e-5, 3.8e-5)
+    assert extended((0.25, 0.5), [dataclasses.replace(lowest, lr=0.5)]) == (0.25, 0.5, 1.0)
+    assert extended((0.26, 0.52), [dataclasses.replace(lowest, lr=0.52)]) == (0.26, 0.52)
+    lost = chosen(lambda run: ("diverged", 1.0), (0.25, 0.5))
+    assert extended((0.25, 0.5), [lost]) == (0.25, 0.5), "where all are lost there is no edge to go beyond"
 
 
 def test_of_rates_that_are_as_good_the_smallest_is_taken() -> None:
-    tuning = tuning_study(study(Run()), "quick", RATES)
-    (choice,) = choose(tuning, "quick", results(tuning, lambda run: ("done", 2.0 + (run.optim.lr < 2e-3))))
+    choice = chosen(lambda run: ("done", 2.0 + (run.optim.lr < 2e-3)))
     assert (choice.lr, choice.at_edge) == (2e-3, False)
 
 
 @pytest.mark.parametrize("score", [math.inf, math.nan, "inf", "nan"])
 def test_a_trial_whose_score_is_no_finite_number_is_lost(score: float | str) -> None:
     """Whatever its status says: it is in no mean, and a rate with fewer lost trials is taken before it."""
-    tuning = tuning_study(study(Run()), "quick", RATES, seeds=2)
     bad = lambda run: run.optim.lr == 2e-3 and run.seed == 1000  # noqa: E731
-    (choice,) = choose(tuning, "quick", results(tuning, lambda run: ("done", score if bad(run) else run.optim.lr)))
+    choice = chosen(lambda run: ("done", score if bad(run) else run.optim.lr), seeds=2)
     assert choice.lost == {1e-3: 0, 2e-3: 1, 4e-3: 0}
     assert choice.scores == {1e-3: 1e-3, 2e-3: 2e-3, 4e-3: 4e-3}
     assert choice.lr == 1e-3
@@ -144,15 +152,6 @@ def test_no_trial_has_a_seed_of_the_study_s_of_either_kind() -> None:
     runs = [Run(seed=1001, data_seed=1000), Run(seed=3, data_seed=1003)]
     trials = jobs(tuning_study(study(*runs), "quick", RATES, seeds=3))
     assert {(run.seed, run.data_seed) for run in trials} == {(1002, None), (1004, None), (1005, None)}
-
-
-def test_a_grid_ends_at_the_limits_and_says_so() -> None:
-    tuning = tuning_study(study(Run()), "quick", (0.5, 1.0))
-    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", 1 / run.optim.lr)))
-    assert extended((0.5, 1.0), choices) == (0.5, 1.0)
-    assert choices[0].at_edge
-    lost = choose(tuning, "quick", results(tuning, lambda run: ("diverged", 1.0)))
-    assert extended((0.25, 0.5), lost) == (0.25, 0.5), "where all are lost there is no edge to go beyond"
 
 
 def test_a_study_that_asks_for_rates_keeps_its_name_and_its_panels() -> None:
@@ -206,34 +205,27 @@ def test_each_group_takes_the_rate_with_the_best_mean_validation() -> None:
 @pytest.mark.parametrize("status", ["diverged", "failed", "oom", "timeout"])
 def test_a_rate_at_which_a_trial_was_lost_ranks_last(status: str) -> None:
     """The better its other trial, the more tempting."""
-    tuning = tuning_study(study(Run()), "quick", RATES, seeds=2)
 
     def outcome(run: Run) -> tuple[str, float | str]:
         if run.optim.lr == 4e-3:
             return ("done", 0.5) if run.seed == 1000 else (status, 0.5)
         return "done", 3.0 if run.optim.lr == 1e-3 else 4.0
 
-    (choice,) = choose(tuning, "quick", results(tuning, outcome))
+    choice = chosen(outcome, seeds=2)
     assert (choice.lr, choice.found) == (1e-3, True)
     assert choice.lost == {1e-3: 0, 2e-3: 0, 4e-3: 1}
     assert choice.scores[4e-3] == 0.5
 
 
 def test_where_every_rate_loses_trials_the_fewest_decide() -> None:
-    tuning = tuning_study(study(Run()), "quick", RATES, seeds=3)
     lost = {1e-3: 3, 2e-3: 2, 4e-3: 1}
-
-    def outcome(run: Run) -> tuple[str, float]:
-        return "diverged" if run.seed - 1000 < lost[run.optim.lr] else "done", 2.0
-
-    (choice,) = choose(tuning, "quick", results(tuning, outcome))
+    choice = chosen(lambda run: ("diverged" if run.seed - 1000 < lost[run.optim.lr] else "done", 2.0), seeds=3)
     assert (choice.lr, choice.lost, choice.scores[1e-3]) == (4e-3, lost, None)
 
 
 @pytest.mark.parametrize("outcome", [("diverged", 2.0), ("done", "nan"), ("done", "inf"), ("failed", 1.0)])
 def test_where_all_are_lost_the_middle_stays_and_is_said(outcome: tuple[str, float | str]) -> None:
-    tuning = tuning_study(study(Run()), "quick", GRID)
-    (choice,) = choose(tuning, "quick", results(tuning, lambda run: outcome))
+    choice = chosen(lambda run: outcome, GRID)
     assert (choice.lr, choice.found, choice.at_edge) == (4e-3, False, False)
     assert "| 0.004 | all lost |" in writers.markdown(choices_table([choice]))
 
@@ -303,9 +295,7 @@ def test_the_table_and_the_json_say_what_was_tried() -> None:
 
 def test_a_choice_inside_the_grid_needs_no_remark() -> None:
     """No column for remarks where there is none, and the table can be shown on any terminal."""
-    tuning = tuning_study(study(Run()), "quick", RATES)
-    choices = choose(tuning, "quick", results(tuning, lambda run: ("done", abs(run.optim.lr - RATES[1]))))
-    table = choices_table(choices)
+    table = choices_table([chosen(lambda run: ("done", abs(run.optim.lr - RATES[1])))])
     assert [column.title for column in table.columns] == ["cell", "0.001", "0.002", "0.004", "chosen"]
     for width in (20, 80, 200):
         Console(file=io.StringIO(), width=width).print(writers.rich_table(table, width))
@@ -319,9 +309,8 @@ def score(choice: TunedRate, lr: float) -> tuple[int, float]:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_rate_is_better_than_the_chosen_one(data: st.DataObject) -> None:
-    tuning = tuning_study(study(Run(budget=BudgetConfig(steps=1))), "quick", RATES, seeds=2)
     outcomes = st.tuples(st.sampled_from(["done", "done", "diverged"]), st.floats(0, 5))
-    (choice,) = choose(tuning, "quick", results(tuning, lambda run: data.draw(outcomes)))
+    choice = chosen(lambda run: data.draw(outcomes), seeds=2)
     if choice.found:
         assert score(choice, choice.lr) == min(score(choice, lr) for lr in RATES)
     assert choice.at_edge == (choice.lr in (RATES[0], RATES[-1]))

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.report.significance import Estimate
 from rnnbench.report.figures.style import FIXED, GREY, OTHERS, Look
 from rnnbench.report.page.text import shorts
+from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import Group
 
 #: matplotlib's names of markers and line styles, in plotly's.

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnnbench.report.significance import Estimate
 from rnnbench.report.comparisons import unranked_anywhere
 from rnnbench.report.figures.panels import estimates, question, reference_by_length, spread_evenly, validations
 from rnnbench.report.figures.pareto import TITLE, UNRANKED, best_choices, compared, timing_source
@@ -30,6 +29,7 @@ from rnnbench.report.page.plot import (
 )
 from rnnbench.report.page.text import kept, shorts
 from rnnbench.report.results import Result
+from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import CROWD, SEQ_LEN, Group, cell_rank, crowded, group, rank
 from rnnbench.report.task_families import TASK_FAMILIES, TaskFamily
 from rnnbench.report.timings import Timed

@@ -1,8 +1,7 @@
-"""A full disk, a read-only folder, a strange clock, damaged files, no server: results, or a sentence that says why."""
+"""A full disk, a read-only folder, a clock set back, damaged files, no server: results, or a sentence that says why."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -17,22 +16,24 @@ from support.sweeps import assert_same, command, entries, sweep_here, swept, wri
 from rnnbench.runs import CHECKPOINT, RESULT
 
 #: The command, but that a run is given up after one short pause.
-IMPATIENT = """
+ONE_RETRY = """
 import sys
-from rnnbench.sweep import launcher, tasks
-launcher.DELAYS = tasks.DELAYS = (0.2,)
+from rnnbench.sweep import slots
+slots.DELAYS = (0.2,)
 from rnnbench.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
-#: In a name space of its own, so that it takes no rights: a disk of SIZE, the sweep, the disk made larger, the sweep.
+#: In a name space of its own, so that it takes no rights: sweeps on a disk that is small, then larger, then read-only.
 ON_A_SMALL_DISK = """
 set -e
-mount -t tmpfs -o size=$SIZE tmpfs $DISK
-set +e
-"$@" >$OUT/first.txt 2>&1; echo $? >$OUT/first.status
+mount -t tmpfs -o size=60k tmpfs $DISK
+sweep() { set +e; "${@:2}" >$OUT/$1.txt 2>&1; echo $? >$OUT/$1.status; set -e; }
+sweep small "$@"
 find $DISK -name '*.part' >$OUT/parts.txt
-mount -o remount,$THEN $DISK
-"$@" >$OUT/second.txt 2>&1; echo $? >$OUT/second.status
+mount -o remount,size=50m $DISK
+sweep larger "$@"
+mount -o remount,ro $DISK
+sweep readonly "$@"
 cp -r $DISK/. $OUT/runs
 """
 
@@ -60,38 +61,25 @@ def assert_as_calm(calm: Path, root: Path) -> None:
         assert_same(ours, theirs)
 
 
-def on_a_small_disk(calm: Path, tmp_path: Path, size: str, then: str) -> tuple[list[str], list[int]]:
-    """What the two sweeps said, and their exit statuses."""
+@pytest.mark.skipif(not may_mount(), reason="no small file system can be mounted here")
+def test_a_full_and_a_read_only_disk(calm: Path, tmp_path: Path) -> None:
+    """Full: each missing run once and why, no traceback; on a larger one the same command ends as if undisturbed.
+    Read-only: refused in one line before any work is done, and no result is touched."""
     (tmp_path / "disk").mkdir()
-    words = command(calm, tmp_path / "disk", "--jobs", "2")
-    impatient = [sys.executable, "-c", IMPATIENT, *words[3:]]
-    names = {"SIZE": size, "THEN": then, "DISK": str(tmp_path / "disk"), "OUT": str(tmp_path)}
-    script = ["unshare", "-rm", "bash", "-c", ON_A_SMALL_DISK, "bash", *impatient]
-    done = subprocess.run(script, env={**os.environ, **names}, capture_output=True, text=True, timeout=120)
+    line = [sys.executable, "-c", ONE_RETRY, *command(calm, tmp_path / "disk", "--jobs", "2")[3:]]
+    script = ["unshare", "-rm", "bash", "-c", ON_A_SMALL_DISK, "bash", *line]
+    environment = {**os.environ, "DISK": str(tmp_path / "disk"), "OUT": str(tmp_path)}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    said = [(tmp_path / f"{name}.txt").read_text() for name in ("first", "second")]
-    return said, [int((tmp_path / f"{name}.status").read_text()) for name in ("first", "second")]
-
-
-@pytest.mark.skipif(not may_mount(), reason="no small file system can be mounted here")
-def test_a_full_disk(calm: Path, tmp_path: Path) -> None:
-    """Each missing run once and why, no traceback; with room the same command ends as if nothing had been."""
-    (first, second), statuses = on_a_small_disk(calm, tmp_path, "60k", "size=50m")
-    assert statuses == [1, 0], first + second
-    assert "No space left on device; choose another folder with --out." in " ".join(first.split())
-    assert "Traceback" not in first
+    small, larger, readonly = ((tmp_path / f"{name}.txt").read_text() for name in ("small", "larger", "readonly"))
+    statuses = [int((tmp_path / f"{name}.status").read_text()) for name in ("small", "larger", "readonly")]
+    assert statuses == [1, 0, 2], small + larger + readonly
+    assert "No space left on device; choose another folder with --out." in " ".join(small.split())
+    assert "Traceback" not in small
     assert (tmp_path / "parts.txt").read_text() == "", "half-written files are left on a full disk"
-    assert_as_calm(calm, tmp_path / "runs")
-
-
-@pytest.mark.skipif(not may_mount(), reason="no small file system can be mounted here")
-def test_a_folder_that_becomes_read_only(calm: Path, tmp_path: Path) -> None:
-    """Refused in one line before any work is done, and what is there is not touched."""
-    (first, second), statuses = on_a_small_disk(calm, tmp_path, "50m", "ro")
-    assert statuses == [0, 2], first + second
-    assert second.splitlines()[-1].startswith("rnnbench: error: cannot write to ")
-    assert second.count("rnnbench: error:") == 1
-    assert "Read-only file system" in second
+    assert readonly.splitlines()[-1].startswith("rnnbench: error: cannot write to ")
+    assert readonly.count("rnnbench: error:") == 1
+    assert "Read-only file system" in readonly
     assert_as_calm(calm, tmp_path / "runs")
 
 
@@ -113,16 +101,14 @@ def test_a_clock_that_runs_backwards(calm: Path, tmp_path: Path) -> None:
         assert 0 < result["seconds"] < 120
 
 
-def test_damaged_files_are_made_anew(calm: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_replaced(calm: Path, tmp_path: Path) -> None:
     """A result of garbage beside a checkpoint that was cut short, as after a power cut."""
     shutil.copytree(calm.parent / "runs", tmp_path / "runs")
     first, second = entries(calm, tmp_path / "runs")
     first.path(RESULT).write_bytes(first.path(RESULT).read_bytes()[:300])
     first.path(CHECKPOINT).write_bytes(b"PK\x03\x04" + bytes(500))
     before = second.path(RESULT).stat().st_mtime_ns
-    done = swept(calm, tmp_path / "runs", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["finished"] == [first.id]
+    assert sweep_here(calm, tmp_path / "runs").finished == [first.id]
     assert second.path(RESULT).stat().st_mtime_ns == before
     assert_as_calm(calm, tmp_path / "runs")
 

@@ -1,4 +1,4 @@
-"""One parameter of a sweep file: what values it may take, by the distributions of Weights & Biases.
+"""One parameter of a W&B sweep file: what values it may take, by W&B's distributions.
 
 A draw is the quantile function at a number between 0 and 1, so it is a pure function of that number. The definitions
 are those of the sweep configuration's reference, and of W&B's own engine (the package ``sweeps``) where it is silent:
@@ -8,18 +8,21 @@ a quantised value is the nearest multiple of q, which may lie outside min … ma
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import NormalDist
 from typing import Any
+
+from scipy.special import betaincinv
 
 from rnnbench.config.plain import quoted
 from rnnbench.errors import UserError, unknown
 
 _RANGE: dict[str, float | None] = {"min": None, "max": None}
 _BELL: dict[str, float | None] = {"mu": 0.0, "sigma": 1.0}
-_BETA: dict[str, float | None] = {"a": 1.0, "b": 1.0}
-#: A distribution's numbers, and what they are where they are not given (None: they must be).
+#: A distribution's numbers, with their defaults (None: must be given).
 NUMBERS: dict[str, dict[str, float | None]] = {
     "uniform": _RANGE,
     "log_uniform": _RANGE,
@@ -28,14 +31,33 @@ NUMBERS: dict[str, dict[str, float | None]] = {
     "inv_log_uniform_values": _RANGE,
     "normal": _BELL,
     "log_normal": _BELL,
-    "beta": _BETA,
+    "beta": {"a": 1.0, "b": 1.0},
 }
 NUMBERS |= {f"q_{name}": numbers | {"q": 1.0} for name, numbers in NUMBERS.items() if not name.startswith("inv_")}
 NUMBERS["int_uniform"] = _RANGE
-#: What the others take.
-LISTS = {"constant": ("value",), "categorical": ("values",), "categorical_w_probabilities": ("values", "probabilities")}
+#: The keys of the distributions without numbers.
+LISTS = {"constant": ["value"], "categorical": ["values"], "categorical_w_probabilities": ["values", "probabilities"]}
 #: Values that a grid may have in one parameter.
 MOST = 100_000
+
+Settings = Mapping[str, Any]
+
+
+def _log_uniform_values(s: Settings, u: float) -> float:
+    return math.exp(math.log(s["min"]) + u * (math.log(s["max"]) - math.log(s["min"])))
+
+
+#: Quantile functions; log_uniform's and inv_log_uniform's min and max are exponents of e, the others' are values.
+_QUANTILES: dict[str, Callable[[Settings, float], float]] = {
+    "uniform": lambda s, u: s["min"] + u * (s["max"] - s["min"]),
+    "log_uniform": lambda s, u: math.exp(s["min"] + u * (s["max"] - s["min"])),
+    "log_uniform_values": _log_uniform_values,
+    "inv_log_uniform": lambda s, u: math.exp(-s["max"] + u * (s["max"] - s["min"])),
+    "inv_log_uniform_values": _log_uniform_values,  # log(1/x) uniform is log(x) uniform
+    "normal": lambda s, u: s["mu"] + s["sigma"] * NormalDist().inv_cdf(u),
+    "log_normal": lambda s, u: math.exp(s["mu"] + s["sigma"] * NormalDist().inv_cdf(u)),
+    "beta": lambda s, u: betaincinv(s["a"], s["b"], u),
+}
 
 
 @dataclass(frozen=True)
@@ -50,34 +72,32 @@ class Parameter:
 
     name: str
     distribution: str
-    settings: Mapping[str, Any]
+    settings: Settings
 
     @classmethod
-    def parse(cls, name: str, settings: Mapping[str, Any]) -> Parameter:
+    def parse(cls, name: str, settings: Settings) -> Parameter:
         """From the sweep file's mapping; where it names no distribution, the keys decide, as in W&B.
 
         Raises:
             UserError: What it says is none of the distributions.
         """
-        given = dict(settings)
-        kind = given.pop("distribution", None)
-        if kind is None:
-            kind = _implied(given)
-            if kind is None:
-                raise UserError(
-                    f"parameter {name} must have value, values, min and max, parameters or a distribution, "
-                    f"got {quoted(dict(settings))}."
-                )
+        values = dict(settings)
+        kind = values.pop("distribution", None)
+        if kind is None and (kind := _implied(values)) is None:
+            raise UserError(
+                f"parameter {name} must have value, values, min and max, parameters or a distribution, "
+                f"got {quoted(dict(settings))}."
+            )
         if not isinstance(kind, str) or kind not in {*NUMBERS, *LISTS}:
             raise unknown(f"distribution of {name}", plainly(kind), [*NUMBERS, *LISTS])
-        known = {**NUMBERS.get(kind, {}), **dict.fromkeys(LISTS.get(kind, ()))}
-        for key in given:
+        known = NUMBERS.get(kind) or dict.fromkeys(LISTS[kind])
+        for key in values:
             if key not in known:
                 raise unknown(f"key of {name} ({kind})", plainly(key), known)
         for key, default in known.items():
-            if key not in given and default is None:
+            if key not in values and default is None:
                 raise UserError(f"parameter {name} ({kind}) needs {key}, got {quoted(dict(settings))}.")
-        complete = known | given
+        complete = {**known, **values}
         _check(name, kind, complete)
         return cls(name, kind, complete)
 
@@ -115,11 +135,12 @@ class Parameter:
         if self.distribution == "categorical":
             return s["values"][int(u * len(s["values"]))]
         if self.distribution == "categorical_w_probabilities":
-            return _weighted(s["values"], s["probabilities"], u)
+            last = max(i for i, share in enumerate(s["probabilities"]) if share > 0)  # the shares may add up to < 1
+            return s["values"][min(bisect_right(list(accumulate(s["probabilities"])), u), last)]
         if self.distribution == "int_uniform":
             return s["min"] + int(u * (s["max"] - s["min"] + 1))
         try:
-            x = _QUANTILES[self.distribution.removeprefix("q_")](s, u)
+            x = float(_QUANTILES[self.distribution.removeprefix("q_")](s, u))
             if "q" in s:
                 x = round(x / s["q"]) * s["q"]
         except (OverflowError, ValueError):
@@ -134,7 +155,8 @@ def plainly(name: Any) -> str:
     return name if isinstance(name, str) and name.isidentifier() else quoted(name)
 
 
-def _implied(settings: Mapping[str, Any]) -> str | None:
+def _implied(settings: Settings) -> str | None:
+    """The distribution that the keys imply."""
     if "value" in settings:
         return "constant"
     if "values" in settings:
@@ -145,7 +167,7 @@ def _implied(settings: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check(name: str, kind: str, s: Mapping[str, Any]) -> None:
+def _check(name: str, kind: str, s: Settings) -> None:
     """The numbers are numbers, and in order."""
     if "values" in s and (not isinstance(s["values"], list) or not s["values"]):
         raise UserError(f"values of {name} must be a list of at least one value, got {quoted(s['values'])}.")
@@ -164,49 +186,11 @@ def _check(name: str, kind: str, s: Mapping[str, Any]) -> None:
             raise UserError(f"{key} of {name} ({kind}) must be {what}, got {quoted(s[key])}.")
     if "min" in s and not s["min"] < s["max"]:
         raise UserError(f"min of {name} must be less than its max, got {s['min']} and {s['max']}.")
-    if kind.endswith("log_uniform_values") and not s["min"] > 0:
-        raise UserError(f"min of {name} ({kind}) must be positive, got {s['min']}.")
-    for key in ("q", "a", "b"):
+    for key in ("q", "a", "b", *(["min"] if kind.endswith("log_uniform_values") else [])):
         if key in s and not s[key] > 0:
             raise UserError(f"{key} of {name} ({kind}) must be positive, got {s[key]}.")
     if "sigma" in s and not s["sigma"] >= 0:
         raise UserError(f"sigma of {name} ({kind}) must be ≥ 0, got {s['sigma']}.")
-
-
-def _beta(s: Mapping[str, Any], u: float) -> float:
-    from scipy.special import betaincinv
-
-    return float(betaincinv(s["a"], s["b"], u))
-
-
-def _log_uniform_values(s: Mapping[str, Any], u: float) -> float:
-    return _between(math.log(s["min"]), math.log(s["max"]), u)
-
-
-def _between(low: float, high: float, u: float) -> float:
-    return math.exp(low + u * (high - low))
-
-
-#: By distribution; log_uniform's and inv_log_uniform's min and max are exponents of e, the others' are values.
-_QUANTILES: dict[str, Callable[[Mapping[str, Any], float], float]] = {
-    "uniform": lambda s, u: s["min"] + u * (s["max"] - s["min"]),
-    "log_uniform": lambda s, u: _between(s["min"], s["max"], u),
-    "log_uniform_values": _log_uniform_values,
-    "inv_log_uniform": lambda s, u: _between(-s["max"], -s["min"], u),
-    "inv_log_uniform_values": _log_uniform_values,  # log(1/x) uniform is log(x) uniform
-    "normal": lambda s, u: s["mu"] + s["sigma"] * NormalDist().inv_cdf(u),
-    "log_normal": lambda s, u: math.exp(s["mu"] + s["sigma"] * NormalDist().inv_cdf(u)),
-    "beta": _beta,
-}
-
-
-def _weighted(values: Sequence[Any], shares: Sequence[float], u: float) -> Any:
-    total = 0.0
-    for value, share in zip(values, shares, strict=True):
-        total += share
-        if u < total:
-            return value
-    return next(value for value, share in zip(reversed(values), reversed(shares), strict=True) if share > 0)
 
 
 def _number(x: float, whole: bool) -> float | int:

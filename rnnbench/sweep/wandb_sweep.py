@@ -1,4 +1,4 @@
-"""A Run as dotted keys and plain values, ``data.seq_len: 64``, and back: how flags and sweeps name its parts."""
+"""The YAML file of a W&B sweep as a Study, without a server; a Run as dotted keys, ``data.seq_len: 64``, and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,44 @@ from rnnbench.config.plain import quoted, read_yaml
 from rnnbench.config.run import merge
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.sweep.study import Study
-from rnnbench.sweep.wandb_files.distributions import Parameter, plainly
+from rnnbench.sweep.wandb_parameters import Parameter, plainly
+
+#: Runs that one file may ask for.
+MOST_RUNS = 10_000
+#: Values in a file and how deep they may lie: by YAML's anchors a file may contain itself, or double with every line.
+MOST_VALUES, DEEPEST = 200_000, 12
+#: W&B's rule for a parameter's name.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+READ = ("name", "description", "method", "parameters", "run_cap")
+#: Further keys of W&B's files, and why they change nothing here.
+UNUSED = {
+    "early_terminate": "every run has its whole budget",
+    "command": "the runs are those of rnnbench train",
+    "program": "the runs are those of rnnbench train",
+    "project": "the projection goes to rnnbench",
+    "entity": "WANDB_ENTITY names it",
+    **dict.fromkeys(("apiVersion", "kind", "controller", "job", "image_uri", "settings", "scheduler", "metrics"), ""),
+}
+
+
+# --- a Run as dotted keys ---------------------------------------------------------------------------------------------
 
 
 def flat(run: Run) -> dict[str, Any]:
     """A Run as dotted keys and plain values; a cell with options is one value, its JSON."""
+    values = run.to_dict()
+    if not isinstance(values["cell"], str):
+        values["cell"] = json.dumps(values["cell"], ensure_ascii=False)
     out: dict[str, Any] = {}
-    for key, value in run.to_dict().items():
-        if key == "cell":
-            out["cell"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        elif isinstance(value, Mapping):
-            out |= {f"{key}.{name}": item for name, item in value.items()}
-        else:
-            out[key] = value
+    for key, value in values.items():
+        out |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, Mapping) else {key: value}
     return out
+
+
+def varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that are not the same in all rows, or not in all, in order of appearance."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if len({row.get(key, ...) for row in rows}) > 1]
 
 
 def run_of(values: Mapping[str, Any]) -> Run:
@@ -41,7 +65,7 @@ def run_of(values: Mapping[str, Any]) -> Run:
             mapping or as JSON, that all others go over.
 
     Raises:
-        UserError: It is none.
+        UserError: They do not make a Run.
     """
     try:
         above = _nested({key: value for key, value in values.items() if key != "config"})
@@ -57,17 +81,22 @@ def run_of(values: Mapping[str, Any]) -> Run:
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted values as the tree of a Run; the longer name goes over the shorter one."""
+    """Dotted values as the tree of a Run; never a mapping that the file's tree shares."""
     tree: dict[str, Any] = {}
     for name in sorted(values, key=lambda name: (name.count("."), name)):
-        *rooms, key = name.split(".")
-        value = _cell(values[name]) if name == "cell" else values[name]
-        at = tree
-        for room in rooms:
-            at = at.setdefault(room, {})
-            if not isinstance(at, dict):
-                raise UserError(f"parameter {name} goes into {room}, which is {quoted(at)} and no mapping.")
-        at[key] = _merged(at.get(key), value)
+        *sections, key = name.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise UserError(f"parameter {name} goes into {section}, which is {quoted(branch)} and no mapping.")
+        value, below = values[name], branch.get(key)
+        if name == "cell":  # in any of its spellings, as a mapping, so that its options can be laid over
+            cell = CellConfig.parse(value)
+            value = {"name": cell.name, **cell.options}
+        if isinstance(value, Mapping):
+            value = {**(below if isinstance(below, Mapping) else {}), **value}
+        branch[key] = value
     return tree
 
 
@@ -83,43 +112,15 @@ def _part(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _cell(value: Any) -> dict[str, Any]:
-    """A cell in any of its spellings as a mapping, so that its options can be laid over."""
-    cell = CellConfig.parse(value)
-    return {"name": cell.name, **cell.options}
-
-
-def _merged(below: Any, above: Any) -> Any:
-    """A mapping laid over a mapping, else what lies above; never one that the file's tree shares."""
-    if isinstance(above, Mapping):
-        return {**below, **above} if isinstance(below, Mapping) else dict(above)
-    return above
-
-
-#: Runs that one file may ask for.
-MOST_RUNS = 10_000
-#: Values in a file and how deep they may lie: by YAML's anchors a file may contain itself, or double with every line.
-MOST_VALUES, DEEPEST = 200_000, 12
-#: W&B's rule for a parameter's name.
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-READ = ("name", "description", "method", "parameters", "run_cap")
-#: What W&B's files may say beside, and why it changes nothing here.
-UNUSED = {
-    "early_terminate": "every run has its whole budget",
-    "command": "the runs are those of rnnbench train",
-    "program": "the runs are those of rnnbench train",
-    "project": "the projection goes to rnnbench",
-    "entity": "WANDB_ENTITY names it",
-    **dict.fromkeys(("apiVersion", "kind", "controller", "job", "image_uri", "settings", "scheduler", "metrics"), ""),
-}
+# --- the file ---------------------------------------------------------------------------------------------------------
 
 
 def study_of_file(path: Path, count: int | None = None) -> tuple[Study, list[str]]:
     """The study that a sweep file describes, under the preset ``quick``, and notes on what of the file is not used.
 
     A grid's runs are in W&B's order: parameters by name, the last fastest. A random draw is a pure function of the
-    sweep's name, the parameter's name and the draw's number: a sweep that is killed goes on, one that is given a larger
-    count is extended, and another range of one parameter leaves the others' draws what they were.
+    sweep's name, the parameter's name and the draw's number: a killed sweep resumes, one with a larger count is
+    extended, and another range of one parameter leaves the others' draws what they were.
 
     Args:
         path: The YAML file.
@@ -135,8 +136,8 @@ def study_of_file(path: Path, count: int | None = None) -> tuple[Study, list[str
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the sweep {path}: {getattr(error, 'strerror', None) or error}.") from None
     except yaml.YAMLError as error:
-        place, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        where = f" in line {place.line + 1}" if place else ""
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f" in line {mark.line + 1}" if mark else ""
         raise UserError(f"the sweep {path} is not YAML{where}: {problem or told(error)}.") from None
     try:
         _check_size(tree)
@@ -152,36 +153,42 @@ def _study(tree: Any, path: Path, count: int | None) -> tuple[Study, list[str]]:
         if key not in (*READ, "metric", *UNUSED):
             raise unknown("key of a sweep", plainly(key), [*READ, "metric", *UNUSED])
     method = tree.get("method")
-    if method == "bayes" or method == "custom":
+    if method in ("bayes", "custom"):
         raise UserError(f"method {method} needs W&B's server, which chooses; use grid or random, or --tune_lr.")
     if method not in ("grid", "random"):
         raise UserError(f"method must be grid or random, got {quoted(method)}.")
     name = _slug(tree.get("name")) or _slug(path.stem) or "sweep"
     parameters = list(_parameters(tree["parameters"]))
+    names = [parameter.name for parameter in parameters]
+    if twice := [one for one in names if names.count(one) > 1]:
+        raise UserError(f"parameter {twice[0]} is given twice.")
     wanted = _wanted(count, tree.get("run_cap"))
     if method == "random" and wanted is None:
         raise UserError("how many runs a random sweep has is not said; give --count N, or run_cap in the file.")
-    drawn = _grid(parameters) if method == "grid" else _random(parameters, name, wanted or 0)
-    runs = tuple(itertools.islice(_distinct(drawn), wanted))
-    varying = [p.name for p in parameters if p.distribution != "constant"]
+    runs: dict[str, Run] = {}  # each once: equal values may be listed twice, and a random draw may repeat
+    for values in _grid(parameters) if method == "grid" else _random(parameters, name, wanted or 0):
+        run = run_of(values)
+        runs.setdefault(run.id, run)
+        if len(runs) == wanted:
+            break
     question = " ".join(str(tree.get("description") or "").split())
     if not question:
-        question = f"What comes of {', '.join(varying) or 'these settings'}?"
-    return Study(name, question, {"quick": lambda: runs}), _notes(tree)
+        chosen = [parameter.name for parameter in parameters if parameter.distribution != "constant"]
+        question = f"What comes of {', '.join(chosen) or 'these settings'}?"
+    return Study(name, question, {"quick": lambda: tuple(runs.values())}), _notes(tree)
 
 
 def _check_size(tree: Any) -> None:
-    waiting, seen = [(tree, 0)], 0
+    waiting, count = [(tree, 0)], 0
     while waiting:
         value, depth = waiting.pop()
-        seen += 1
-        if seen > MOST_VALUES or depth > DEEPEST:
+        count += 1
+        if count > MOST_VALUES or depth > DEEPEST:
             raise UserError(
                 "it is too large or too deep for a sweep, or contains itself; write it out without anchors."
             )
         if isinstance(value, Mapping | list | tuple | set):
-            inside = value.values() if isinstance(value, Mapping) else value
-            waiting += [(item, depth + 1) for item in inside]
+            waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, Mapping) else value)]
 
 
 def _wanted(count: int | None, cap: Any) -> int | None:
@@ -196,12 +203,12 @@ def _wanted(count: int | None, cap: Any) -> int | None:
 
 
 def _notes(tree: Mapping[str, Any]) -> list[str]:
-    """What the file says and nothing here does; an export's own command is no news."""
-    own = "rnnbench" in str([tree.get("program"), tree.get("command")])
-    ours = {"project"} if tree.get("project") == "rnnbench" else set()
-    silent = ours | ({"program", "command"} if own else set())
-    found = [key for key in UNUSED if key in tree and key not in silent]
-    return [f"{key} is not used{f': {UNUSED[key]}' if UNUSED[key] else ''}" for key in found]
+    """The keys of the file that are not used, and why; an exported file's own command needs no note."""
+    silent = {"project"} if tree.get("project") == "rnnbench" else set()
+    if "rnnbench" in str([tree.get("program"), tree.get("command")]):
+        silent |= {"program", "command"}
+    unused = [key for key in UNUSED if key in tree and key not in silent]
+    return [f"{key} is not used{f': {UNUSED[key]}' if UNUSED[key] else ''}" for key in unused]
 
 
 def _slug(name: Any) -> str:
@@ -209,17 +216,8 @@ def _slug(name: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name or "")).strip("_.-")[:100]
 
 
-def _parameters(tree: Any) -> Iterator[Parameter]:
-    """Every parameter below ``parameters``, in W&B's order, by its dotted name; each once."""
-    seen: set[str] = set()
-    for parameter in _unnest(tree):
-        if parameter.name in seen:
-            raise UserError(f"parameter {parameter.name} is given twice.")
-        seen.add(parameter.name)
-        yield parameter
-
-
-def _unnest(tree: Any, prefix: str = "") -> Iterator[Parameter]:
+def _parameters(tree: Any, prefix: str = "") -> Iterator[Parameter]:
+    """Every parameter below ``parameters``, in W&B's order, by its dotted name."""
     what = f"parameters of {prefix.rstrip('.')}" if prefix else "parameters"
     if not isinstance(tree, Mapping) or not tree:
         raise UserError(f"{what} must be a mapping of names, got {quoted(tree)}.")
@@ -232,7 +230,7 @@ def _unnest(tree: Any, prefix: str = "") -> Iterator[Parameter]:
                 f"parameter {prefix}{key} must be a mapping (value: {quoted(settings)}), got {quoted(settings)}."
             )
         if set(settings) == {"parameters"}:
-            yield from _unnest(settings["parameters"], f"{prefix}{key}.")
+            yield from _parameters(settings["parameters"], f"{prefix}{key}.")
         else:
             yield Parameter.parse(f"{prefix}{key}", settings)
 
@@ -242,8 +240,8 @@ def _grid(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
     size = math.prod(map(len, values))
     if size > MOST_RUNS:
         raise UserError(f"the grid has {size} runs, {MOST_RUNS} is the most; take values away or use method random.")
-    names = [parameter.name for parameter in parameters]
-    return (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values))
+    for chosen in itertools.product(*values):
+        yield {parameter.name: value for parameter, value in zip(parameters, chosen, strict=True)}
 
 
 def _random(parameters: Sequence[Parameter], sweep: str, count: int) -> Iterator[dict[str, Any]]:
@@ -255,13 +253,3 @@ def uniform(*of: str | int) -> float:
     """A number strictly between 0 and 1, a pure function of what it is of."""
     digest = hashlib.sha256(json.dumps(of).encode()).digest()
     return (int.from_bytes(digest[:6], "big") + 0.5) / 2**48
-
-
-def _distinct(drawn: Iterable[dict[str, Any]]) -> Iterator[Run]:
-    """The runs, each once: equal values may be listed twice, and a random draw may repeat."""
-    seen: set[str] = set()
-    for values in drawn:
-        run = run_of(values)
-        if run.id not in seen:
-            seen.add(run.id)
-            yield run

@@ -1,1 +1,0 @@
-"""Sweeps on a Slurm cluster: an array of ordinary sweeps on one ledger."""
