@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
     facts = describe(config, device)
     broken = [finding for finding in findings if finding.ok is False]
     if arguments.json:
-        rows = [vars(finding) | {"figure": _finite(finding.figure)} for finding in findings]
-        print(json.dumps({**facts, "ok": not broken, "findings": rows}))
+        print(json.dumps({**facts, "ok": not broken, "findings": [finding.plain() for finding in findings]}))
     elif broken:
         for line in verdicts(config.label, broken):
             print(line)
@@ -89,8 +88,8 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
 def verdicts(label: str, broken: Sequence[CheckResult]) -> list[str]:
     """One line a broken law: what broke and where, at its worst, and on what."""
     lines = []
-    for law in dict.fromkeys(finding.law for finding in broken):
-        found = [finding for finding in broken if finding.law == law]
+    for law in dict.fromkeys(finding.property for finding in broken):
+        found = [finding for finding in broken if finding.property == law]
         worst = max(found, key=lambda finding: math.inf if finding.figure is None else finding.figure)
         on = ", ".join(dict.fromkeys(f"{finding.backend} in {finding.dtype}" for finding in found))
         error = "" if worst.figure is None else f"; the error is {worst.figure:.3g} times what is allowed"
@@ -114,7 +113,7 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     for law in PROPERTIES:
         if law == "parameters":
             continue  # a line of its own
-        found = [finding for finding in findings if finding.law == law]
+        found = [finding for finding in findings if finding.property == law]
         worst = max(found, key=lambda finding: finding.figure or 0.0)
         figure = "" if worst.figure is None else f"{worst.figure:.2g}"
         on, formats = (dict.fromkeys(getattr(f, key) for f in found) for key in ("backend", "dtype"))
@@ -127,8 +126,3 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
             console.print(f"not on {finding.backend}: {finding.where}", highlight=False)
     made_with = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     console.print(f"{made_with}, {facts['device']}", highlight=False)
-
-
-def _finite(figure: float | None) -> float | str | None:
-    """JSON has no infinity."""
-    return figure if figure is None or math.isfinite(figure) else "infinite"

@@ -30,8 +30,7 @@ def recurrence(a: Tensor, b: Tensor, s: Tensor, kernel: str | None = None) -> tu
     shape = torch.broadcast_shapes(a.shape, b.shape)
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), s.dtype)
     a = a.to(dtype)[(None,) * (len(shape) - a.dim())]
-    own = (a.shape[0], a.shape[1])
-    a = a.expand(*own, *shape[2:]).reshape(*own, -1)
+    a = a.expand(*a.shape[:2], *shape[2:]).reshape(*a.shape[:2], -1)
     flat = b.to(dtype).expand(shape).reshape(shape[0], shape[1], -1)
     h, last = _Recurrence.apply(a, flat, s.to(dtype).reshape(shape[0], -1), kernel or kernel_name(flat))
     return h.view(shape), last.view(shape[0], *shape[2:])
