@@ -66,7 +66,7 @@ class Measured:
             "cell": self.cell,
             "condition": self.condition,
             "seq_len": self.seq_len,
-            **{name: self.median(name) for name in set.intersection(*(set(one) for one in self.scalars))},
+            **{name: self.median(name) for name in self.scalars[0] if all(name in one for one in self.scalars)},
             "lyapunov": exponent,
             "lyapunov_half_width": half_width,
             "decades_lost": lost,

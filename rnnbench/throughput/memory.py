@@ -74,8 +74,8 @@ def fence(limit: int | None = None) -> Iterator[None]:
 
 def available() -> int:
     """Bytes that this process could still have: the machine's, or what is left of its control group's."""
-    found = _bytes(MEMINFO, "MemAvailable")
-    free = 2**62 if found is None else found
+    reported = _bytes(MEMINFO, "MemAvailable")
+    free = 2**62 if reported is None else reported
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # no control group, or one without a limit, which reads "max"
         limit = int((group / "memory.max").read_text())
@@ -86,8 +86,8 @@ def available() -> int:
 def _bytes(file: Path, key: str) -> int | None:
     """``KEY: 12 kB`` of a file in /proc."""
     with suppress(OSError):
-        if found := re.search(rf"{key}:\s+(\d+)", file.read_text()):
-            return int(found[1]) * 1024
+        if match := re.search(rf"{key}:\s+(\d+)", file.read_text()):
+            return int(match[1]) * 1024
     return None
 
 

@@ -17,7 +17,7 @@ from rnnbench.backends.compiled import Compiled
 from rnnbench.cells import make_cell
 from rnnbench.errors import UserError
 
-B, H, CHUNK = 3, 8, 4
+B, H, CHUNK = 3, 8, 3
 T = 2 * CHUNK + 3
 CPU = Request(torch.device("cpu"), torch.float32)
 

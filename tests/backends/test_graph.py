@@ -223,25 +223,17 @@ def test_a_cell_that_is_gone_takes_its_recordings_with_it(graph: Graph) -> None:
     assert len(graph._kept) == 0
 
 
-def test_a_second_backward_is_refused(graph: Graph) -> None:
+def test_misuse_of_a_backward_is_refused(graph: Graph) -> None:
+    """A second one, a gradient of one, and one after the weights were written to, which it would read silently."""
     cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     y.sum().backward(retain_graph=True)
     with pytest.raises(UserError, match="one backward for each forward"):
         y.sum().backward()
-
-
-def test_a_gradient_of_a_gradient_is_refused(graph: Graph) -> None:
-    cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     (gradient,) = torch.autograd.grad(y.sin().sum(), [cell.weight_hh], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-def test_weights_written_to_before_the_backward_are_noticed(graph: Graph) -> None:
-    """A replayed backward would silently read the new ones."""
-    cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     with torch.no_grad():
         cell.weight_hh.mul_(2.0)
