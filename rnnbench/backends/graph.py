@@ -146,21 +146,14 @@ class Graph(Backend):
 
 
 class CudaRecording:
-    """A `Recording` made of two CUDA graphs, the second only where there are gradients.
-
-    Args:
-        cell: Whose weights are read.
-        x: (B, T, I); it becomes the buffer for all later ones, as `state` does.
-        state: (B, *S).
-        learns: Whether there will be backwards.
-    """
+    """A `Recording` of two CUDA graphs, the second only with gradients; x and state become its buffers."""
 
     def __init__(self, cell: Cell, x: Tensor, state: Tensor, learns: bool) -> None:
         self.inputs = (x, state)
         leaves = [x, state, *cell.parameters()]
         # A capture that fails leaves its stream the current one: the outer context sets it back.
         with torch.cuda.device(x.device), torch.cuda.stream(torch.cuda.current_stream(x.device)):
-            # Everything on one stream, also the autograd nodes of the leaves, which remember where they were made.
+            # Everything on one stream, also the autograd nodes of the leaves, which remember where they were created.
             stream = _stream(x.device)
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):

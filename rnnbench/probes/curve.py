@@ -102,15 +102,11 @@ BAND = 1.0
 
 @dataclass(frozen=True)
 class Judgement:
-    """The change of the seeds' curves in decades over ``lags`` lags, log₁₀ G(lags)/G(0), and its verdict.
+    """The change of the seeds' curves in decades over ``lags`` lags, log₁₀ G(lags)/G(0), and its verdict."""
 
-    Args:
-        decades: The mean over seeds; −∞ where a seed has no gradient left.
-        low: The lower end of its 95 % Student-t interval over seeds; with an infinite one, the least of the seeds.
-        high: The upper end; with an infinite one, the largest.
-    """
-
+    #: The mean over seeds; −∞ where a seed has no gradient left.
     decades: float
+    #: The ends of its 95 % Student-t interval over seeds; with an infinite one, the least and the largest of the seeds.
     low: float
     high: float
     lags: int

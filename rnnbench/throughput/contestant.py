@@ -40,20 +40,15 @@ def dtype_of(job: Timing) -> torch.dtype:
 
 @dataclass
 class Contestant:
-    """Layers on a backend. Gradients are taken by ``autograd.grad``: what is timed accumulates none.
+    """Layers on a backend. Gradients are taken by ``autograd.grad``: what is timed accumulates none."""
 
-    Args:
-        name: CELL/BACKEND.
-        layers: What runs.
-        backend: What runs them.
-        x: (B, T, I), requiring a gradient: there is a layer below.
-        cotangent: ∂ℓ/∂y, (B, T, W).
-    """
-
+    #: CELL/BACKEND.
     name: str
     layers: Layers
     backend: Backend
+    #: (B, T, I), requiring a gradient: there is a layer below.
     x: Tensor
+    #: ∂ℓ/∂y, (B, T, W).
     cotangent: Tensor
 
     @classmethod
