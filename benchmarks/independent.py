@@ -20,7 +20,7 @@ from rnnbench.config.timing import Timing
 from rnnbench.intervals import speed_up
 from rnnbench.system import machine
 from rnnbench.throughput.clock import WallClock
-from rnnbench.throughput.contestant import PARTS, Contestant, contenders
+from rnnbench.throughput.contestant import PARTS, Contestant, implementations
 
 STEP = "y, _ = lstm(x); g = grad(y, [x, *weights], cotangent)\nfor w, d in zip(weights, g[1:]): w.grad = d\nadam.step()"
 
@@ -34,7 +34,7 @@ def main() -> None:
     print(f"{'T':>5} {'':<10}{'ours ms':>10}{'theirs ms':>11}{'ratio':>8}  95 % interval")
     for seq_len in args.seq_len:
         job = Timing(cells=(CellConfig("lstm"),), seq_len=seq_len)
-        one = Contestant.made(job, job.cells[0], contenders()["nn"], torch.device("cpu"))
+        one = Contestant.build(job, job.cells[0], implementations()["nn"], torch.device("cpu"))
         lstm = nn.LSTM(job.hidden_size, job.hidden_size, batch_first=True)
         weights = list(lstm.parameters())
         names = {

@@ -1,4 +1,4 @@
-"""How sure several seeds make a mean, and several rounds a speed-up; nothing here imports torch."""
+"""Confidence intervals of a mean over seeds and of a speed-up over rounds; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -24,28 +24,25 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def speed_up(
-    base: NDArray[np.float64], other: NDArray[np.float64], resamples: int = 2000
+    base: NDArray[np.float64], compared: NDArray[np.float64], resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """Ratio of medians base/other with a paired-bootstrap 95 % interval: rounds are drawn, not single times.
+    """Ratio of medians base/compared with a paired-bootstrap 95 % interval: rounds are drawn, not single times.
 
-    Args:
-        base: (rounds,) seconds.
-        other: (rounds,) seconds; the i-th of both were taken in the same round.
-        resamples: How many draws. They are seeded: the same times give the same interval.
+    Both are (rounds,) seconds, the i-th of both from the same round. The draws are seeded.
     """
     import numpy as np
 
     rounds = np.random.default_rng(0).integers(len(base), size=(resamples, len(base)))
-    ratios = np.median(base[rounds], axis=1) / np.median(other[rounds], axis=1)
+    ratios = np.median(base[rounds], axis=1) / np.median(compared[rounds], axis=1)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(np.median(base) / np.median(other)), float(low), float(high)
+    return float(np.median(base) / np.median(compared)), float(low), float(high)
 
 
 def known_median(values: Sequence[float]) -> float:
     """The median; of an even number, the lower one of the middle two where the upper is infinite.
 
-    Of lags and lengths an infinite one was not reached: half way between it and a known one nothing is known, and
-    the lower of the two is a median all the same.
+    An infinite lag or length was not reached: half way between it and a known one nothing is known, and the lower of
+    the two is a median as well.
     """
     low, high = median_low(values), median_high(values)
     return low if math.isinf(high) else (low + high) / 2

@@ -13,13 +13,16 @@ from rnnbench.cells.cell import Cell
 
 #: A right result may be this many times as far from the float64 loop's as the loop in the same number format is.
 #: In float32 another order of summation is within 6 (over 33 cells and six draws); a coarser format, or an error, not
-#: within 100. In bfloat16 another order is within 2, and all there is within 128, so that only gross errors are found.
+#: within 100. In bfloat16 another order is within 2, and everything is within 128, so that only gross errors are found.
 MULTIPLE = 10.0
+
+#: y (B, T, H), and all states (B, T, *S) or the last one (B, *S).
+Output = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a backend beside the cell."""
+    """What is asked of a backend beside the cell: a state perturbation, every state."""
 
     device: torch.device
     dtype: torch.dtype
@@ -28,7 +31,7 @@ class Request:
 
 
 class Backend(ABC):
-    """Runs a cell over time. Two laws bind every backend: the chunk law and the reference law (see the README)."""
+    """Runs a cell over time, with the chunk property and the reference property (see the README)."""
 
     name: ClassVar[str]
     #: Never chosen by ``auto``, nor timed or checked unasked; each such backend says why.
@@ -43,7 +46,5 @@ class Backend(ABC):
         return MULTIPLE
 
     @abstractmethod
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
-        """x (B, T, I), state (B, *S), tap (B, T, *S) → y (B, T, H) and all states (B, T, *S) or the last (B, *S)."""
+    def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
+        """x (B, T, I), state (B, *S), tap (B, T, *S) → y, and all states or the last."""

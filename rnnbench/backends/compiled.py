@@ -15,16 +15,16 @@ from types import FunctionType
 import torch
 from torch import Tensor, nn
 
-from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.cells.cell import Cell
 from rnnbench.errors import UserError
 
-#: Instants in one compiled chunk: compile time grows with it, calls from Python shrink with it.
+#: Time steps in one compiled chunk: compile time grows with it, calls from Python shrink with it.
 CHUNK = 16
 
 
 class Compiled(Backend):
-    """Chunks of `CHUNK` instants, each one call of compiled code; what is left over runs step by step as in the loop.
+    """Each chunk is one call of compiled code; the rest that fills no chunk runs step by step as in the loop.
 
     One compilation for each cell class, shape, dtype and gradient mode, kept by torch.compile in memory and on disk.
     """
@@ -40,32 +40,30 @@ class Compiled(Backend):
             return "torch.compile does not look inside torch's own recurrent modules"
         return _missing(request.device.type)
 
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
+    def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         with cell.unrolled():
             u = cell.drive(x)
             learns = torch.is_grad_enabled() and any(t.requires_grad for t in (u, state, *cell.parameters()))
             if learns and not state.requires_grad:
                 # Else the first chunk alone, whose state needs no gradient, would be compiled a second time.
                 state = state.detach().requires_grad_()
-            # Each instant contiguous: strides that depend on T would be compiled for anew with each T.
-            instants = u.transpose(0, 1).contiguous().unbind(0)
-            compiled = _compiled(_key(cell, instants[0], state, learns))
+            # Each time step contiguous: strides that depend on T would be compiled for anew with each T.
+            drives = u.transpose(0, 1).contiguous().unbind(0)
+            compiled = _compiled(_key(cell, drives[0], state, learns))
             states: list[Tensor] = []
-            for begin in range(0, len(instants), CHUNK):
-                chunk = instants[begin : begin + CHUNK]
+            for begin in range(0, len(drives), CHUNK):
+                chunk = drives[begin : begin + CHUNK]
                 states += (compiled if len(chunk) == CHUNK else _steps)(cell, chunk, state)
                 state = states[-1]
             every = torch.stack(states, dim=1)
             return cell.read(every, u), every if return_states else state
 
 
-def _steps(cell: Cell, instants: Sequence[Tensor], state: Tensor) -> list[Tensor]:
+def _steps(cell: Cell, drives: Sequence[Tensor], state: Tensor) -> list[Tensor]:
     """Some u_t, (B, G) each, and the state before them → the state after each, (B, *S)."""
-    # Lists and not (B, T, …): the kernels of two instants are then the same and are compiled once.
+    # Lists and not (B, T, …): the kernels of two time steps are then the same and are compiled once.
     states = []
-    for u in instants:
+    for u in drives:
         state = cell.step(u, state)
         states.append(state)
     return states
@@ -85,9 +83,9 @@ def _compiled(key: tuple[object, ...]) -> Callable[[Cell, Sequence[Tensor], Tens
     steps = FunctionType(_steps.__code__.replace(), _steps.__globals__, _steps.__name__)
     compiled = torch.compile(steps, fullgraph=True, dynamic=False)
 
-    def run(cell: Cell, instants: Sequence[Tensor], state: Tensor) -> list[Tensor]:
+    def run(cell: Cell, drives: Sequence[Tensor], state: Tensor) -> list[Tensor]:
         try:
-            return compiled(cell, instants, state)
+            return compiled(cell, drives, state)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".:")
             raise UserError(
@@ -100,9 +98,8 @@ def _compiled(key: tuple[object, ...]) -> Callable[[Cell, Sequence[Tensor], Tens
 def _missing(device: str) -> str | None:
     """What torch.compile lacks on this machine, in words."""
     if device == "cuda":
-        return (
-            None if find_spec("triton") else "torch.compile needs the package triton on a GPU, which is not installed"
-        )
+        missing = find_spec("triton") is None
+        return "torch.compile needs the package triton on a GPU, which is not installed" if missing else None
     compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
     if shutil.which(compiler) is None:
         return f"torch.compile needs a C++ compiler and there is no {compiler}; install one or name yours in CXX"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.backends.compiled import Compiled
 from rnnbench.backends.graph import Graph
 from rnnbench.backends.loop import Loop
@@ -47,7 +47,7 @@ def run(
     backend: str | Backend = "auto",
     tap: Tensor | None = None,
     return_states: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> Output:
     """Run a cell over time.
 
     Args:
@@ -55,7 +55,8 @@ def run(
         x: (B, T, I), T ≥ 1.
         state: (B, *S) to start from; the cell's initial state where not given.
         backend: A name in `BACKENDS`, auto, or a `Backend` that is in no registry.
-        tap: (B, T, *S), added to each new state: ∂ℓ/∂tap_t at tap = 0 is the total derivative ∂ℓ/∂s_t.
+        tap: State perturbation, (B, T, *S), added to each new state: ∂ℓ/∂tap_t at tap = 0 is the total derivative
+            ∂ℓ/∂s_t.
         return_states: Return every state instead of the last.
 
     Returns:

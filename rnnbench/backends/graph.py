@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.backends.loop import Loop
 from rnnbench.cells.cell import Cell
 from rnnbench.errors import UserError
 
 #: Kinds of run (shapes, dtype, gradients or not) that are kept for each cell; the one unused for longest goes first.
-TASK_FAMILIES = 4
+KEPT = 4
 
 
 class Recording(Protocol):
@@ -34,7 +34,7 @@ class Recording(Protocol):
     def backward(self, cotangents: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """∂ℓ/∂(y, last state) of the last forward → ∂ℓ/∂(x, state, *parameters), in its own buffers; None where none.
 
-        Once a forward: it may overwrite what the forward has kept for it.
+        Once a forward, whose kept activations it may overwrite.
         """
 
 
@@ -43,27 +43,16 @@ Record = Callable[[Cell, Tensor, Tensor, bool], Recording]
 
 
 class Lease:
-    """A recording in use. It is idle again after `end`, or once nothing refers to the lease any more.
+    """A recording in use: idle again after `end`, or once nothing refers to the lease any more.
 
-    Until its backward has run a recording's buffers hold that backward's activations; the next chunk of the sequence
-    must not overwrite them. An autograd node holds the lease, so a graph that is thrown away gives it back.
+    Until its backward has run a recording's buffers hold that backward's activations, which the next chunk of the
+    sequence must not overwrite. An autograd node holds the lease, so a graph that is thrown away ends it.
     """
 
     def __init__(self, recording: Recording, idle: list[Recording]) -> None:
         self.recording = recording
         self.end = weakref.finalize(self, idle.append, recording)
         self.end.atexit = False
-
-
-class Pool:
-    """Equal recordings: as many as were ever in use at once."""
-
-    def __init__(self) -> None:
-        self.idle: list[Recording] = []
-
-    def lease(self, record: Callable[[], Recording]) -> Lease:
-        """An idle recording, or where there is none a new one."""
-        return Lease(self.idle.pop() if self.idle else record(), self.idle)
 
 
 class _Replay(torch.autograd.Function):
@@ -88,10 +77,7 @@ class Graph(Backend):
     """Captures the loop, and its backward, once for each kind of run and replays them.
 
     Weights are read in place; a cell whose weights are other tensors than before (a cast, another device) is captured
-    anew. A gradient of a gradient is refused by autograd.
-
-    Args:
-        record: How a run is recorded.
+    anew. A gradient of a gradient is refused by autograd. ``record`` is how a run is recorded.
     """
 
     name = "graph"
@@ -100,7 +86,8 @@ class Graph(Backend):
 
     def __init__(self, record: Record | None = None) -> None:
         self._record: Record = record or CudaRecording
-        self._kept: weakref.WeakKeyDictionary[Cell, tuple[object, OrderedDict[object, Pool]]]
+        #: For each cell what its weights were, and by kind of run the idle recordings: as many as were in use at once.
+        self._kept: weakref.WeakKeyDictionary[Cell, tuple[object, OrderedDict[object, list[Recording]]]]
         self._kept = weakref.WeakKeyDictionary()
 
     def refusal(self, cell: Cell, request: Request) -> str | None:
@@ -112,30 +99,30 @@ class Graph(Backend):
             return "it keeps the last state only, not every state"
         return None
 
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
+    def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         parameters = list(cell.parameters())
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, state, *parameters))
-        lease = self._pool(cell, x, state, learns).lease(lambda: self._recorded(cell, x, state, learns))
+        idle = self._idle(cell, x, state, learns)
+        lease = Lease(idle.pop() if idle else self._recorded(cell, x, state, learns), idle)
         if learns:
             y, last = _Replay.apply(lease, x, state, *parameters)
         else:
             y, last = (output.clone() for output in lease.recording.forward(x, state))  # the lease ends with this call
         return y, last
 
-    def _pool(self, cell: Cell, x: Tensor, state: Tensor, learns: bool) -> Pool:
+    def _idle(self, cell: Cell, x: Tensor, state: Tensor, learns: bool) -> list[Recording]:
+        """The idle recordings of such a run, which may be none."""
         weights = tuple((t.data_ptr(), t.dtype, t.requires_grad) for t in (*cell.parameters(), *cell.buffers()))
         known = self._kept.get(cell)
         if known is None or known[0] != weights:
             known = self._kept[cell] = (weights, OrderedDict())
         tensors = tuple((t.shape, t.dtype, t.device, learns and t.requires_grad) for t in (x, state))
         kind = (tensors, learns, cell.training, _autocast(x))
-        pool = known[1].setdefault(kind, Pool())
+        idle = known[1].setdefault(kind, [])
         known[1].move_to_end(kind)
-        if len(known[1]) > TASK_FAMILIES:
+        if len(known[1]) > KEPT:
             known[1].popitem(last=False)
-        return pool
+        return idle
 
     def _recorded(self, cell: Cell, x: Tensor, state: Tensor, learns: bool) -> Recording:
         enabled, dtype = _autocast(x)
@@ -159,21 +146,14 @@ class Graph(Backend):
 
 
 class CudaRecording:
-    """A `Recording` made of two CUDA graphs, the second only where there are gradients.
-
-    Args:
-        cell: Whose weights are read.
-        x: (B, T, I); it becomes the buffer for all later ones, as `state` does.
-        state: (B, *S).
-        learns: Whether there will be backwards.
-    """
+    """A `Recording` of two CUDA graphs, the second only with gradients; x and state become its buffers."""
 
     def __init__(self, cell: Cell, x: Tensor, state: Tensor, learns: bool) -> None:
         self.inputs = (x, state)
         leaves = [x, state, *cell.parameters()]
         # A capture that fails leaves its stream the current one: the outer context sets it back.
         with torch.cuda.device(x.device), torch.cuda.stream(torch.cuda.current_stream(x.device)):
-            # Everything on one stream, also the autograd nodes of the leaves, which remember where they were made.
+            # Everything on one stream, also the autograd nodes of the leaves, which remember where they were created.
             stream = _stream(x.device)
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -214,8 +194,8 @@ def gradients(outputs: Sequence[Tensor], cotangents: Sequence[Tensor], leaves: S
     """One a leaf, None where it needs none or has no part in the outputs."""
     pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    found = iter(torch.autograd.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True))
-    return [next(found) if leaf.requires_grad else None for leaf in leaves]
+    taken = iter(torch.autograd.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True))
+    return [next(taken) if leaf.requires_grad else None for leaf in leaves]
 
 
 @cache
@@ -235,6 +215,8 @@ def _twin(cell: Cell) -> Cell:
     recording that kept the cell itself would keep it alive.
     """
     twin = copy.deepcopy(cell)
-    for own, theirs in zip((*twin.parameters(), *twin.buffers()), (*cell.parameters(), *cell.buffers()), strict=True):
-        own.data = theirs.detach()
+    for copied, original in zip(
+        (*twin.parameters(), *twin.buffers()), (*cell.parameters(), *cell.buffers()), strict=True
+    ):
+        copied.data = original.detach()
     return twin

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.cells.cell import Cell
 
 _FUNCTIONS = {"RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu, "GRU": torch.gru}
+#: cuDNN's numbers for them.
+_CUDNN_MODES = {"RNN_RELU": 0, "RNN_TANH": 1, "LSTM": 2, "GRU": 3}
 
 
 class TorchBackend(Backend):
@@ -30,13 +32,11 @@ class TorchBackend(Backend):
     def multiple(self, request: Request) -> float:
         # For widths to 256 cuDNN takes kernels whose tanh and sigmoid are good to 17 bits, whatever allow_tf32 says: on
         # an H200 the outputs of all three are off by 9e-6, where the loop's are by 1e-7 (H 8) to 1e-6 (H 256). TF32,
-        # which is none of float32, is off by 5e-4. bfloat16 has 8 bits; that the state is rounded to them at each step
+        # which is no float32, is off by 5e-4. bfloat16 has 8 bits; that the state is rounded to them at each step
         # makes the error twice the loop's at the worst (H 8 to 256, T 13 to 150, on a CPU).
         return 300.0 if request.device.type == "cuda" and request.dtype == torch.float32 else super().multiple(request)
 
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
+    def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         weights: list[Tensor] = list(cell.parameters())
         if torch.cudnn_is_acceptable(x):
             _flatten(cell, weights, x.dtype)
@@ -57,7 +57,7 @@ def _flatten(cell: Cell, weights: list[Tensor], dtype: torch.dtype) -> None:
     block = first.untyped_storage().data_ptr()
     if dtype != first.dtype or all(weight.untyped_storage().data_ptr() == block for weight in weights):
         return
-    mode = {"RNN_RELU": 0, "RNN_TANH": 1, "LSTM": 2, "GRU": 3}[str(cell.torch_mode)]
+    mode = _CUDNN_MODES[str(cell.torch_mode)]
     with torch.cuda.device_of(first), torch.no_grad():
         torch._cudnn_rnn_flatten_weight(
             weights, len(weights), cell.input_size, mode, cell.hidden_size, 0, 1, True, False

@@ -1,20 +1,20 @@
-"""All instants at once, for cells whose state is a window of past entries: Transformer and convolution."""
+"""All time steps at once, for cells whose state is a window of past entries: Transformer and convolution."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from rnnbench.backends.backend import Backend, Request
+from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.window_cell import WindowCell
 
 
 class Window(Backend):
-    """Each entry is made once and all windows are looked at where they overlap: nothing runs over time.
+    """Computes each entry once and looks at all windows together, where the loop holds T windows of W entries.
 
-    The loop backend holds T windows of W entries instead. Where the cell has a ``block``, that many instants are
-    looked at together: attention of T instants to all W − 1 + T entries would mostly be masked.
+    Where the cell has a ``block``, that many time steps are looked at together: attention of T steps to all W − 1 + T
+    entries would mostly be masked.
     """
 
     name = "window"
@@ -23,14 +23,12 @@ class Window(Backend):
         if not isinstance(cell, WindowCell):
             return "its state is not a window of past inputs"
         if request.tap:
-            return "windows that share their entries take no tap: it would change one instant's copy of them"
+            return "windows that share their entries take no tap: it would change one time step's copy of them"
         if request.states:
             return "it keeps the last state only, not every state"
         return None
 
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
+    def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         assert isinstance(cell, WindowCell)
         with cell.unrolled():
             u = cell.drive(x)
@@ -40,7 +38,7 @@ class Window(Backend):
 
 
 def _look(cell: WindowCell, entries: Tensor, u: Tensor) -> Tensor:
-    """`look`, in blocks as rows of one batch, and what is left over by itself."""
+    """`look`, in blocks as rows of one batch, and the rest that fills no block by itself."""
     if cell.block is None or u.shape[1] <= cell.block:
         return cell.look(entries, u)
     past, whole = cell.window - 1, u.shape[1] // cell.block * cell.block

@@ -38,7 +38,6 @@ def main(argv: Sequence[str]) -> int:
     config = CellConfig(arguments["name"], options)
 
     from rnnbench.conformance import check
-    from rnnbench.runs import finite
     from rnnbench.system import machine
 
     machine.prepare()
@@ -47,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     facts = describe(config, device)
     broken = [finding for finding in findings if finding.ok is False]
     if arguments["json"]:
-        print(json.dumps({**facts, "ok": not broken, "findings": [finite(vars(finding)) for finding in findings]}))
+        print(json.dumps({**facts, "ok": not broken, "findings": [finding.plain() for finding in findings]}))
     elif broken:
         print("\n".join(verdicts(config.label, broken)))
     else:
@@ -79,8 +78,8 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
 def verdicts(label: str, broken: Sequence[CheckResult]) -> list[str]:
     """One line a failed check: what fails and where, at its worst, and on what."""
     lines = []
-    for name in dict.fromkeys(finding.law for finding in broken):
-        results = [finding for finding in broken if finding.law == name]
+    for name in dict.fromkeys(finding.property for finding in broken):
+        results = [finding for finding in broken if finding.property == name]
         worst = max(results, key=lambda finding: math.inf if finding.figure is None else finding.figure)
         on = ", ".join(dict.fromkeys(f"{finding.backend} in {finding.dtype}" for finding in results))
         error = "" if worst.figure is None else f"; the error is {worst.figure:.3g} times what is allowed"
@@ -99,7 +98,7 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     for name in PROPERTIES:
         if name == "parameters":
             continue  # a line of its own
-        results = [finding for finding in findings if finding.law == name]
+        results = [finding for finding in findings if finding.property == name]
         worst = max(results, key=lambda finding: finding.figure or 0.0)
         figure = "" if worst.figure is None else f"{worst.figure:.2g}"
         on, formats = (dict.fromkeys(getattr(f, key) for f in results) for key in ("backend", "dtype"))

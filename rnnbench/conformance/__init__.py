@@ -1,4 +1,4 @@
-"""The laws that bind every cell, one function each, and a check of one cell against all of them."""
+"""The properties that every cell and backend must have, one function each, and a check of one cell for all of them."""
 
 from rnnbench.conformance.cell_under_test import CellUnderTest
 from rnnbench.conformance.check import PROPERTIES, check

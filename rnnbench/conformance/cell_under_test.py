@@ -1,10 +1,10 @@
-"""The cell under test: built once, with data of its own, and what a run of it gives."""
+"""The cell under test: built once, with random data, and all outputs and gradients of a run of it."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -23,11 +23,11 @@ B, T, I, H = 3, 13, 5, 8
 
 @dataclass(frozen=True)
 class Sample:
-    """What a cell is run on. All states in it are ones that the cell can come to, not just any numbers.
+    """What a cell is run on. All its states are ones that the cell can reach, not just any numbers.
 
     Args:
         x: (B, T, I).
-        state: (B, *S), after a sequence of its own.
+        state: (B, *S), after another sequence.
         spread: (B, T, *S), the difference of two sequences' states: directions in which states really differ. A
             counter or a mark in the state, equal in both, is not shifted by it.
         cotangents: For y, (B, T, H), and for the last state, (B, *S).
@@ -40,16 +40,9 @@ class Sample:
 
 
 class CellUnderTest:
-    """A cell by name, the backends it is held against, and the data.
+    """A cell by name, the backends that are checked with it, and the data.
 
-    Args:
-        cell: Name or `CellConfig`.
-        backends: Those to look at; every one that can run the cell where not given, less those that run only on
-            request.
-        device: cpu or cuda.
-        input_size: I.
-        hidden_size: H.
-        seq_len: T.
+    Where no backends are given: every one that can run the cell, less those that run only on request.
 
     Raises:
         UserError: unknown cell, option or backend, a constructor that raises, a backend that cannot run the cell.
@@ -78,7 +71,7 @@ class CellUnderTest:
 
     @cached_property
     def square(self) -> CellUnderTest:
-        """The same cell where input and cell are equally wide, which some cells treat apart."""
+        """The same cell with I = H, a special case of some cells."""
         return CellUnderTest(
             self.config, self._asked, self.device.type, self.hidden_size, self.hidden_size, self.seq_len
         )
@@ -112,7 +105,7 @@ class CellUnderTest:
     def _sample(self, dtype: torch.dtype, seed: int = 0) -> Sample:
         """Drawn and run in float32, so that it is the same numbers in float64; in bfloat16 they are rounded.
 
-        But for what is of the state: that is float32 at least, whatever the weights are.
+        Except the states, which are float32 at least, whatever the weights are.
         """
         generator = torch.Generator().manual_seed(seed)
 
@@ -124,22 +117,15 @@ class CellUnderTest:
                 run(self._cell, normal(B, self.seq_len, self.input_size), backend="loop", return_states=True)[1]
                 for _ in range(2)
             )
-        x, cotangents = (
-            normal(B, self.seq_len, self.input_size),
-            (normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)),
-        )
+        x = normal(B, self.seq_len, self.input_size).to(dtype)
+        of_y, of_state = normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)
         wide = torch.promote_types(dtype, torch.float32)
-        return Sample(
-            x.to(dtype),
-            first[:, -1].to(wide),
-            (second - first).to(wide),
-            (cotangents[0].to(dtype), cotangents[1].to(wide)),
-        )
+        return Sample(x, first[:, -1].to(wide), (second - first).to(wide), (of_y.to(dtype), of_state.to(wide)))
 
     def _results(
         self, dtype: torch.dtype, backend: str = "loop", cuts: tuple[int, ...] = (), tapped: bool = False
     ) -> dict[str, Tensor]:
-        """`results` on the first sample, remembered; with a small tap of its own where ``tapped``."""
+        """`results` on the first sample, remembered; with a small tap where ``tapped``."""
         sample = self.sample(dtype)
         tap = 1e-3 * sample.spread if tapped else None
         return results(self.cell(dtype), sample.x, sample.state, sample.cotangents, backend, cuts, tap)
@@ -154,20 +140,11 @@ def results(
     cuts: tuple[int, ...] = (),
     tap: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Run a cell, in chunks cut at ``cuts``: all it gives, and all gradients under the cotangents.
+    """Run a cell, in chunks that begin at ``cuts``: all outputs, and all gradients under the cotangents.
 
-    Args:
-        cell: Any.
-        x: (B, T, I).
-        state: (B, *S).
-        cotangents: For y, (B, T, H), and for the last state, (B, *S).
-        backend: What runs it.
-        cuts: Times at which a new chunk begins, ascending.
-        tap: (B, T, *S), or None.
-
-    Returns:
-        ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME`` of each parameter, and
-        ``grad tap`` where there is one; zeros where there is no way from the one to the other.
+    x (B, T, I), a state (B, *S), cotangents for y (B, T, H) and for the last state (B, *S), and perhaps a tap
+    (B, T, *S) → ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME`` of each parameter,
+    and ``grad tap``.
     """
     leaves = {
         "x": x.detach().requires_grad_(),
@@ -182,16 +159,22 @@ def results(
         y, current = run(cell, leaves["x"][:, begin:end], current, backend, part)
         outputs.append(y)
     y = torch.cat(outputs, dim=1)
-    # A last state may be what it was given, whatever the parameters are.
-    pairs = [(o, given.to(o.dtype)) for o, given in zip((y, current), cotangents, strict=True) if o.requires_grad]
-    gradients = torch.autograd.grad(
-        [out for out, _ in pairs], list(leaves.values()), [given for _, given in pairs], allow_unused=True
+    return {"y": y.detach(), "state": current.detach(), **gradients((y, current), cotangents, leaves)}
+
+
+def gradients(
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], leaves: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """``grad NAME`` of each leaf; zeros where no output depends on it."""
+    # A last state may be the first one unchanged, whatever the parameters are.
+    pairs = [(out, c.to(out.dtype)) for out, c in zip(outputs, cotangents, strict=True) if out.requires_grad]
+    values = torch.autograd.grad(
+        [out for out, _ in pairs], list(leaves.values()), [c for _, c in pairs], allow_unused=True
     )
-    missing = {
-        f"grad {name}": torch.zeros_like(leaf) if gradient is None else gradient
-        for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
+    return {
+        f"grad {name}": torch.zeros_like(leaf) if value is None else value
+        for (name, leaf), value in zip(leaves.items(), values, strict=True)
     }
-    return {"y": y.detach(), "state": current.detach(), **missing}
 
 
 def largest(error: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""All laws, in the order in which they presuppose each other, and a check of one cell against them."""
+"""All properties, each after those that it presupposes, and a check of one cell for them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rnnbench.conformance.parameter_count import parameters
 from rnnbench.conformance.property import CheckResult, Property
 from rnnbench.conformance.sequences import chunk, determinism, reference
 
-#: The tests hold every cell here to the chunk and the reference law in bfloat16 as well; of others' it is not asked.
+#: The tests check the cells of this package in bfloat16 as well; of others' cells it is not asked.
 _BOTH = (torch.float32, torch.float64)
 
 #: By name.
 PROPERTIES: dict[str, Property] = {
-    law.name: law
-    for law in (
-        Property("contract", contract, dtypes=_BOTH, founding=True),
-        Property("purity", purity, dtypes=_BOTH, founding=True),
+    item.name: item
+    for item in (
+        Property("contract", contract, dtypes=_BOTH, required=True),
+        Property("purity", purity, dtypes=_BOTH, required=True),
         Property("memory", memory),
         Property("copies", copies),
         Property("determinism", determinism, backends=True, dtypes=_BOTH),
@@ -46,7 +46,7 @@ def check(
     input_size: int = I,
     **options: Scalar,
 ) -> list[CheckResult]:
-    """Hold a cell against every law: on a few short random sequences, in a second or so.
+    """Check a cell for every property: on a few short random sequences, in a second or so.
 
     Args:
         cell: A registered name, or a `CellConfig`.
@@ -56,8 +56,8 @@ def check(
         options: The cell's own.
 
     Returns:
-        The results in the order of `PROPERTIES`, up to the first founding property that fails; where that is purity,
-        then the chunk property's, which show what that does to a sequence. Before them, under the name ``backend``,
+        The results in the order of `PROPERTIES`, up to the first required one that fails; where that is purity, then
+        those of the chunk property, which show what that does to a sequence. Before them, under the name ``backend``,
         those backends that do not run the cell, with their reason (``ok`` is None).
 
     Raises:
@@ -67,9 +67,9 @@ def check(
     subject = CellUnderTest(CellConfig(config.name, {**config.options, **options}), backends, device, input_size)
     refused = subject.refusals if backends is None else {}
     findings = [CheckResult("backend", name, "", None, None, reason) for name, reason in refused.items()]
-    for law in PROPERTIES.values():
-        found = law.findings(subject)
-        findings += found
-        if law.founding and any(finding.ok is False for finding in found):
-            return findings + (PROPERTIES["chunk"].findings(subject) if law.name == "purity" else [])
+    for item in PROPERTIES.values():
+        results = item.findings(subject)
+        findings += results
+        if item.required and any(result.ok is False for result in results):
+            return findings + (PROPERTIES["chunk"].findings(subject) if item.name == "purity" else [])
     return findings

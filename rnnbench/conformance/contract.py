@@ -1,4 +1,4 @@
-"""The laws of the declaration itself: shapes and number formats, pure functions, nothing kept between runs."""
+"""Properties of the declaration itself: shapes and number formats, pure functions, nothing kept between runs."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ def _shapes(subject: CellUnderTest, dtype: torch.dtype) -> None:
                     raise Broken(f"{what} is not finite at t = {int(bad[:, 1].min())}, from the initial state")
 
 
-def _call(what: str, function: Callable[..., Tensor], *given: Tensor) -> Tensor:
+def _call(what: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     try:
-        return function(*given)
+        return function(*inputs)
     except Exception as error:
-        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in given)
+        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in inputs)
         raise Broken(f"{what} of {shapes} raised {told(error)}") from error
 
 
 def purity(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """`drive`, `step` and `read` write into nothing they are given, and give the same when called twice."""
+    """`drive`, `step` and `read` write into none of their inputs, and give the same when called twice."""
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
         x = sample.x.clone()
@@ -98,22 +98,22 @@ def purity(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
     return None, ""
 
 
-def _pure(what: str, function: Callable[..., Tensor], given: Mapping[str, Tensor]) -> Tensor:
-    before = {name: tensor.clone() for name, tensor in given.items()}
-    first = function(*given.values())
-    for name, tensor in given.items():
+def _pure(what: str, function: Callable[..., Tensor], inputs: Mapping[str, Tensor]) -> Tensor:
+    before = {name: tensor.clone() for name, tensor in inputs.items()}
+    first = function(*inputs.values())
+    for name, tensor in inputs.items():
         if not torch.equal(tensor, before[name]):
             raise Broken(f"{what} writes into the {name} that it is given, in place")
     first = first.clone()
-    if not torch.equal(first, function(*given.values())):
+    if not torch.equal(first, function(*inputs.values())):
         raise Broken(f"{what}, called twice with the same, gives two different results")
     return first
 
 
 def memory(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """What a run leaves in the module does not depend on what it read: all memory is in the state.
+    """What a run leaves in the module does not depend on its input: all memory is in the state.
 
-    Looked at after a first run, so that a cell may keep what follows from its sizes alone, a mask say.
+    Compared after a first run, so that a cell may keep what follows from its sizes alone, a mask say.
     """
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
@@ -128,9 +128,9 @@ def memory(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
 
 
 def copies(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """A deep copy computes the same; the cell is built and run on the meta device, which has shapes and no values.
+    """A deep copy computes the same; the cell can be built and run on the meta device, which has shapes and no values.
 
-    So whoever branches on values is found, and a cell of any size can be counted without memory.
+    So a branch on values is found, and a cell of any size can be counted without memory.
     """
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
@@ -154,8 +154,8 @@ def _contents(cell: Cell) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for prefix, module in cell.named_modules():
         tensors = {**module._parameters, **module._buffers}
-        own = {key: value for key, value in vars(module).items() if key not in ("_parameters", "_buffers", "_modules")}
-        out |= {f"{prefix}.{key}".lstrip("."): _copied(value) for key, value in {**own, **tensors}.items()}
+        rest = {key: value for key, value in vars(module).items() if key not in ("_parameters", "_buffers", "_modules")}
+        out |= {f"{prefix}.{key}".lstrip("."): _copied(value) for key, value in {**rest, **tensors}.items()}
     return out
 
 
@@ -191,7 +191,7 @@ def _name(dtype: torch.dtype) -> str:
 def gates(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
     """`gate_values` gives numbers in 0 … 1, row by row as `step` does; a cell without gates gives none.
 
-    The decay of an affine cell may be above 1: that it grows is its own affair.
+    The decay of an affine cell may be above 1: such a state grows.
     """
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():

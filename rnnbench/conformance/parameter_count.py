@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 
+import numpy as np
 import torch
 
-from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import make_cell
 from rnnbench.config import CellConfig
 from rnnbench.conformance.cell_under_test import CellUnderTest
 from rnnbench.errors import UserError
 
+Count = Callable[[int, int], int]
+
 #: The monomials, by what is written for them.
-_TERMS: dict[str, Callable[[int, int], int]] = {
+_TERMS: dict[str, Count] = {
     "H²": lambda i, h: h * h,
     "IH": lambda i, h: i * h,
     "H": lambda i, h: h,
@@ -24,7 +26,7 @@ _TERMS: dict[str, Callable[[int, int], int]] = {
     "": lambda i, h: 1,
 }
 
-#: (I, H) to fit at, and to hold the formula against. Multiples of 16, so that heads and ranks divide them, and I ≠ H,
+#: (I, H) to fit at, and to test the formula at. Multiples of 16, so that heads and ranks divide them, and I ≠ H,
 #: as a cell may do without a projection where they are equal.
 _FIT = ((16, 32), (32, 16), (48, 16), (16, 48), (64, 32))
 _TEST = ((80, 48), (32, 96), (112, 160))
@@ -33,11 +35,9 @@ _TEST = ((80, 48), (32, 96), (112, 160))
 _FIT_EQUAL, _TEST_EQUAL = ((16, 16), (32, 32), (48, 48)), ((80, 80), (96, 96), (160, 160))
 _TERMS_EQUAL = ("H²", "H", "")
 
-Count = Callable[[int, int], int]
-
 
 def parameters(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """The number of its weights as a formula; it is no fault to have none."""
+    """The number of its weights as a formula; a cell without one does not fail."""
     return None, formulas(subject.config)[0]
 
 
@@ -49,16 +49,12 @@ def formulas(cell: str | CellConfig) -> tuple[str, str]:
 
     @cache
     def counts(input_size: int, hidden_size: int) -> tuple[int, int]:
-        made = _built(cell, input_size, hidden_size)
-        return sum(weight.numel() for weight in made.parameters()), math.prod(made.state_shape)
+        # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
+        with torch.random.fork_rng(devices=[]):
+            built = make_cell(cell, input_size, hidden_size)
+        return sum(weight.numel() for weight in built.parameters()), math.prod(built.state_shape)
 
     return _formula(lambda i, h: counts(i, h)[0]), _formula(lambda i, h: counts(i, h)[1])
-
-
-def _built(cell: str | CellConfig, input_size: int, hidden_size: int) -> Cell:
-    # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
-    with torch.random.fork_rng(devices=[]):
-        return make_cell(cell, input_size, hidden_size)
 
 
 def _formula(count: Count) -> str:
@@ -75,27 +71,16 @@ def _formula(count: Count) -> str:
 def _fitted(
     count: Count, terms: Sequence[str], fit: Sequence[tuple[int, int]], test: Sequence[tuple[int, int]]
 ) -> dict[str, Fraction] | None:
-    """Exact coefficients, or None where they do not predict the counts at the other sizes, or there is none there."""
+    """Exact coefficients, or None where they do not predict all counts, or the cell cannot be built at some size."""
     try:
         counts = {size: count(*size) for size in (*fit, *test)}
     except UserError:  # an option that does not go with these sizes
         return None
-    rows = [[Fraction(_TERMS[term](*size)) for term in terms] + [Fraction(counts[size])] for size in fit]
-    solution = dict(zip(terms, _solve(rows), strict=True))
-    right = all(sum(c * _TERMS[term](*size) for term, c in solution.items()) == counts[size] for size in test)
-    return solution if right else None
-
-
-def _solve(rows: list[list[Fraction]]) -> list[Fraction]:
-    """Gauss and Jordan, in fractions: [A | b] → A⁻¹ b."""
-    for i in range(len(rows)):
-        pivot = next(k for k in range(i, len(rows)) if rows[k][i])
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        rows[i] = [value / rows[i][i] for value in rows[i]]
-        for k in range(len(rows)):
-            if k != i:
-                rows[k] = [a - rows[k][i] * b for a, b in zip(rows[k], rows[i], strict=True)]
-    return [row[-1] for row in rows]
+    rows = [[_TERMS[term](*size) for term in terms] for size in fit]
+    solution = np.linalg.solve(np.array(rows, float), np.array([counts[size] for size in fit], float))
+    coefficients = {term: Fraction(c).limit_denominator(64) for term, c in zip(terms, solution.tolist(), strict=True)}
+    exact = all(sum(c * _TERMS[t](*size) for t, c in coefficients.items()) == n for size, n in counts.items())
+    return coefficients if exact else None
 
 
 def _written(coefficients: dict[str, Fraction]) -> str:

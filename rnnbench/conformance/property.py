@@ -1,10 +1,11 @@
-"""What a law comes to: a verdict, how near it was, and where."""
+"""A property that is checked, and the result: a verdict, how near to failing it was, and where."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,53 +17,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One law, looked at once.
+    """The result of one check.
 
     Args:
-        law: Its name in `rnnbench.conformance.PROPERTIES`.
-        backend: What ran the cell; empty where the law is about the cell itself.
+        property: Its name in `rnnbench.conformance.PROPERTIES`.
+        backend: What ran the cell; empty where the property is of the cell itself.
         dtype: ``float32`` or ``float64``; empty likewise.
         ok: None where nothing could be judged; ``where`` says why.
-        figure: The worst error as a multiple of what is allowed; None where the law is one of yes and no.
-        where: What broke and where, or where it was nearest to breaking: tensor, time step, cut.
+        figure: The worst error as a multiple of what is allowed; None where the answer is only yes or no.
+        where: What failed and where, or where it was nearest to failing: tensor, time step, cut.
     """
 
-    law: str
+    property: str
     backend: str
     dtype: str
     ok: bool | None
     figure: float | None
     where: str
 
+    def plain(self) -> dict[str, Any]:
+        """For JSON, which has no infinity."""
+        figure = self.figure if self.figure is None or math.isfinite(self.figure) else "infinite"
+        rest = {"backend": self.backend, "dtype": self.dtype, "ok": self.ok, "figure": figure, "where": self.where}
+        return {"law": self.property, **rest}
+
 
 class Broken(Exception):
-    """Raised by a law of yes and no; the message says what broke and where."""
+    """Raised by a check whose answer is yes or no; the message says what failed and where."""
 
 
-#: A law's own work: (cell under test, backend, dtype) → (worst error as a multiple of what is allowed or None, where).
+#: (cell under test, backend, dtype) → (worst error as a multiple of what is allowed or None, where).
 Rule = Callable[["CellUnderTest", str, torch.dtype], tuple[float | None, str]]
 
 
 @dataclass(frozen=True)
 class Property:
-    """A rule, and what it is asked of.
+    """A rule, and what is checked by it.
 
     Args:
         name: One word.
         rule: Raises `Broken`, or returns the figure and where.
-        backends: Asked of every backend that can run the cell; otherwise of the loop, which defines the cell.
-        dtypes: Number formats it is asked in.
-        founding: The other laws presuppose it: they are not looked at where it is broken.
+        backends: Checked of every backend that can run the cell; otherwise of the loop, which defines the cell.
+        dtypes: Number formats in which it is checked.
+        required: The other checks presuppose it: they are not made where it fails.
     """
 
     name: str
     rule: Rule
     backends: bool = False
     dtypes: tuple[torch.dtype, ...] = (torch.float64,)
-    founding: bool = False
+    required: bool = False
 
     def findings(self, subject: CellUnderTest) -> list[CheckResult]:
-        """One for each backend and number format; what the cell raises is a broken law and no exception."""
+        """One for each backend and number format; an exception of the cell is a failed check."""
         return [
             self._judge(subject, backend, dtype)
             for backend in (subject.backends if self.backends else ("loop",))
@@ -75,6 +82,6 @@ class Property:
             figure, where = self.rule(subject, backend, dtype)
         except Broken as broken:
             return CheckResult(*about, False, None, str(broken))
-        except Exception as error:  # whatever a stranger's cell does is a finding about it
+        except Exception as error:  # a third party's cell may raise anything
             return CheckResult(*about, False, None, f"it raised {told(error)}")
         return CheckResult(*about, figure is None or figure <= 1, figure, where)

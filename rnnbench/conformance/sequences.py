@@ -1,4 +1,4 @@
-"""The laws of a run over time: it repeats, it may be cut anywhere, and every backend does what the loop does."""
+"""The properties of a run over time: it repeats, it may be cut anywhere, and every backend does what the loop does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnbench.backends.dispatch import BACKENDS, run
 from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results
 from rnnbench.conformance.property import Broken
 
-#: Tensors with an axis of time, for which it is said when they go wrong.
+#: Tensors with an axis of time: the result says at which time step they go wrong.
 _TIMED = ("y", "grad x", "grad tap", "states")
 
 
@@ -34,13 +34,13 @@ def chunk(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[flo
     """run(x) equals run(x[:, :k]) continued by run(x[:, k:], state), in values and in gradients."""
     whole = subject.results(dtype, backend)
     allowed = _allowed(subject, backend, dtype)
-    found = []
+    figures = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
     for cuts in ((1,), (end - 1,), (end // 3 + 1, end // 3 + 2, end - 2)):
         figure, where = worst(subject.results(dtype, backend, cuts), whole, allowed)
-        found.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
-    return max(found)
+        figures.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
+    return max(figures)
 
 
 def reference(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[float | None, str]:
@@ -50,18 +50,18 @@ def reference(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple
     """
     if backend == "loop":
         return None, ""
-    found = []
+    figures = []
     for tapped in (False, True):
         if tapped and subject.refusal(backend, dtype, tap=True):
             continue
         exact, tested = subject.results(torch.float64, "loop", (), tapped), subject.results(dtype, backend, (), tapped)
-        found.append(worst(tested, exact, _allowed(subject, backend, dtype, tapped)))
+        figures.append(worst(tested, exact, _allowed(subject, backend, dtype, tapped)))
     if not subject.refusal(backend, dtype, states=True):
         exact, loop, tested = (
             _states(subject, form, name) for form, name in ((torch.float64, "loop"), (dtype, "loop"), (dtype, backend))
         )
-        found.append(worst(tested, exact, _near(exact, loop, dtype, _multiple(subject, backend, dtype))))
-    return max(found)
+        figures.append(worst(tested, exact, _near(exact, loop, dtype, _multiple(subject, backend, dtype))))
+    return max(figures)
 
 
 def _states(subject: CellUnderTest, dtype: torch.dtype, backend: str) -> dict[str, Tensor]:

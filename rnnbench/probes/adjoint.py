@@ -1,11 +1,11 @@
-"""Backpropagation through time, written out: ∂ℓ/∂s_t for every instant, stretch by stretch from the last to the first.
+"""Backpropagation through time, written out: ∂ℓ/∂s_t at every time step, segment by segment from the last to the first.
 
-The total derivative is the gradient with respect to a tap, s_t = step(u_t, s_{t−1}) + tap_t at tap = 0, so nothing is
-approximated and no hook is involved. Two things keep it right and small at any length:
+The total derivative is the gradient with respect to a state perturbation, s_t = step(u_t, s_{t−1}) + tap_t at tap = 0,
+so nothing is approximated and no hook is involved. Two things keep it right and small at any length:
 
-* Of a long sequence only one stretch of instants has its graph in memory. A first pass without gradients leaves the
-  state before each stretch, from which it is run again: T = 10 000 needs the memory of one stretch and T numbers.
-* At each border the adjoint is divided by its norm, sample by sample, and the logarithm of that norm is carried apart.
+* Of a long sequence only one segment has its graph in memory. A first pass without gradients keeps the state before
+  each segment, from which it is run again: T = 10 000 needs the memory of one segment and T numbers.
+* At each border the adjoint is divided by its norm, sample by sample, and the logarithm of that norm is kept apart.
   A default RNN's gradient is 1e−3000 of what it was after 10 000 steps: out of the range of float64 too.
 """
 
@@ -20,33 +20,29 @@ from torch import Tensor
 from rnnbench.cells.cell import Cell
 from rnnbench.models.stack import State
 
-#: Instants a stretch. Within one float32 holds a gradient that falls or grows by a factor of up to 15 at every instant.
-STRETCH = {torch.float64: 64}
-SHORT = 32
-
-#: Up to so many instants all graphs are kept, as a training step keeps them; beyond, each is made when its turn comes.
+#: Up to so many time steps all graphs are kept, as a training step keeps them; beyond, each is built when needed.
 KEPT = 512
 
-#: Runs the cells over a stretch: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell → y (B, C, H) and
+#: Runs the cells over a segment: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell → y (B, C, H) and
 #: the states after it.
 Forward = Callable[[Tensor, State, Sequence[Tensor | None] | None], tuple[Tensor, State]]
 
-#: y (B, C, H) of a stretch and the instant at which it begins → what it adds to each sample's loss, (B,); or None.
+#: y (B, C, H) of a segment and the time step at which it begins → what it adds to each sample's loss, (B,); or None.
 Loss = Callable[[Tensor, int], Tensor | None]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The adjoints of the instants begin … begin + C − 1; multiply by exp(log_scale) to have ∂ℓ/∂s and ∂ℓ/∂x.
+    """The adjoints of the time steps begin … begin + C − 1, to be multiplied by exp(log_scale).
 
     Args:
-        begin: The first instant.
-        states: (B, C, *S) a cell that has taps: ∂ℓ/∂s_t.
+        begin: The first time step.
+        states: (B, C, *S) a cell that is perturbed: ∂ℓ/∂s_t.
         inputs: (B, C, I): ∂ℓ/∂x_t, None unless asked for.
         log_scale: (B,) float64, natural logarithm.
-        before: (B, *S) a cell: the states that the stretch starts from.
-        carried: (B, *S) a cell: of the states after the stretch what is carried on from it, that is without what these
-            states do at their own instant (to the layer above, to the loss); None after the last one.
+        before: (B, *S) a cell: the states that the segment starts from.
+        carried: (B, *S) a cell: ∂ℓ/∂(states after the segment) as far as it comes from later segments; None of the
+            last one.
     """
 
     begin: int
@@ -76,29 +72,30 @@ def adjoints(
     x: Tensor,
     loss: Loss,
     state: State | None = None,
-    stretch: int | None = None,
+    length: int | None = None,
     tapped: Sequence[bool] | None = None,
     inputs: bool = False,
 ) -> Iterator[Segment]:
-    """The adjoints, from the last stretch to the first.
+    """The adjoints, from the last segment to the first.
 
     Args:
-        forward: Runs all cells over a stretch; it must keep the chunk law if it is to be cut.
+        forward: Runs all cells over a segment; it must have the chunk property if the sequence is to be cut.
         cells: Whose states they are, in the order of the states.
         x: (B, T, I); everything runs in its dtype and on its device.
-        loss: The loss as a sum over stretches; samples must not depend on each other.
+        loss: The loss as a sum over segments; samples must not depend on each other.
         state: (B, *S) a cell to start from; the initial ones where not given.
-        stretch: Instants in memory at once; a forward that cannot be cut needs all T.
+        length: Time steps a segment, whose graph is in memory at once; a forward that cannot be cut needs all T.
         tapped: Which cells are measured; all where not given.
         inputs: Whether ∂ℓ/∂x is wanted as well.
     """
     batch, time = x.shape[:2]
-    stretch = stretch or STRETCH.get(x.dtype, SHORT)
+    # Within a segment of 32 steps float32 holds a gradient that falls or grows by a factor of up to 15 a step.
+    length = length or (64 if x.dtype == torch.float64 else 32)
 
     def record(begin: int, start: State) -> _Record:
         with torch.enable_grad():
             before = [s.detach().requires_grad_() for s in start]
-            piece = x[:, begin : begin + stretch].detach().requires_grad_(inputs)
+            piece = x[:, begin : begin + length].detach().requires_grad_(inputs)
             taps = [
                 piece.new_zeros(batch, piece.shape[1], *cell.state_shape).requires_grad_() if wanted else None
                 for cell, wanted in zip(cells, tapped or [True] * len(cells), strict=True)
@@ -107,29 +104,29 @@ def adjoints(
 
     state = state or [cell.initial_state(batch).to(x.dtype) for cell in cells]
     records: list[_Record | tuple[int, State]] = []
-    for begin in range(0, time, stretch):
+    for begin in range(0, time, length):
         if time <= KEPT:
             records.append(kept := record(begin, state))
             state = kept.after
         else:
             records.append((begin, state))
-            if begin + stretch < time:
+            if begin + length < time:
                 with torch.no_grad():
-                    state = forward(x[:, begin : begin + stretch], state, None)[1]
+                    state = forward(x[:, begin : begin + length], state, None)[1]
     log_scale = torch.zeros(batch, dtype=torch.float64, device=x.device)
     carried: tuple[Tensor, ...] | None = None
     while records:
         last = records.pop()
         last = last if isinstance(last, _Record) else record(*last)
         with torch.enable_grad():
-            own = loss(last.y, last.begin)
-            pulled, seeds = ([], []) if carried is None else (list(last.after), list(carried))
-            if own is not None:
-                pulled, seeds = [*pulled, own], [*seeds, (-log_scale).exp().to(own.dtype)]
-            found = torch.autograd.grad(pulled, last.leaves, seeds, allow_unused=True, materialize_grads=True)
+            losses = loss(last.y, last.begin)
+            outputs, seeds = ([], []) if carried is None else (list(last.after), list(carried))
+            if losses is not None:
+                outputs, seeds = [*outputs, losses], [*seeds, (-log_scale).exp().to(losses.dtype)]
+            gradients = torch.autograd.grad(outputs, last.leaves, seeds, allow_unused=True, materialize_grads=True)
         count = len(last.before)
-        states, border = found[count : len(found) - inputs], found[:count]
-        yield Segment(last.begin, states, found[-1] if inputs else None, log_scale, tuple(last.before), carried)
+        states, border = gradients[count : len(gradients) - inputs], gradients[:count]
+        yield Segment(last.begin, states, gradients[-1] if inputs else None, log_scale, tuple(last.before), carried)
         norm = _norm([g.flatten(1) for g in border])
         norm = torch.where(norm > 0, norm, 1.0)  # a sample without a gradient has none before either
         carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in border)
@@ -138,7 +135,7 @@ def adjoints(
 
 @dataclass(frozen=True)
 class _Record:
-    """A stretch that has been run, with its graph."""
+    """A segment that has been run, with its graph."""
 
     begin: int
     before: State
@@ -149,7 +146,7 @@ class _Record:
 
     @property
     def leaves(self) -> list[Tensor]:
-        """What the loss is differentiated by: the states before, the taps, and the input where it asks for it."""
+        """What the loss is differentiated by: the states before, the taps, and the input if it needs a gradient."""
         taps = [tap for tap in self.taps if tap is not None]
         return [*self.before, *taps, *([self.x] if self.x.requires_grad else [])]
 

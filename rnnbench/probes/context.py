@@ -1,10 +1,10 @@
-"""What a context is worth: how well the next symbol is predicted after m symbols, against after many.
+"""How much a longer context helps: the prediction of the next symbol after m symbols, compared with after many.
 
 The same N targets are scored at every context length m = 1, 2, 3, 4, 6, 8, 12, … p: the state is zeroed, the last m
 symbols before the target are read, and the target alone is scored. ppl(m) = exp E[nll | m symbols since the reset] is
 the position-wise perplexity, and bpc(m) − bpc(p) the context gain. As the targets are the same, what makes some of them
 hard cancels in that difference, and a hundredth of a bit shows with some thousand of them. Where the gain has fallen to
-0.01 bits the model's functional memory ends: the twin of the gradient's effective horizon.
+0.01 bits the model's functional memory ends: the counterpart of the gradient's effective horizon.
 """
 
 from __future__ import annotations
@@ -29,62 +29,44 @@ Floats = NDArray[np.float64]
 
 #: Standard errors to each side of a 95 % interval.
 Z95 = 1.96
-#: Symbols in a batch, about: what it computes stays in the caches.
+#: Symbols in a batch, about: its activations stay in the caches.
 BATCH_STEPS = 8_192
 
 
 @dataclass(frozen=True)
 class ContextCurve:
-    """The mean negative log-likelihood of the same targets after contexts of several lengths.
+    """The prediction of the same targets after contexts of several lengths, (M,) each; the last length is p."""
 
-    Args:
-        lengths: (M,) symbols read since the state was zeroed, rising; the last is p.
-        nll: (M,) its mean over the targets, in nats.
-        gain: (M,) bits a symbol that a context of p saves over this one; 0 at the last.
-        gain_error: (M,) the standard error of that mean paired difference; 0 at the last.
-    """
-
+    #: Symbols read since the state was zeroed, rising.
     lengths: NDArray[np.int64]
+    #: Mean negative log-likelihood of the targets, in nats.
     nll: Floats
+    #: Bits a symbol that a context of p saves over this one, and the standard error of that mean paired difference.
     gain: Floats
     gain_error: Floats
 
-    @property
-    def perplexity(self) -> Floats:
-        """(M,) the position-wise perplexity exp(nll)."""
-        return np.exp(self.nll)
+    def horizon(self, errors: float = 0.0) -> int:
+        """The smallest context whose gain, plus so many standard errors, is at most 0.01 bits.
 
-    @property
-    def horizon(self) -> int:
-        """The smallest context whose gain is at most 0.01 bits; p itself means: p or more."""
-        return self._first(self.gain)
-
-    @property
-    def horizon_low(self) -> int:
-        """The smallest context of which a gain of at most 0.01 bits lies within the 95 % interval."""
-        return self._first(self.gain - Z95 * self.gain_error)
-
-    @property
-    def horizon_high(self) -> int:
-        """The smallest context of which the whole 95 % interval of the gain is at most 0.01 bits."""
-        return self._first(self.gain + Z95 * self.gain_error)
+        p itself means: p or more.
+        """
+        gain = self.gain + errors * self.gain_error
+        return int(self.lengths[np.flatnonzero(gain <= WORTH)[0]])
 
     def scalars(self) -> dict[str, float]:
-        """The curve in a few numbers: the horizon with its ends in symbols, the first symbol's gain in bits.
+        """The horizon with its 95 % interval in symbols, the first symbol's gain in bits; empty unless all are finite.
 
-        Empty where the curve is no number, as of a state that has left the finite ones.
+        horizon_low is the smallest context of which a gain of at most 0.01 bits lies within the interval, horizon_high
+        the smallest of which the whole interval does.
         """
         if not np.isfinite(self.gain).all():
             return {}
         return {
-            "horizon": self.horizon,
-            "horizon_low": self.horizon_low,
-            "horizon_high": self.horizon_high,
+            "horizon": self.horizon(),
+            "horizon_low": self.horizon(-Z95),
+            "horizon_high": self.horizon(Z95),
             "gain_at_1": float(self.gain[0]),
         }
-
-    def _first(self, gain: Floats) -> int:
-        return int(self.lengths[np.flatnonzero(gain <= WORTH)[0]])
 
 
 def context_curve(model: SequenceModel, windows: Tensor) -> ContextCurve:
@@ -95,7 +77,7 @@ def context_curve(model: SequenceModel, windows: Tensor) -> ContextCurve:
         windows: (N, p + 1) int64 indices, N ≥ 2: the last symbol of each is scored.
 
     Raises:
-        UserError: There are not two windows with a symbol before the target.
+        UserError: fewer than two windows, or no symbol before the target.
     """
     if windows.ndim != 2 or len(windows) < 2 or windows.shape[1] < 2:
         raise UserError(

@@ -2,8 +2,8 @@
 
 Curves are log G(k), natural, at lags k = 0 … K; −∞ where there is no gradient at all. The first numbers to look at
 assume no shape: the first lag at which G has fallen to half and to a hundredth of its maximum, and the share of all
-gradient that comes from beyond a lag. The half-life of a fitted exponential is a statistic of the curve's tail: it is
-told with the range and the R² of its fit, and is worth nothing where that is bad.
+gradient that comes from beyond a lag. The half-life of a fitted exponential describes the curve's tail: it is reported
+with the range and the R² of its fit, and means nothing where the fit is bad.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Curve = NDArray[np.float64]
 FLOOR = 1e-12
 #: The half-life of a fit is shown only where its R² is above this.
 GOOD_FIT = 0.98
-#: Bits a symbol that a longer context must save to be worth anything: where functional memory ends.
+#: Bits a symbol below which a longer context saves nothing of note: where functional memory ends.
 WORTH = 0.01
-#: Lags beyond which the share of all gradient is told.
+#: Lags beyond which the share of all gradient is reported.
 BEYOND = (10, 32, 100)
 
 
@@ -50,13 +50,10 @@ class Fit(NamedTuple):
 def fit(log_g: Curve, start: int = 1, end: int | None = None) -> Fit:
     """The least-squares line through lags ``start`` … the last before G/G(0) first falls below 1e−12.
 
-    Lag 0 is left out by default: at the last step an LSTM's loss reaches h alone. A curve that is down there before it
-    has two such lags is fitted from lag 0 over its first two; one that is nothing at lag 1 has a slope of −∞.
+    Lag 0 is left out by default: at the last step an LSTM's loss reaches h alone. A curve with fewer than two such lags
+    is fitted over lags 0 and 1; one without a gradient at lag 1 has a slope of −∞.
 
-    Args:
-        log_g: (K + 1,), finite at lag 0.
-        start: The first lag.
-        end: Not beyond this lag.
+    log_g: (K + 1,), finite at lag 0. end: not beyond this lag.
     """
     relative = log_g - log_g[0]
     below = np.flatnonzero(relative < math.log(FLOOR))
@@ -76,10 +73,7 @@ def fit(log_g: Curve, start: int = 1, end: int | None = None) -> Fit:
 
 
 def falls_to(log_g: Curve, share: float) -> float:
-    """The first lag after that of the maximum at which G is at most this share of it.
-
-    Infinite where none of the lags measured is so: censored, as a table says by ≥ and the last lag.
-    """
+    """The first lag after that of the maximum at which G is at most this share of it; infinite where none is."""
     top = int(log_g.argmax())
     fallen = np.flatnonzero(log_g[top:] - log_g[top] <= math.log(share))
     return float(top + fallen[0]) if fallen.size else math.inf
@@ -100,39 +94,33 @@ def effective_horizon(log_g: Curve, epsilon: float = 0.01) -> int:
 
 Verdict = Literal["vanishing", "preserved", "exploding", "undecided"]
 
-#: Lags over which decades are counted, or all that there are where a curve is shorter.
+#: Lags over which decades are counted, or all where a curve is shorter.
 LAGS = 100
-#: Decades that may be lost or gained over these lags where a gradient counts as preserved: a factor of ten either way.
+#: A gradient counts as preserved that loses or gains at most so many decades over these lags.
 BAND = 1.0
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the seeds' curves come to, in decades over ``lags`` lags: log₁₀ G(lags)/G(0).
+    """The change of the seeds' curves in decades over ``lags`` lags, log₁₀ G(lags)/G(0), and its verdict."""
 
-    Args:
-        decades: The mean over seeds; −∞ where a seed has no gradient left.
-        low: The lower end of its 95 % Student-t interval over seeds; with an infinite one, the least of the seeds.
-        high: The upper end; with an infinite one, the largest.
-        lags: Over how many.
-    """
-
+    #: The mean over seeds; −∞ where a seed has no gradient left.
     decades: float
+    #: The ends of its 95 % Student-t interval over seeds; with an infinite one, the least and the largest of the seeds.
     low: float
     high: float
     lags: int
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's width."""
         return (self.high - self.low) / 2
 
     @property
     def verdict(self) -> Verdict:
         """Vanishing if the interval lies below −1 decade, exploding if above 1, preserved if between.
 
-        An interval that reaches over a border leaves it undecided: two seeds that disagree would otherwise count as
-        proof that nothing is lost.
+        An interval that reaches over a border leaves it undecided: otherwise two seeds that disagree would prove that
+        nothing is lost.
         """
         if self.high < -BAND:
             return "vanishing"
@@ -148,18 +136,16 @@ def lost_decades(log_g: Curve) -> tuple[float, int]:
 
 
 def judge(curves: Sequence[Curve]) -> Judgement | None:
-    """The judgement on some seeds' curves; None with fewer than two usable ones, which have no interval.
+    """The judgement on some seeds' curves, (K + 1,) natural logs of G each; None of fewer than two usable ones.
 
-    Args:
-        curves: One (K+1,) array of natural logs of G a seed. Left out is one with a NaN or an infinite gradient, and
-            one that starts at no gradient.
+    Left out are curves with a NaN or an infinite gradient, and those without a gradient at lag 0.
     """
     usable = [c for c in curves if len(c) > 1 and math.isfinite(c[0]) and not (c != c).any() and c.max() < math.inf]
     if len(usable) < 2:
         return None
     shortest = min(map(len, usable))
-    found = [lost_decades(curve[:shortest]) for curve in usable]
-    values, lags = [value for value, _ in found], found[0][1]
+    values = [lost_decades(curve[:shortest])[0] for curve in usable]
+    lags = min(LAGS, shortest - 1)
     if not all(map(math.isfinite, values)):
         return Judgement(-math.inf, min(values), max(values), lags)
     low, high = student_interval(values)

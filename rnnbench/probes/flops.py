@@ -1,4 +1,4 @@
-"""What a token costs, counted rather than believed."""
+"""What a token costs, counted by running a training step on the meta device."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ _UNTAGGED = {
 
 
 class Cost(NamedTuple):
-    """Forward and backward of one token.
-
-    flops: floating-point operations of matrix products, two a multiply-add. pointwise: numbers written by elementwise
-    operations, where a cell without recurrent matrices does its work.
+    """Forward and backward of one token: floating-point operations of matrix products, two a multiply-add, and numbers
+    written by elementwise operations, where a cell without recurrent matrices does its work.
     """
 
     flops: float
@@ -49,15 +47,15 @@ class _PointwiseCounter(TorchDispatchMode):
 def cost_per_token(model: Model, task: Task, seq_len: int = 16) -> Cost:
     """What a training step computes for one token.
 
-    Counted on the meta device with the loop backend, where every operation is visible: fused kernels hide theirs. The
-    incoming state requires a gradient, so that each step costs what it costs inside a long sequence. A `WindowCell`
-    runs on the window backend instead, for the loop makes every window anew: a token costs what it adds, once the
-    window is full. A decoder writes as many symbols as are read, so a token is one of each, and the scores of its
-    attention are those over ``seq_len`` of them. Where one vector is read, a token is it and its answer, or of a
-    decoder a symbol written and its share of the vector.
+    Counted with the loop backend, where every operation is visible: fused kernels hide theirs. The incoming state
+    requires a gradient, so that each step costs what it costs inside a long sequence. A `WindowCell` runs on the window
+    backend instead, as the loop computes every window anew: a token costs what it adds, once the window is full. A
+    decoder writes as many symbols as are read, so a token is one of each, and the scores of its attention are those
+    over ``seq_len`` of them. Where one vector is read, a token is that vector and its answer, or of a decoder a symbol
+    written and its share of the vector.
 
-    Elementwise work is what one more step of one more sequence adds: what is done to weights alone, the summing of
-    their gradients over time above all, is none of a token's.
+    Elementwise work is what one more step of one more sequence adds: operations on weights alone, above all the sum of
+    their gradients over time, do not count.
     """
     single = task.shape == "one_to_one"  # nothing comes after its step, and no window fills
     window = 0 if single else max((cell.window for cell in model.cells if isinstance(cell, WindowCell)), default=0)
@@ -70,17 +68,13 @@ def cost_per_token(model: Model, task: Task, seq_len: int = 16) -> Cost:
         if window:
             flops = (_products(twin, task, 2 * window) - _products(twin, task, window)) / window
         else:
-            whole = _whole_pieces(twin, seq_len)
+            # Where the gradient is cut: over whole pieces, each with its cut.
+            pieces = {part.truncate for part in twin.modules() if isinstance(part, Stack) and part.truncate is not None}
+            whole = max((piece * math.ceil(seq_len / piece) for piece in pieces), default=seq_len)
             flops = _products(twin, task, whole) / whole
         short, long = (window, 2 * window) if window else (2, 3)
         pointwise = (_sequence(twin, task, long) - _sequence(twin, task, short)) / (long - short)
     return Cost(flops, pointwise)
-
-
-def _whole_pieces(model: Model, least: int) -> int:
-    """Time steps to count over, at least so many: whole pieces where the gradient is cut, each with its cut."""
-    pieces = {part.truncate for part in model.modules() if isinstance(part, Stack) and part.truncate is not None}
-    return max((piece * math.ceil(least / piece) for piece in pieces), default=least)
 
 
 def _products(model: Model, task: Task, time: int) -> int:
@@ -91,17 +85,16 @@ def _products(model: Model, task: Task, time: int) -> int:
 
 def _sequence(model: Model, task: Task, time: int) -> int:
     """Elementwise work of one more sequence; not of the second, for torch takes short cuts where there is one."""
-    return _pointwise(model, task, 3, time) - _pointwise(model, task, 2, time)
-
-
-def _pointwise(model: Model, task: Task, batch: int, time: int) -> int:
-    with _PointwiseCounter() as counter:
-        _train(model, task, batch, time)
-    return counter.written
+    written = []
+    for batch in (2, 3):
+        with _PointwiseCounter() as counter:
+            _train(model, task, batch, time)
+        written.append(counter.written)
+    return written[1] - written[0]
 
 
 def _train(model: Model, task: Task, batch: int, time: int) -> None:
-    """Forward and backward of zeros; of the ``time`` steps those are read that the task has."""
+    """Forward and backward of zeros; as many of the ``time`` steps as the task has are read."""
     read = 1 if task.shape in ("one_to_one", "one_to_many") else time
     shape = (batch, read) if task.reads == "tokens" else (batch, read, task.input_size)
     x = torch.zeros(shape, dtype=torch.long if task.reads == "tokens" else torch.float32, device="meta")

@@ -1,4 +1,4 @@
-"""How far open a cell's gates are, and how many of them stand at an end, where no gradient passes through them.
+"""How far open a cell's gates are, and what share is saturated, where no gradient passes through them.
 
 A gate near 1 is right-saturated and one near 0 left-saturated (Karpathy, Johnson & Fei-Fei 2015, "Visualizing and
 understanding recurrent networks", section 4.2): a forget gate always open is a unit that integrates, one always closed
@@ -27,7 +27,7 @@ CLOSED, OPEN = 0.1, 0.9
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate over all samples, instants and units.
+    """One gate over all samples, time steps and units.
 
     Args:
         counts: (bins,), how many values lie in each of equal bins over 0 … 1; one beyond an end counts at that end (an
@@ -44,16 +44,7 @@ class Gate:
 
 
 def gate_saturation(cell: Cell, x: Tensor, state: Tensor | None = None, bins: int = 20) -> dict[str, Gate]:
-    """Where a cell's gates are while it reads.
-
-    Args:
-        cell: Any cell; it is run in its own dtype.
-        x: (B, T, I).
-        state: (B, *S) to start from; the cell's initial state where not given.
-        bins: Of the histograms.
-
-    Returns:
-        By the names of `Cell.gate_values`; empty for a cell without gates.
+    """The gates of a cell while it reads x (B, T, I) from a state (B, *S), by the names of `Cell.gate_values`.
 
     Raises:
         UserError: no bin, or an x or a state of another shape.

@@ -2,7 +2,7 @@
 
 G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over those samples of the
 batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. A sample without any (a ReLU cell's units
-all off) has no logarithm: its share is told apart. Whole models are measured in float64.
+all off) has no logarithm: the share of such samples is reported apart. Whole models are measured in float64.
 
 Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
 """
@@ -56,7 +56,7 @@ class FlowCurve:
         the verdict's lags; log10_gain_at_last_lag: over all. dead_share: of the samples, those without a gradient at
         the last lag. half_life, with half_life_r2 and the range half_life_first … half_life_last of its fit.
 
-        Empty where the curve is no number, as after a divergence; dead_share alone where no sample has a gradient at
+        Empty where the curve is not finite, as after a divergence; dead_share alone where no sample has a gradient at
         lag 0, by which all else is measured.
         """
         if np.isnan(self.mean).any() or self.mean.max() == np.inf:
@@ -99,17 +99,17 @@ def log_gradient_flow(
     loss: Callable[[Tensor], Tensor],
     state: Tensor | None = None,
     backend: str = "auto",
-    stretch: int | None = None,
+    length: int | None = None,
 ) -> Tensor:
     """log ‖∂ℓ_T/∂s_{T−k}‖₂ of one cell for every sample and lag, whatever its size: see `rnnbench.probes.adjoint`.
 
     Args:
-        cell: Any cell; it is run in its own dtype, so hand over a float64 one where the last digits matter.
+        cell: Any cell; it is run in its own dtype, so pass a float64 one where the last digits matter.
         x: (B, T, I).
         loss: Maps the last output (B, H) to one loss a sample, (B,).
         state: (B, *S) to start from.
-        backend: Which backend runs it; it must take a tap.
-        stretch: Instants whose graph is in memory at once.
+        backend: One that takes a tap.
+        length: Time steps whose graph is in memory at once.
 
     Returns:
         (B, T) float64, natural logarithms, lag k = 0 … T − 1 along the second axis.
@@ -122,94 +122,73 @@ def log_gradient_flow(
     def last(y: Tensor, begin: int) -> Tensor | None:
         return loss(y[:, -1]) if begin + y.shape[1] == x.shape[1] else None
 
-    start = None if state is None else [state]
-    pieces = adjoints(forward, [cell], x, last, start, stretch)
-    return _by_lag(piece.log_norms() for piece in pieces)
-
-
-def gradient_flow(cell: Cell, x: Tensor, loss: Callable[[Tensor], Tensor], state: Tensor | None = None) -> Tensor:
-    """‖∂ℓ_T/∂s_{T−k}‖₂: the exponential of `log_gradient_flow`, which float64 holds for as long as it can."""
-    return log_gradient_flow(cell, x, loss, state).exp()
+    segments = adjoints(forward, [cell], x, last, None if state is None else [state], length)
+    return _by_lag(segment.log_norms() for segment in segments)
 
 
 def measure_gradient_flow(model: Model, batch: Batch, task: Task, average: bool = False) -> FlowCurve:
     """The gradient-flow curve of a whole model on a probe batch, its state being all layers' states together.
 
-    The loss is the task's own at the last step only, one a sample; what is measured of which model, see `subject`.
-
-    Args:
-        model: Left as it is.
-        batch: The probe batch.
-        task: Its task.
-        average: Take the loss averaged over all steps that are scored instead: the classical mistake. Every state then
-            has a loss of its own near by, and how little of the last one reaches it cannot be seen.
+    The loss is the task's own at the last step only, one a sample; what is measured of which model, see `subject`. With
+    ``average`` it is the loss averaged over all steps that are scored: the classical mistake. Every state then has a
+    loss near by, and how little of the last one reaches it cannot be seen.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        looked_at = subject(model, batch, task)
-        names: tuple[str | None, ...] = (None, *looked_at.stack.cells[0].parts)
+        probed = subject(model, batch, task)
+        names = probed.stack.cells[0].parts
         norms = [
-            [piece.log_norms(None if name is None else index - 1) for index, name in enumerate(names)]
-            for piece in looked_at.adjoints(average)
+            [segment.log_norms(), *(segment.log_norms(part) for part in range(len(names)))]
+            for segment in probed.adjoints(average)
         ]
     whole, *parts = (_by_lag(logs) for logs in zip(*norms, strict=True))
-    return _curve(whole, {str(name): part for name, part in zip(names[1:], parts, strict=True)})
+    return _curve(whole, dict(zip(names, parts, strict=True)))
 
 
 def measure_saliency(model: Model, batch: Batch, task: Task) -> FlowCurve:
     """log ‖∂ℓ_T/∂x_{T−k}‖₂: how much the last step's loss depends on each earlier input (as embedded)."""
     with torch.inference_mode(False), torch.enable_grad():
-        pieces = subject(model, batch, task).adjoints(inputs=True)
-        return _curve(_by_lag(piece.log_input_norms() for piece in pieces))
+        segments = subject(model, batch, task).adjoints(inputs=True)
+        return _curve(_by_lag(segment.log_input_norms() for segment in segments), {})
 
 
-def _by_lag(pieces: Iterable[Tensor]) -> Tensor:
-    """(B, C) a stretch, the last stretch first → (B, T), lag 0 first."""
-    return torch.cat([piece.flip(1) for piece in pieces], dim=1)
+def _by_lag(segments: Iterable[Tensor]) -> Tensor:
+    """(B, C) a segment, the last segment first → (B, T), lag 0 first."""
+    return torch.cat([segment.flip(1) for segment in segments], dim=1)
 
 
 def shuffled(batch: Batch) -> Batch:
-    """Noise made of a probe batch: the same time steps in a random order, over all samples; the targets stay.
+    """Noise from a probe batch: the same time steps in a random order, over all samples; the targets stay.
 
-    So each step is as likely as in the data and tells nothing of the others, whatever the data are. The same for every
-    model and seed.
+    So each step is as likely as in the data and says nothing of the others. The same for every model and seed.
     """
     steps = batch.x.flatten(0, 1)
     order = torch.randperm(len(steps), generator=generator("shuffled probe batch", len(steps)))
     return batch._replace(x=steps[order.to(steps.device)].view(batch.x.shape))
 
 
-def _curve(logs: Tensor, parts: Mapping[str, Tensor] | None = None) -> FlowCurve:
+def _curve(logs: Tensor, parts: Mapping[str, Tensor]) -> FlowCurve:
     """Of (B, T) logarithms, −∞ where a sample has no gradient."""
     alive = logs != -math.inf
     count = alive.sum(0)
-    mean = _mean_of(logs, alive)
-    deviation = torch.where(alive, logs - mean, 0.0)
-    sd = ((deviation**2).sum(0) / count.clamp_min(1)).sqrt()
-    found = {name: _mean_of(part, part != -math.inf).cpu().numpy() for name, part in (parts or {}).items()}
-    dead = 1 - count / len(logs)
-    return FlowCurve(mean.cpu().numpy(), sd.cpu().numpy(), dead.double().cpu().numpy(), found)
+    mean = _mean_of_alive(logs)
+    sd = ((torch.where(alive, logs - mean, 0.0) ** 2).sum(0) / count.clamp_min(1)).sqrt()
+    dead = (1 - count / len(logs)).double()
+    means = {name: _mean_of_alive(part).cpu().numpy() for name, part in parts.items()}
+    return FlowCurve(mean.cpu().numpy(), sd.cpu().numpy(), dead.cpu().numpy(), means)
 
 
-def _mean_of(logs: Tensor, alive: Tensor) -> Tensor:
-    """(B, T) → (T,): the mean over the samples that are alive at a lag; −∞ where none is."""
+def _mean_of_alive(logs: Tensor) -> Tensor:
+    """(B, T) → (T,): the mean over the samples that have a gradient at a lag; −∞ where none has."""
+    alive = logs != -math.inf
     count = alive.sum(0)
     return torch.where(count > 0, torch.where(alive, logs, 0.0).sum(0) / count.clamp_min(1), -math.inf)
-
-
-Tensors = tuple[Tensor, ...]
 
 
 def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int = 8) -> Curve:
     """The share of the recurrent layers' gradient that each lag has, (T,), summing to 1.
 
     The norm of each lag's term over the sum of these norms, sample by sample; the mean over the samples that have any
-    gradient, NaN where none has.
-
-    Args:
-        model: Left as it is.
-        batch: The probe batch.
-        task: Its task.
-        samples: How many of its samples are looked at: each costs a gradient of all these weights for every lag.
+    gradient, NaN where none has. Of the first few samples: each costs a gradient of all these weights for every lag.
 
     Raises:
         UserError: a model whose loss sees other states than the last, or whose cell torch cannot map over samples.
@@ -217,11 +196,11 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     if not model.streams:
         raise UserError("the gradient comes apart by lag where the loss sees the last output alone; not in this model.")
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
-        whole = subject(model, batch.rows(slice(samples)), task)
-        whole.stack.backend = "loop"  # the scan's kernel is no operation of torch's, and cannot be mapped over samples
+        probed = subject(model, batch.rows(slice(samples)), task)
+        probed.stack.backend = "loop"  # the scan's kernel is no operation of torch's, and cannot be mapped over samples
         try:
             warnings.filterwarnings("ignore", message="There is a performance drop")  # a Transformer's attention
-            logs = torch.stack(list(_log_norms(whole)), dim=1)
+            logs = torch.stack(list(_log_norms_of_terms(probed)), dim=1)
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise UserError(f"the gradient of this cell does not come apart by sample ({reason}).") from error
@@ -230,28 +209,29 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     return share
 
 
-def _log_norms(whole: ProbedModel) -> Iterator[Tensor]:
+def _log_norms_of_terms(probed: ProbedModel) -> Iterator[Tensor]:
     """log of the norm of every sample's term, (B,) float64 a lag, from lag 0 on; −∞ where there is none."""
-    weights = {name: weight.detach() for name, weight in whole.stack.layers.named_parameters(prefix="layers")}
+    weights = {name: weight.detach() for name, weight in probed.stack.layers.named_parameters(prefix="layers")}
+    Tensors = tuple[Tensor, ...]
 
     def term(weights: dict[str, Tensor], x: Tensor, before: Tensors, after: Tensors, out: Tensor) -> Tensor:
-        """One sample's instant, as far as it reaches the loss: linear in the cotangents ``after`` and ``out``."""
-        y, states = functional_call(whole.stack, weights, (x[None], [state[None] for state in before]))
+        """One sample's time step, as far as it reaches the loss: linear in the cotangents ``after`` and ``out``."""
+        y, states = functional_call(probed.stack, weights, (x[None], [state[None] for state in before]))
         total: Tensor = (y[0] * out).sum()
         return total + sum((state[0] * cotangent).sum() for state, cotangent in zip(states, after, strict=True))
 
     gradients = vmap(grad(term), in_dims=(None, 0, 0, 0, 0))
-    for piece in whole.adjoints(stretch=1):
-        x = whole.x[:, piece.begin : piece.begin + 1]
-        before = tuple(state.detach() for state in piece.before)
-        out = x.new_zeros(*x.shape[:2], whole.stack.width)
-        after = piece.carried
-        if after is None:  # the last instant: what it does, it does through its output
+    for segment in probed.adjoints(length=1):
+        x = probed.x[:, segment.begin : segment.begin + 1]
+        before = tuple(state.detach() for state in segment.before)
+        out = x.new_zeros(*x.shape[:2], probed.stack.width)
+        after = segment.carried
+        if after is None:  # the last time step acts through its output
             after = tuple(torch.zeros_like(state) for state in before)
-            y = whole.stack(x, list(before))[0].detach().requires_grad_()
-            loss = whole.last_loss(y, piece.begin)
+            y = probed.stack(x, list(before))[0].detach().requires_grad_()
+            loss = probed.last_loss(y, segment.begin)
             assert loss is not None
             (out,) = torch.autograd.grad(loss.sum(), y)
-        found = gradients(weights, x, before, after, out)
-        norm = torch.stack([g.flatten(1).norm(dim=1) for g in found.values()]).norm(dim=0)
-        yield norm.log() + piece.log_scale
+        terms = gradients(weights, x, before, after, out)
+        norm = torch.stack([g.flatten(1).norm(dim=1) for g in terms.values()]).norm(dim=0)
+        yield norm.log() + segment.log_scale

@@ -19,7 +19,6 @@ from torch import Tensor
 from rnnbench.cells.cell import Cell
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
-from rnnbench.intervals import student_interval
 from rnnbench.models.build import Model
 from rnnbench.probes.jacobian import jvp
 from rnnbench.probes.measured import mean_of_those_left
@@ -28,31 +27,14 @@ from rnnbench.probes.probed_model import subject
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """Lyapunov exponents, nats a step; −∞ where a direction is lost for good.
-
-    by_sample: (B, m), those of each trajectory in descending order. steps: over how many steps each is a mean.
-    """
+    """Lyapunov exponents, (B, m) nats a step: each trajectory's in descending order, −∞ where a direction is lost."""
 
     by_sample: NDArray[np.float64]
-    steps: int
 
     @property
     def exponents(self) -> NDArray[np.float64]:
         """(m,): the mean of the i-th over the trajectories that have i directions left; −∞ where none has."""
         return mean_of_those_left(self.by_sample)
-
-    @property
-    def lost(self) -> NDArray[np.float64]:
-        """(m,): the share of the trajectories that have fewer than i directions left, and are not in the i-th mean."""
-        share: NDArray[np.float64] = (self.by_sample == -np.inf).mean(axis=0)
-        return share
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % Student-t interval of λ₁ over the trajectories that have one; None for fewer than two."""
-        values = self.by_sample[:, 0]
-        left = values[values != -np.inf].tolist()
-        return student_interval(left) if len(left) > 1 else None
 
 
 def lyapunov_spectrum(
@@ -69,12 +51,12 @@ def lyapunov_spectrum(
     where two exponents are near each other, or a pair of eigenvalues is complex, their directions turn.
 
     A direction that a Jacobian maps to zero is lost for good, λ = −∞: every direction of a window of W inputs after W
-    steps, those of units that a relu has switched off, what waits a step in a `delay`. How many a step loses is told
-    by the singular values of R_t: those below N ε of the largest are zero, ε the rounding of the state's dtype. A
+    steps, those of units that a relu has switched off, what waits a step in a `delay`. How many a step loses follows
+    from the singular values of R_t: those below N ε of the largest are zero, ε the rounding of the state's dtype. A
     trajectory that leaves the finite numbers gives NaN.
 
     Args:
-        cell: Any cell; it is run in its own dtype (QR and logarithms are float64 always), so hand over a float64 one.
+        cell: Any cell; it is run in its own dtype (QR and logarithms are float64 always), so pass a float64 one.
         x: (B, T, I).
         exponents: m, how many; no more are returned than there are numbers in the state.
         state: (B, *S) to start from.
@@ -102,15 +84,15 @@ def lyapunov_spectrum(
         sizes, alive = [], torch.ones(batch, q.shape[-1], dtype=torch.bool, device=x.device)
         with cell.unrolled():
             for t, u in enumerate(cell.drive(x).unbind(1)):
-                if t == burn_in:  # what was lost on the way here, at a singular first state say, is drawn anew
+                if t == burn_in:  # what was lost so far, at a singular first state say, is drawn anew
                     q, alive = torch.linalg.qr(torch.where(alive.unsqueeze(-2), q, first))[0], torch.ones_like(alive)
                 s, product = jvp(cell, u, s, q)
                 q, r = torch.linalg.qr(product.double())
                 alive = _alive(r, alive, size * torch.finfo(s.dtype).eps)
                 q = q * alive.unsqueeze(-2)  # QR puts some other direction in the place of one that is lost
                 sizes.append(r.diagonal(dim1=-2, dim2=-1).abs() * alive)
-        found = torch.stack(sizes[burn_in:]).log().mean(0)
-    return Lyapunov(found.sort(descending=True).values.cpu().numpy(), time - burn_in)
+        means = torch.stack(sizes[burn_in:]).log().mean(0)
+    return Lyapunov(means.sort(descending=True).values.cpu().numpy())
 
 
 def _alive(r: Tensor, alive: Tensor, epsilon: float) -> Tensor:
@@ -121,8 +103,8 @@ def _alive(r: Tensor, alive: Tensor, epsilon: float) -> Tensor:
         return alive
     values = torch.linalg.svdvals(r.nan_to_num(0.0))
     rank = (values > epsilon * values[:, :1]).sum(-1, keepdim=True)
-    place = sizes.masked_fill(~alive, -1.0).argsort(-1, descending=True).argsort(-1)
-    return alive & (place < rank)
+    order = sizes.masked_fill(~alive, -1.0).argsort(-1, descending=True).argsort(-1)
+    return alive & (order < rank)
 
 
 def measure_lyapunov(model: Model, batch: Batch, task: Task, exponents: int = 10) -> Lyapunov:
@@ -132,9 +114,9 @@ def measure_lyapunov(model: Model, batch: Batch, task: Task, exponents: int = 10
     its spectrum is that of its blocks: each layer's own, driven by what the layer reads.
 
     Raises:
-        UserError: no exponent asked for, or a batch that is none to probe with.
+        UserError: no exponent asked for, or a batch that cannot be probed.
     """
     with torch.inference_mode(False), torch.no_grad():
-        found = [lyapunov_spectrum(cell, x, exponents) for cell, x in subject(model, batch, task).layers()]
-    merged = np.concatenate([one.by_sample for one in found], axis=1)
-    return Lyapunov(-np.sort(-merged, axis=1)[:, :exponents], found[0].steps)
+        spectra = [lyapunov_spectrum(cell, x, exponents) for cell, x in subject(model, batch, task).layers()]
+    merged = np.concatenate([spectrum.by_sample for spectrum in spectra], axis=1)
+    return Lyapunov(-np.sort(-merged, axis=1)[:, :exponents])

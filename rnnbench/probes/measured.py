@@ -1,7 +1,4 @@
-"""How far one cell's gradients reach, measured on several seeds: the record that `rnnbench gradients` shows.
-
-Nothing here imports torch.
-"""
+"""How far one cell's gradients reach, on several seeds: a row of `rnnbench gradients`; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ class Measured:
     """One cell in one condition; every list has an item a seed.
 
     Args:
-        cell: The cell's label, with what else tells it from the others.
-        condition: How its weights came about: an initialisation's name, ``initial`` or ``trained``.
+        cell: The cell's label, and what else distinguishes it from the others.
+        condition: Of its weights: an initialisation's name, ``initial`` or ``trained``.
         seq_len: Length T of what was read.
         seeds: Which.
         curves: log G(k), natural, at lags 0 … T − 1, the mean over the batch.
@@ -40,16 +37,15 @@ class Measured:
 
     @property
     def name(self) -> str:
-        """What a legend calls it."""
+        """Its name in a legend."""
         return self.cell if self.condition == "default" else f"{self.cell}, {self.condition}"
 
     @property
     def judgement(self) -> Judgement | None:
-        """Decades lost or gained, and the verdict over the seeds; None of one seed."""
         return judge(self.curves)
 
     def median(self, scalar: str) -> float:
-        """Over the seeds: a lag may lie beyond those measured for one of them, and is infinite then."""
+        """Over the seeds; a lag is infinite of a seed where it lies beyond those measured."""
         return known_median([one[scalar] for one in self.scalars])
 
     def exponent(self) -> tuple[float, float | None]:
@@ -63,18 +59,18 @@ class Measured:
     def plain(self) -> dict[str, Any]:
         """Every number, for JSON; curves as log₁₀ G(k)/G(0)."""
         judgement, (exponent, half_width) = self.judgement, self.exponent()
-        decades_lost = None if judgement is None else {
-            "mean": judgement.decades, "low": judgement.low, "high": judgement.high, "lags": judgement.lags,
-        }  # fmt: skip
+        lost = None
+        if judgement is not None:
+            lost = {"mean": judgement.decades, "low": judgement.low, "high": judgement.high, "lags": judgement.lags}
         return {
             "cell": self.cell,
             "condition": self.condition,
             "seq_len": self.seq_len,
-            **{name: self.median(name) for name in set.intersection(*(set(one) for one in self.scalars))},
+            **{name: self.median(name) for name in self.scalars[0] if all(name in one for one in self.scalars)},
             "lyapunov": exponent,
             "lyapunov_half_width": half_width,
-            "decades_lost": decades_lost,
-            "verdict": judgement.verdict if judgement is not None else None,
+            "decades_lost": lost,
+            "verdict": None if judgement is None else judgement.verdict,
             "seeds": [
                 {"seed": seed, **scalars, "lyapunov": one, "curve": decades(curve).tolist()}
                 for seed, scalars, one, curve in zip(self.seeds, self.scalars, self.exponents, self.curves, strict=True)
@@ -88,10 +84,7 @@ def decades(log_g: Curve) -> Curve:
 
 
 def mean_decades(curves: Sequence[Curve]) -> Curve:
-    """The mean over seeds of log₁₀ G(k)/G(0), as far as all of them reach.
-
-    At each lag it is over the seeds that have a gradient there, −∞ where none has: one without any is no small number.
-    """
+    """The mean over seeds of log₁₀ G(k)/G(0), as far as all of them reach; see `mean_of_those_left`."""
     shared = min(map(len, curves))
     return mean_of_those_left(np.stack([decades(curve[:shared]) for curve in curves]))
 

@@ -20,20 +20,13 @@ from rnnbench.probes.adjoint import Segment, adjoints
 
 @dataclass(frozen=True)
 class ProbedModel:
-    """A model's copy with what it reads; see `subject`.
-
-    Args:
-        model: The copy.
-        x: (B, T, I): what the stack reads, embedded already.
-        y: The targets.
-        task: What they are.
-        mask: bool, True where a target counts, as a `Batch` has it; None: all count.
-    """
+    """A model's copy with x (B, T, I), which its stack reads, embedded already, and targets; see `subject`."""
 
     model: Model
     x: Tensor
     y: Tensor
     task: Task
+    #: True where a target counts, as a `Batch` has it; None: all count.
     mask: Tensor | None = None
 
     @property
@@ -41,36 +34,34 @@ class ProbedModel:
         """The layers whose states are measured."""
         return self.model.probed
 
-    @property
-    def measured(self) -> list[bool]:
-        """Which of the stack's cells: those that read forwards, for a state of the others has the future behind it."""
-        return [index % self.stack.directions == 0 for index in range(len(self.stack.cells))]
-
     def layers(self) -> list[tuple[Cell, Tensor]]:
-        """Each measured cell from the first layer on, with what it reads, (B, T, I')."""
+        """Each cell that reads forwards, from the first layer on, with what it reads, (B, T, I')."""
         reads: list[Tensor] = []
-        norms = self.stack.norms[:-1]  # each stands before a layer; the copy keeps no hook for long
-        hooks = [norm.register_forward_hook(lambda module, given, out: reads.append(out)) for norm in norms]
+        norms = self.stack.norms[:-1]  # each stands before a layer
+        hooks = [norm.register_forward_hook(lambda module, args, out: reads.append(out)) for norm in norms]
         with torch.no_grad():
             self.stack(self.x)
         for hook in hooks:
             hook.remove()
         return list(zip(self.stack.cells[:: self.stack.directions], reads, strict=True))
 
-    def adjoints(self, average: bool = False, inputs: bool = False, stretch: int | None = None) -> Iterator[Segment]:
+    def adjoints(self, average: bool = False, inputs: bool = False, length: int | None = None) -> Iterator[Segment]:
         """Of the loss of the last step, or with ``average`` of the mean over all steps that are scored; see `adjoints`.
+
+        Of the cells that read forwards: a state of the others has the future behind it.
 
         Raises:
             UserError: an average is asked for, and the task has one target a sequence.
         """
         if average and self.task.shape != "many_to_many":
             raise UserError("a loss is averaged over time where there is a target at every step; this task has one.")
-        one = self._average if average else self.last_loss
-        stretch = stretch if self.model.streams else self.x.shape[1]
-        return adjoints(self.stack, self.stack.cells, self.x, one, None, stretch, self.measured, inputs)
+        cells, length = self.stack.cells, length if self.model.streams else self.x.shape[1]
+        tapped = [index % self.stack.directions == 0 for index in range(len(cells))]
+        chosen = self._average_loss if average else self.last_loss
+        return adjoints(self.stack, cells, self.x, chosen, None, length, tapped, inputs)
 
     def last_loss(self, y: Tensor, begin: int) -> Tensor | None:
-        """The task's own loss at the last step (a decoder's: at its first), of the outputs from an instant on.
+        """The task's loss at the last step (a decoder's: at its first), of the outputs from the time step ``begin`` on.
 
         (B, C, W) → (B,); None where the last step is not among them.
         """
@@ -79,8 +70,8 @@ class ProbedModel:
         out = self.model.answer(y, Batch(self.x, self.y))
         return self._losses(*(_measured(values, self.task) for values in (out, self.y)))
 
-    def _average(self, y: Tensor, begin: int) -> Tensor:
-        """This stretch's share of the mean over all steps that are scored."""
+    def _average_loss(self, y: Tensor, begin: int) -> Tensor:
+        """This segment's share of the mean over all steps that are scored."""
         targets = self.y[:, begin : begin + y.shape[1]]
         every = torch.ones(self.x.shape[:2], dtype=torch.bool, device=y.device) if self.mask is None else self.mask
         mask = every[:, begin : begin + y.shape[1]]
@@ -105,13 +96,13 @@ def _measured(values: Tensor, task: Task) -> Tensor:
 def subject(model: Model, batch: Batch, task: Task) -> ProbedModel:
     """The copy that is measured; the model itself is left as it is, and so is the random number generator.
 
-    Of a decoder's model the encoder is measured, by the loss of the first symbol written: what attention changes is
-    just what reaches far back. Pooled by mean or attention, the loss sees every state directly, and that is measured
-    too.
+    Of a decoder's model the encoder is measured, by the loss of the first symbol written, attention included: that it
+    reaches far back is to be seen. Where the outputs are pooled by mean or attention, the loss sees every state
+    directly, and that is measured too.
 
     Raises:
-        UserError: sequences of several lengths, as what pads has no state worth measuring; or a last step that is not
-            scored, as its loss is none that training lowers.
+        UserError: sequences of several lengths, as a padded state says nothing; or a last step that is not scored, as
+            training does not lower its loss.
     """
     if batch.lengths is not None and bool((batch.lengths < batch.x.shape[1]).any()):
         raise UserError(f"a probe batch has sequences of one length, got {batch.lengths.tolist()}; cut them.")
@@ -122,6 +113,6 @@ def subject(model: Model, batch: Batch, task: Task) -> ProbedModel:
         )
     twin = copy.deepcopy(model).double().eval().requires_grad_(False)
     twin.probed.backend = "auto"
-    # Copies, for what an evaluation hands over may be an inference tensor, of which no gradient can be taken.
+    # Copies: an evaluation may hand over inference tensors, of which no gradient can be taken.
     x, y = (t.to(torch.float64 if t.is_floating_point() else t.dtype, copy=True) for t in (batch.x, batch.y))
     return ProbedModel(twin, twin.input(x), y, task, batch.mask)

@@ -1,4 +1,4 @@
-"""The longest T over which a task can be learnt, from which of its trainings have passed; nothing here imports torch.
+"""The longest T over which a task can be learnt, from which of its runs have passed; nothing here imports torch.
 
 A length is solved where at least 80 % of its seeds pass, and the longest solvable T is the largest that is solved with
 every smaller one that was tried. Adding passes below a mean squared error of 0.01 (always answering 1: 0.1667), copying
@@ -23,10 +23,7 @@ SHARE = 0.8
 def passed(data: str, status: str, metrics: Mapping[str, Any]) -> bool:
     """Whether a run of one of `METRIC`'s data sets has learnt its task.
 
-    Args:
-        data: The data set.
-        status: Of the run: done, diverged or failed.
-        metrics: Of the run; one that is missing, or "nan" as the ledger writes it, has not passed.
+    status: done, diverged or failed. metrics: where the data set's is missing, or "nan" as in JSON, it has not passed.
     """
     value = metrics.get(METRIC[data])
     return status == "done" and isinstance(value, int | float) and value < PASS
@@ -50,8 +47,8 @@ class Bracket:
     def middle(self) -> float:
         """The bracket in one number: its ends' geometric mean.
 
-        An open bracket has none: it is the last length solved where no failure is known, and half the first one tried
-        (what doubling would have come from) where nothing is solved.
+        Without a failure it is the last length solved; where nothing is solved, half the first one tried, from which
+        doubling would have come to it.
         """
         if self.failed is None:
             return float(self.solved or math.nan)
@@ -59,7 +56,7 @@ class Bracket:
 
 
 def bracket(tried: Mapping[int, Sequence[bool]]) -> Bracket:
-    """The bracket of what was tried: for each T, whether each of its seeds has passed; a T without seeds is no try."""
+    """The bracket from whether each seed has passed, for each T; a T without seeds does not count."""
     counts = tuple((length, sum(seeds), len(seeds)) for length, seeds in sorted(tried.items()) if seeds)
     failed = next((length for length, good, seeds in counts if good < SHARE * seeds), None)
     solved = max((length for length, _, _ in counts if failed is None or length < failed), default=None)

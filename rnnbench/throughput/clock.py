@@ -1,4 +1,4 @@
-"""Clocks: marks taken between pieces of work, and the seconds between them, by the wall and by the processor."""
+"""Device clocks: marks taken between pieces of work, and the seconds between them, of wall time and processor time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 
 class Seconds(NamedTuple):
-    """How long a piece of work took.
-
-    Args:
-        wall: By the wall.
-        cpu: Of the processor, all threads together, which other processes on the machine take less from; NaN where a
-            GPU did the work.
-    """
+    """Wall time, and processor time of all threads, on which other processes have less influence; NaN on a GPU."""
 
     wall: float
     cpu: float
@@ -38,11 +32,11 @@ def together(parts: Iterable[Seconds]) -> Seconds:
 
 
 class DeviceClock(ABC):
-    """A turn is `start`, work, `mark`, work, `mark`, …, `seconds`."""
+    """Times a turn: `start`, work, `mark`, work, `mark`, …, `seconds`."""
 
     @abstractmethod
     def start(self) -> Any:
-        """A mark, once all work that was asked for before is done."""
+        """A mark, once all earlier work is done."""
 
     @abstractmethod
     def mark(self) -> Any:
@@ -51,6 +45,14 @@ class DeviceClock(ABC):
     @abstractmethod
     def seconds(self, marks: Sequence[Any]) -> list[Seconds]:
         """Between each mark and the next; waits until the last is reached."""
+
+    def time(self, *works: Callable[[], object]) -> tuple[Seconds, ...]:
+        """Of each work, one after the other."""
+        marks = [self.start()]
+        for work in works:
+            work()
+            marks.append(self.mark())
+        return tuple(self.seconds(marks))
 
 
 class WallClock(DeviceClock):
@@ -68,7 +70,7 @@ class WallClock(DeviceClock):
 class EventClock(DeviceClock):
     """Of a GPU: events in the stream, so that nothing waits in the middle of what is timed.
 
-    Where Python cannot hand over kernels as fast as the GPU does them, its waiting counts, as it does in a training.
+    Where Python launches kernels more slowly than the GPU runs them, the waiting counts, as it does in a training.
     """
 
     def start(self) -> torch.cuda.Event:
@@ -90,12 +92,8 @@ def clock_of(device: torch.device) -> DeviceClock:
     return EventClock() if device.type == "cuda" else WallClock()
 
 
-#: Names that are kept, those that take longest.
-KEPT = 4
-
-
-def kernels_of(work: Callable[[], object], device: torch.device) -> str:
-    """``aten::mkldnn_rnn_layer 61 %, aten::addmm 20 %, …``: what took how much of some work's time.
+def kernels_of(work: Callable[[], object], device: torch.device, count: int = 4) -> str:
+    """``aten::mkldnn_rnn_layer 61 %, aten::addmm 20 %, …``: the kernels that take most of some work's time.
 
     On a GPU its kernels, their template arguments left out; on a CPU torch's operations, each without those it calls.
     """
@@ -115,4 +113,4 @@ def kernels_of(work: Callable[[], object], device: torch.device) -> str:
             name = name.partition("<")[0].removeprefix("void ")
             spent[name] += event.self_device_time_total if gpu else event.self_cpu_time_total
     whole = sum(spent.values())
-    return ", ".join(f"{name} {time / whole:.0%}" for name, time in spent.most_common(KEPT) if time > 0)
+    return ", ".join(f"{name} {time / whole:.0%}" for name, time in spent.most_common(count) if time > 0)

@@ -1,4 +1,4 @@
-"""A contestant: layers on a backend, with what they work on, and the pieces of work that are timed."""
+"""A contestant: layers on a backend, with their inputs, and the pieces of work that are timed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import DeviceClock, Seconds, together
 from rnnbench.throughput.external import EXTERNAL
-from rnnbench.throughput.external.package import ExternalImplementation
 from rnnbench.throughput.layers import Layers, run_layers
 
-#: What is timed, each apart, by what is done. training: inference; the forward pass of training; its backward pass; the
-#: optimiser's update; and the last three together. decoding: a symbol.
+#: What is timed, each apart. training: inference; the forward pass of training; its backward pass; the optimiser's
+#: update; and the last three together. decoding: a symbol.
 PARTS = {
     "training": ("forward", "train_forward", "backward", "update", "step"),
     "decoding": ("decode",),
@@ -29,61 +28,45 @@ PARTS = {
 REPLAYED = {"training": ("replay_forward", "replay_step"), "decoding": ("replay_decode",)}
 
 
-def forward(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
-    """x (B, T, I) and a state a cell → (B, T, W) and the last states; a peer may run several layers in one call."""
-    if isinstance(backend, ExternalImplementation):
-        return backend.run_layers(layers, x, states)
-    return run_layers(layers, x, states, backend)
-
-
-def contenders() -> dict[str, Backend]:
-    """Every backend and every peer, by name."""
+def implementations() -> dict[str, Backend]:
+    """Every backend and every external implementation, by name."""
     return {**BACKENDS, **EXTERNAL}
 
 
 def dtype_of(job: Timing) -> torch.dtype:
-    """The tensors' dtype; tf32 is none, but a way to multiply float32."""
+    """The tensors' dtype; tf32 is a way to multiply float32."""
     return {"bfloat16": torch.bfloat16, "float64": torch.float64}.get(job.dtype, torch.float32)
 
 
 @dataclass
 class Contestant:
-    """Layers on a backend. Gradients are taken by ``autograd.grad``: none is accumulated in what is timed.
+    """Layers on a backend. Gradients are taken by ``autograd.grad``: what is timed accumulates none."""
 
-    Args:
-        name: CELL/BACKEND.
-        layers: What runs.
-        backend: What runs them.
-        x: (B, T, I), requiring a gradient: there is a layer below.
-        cotangent: ∂ℓ/∂y, (B, T, W).
-    """
-
+    #: CELL/BACKEND.
     name: str
     layers: Layers
     backend: Backend
+    #: (B, T, I), requiring a gradient: there is a layer below.
     x: Tensor
+    #: ∂ℓ/∂y, (B, T, W).
     cotangent: Tensor
 
     @classmethod
-    def made(cls, job: Timing, config: CellConfig, backend: Backend, device: torch.device) -> Contestant:
-        """As a job says it: the same weights, inputs and cotangents each time."""
+    def build(cls, job: Timing, config: CellConfig, backend: Backend, device: torch.device) -> Contestant:
+        """As a job describes it: the same weights, inputs and cotangents each time."""
         torch.manual_seed(job.seed)
         layers = Layers(config, job.width, job.hidden_size, job.num_layers, job.bidirectional)
-        layers.to(device=device, dtype=dtype_of(job))
+        dtype = dtype_of(job)
+        layers.to(device=device, dtype=dtype)
         shape = (job.batch_size, job.seq_len)
         x, cotangent = (torch.randn(*shape, width, device=device) for width in (job.width, layers.width))
-        return cls(
-            f"{config.label}/{backend.name}",
-            layers,
-            backend,
-            x.to(dtype_of(job)).requires_grad_(),
-            cotangent.to(dtype_of(job)),
-        )
+        name = f"{config.label}/{backend.name}"
+        return cls(name, layers, backend, x.to(dtype).requires_grad_(), cotangent.to(dtype))
 
     def on(self, backend: Backend) -> Contestant:
         """The same weights and data on another backend.
 
-        A copy of the layers: on a GPU a backend may lay the weights out in memory as it likes them best.
+        The layers are copied: on a GPU a backend may lay the weights out in memory as suits it.
         """
         name = f"{self.name.rpartition('/')[0]}/{backend.name}"
         return Contestant(name, copy.deepcopy(self.layers), backend, self.x, self.cotangent)
@@ -92,7 +75,7 @@ class Contestant:
         self.states = self.layers.initial_state(len(self.x))
 
     @cached_property
-    def instants(self) -> list[Tensor]:
+    def symbols(self) -> list[Tensor]:
         """x one time step after the other, (B, 1, I) each."""
         return list(self.x.detach().split(1, dim=1))
 
@@ -104,11 +87,11 @@ class Contestant:
     def infer(self) -> Tensor:
         """The forward pass of inference."""
         with torch.inference_mode():
-            return forward(self.layers, self.x, self.states, self.backend)[0]
+            return self.train_forward()
 
     def train_forward(self) -> Tensor:
         """The forward pass of training: y with its graph."""
-        return forward(self.layers, self.x, self.states, self.backend)[0]
+        return run_layers(self.layers, self.x, self.states, self.backend)[0]
 
     def backward(self, y: Tensor) -> tuple[Tensor, ...]:
         """Gradients of the input and of each parameter."""
@@ -125,25 +108,30 @@ class Contestant:
         """A whole training step."""
         self.update(self.backward(self.train_forward()))
 
+    def decode(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One symbol, (B, 1, I)."""
+        with torch.inference_mode():
+            return run_layers(self.layers, x, states, self.backend)
+
+    def decode_all(self) -> None:
+        """All symbols, one after the other."""
+        states = self.states
+        for x in self.symbols:
+            _, states = self.decode(x, states)
+
     def once(self, what: str) -> Callable[[], object]:
         """A whole training step; of a decoding all its symbols."""
-        return self._decode_all if what == "decoding" else self.step
+        return self.decode_all if what == "decoding" else self.step
 
     def cut(self, time: int) -> Contestant:
         """The same on the first so many time steps."""
         x = self.x.detach()[:, :time].contiguous().requires_grad_()
         return Contestant(self.name, self.layers, self.backend, x, self.cotangent[:, :time].contiguous())
 
-    def decode(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """One symbol, (B, 1, I)."""
-        with torch.inference_mode():
-            return forward(self.layers, x, states, self.backend)
-
     def turn(self, what: str, clock: DeviceClock) -> tuple[Seconds, ...]:
-        """For each of `PARTS`; of a decoding, for one symbol."""
-        return self._decoding(clock) if what == "decoding" else self._training(clock)
-
-    def _training(self, clock: DeviceClock) -> tuple[Seconds, ...]:
+        """The seconds of each of `PARTS`; of a decoding, for one symbol."""
+        if what == "decoding":
+            return tuple(seconds.over(len(self.symbols)) for seconds in clock.time(self.decode_all))
         self.infer()  # untimed: the caches are full of another's work, which in a training they are not
         marks = [clock.start()]
         self.infer()
@@ -157,37 +145,22 @@ class Contestant:
         inference, *parts = clock.seconds(marks)
         return inference, *parts, together(parts)
 
-    def _decoding(self, clock: DeviceClock) -> tuple[Seconds, ...]:
-        begin = clock.start()
-        self._decode_all()
-        (seconds,) = clock.seconds([begin, clock.mark()])
-        return (seconds.over(len(self.instants)),)
-
-    def _decode_all(self) -> None:
-        states = self.states
-        for x in self.instants:
-            _, states = self.decode(x, states)
-
 
 class Replay:
     """A contestant's work captured as CUDA graphs: the GPU alone, without Python between its kernels.
-
-    Args:
-        contestant: Whose.
-        what: training or decoding.
 
     Raises:
         RuntimeError: Something in it cannot be captured.
     """
 
     def __init__(self, contestant: Contestant, what: str) -> None:
-        self.repeats = len(contestant.instants) if what == "decoding" else 1
+        self.repeats = len(contestant.symbols) if what == "decoding" else 1
         if what == "decoding":
-            x, states = contestant.instants[0].clone(), [state.clone() for state in contestant.states]
+            x, states = contestant.symbols[0].clone(), [state.clone() for state in contestant.states]
 
             def symbol() -> None:
                 with torch.inference_mode():
-                    _, last = forward(contestant.layers, x, states, contestant.backend)
+                    _, last = run_layers(contestant.layers, x, states, contestant.backend)
                     for state, new in zip(states, last, strict=True):
                         state.copy_(new)
 
@@ -210,7 +183,7 @@ class Replay:
         return graph
 
     def turn(self, clock: DeviceClock) -> tuple[Seconds, ...]:
-        """For each of `REPLAYED`."""
+        """The seconds of each of `REPLAYED`."""
         marks = [clock.start()]
         for graph in self.graphs:
             for _ in range(self.repeats):

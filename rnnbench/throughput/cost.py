@@ -2,14 +2,13 @@
 
 FLOPs are those of the matrix products as the cell declares them, two a multiply-add, counted on the meta device with
 the loop: exact polynomials of I and H. Bytes are the compulsory traffic: every tensor that goes into a pass or comes
-out of it is moved once, and what is between them stays on the chip. Whatever an implementation does, it does no less;
-so the larger of FLOPs over the measured product rate and bytes over the measured copy bandwidth is a floor. The copy is
-as large as what a call moves: what fits into a cache is moved at the cache's rate.
-(Williams, Waterman & Patterson 2009, "Roofline".)
+out of it is moved once, and what is between them stays on the chip. No implementation does less; so the larger of FLOPs
+over the measured product rate and bytes over the measured copy bandwidth is a floor. The copy is as large as what a
+call moves: what fits into a cache is moved at the cache's rate. (Williams, Waterman & Patterson 2009, "Roofline".)
 
-A large square product is a ceiling that no loop over time comes near to: of what multiplies the state, each step's
-product waits for the last one's, and is as small as (B × H)(H × 4H). So beside it stands the rate of that product,
-measured in the same rounds, and a floor of a loop in which the FLOPs that are sequential go at this rate.
+No loop over time reaches the rate of a large square product: each step's product with the state waits for the last
+one's, and is as small as (B × H)(H × 4H). So the rate of that product is measured as well, in the same rounds, and
+gives the floor of a loop, in which the sequential FLOPs go at this rate.
 """
 
 from __future__ import annotations
@@ -29,50 +28,39 @@ from rnnbench.throughput.layers import Layers, run_layers
 
 #: Adam reads a weight, its gradient and two moments, and writes the weight and the moments.
 ADAM = 7
-
-
 #: By device: side of the square product.
 SIZES = {"cpu": 1024, "cuda": 8192}
 #: Bytes read and written by one copy, at the least and at most: beyond that there is no cache.
 LEAST, MOST = 2**18, 2**31
-#: FLOPs of all of a turn's small products, at the least; and the rows and columns beyond which a product is not small.
+#: FLOPs of all small products of a turn, at the least; and the rows and columns beyond which a product is not small.
 STEP_FLOPS, LARGEST_STEP = 2e8, 2048
-#: By all copies of a turn, at the least, so that the clock can tell.
+#: Bytes moved by all copies of a turn, at the least, so that the clock can tell.
 TURN = 2**25
 
 
 class Work(NamedTuple):
-    """Of one call on B·T tokens.
-
-    Args:
-        flops: Of matrix products.
-        bytes: Of compulsory traffic.
-        sequential: Of the FLOPs those that a loop over time does a step at a time: the state's products, forwards and
-            backwards; the weights' gradient is one product over all time.
-    """
+    """Of one call on B·T tokens: FLOPs of matrix products, bytes of compulsory traffic."""
 
     flops: float
     bytes: float
+    #: The FLOPs that a loop over time does one step at a time: the products with the state, forwards and backwards; the
+    #: weights' gradient is one product over all time.
     sequential: float
 
     def floor(self, ceiling: Ceiling) -> float:
-        """Seconds that it takes at the least."""
+        """The least seconds that it takes."""
         return max(self.flops / ceiling.gemm, self.bytes / ceiling.copy)
 
     def loop_floor(self, ceiling: Ceiling) -> float:
-        """Seconds that a loop over time takes at the least."""
+        """The least seconds that a loop over time takes."""
         return self.sequential / ceiling.step + max(
             (self.flops - self.sequential) / ceiling.gemm, self.bytes / ceiling.copy
         )
 
 
 class Ceiling(NamedTuple):
-    """What the device was measured to do.
-
-    Args:
-        gemm: FLOP/s of a large square product.
-        copy: Bytes/s read and written by a copy.
-        step: FLOP/s of the product of one time step, (B × H)(H × 4H).
+    """The measured rates of the device: FLOP/s of a large square product, bytes/s read and written by a copy, and
+    FLOP/s of the product of one time step, (B × H)(H × 4H).
     """
 
     gemm: float
@@ -82,7 +70,8 @@ class Ceiling(NamedTuple):
 
 def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
     """``forward`` (inference) and ``step`` (forward, backward, update) of B·T tokens; or ``decode``, of a symbol."""
-    layers = _on_meta(job, cell)
+    with torch.random.fork_rng(devices=[]):
+        layers = Layers(cell, job.width, job.hidden_size, job.num_layers, job.bidirectional).to("meta")
     item = {"float64": 8, "bfloat16": 2}.get(job.dtype, 4)
     weights = sum(parameter.numel() for parameter in layers.parameters())
     read, written = job.width + (job.num_layers - 1) * layers.width, job.num_layers * layers.width
@@ -100,7 +89,7 @@ def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
 def flops_per_token(layers: Layers) -> tuple[float, float]:
     """Inference, and forward and backward, of one token inside a long sequence; ``layers`` are on the meta device.
 
-    A `WindowCell` runs on the window backend, for the loop makes every window anew: a token costs what it adds, once
+    A `WindowCell` runs on the window backend, as the loop computes every window anew: a token costs what it adds, once
     the window is full.
     """
     window = max((cell.window for cell in layers.cells if isinstance(cell, WindowCell)), default=0)
@@ -129,6 +118,7 @@ def sequential_per_token(layers: Layers) -> float:
 
 
 def _counted(layers: Layers, time: int, backend: str) -> tuple[int, int]:
+    """FLOPs of inference, and of forward and backward, over so many time steps."""
     counts = []
     for learns in (False, True):
         x = torch.zeros(1, time, layers.input_size, device="meta", requires_grad=learns)
@@ -142,22 +132,9 @@ def _counted(layers: Layers, time: int, backend: str) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _on_meta(job: Timing, cell: CellConfig) -> Layers:
-    with torch.random.fork_rng(devices=[]):
-        return Layers(cell, job.width, job.hidden_size, job.num_layers, job.bidirectional).to("meta")
-
-
 @dataclass
 class Ceilings:
-    """The three ceilings, to be measured among the contestants.
-
-    Args:
-        dtype: Number format of the products.
-        device: Where.
-        bytes: What is read and written by one copy: as much as the largest call moves.
-        batch_size: B of a step's product.
-        hidden_size: H of it.
-    """
+    """The three ceilings, to be measured among the contestants; ``bytes`` is what the largest call moves."""
 
     #: The parts of a turn.
     PARTS = ("gemm", "copy", "step")
@@ -185,16 +162,16 @@ class Ceilings:
 
     def turn(self, clock: DeviceClock) -> tuple[Seconds, ...]:
         """Of a square product, of all copies, and of all products of a step."""
-        marks = [clock.start()]
-        torch.mm(self.a, self.b, out=self.product)
-        marks.append(clock.mark())
-        for _ in range(self.repeats):
-            self.target.copy_(self.source)
-        marks.append(clock.mark())
-        for _ in range(self.steps):
-            torch.mm(self.state, self.weight, out=self.stepped)
-        marks.append(clock.mark())
-        return tuple(clock.seconds(marks))
+
+        def copy() -> None:
+            for _ in range(self.repeats):
+                self.target.copy_(self.source)
+
+        def step() -> None:
+            for _ in range(self.steps):
+                torch.mm(self.state, self.weight, out=self.stepped)
+
+        return clock.time(lambda: torch.mm(self.a, self.b, out=self.product), copy, step)
 
     def ceiling(self, product: float, copy: float, step: float) -> Ceiling:
         """From seconds to rates."""

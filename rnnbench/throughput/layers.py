@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,12 +19,7 @@ from rnnbench.config import CellConfig
 class Layers(nn.Module):
     """Layers of one kind of cell with nothing between them: no norm, no dropout, no embedding, no readout.
 
-    Args:
-        cell: Which cell.
-        input_size: I.
-        hidden_size: H of each direction.
-        num_layers: How many, each reading the one before.
-        bidirectional: A second cell a layer reads backwards; the next layer reads both, 2 H wide.
+    In a bidirectional layer a second cell reads backwards; the next layer reads both, 2 H wide.
     """
 
     def __init__(
@@ -47,18 +43,21 @@ class Layers(nn.Module):
         return [cell.initial_state(batch) for cell in self.cells]
 
 
+class LayersBackend(Backend):
+    """A backend that runs several layers in one call."""
+
+    @abstractmethod
+    def run_layers(self, layers: Layers, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """As the function `run_layers`."""
+
+
 def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
-    """Run all layers, cell by cell.
+    """x (B, T, I) and a state (B, *S) a cell → (B, T, W) and the last state of each cell, cell by cell where need be.
 
-    Args:
-        layers: What to run.
-        x: (B, T, I).
-        states: (B, *S) a cell, in the order of `Layers.cells`; one that reads backwards has its at the sequence's end.
-        backend: What runs each cell.
-
-    Returns:
-        (B, T, W), and the last state of each cell.
+    States are in the order of `Layers.cells`; a cell that reads backwards starts from its at the sequence's end.
     """
+    if isinstance(backend, LayersBackend):
+        return backend.run_layers(layers, x, states)
     cells, dtype = layers.cells, x.dtype
     last: list[Tensor] = []
     while len(last) < len(cells):
@@ -69,5 +68,5 @@ def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Bac
             outputs.append(y.flip(1) if backwards else y)
             last.append(state)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
-        x = y.to(dtype)  # what a cell in bfloat16 gives may be as wide as its state
+        x = y.to(dtype)  # a cell in bfloat16 may give outputs as wide as its state
     return y, last

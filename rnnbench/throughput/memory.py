@@ -1,4 +1,4 @@
-"""Memory: the most that a training step takes, and a fence that makes too much of it an error instead of a crash."""
+"""Memory: the peak of a training step, and a limit that turns too large a request into an error instead of a crash."""
 
 from __future__ import annotations
 
@@ -18,38 +18,29 @@ from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.system.machine import PeakMemory
 from rnnbench.system.processes import forkserver
-from rnnbench.throughput.contestant import Contestant, contenders
+from rnnbench.throughput.contestant import Contestant, implementations
 
-#: Share of what is free that a process may take before it is told that there is none.
+#: Share of the free memory that a process may ask for.
 SHARE = 0.9
+STATUS, MEMINFO = Path("/proc/self/status"), Path("/proc/meminfo")
 
 
 def peak_of(work: Callable[[], object], device: torch.device) -> float:
     """MiB that some work takes at its peak, beyond what is in use before it.
 
-    A CPU's is the process's high-water mark, so the process must be a fresh one: what was freed before and is still
-    resident would be used again unseen.
+    A CPU's is the process's high-water mark, so the process must be a fresh one: memory that was freed before and is
+    still resident would be used again unseen.
     """
     if device.type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated() / 2**20
     else:
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, so that the work has to ask for it
-        before = _status("VmRSS") / 2**20
+            ctypes.CDLL(None).malloc_trim(0)  # give back what is free, so that the work has to ask for it
+        before = (_bytes(STATUS, "VmRSS") or 0) / 2**20
     peak = PeakMemory(device.type)
     work()
     return max(peak.mib() - before, 0.0)
-
-
-def return_what_is_free() -> None:
-    """Let glibc take each large tensor from the system by itself and give it back at once.
-
-    Left alone it learns to keep them, in pieces, and a peak is more than its tensors, in leaps.
-    """
-    m_mmap_threshold = -3
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(m_mmap_threshold, 64 * 2**10)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -61,18 +52,17 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def fence(limit: int | None = None) -> Iterator[None]:
-    """While it lasts, asking for more memory than the machine has free is an error of Python's.
+    """Within it, asking for more memory than the machine has free is a Python error.
 
-    Without it Linux lets a process have what is not there, and kills it, or another, once it is used.
+    Otherwise Linux grants memory that does not exist, and kills the process, or another, once it is used.
 
-    Args:
-        limit: Bytes that may be asked for; `SHARE` of what is free where not given.
+    limit: bytes that may be asked for; `SHARE` of what is free where not given.
     """
     if sys.platform != "linux":
         yield
         return
     old = resource.getrlimit(resource.RLIMIT_DATA)
-    new = _status("VmData") + (limit if limit is not None else int(SHARE * available()))
+    new = (_bytes(STATUS, "VmData") or 0) + (limit if limit is not None else int(SHARE * available()))
     if old[1] != resource.RLIM_INFINITY:
         new = min(new, old[1])
     resource.setrlimit(resource.RLIMIT_DATA, (new, old[1]))
@@ -84,8 +74,8 @@ def fence(limit: int | None = None) -> Iterator[None]:
 
 def available() -> int:
     """Bytes that this process could still have: the machine's, or what is left of its control group's."""
-    found = re.search(r"MemAvailable:\s+(\d+)", _read("/proc/meminfo"))
-    free = int(found[1]) * 1024 if found else 2**62
+    reported = _bytes(MEMINFO, "MemAvailable")
+    free = 2**62 if reported is None else reported
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # no control group, or one without a limit, which reads "max"
         limit = int((group / "memory.max").read_text())
@@ -93,22 +83,18 @@ def available() -> int:
     return max(free, 0)
 
 
-def _status(key: str) -> int:
-    found = re.search(rf"{key}:\s+(\d+)", _read("/proc/self/status"))
-    return int(found[1]) * 1024 if found else 0
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
+def _bytes(file: Path, key: str) -> int | None:
+    """``KEY: 12 kB`` of a file in /proc."""
+    with suppress(OSError):
+        if match := re.search(rf"{key}:\s+(\d+)", file.read_text()):
+            return int(match[1]) * 1024
+    return None
 
 
 def fresh_peak(job: Timing, cell: CellConfig, backend: str) -> float | None:
-    """MiB that a training step (or the decoding) takes at its peak beyond weights and input.
+    """MiB that a training step (or the decoding) takes at its peak beyond weights and input, in a fresh process.
 
-    Infinite where it did not fit, None where it could not be found out.
+    Infinite where it did not fit, None where it could not be measured.
     """
     context = forkserver([__name__])
     ours, theirs = context.Pipe(duplex=False)
@@ -119,19 +105,23 @@ def fresh_peak(job: Timing, cell: CellConfig, backend: str) -> float | None:
         answer: float | None = ours.recv()
     except EOFError:
         process.join()
-        answer = math.inf if process.exitcode == -9 else None  # the kernel's way to say that there is no memory
+        answer = math.inf if process.exitcode == -9 else None  # killed by the kernel: there was no memory
     process.join()
     return answer
 
 
 def _measure(job: Timing, cell: CellConfig, backend: str, pipe: Connection) -> None:
     torch.set_num_threads(1)
-    return_what_is_free()
+    # Let glibc take each large tensor from the system by itself and give it back at once. Otherwise it learns to keep
+    # them, in pieces, and a peak is more than its tensors, in leaps.
+    m_mmap_threshold = -3
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 64 * 2**10)
     try:
         with fence():
-            contestant = Contestant.made(job, cell, contenders()[backend], torch.device("cpu"))
+            contestant = Contestant.build(job, cell, implementations()[backend], torch.device("cpu"))
             work = contestant.once(job.what)
-            work()  # what is made once, at the first call, is none of a step's
+            work()  # allocations of the first call alone do not count
             pipe.send(peak_of(work, torch.device("cpu")))
     except Exception as error:
         pipe.send(math.inf if out_of_memory(error) else None)

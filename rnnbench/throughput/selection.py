@@ -1,4 +1,4 @@
-"""Who may take part: every backend and peer that can run a cell here, computes the right thing and fits into memory."""
+"""Which backends and external implementations are timed: those that can run a cell here, are correct and fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnnbench.config.timing import ALL, Timing
 from rnnbench.errors import UserError, unknown
 from rnnbench.runs import Progress
 from rnnbench.throughput.clock import kernels_of
-from rnnbench.throughput.contestant import Contestant, contenders, dtype_of
+from rnnbench.throughput.contestant import Contestant, dtype_of, implementations
 from rnnbench.throughput.correctness import CorrectnessCheck
 from rnnbench.throughput.memory import available, fresh_peak, out_of_memory, peak_of
 
@@ -31,7 +31,7 @@ def chosen(names: Sequence[str]) -> list[Backend]:
     Raises:
         UserError: There is none of that name.
     """
-    every = contenders()
+    every = implementations()
     for name in names:
         if name != ALL and name not in every:
             raise unknown("backend", name, [ALL, *every])
@@ -77,29 +77,31 @@ def failure(work: Callable[[], object], job: Timing, device: torch.device) -> st
             return f"it failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": ")
     else:
         return None
-    # Outside the except clause: its traceback holds the frames, and they the tensors, that the memory went to.
+    # Outside the except clause: the error's traceback holds the frames, and they the tensors that filled the memory.
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return did_not_fit(job, device)
 
 
 class _Trial:
-    """One cell at one size, tried out on one backend after the other.
+    """One cell at one size, tried on one backend after the other.
 
     Raises:
-        UserError: What the cell's constructor says of this size.
+        UserError: The cell's constructor refuses this size.
     """
 
     contestant: Contestant
+    correctness: CorrectnessCheck
 
     def __init__(self, job: Timing, config: CellConfig, device: torch.device) -> None:
         self.job, self.config, self.device = job, config, device
         self.cell = make_cell(config, job.width, job.hidden_size)
+        #: Why no backend can be tried.
         self.hopeless = failure(self._prepare, job, device)
 
     def _prepare(self) -> None:
         job = self.job
-        self.contestant = Contestant.made(job, self.config, BACKENDS["loop"], self.device)
+        self.contestant = Contestant.build(job, self.config, BACKENDS["loop"], self.device)
         generator = torch.Generator(self.device).manual_seed(job.seed + 1)
         states, last = (
             [torch.randn(state.shape, generator=generator, device=self.device, dtype=state.dtype) / scale
@@ -110,11 +112,11 @@ class _Trial:
         unit = 2.0**-10 if job.dtype == "tf32" else None
         step = 1 if job.what == "decoding" else 0
         x, cotangent = self.contestant.x.detach(), self.contestant.cotangent
-        self.certifier = CorrectnessCheck(self.contestant.layers, x, states, (cotangent, last), unit, step)
-        self.certifier.prepare()
+        self.correctness = CorrectnessCheck(self.contestant.layers, x, states, (cotangent, last), unit, step)
+        _ = self.correctness.errors  # now, so that memory that runs out is reported as such
 
     def examine(self, backend: Backend, key: str, metrics: dict[str, Any]) -> None:
-        """What is found out about it is in ``metrics``.
+        """Puts the results into ``metrics``.
 
         Raises:
             UserError: Why it is not timed.
@@ -123,7 +125,7 @@ class _Trial:
         reason = backend.refusal(self.cell, request) or self.hopeless
         if reason is not None:
             raise UserError(reason)
-        multiples = self.certifier.multiples(backend)
+        multiples = self.correctness.multiples(backend)
         worst = max(multiples, key=lambda name: multiples[name])
         metrics[f"{key}/certificate"] = multiples[worst]
         # A backend that needs a larger multiple needs it where the loop is more exact than its own float32.
@@ -142,5 +144,5 @@ class _Trial:
         if self.device.type == "cpu":
             return fresh_peak(self.job, self.config, contestant.backend.name)
         work = contestant.once(self.job.what)
-        work()  # what is made once, at the first call, is none of a step's
+        work()  # allocations of the first call alone do not count
         return peak_of(work, self.device)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import gc
-import itertools
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from support.cells import everything
 from torch import Tensor
 
 from rnnbench.backends import Request
 from rnnbench.backends.backend import Backend
-from rnnbench.backends.graph import TASK_FAMILIES, CudaRecording, Graph, gradients
+from rnnbench.backends.graph import KEPT, CudaRecording, Graph, gradients
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell, make_cell
 from rnnbench.errors import UserError
@@ -71,30 +71,15 @@ def build(name: str = "lstm", dtype: torch.dtype = torch.float64, **options: Any
     return cell, torch.randn(B, T, I, dtype=dtype), torch.randn(B, *cell.state_shape, dtype=dtype) / 2
 
 
-def everything(backend: Backend, cell: Cell, x: Tensor, state: Tensor, cuts: tuple[int, ...] = ()) -> list[Tensor]:
-    """Outputs, final state and all gradients, the sequence run in chunks, all of them before the first backward."""
-    x, state = x.clone().requires_grad_(), state.clone().requires_grad_()
-    outputs, current = [], state
-    for begin, end in itertools.pairwise((0, *cuts, T)):
-        y, current = backend.run(cell, x[:, begin:end], current, None, False)
-        outputs.append(y)
-    y = torch.cat(outputs, dim=1)
-    generator = torch.Generator().manual_seed(2)
-    cotangents = [torch.randn(t.shape, dtype=torch.float64, generator=generator).to(t) for t in (y, current)]
-    return [y, current, *torch.autograd.grad((y, current), [x, state, *cell.parameters()], cotangents)]
-
-
 def idle(graph: Graph, cell: Cell) -> int:
-    return sum(len(pool.idle) for pool in graph._kept[cell][1].values())
+    return sum(len(recordings) for recordings in graph._kept[cell][1].values())
 
 
-def same(a: Sequence[Tensor], b: Sequence[Tensor], **how: float) -> None:
-    for left, right in zip(a, b, strict=True):
-        torch.testing.assert_close(left, right, **how)
+same = torch.testing.assert_close
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "exprnn", "torch:LSTM"])
-def test_chunk_law_with_several_forwards_in_flight(graph: Graph, name: str) -> None:
+def test_chunk_property_with_several_forwards_in_flight(graph: Graph, name: str) -> None:
     """Three equal chunks are three recordings at once, and again the same three in the next run."""
     cell, x, state = build(name)
     truth = everything(Loop(), cell, x, state)
@@ -145,7 +130,7 @@ def test_results_stay_what_they_were(graph: Graph) -> None:
     """Outputs and gradients are copies: the next run's writing into the buffers does not change them."""
     cell, x, state = build()
     results = everything(graph, cell, x, state)
-    before = [t.clone() for t in results]
+    before = {name: t.clone() for name, t in results.items()}
     everything(graph, cell, -x, -state)
     same(results, before, rtol=0, atol=0)
     with torch.no_grad():
@@ -175,7 +160,7 @@ def test_without_gradients_nothing_is_held(graph: Graph) -> None:
         with context():
             results = [graph.run(cell, x.clone(), state, None, False) for _ in range(3)]
         for result in results:
-            same(result, [t.detach() for t in truth])
+            same(result, tuple(t.detach() for t in truth))
     assert (Eager.made, idle(graph, cell)) == (1, 1)
 
 
@@ -209,7 +194,7 @@ def test_each_kind_of_run_is_recorded_and_few_are_kept(graph: Graph) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         graph.run(cell, x[:, :3], state, None, False)
     assert Eager.made == 5
-    assert len(graph._kept[cell][1]) == TASK_FAMILIES
+    assert len(graph._kept[cell][1]) == KEPT
     graph.run(cell, x[:, :3], state, None, False)
     assert Eager.made == 5
     graph.run(cell, x[:, :1], state, None, False)
@@ -238,25 +223,17 @@ def test_a_cell_that_is_gone_takes_its_recordings_with_it(graph: Graph) -> None:
     assert len(graph._kept) == 0
 
 
-def test_a_second_backward_is_refused(graph: Graph) -> None:
+def test_misuse_of_a_backward_is_refused(graph: Graph) -> None:
+    """A second one, a gradient of one, and one after the weights were written to, which it would read silently."""
     cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     y.sum().backward(retain_graph=True)
     with pytest.raises(UserError, match="one backward for each forward"):
         y.sum().backward()
-
-
-def test_a_gradient_of_a_gradient_is_refused(graph: Graph) -> None:
-    cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     (gradient,) = torch.autograd.grad(y.sin().sum(), [cell.weight_hh], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-def test_weights_written_to_before_the_backward_are_noticed(graph: Graph) -> None:
-    """A replayed backward would silently read the new ones."""
-    cell, x, state = build()
     y, _ = graph.run(cell, x, state, None, False)
     with torch.no_grad():
         cell.weight_hh.mul_(2.0)
@@ -277,6 +254,7 @@ def test_what_cannot_be_captured_is_a_sentence() -> None:
 
 def test_it_says_why_not() -> None:
     cell, _, _ = build()
+    assert Graph()._record is CudaRecording
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert Graph().refusal(cell, Request(cpu, torch.float32)) == "CUDA graphs need a CUDA device"
     assert "no tap" in str(Graph().refusal(cell, Request(cuda, torch.float32, tap=True)))
@@ -297,7 +275,7 @@ def cuda() -> torch.device:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "mgu", "antisymmetric", "torchrecurrent:MGU"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_captured_chunk_law(cuda: torch.device, name: str, dtype: torch.dtype) -> None:
+def test_captured_chunk_property(cuda: torch.device, name: str, dtype: torch.dtype) -> None:
     """Also with several forwards in flight, and again with the recordings that are there."""
     if name.startswith("torchrecurrent"):
         pytest.importorskip("torchrecurrent")
@@ -376,7 +354,3 @@ def test_a_host_synchronisation_is_refused_in_words(cuda: torch.device) -> None:
     with pytest.raises(UserError, match="cannot be captured as a CUDA graph"):
         Graph().run(cell, torch.randn(B, T, I, device=cuda), cell.initial_state(B), None, False)
     assert torch.ones(1, device=cuda).item() == 1.0
-
-
-def test_the_default_is_a_cuda_graph() -> None:
-    assert Graph()._record is CudaRecording

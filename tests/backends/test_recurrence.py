@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnbench.backends.recurrence import kernel_name, native, portable, recurrence
 
 B, S = 3, (4, 5)
-LENGTHS = (1, 2, 7, 64, 101)
+LENGTHS = (1, 2, 7, 101)
 #: How a may be spread: full; the same for all batch and time; for all time; for all batch; for part of the state.
 SPREADS: dict[str, Callable[[int], tuple[int, ...]]] = {
     "full": lambda T: (B, T, *S),
@@ -76,8 +76,7 @@ def test_values_and_gradients(kernel: str, spread: str, T: int, dtype: torch.dty
     found = recurrence(*inputs, kernel)
     theirs = (*expected, *torch.autograd.grad(expected, inputs, cotangents))
     ours = (*found, *torch.autograd.grad(found, inputs, cotangents))
-    for name, one, other in zip(("h", "last", "da", "db", "ds"), ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["h alone", "last alone"])
@@ -86,19 +85,18 @@ def test_one_cotangent_is_enough(kernel: str, which: int) -> None:
     expected, found = loop(*inputs)[which], recurrence(*inputs, kernel)[which]
     theirs = torch.autograd.grad(expected, inputs, cotangents[which])
     ours = torch.autograd.grad(found, inputs, cotangents[which])
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=["real", "complex"])
 @pytest.mark.parametrize("spread", ["full", "constant"])
 def test_float32_is_near_to_float64(way: str, kernel: str, spread: str, dtype: torch.dtype) -> None:
-    """At T = 4096, with a memory of a thousand steps: every gradient to 1e-5.
+    """At T = 2048, with a memory of a thousand steps: every gradient to 1e-5.
 
     But for a constant a by the associative kernel: a power of a by squaring doubles its relative error each round.
     """
     allowed = 1e-4 if (way, spread) == ("associative", "constant") else 1e-5
-    T = 4096
+    T = 2048
     inputs, cotangents = problem(T, SPREADS[spread](T), dtype)
     wide = torch.float64 if dtype == torch.float32 else torch.complex128
     exact = tuple(t.detach().to(wide).requires_grad_() for t in inputs)
@@ -109,14 +107,14 @@ def test_float32_is_near_to_float64(way: str, kernel: str, spread: str, dtype: t
 
 
 def test_a_vanishing_product_is_zero_and_not_nan(kernel: str) -> None:
-    """cumprod/cumsum forms divide by what has underflown: NaN at T = 256. None of these does."""
+    """cumprod/cumsum forms divide by what has underflown: NaN at T = 256."""
     a, b = torch.full((1, 2000, 8), 0.5), torch.ones(1, 2000, 8)
     h, last = recurrence(a, b, torch.zeros(1, 8), kernel)
     assert torch.isfinite(h).all()
     torch.testing.assert_close(last, torch.full((1, 8), 2.0))
 
 
-def test_the_fast_kernel_is_taken_where_it_can_run() -> None:
+def test_the_fast_kernel_is_chosen_where_it_can_run() -> None:
     real = torch.zeros(1, 1, 1)
     assert kernel_name(real) == ("native" if native.library() is not None else "portable")
     assert kernel_name(real.half()) == "portable"

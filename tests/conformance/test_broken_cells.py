@@ -1,4 +1,4 @@
-"""Cells and backends, each with one thing wrong: refused, by the law that it breaks, with a word on where."""
+"""Cells and backends, each with one fault: refused, by the property that it lacks, with a word on where."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from support.saboteurs import Saboteur, Spoil, forgets_the_state, loop, no_gradient_to_the_state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.backends import BACKENDS, Backend, Request
-from rnnbench.backends.loop import Loop
+from rnnbench.backends import BACKENDS
 from rnnbench.cells import Cell, registry
 from rnnbench.cli.check_cell import verdicts
 from rnnbench.conformance import PROPERTIES, CellUnderTest, CheckResult, check
@@ -20,7 +20,7 @@ from rnnbench.conformance.sequences import chunk, reference, worst
 
 
 class Right(Cell):
-    """s' = tanh(W x + U s + b): what the others are but for their fault."""
+    """s' = tanh(W x + U s + b): what the others are except for their fault."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -36,14 +36,14 @@ class Right(Cell):
         return torch.tanh(u + s @ self.weight_hh.t())
 
 
-class OwnState(Right):
-    """Keeps its state in the module and ignores the one it is given."""
+class StateInModule(Right):
+    """Keeps its state in the module and ignores its argument."""
 
-    own: Tensor | None = None
+    kept: Tensor | None = None
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
-        self.own = super().step(u, torch.zeros_like(s) if self.own is None else self.own.detach())
-        return self.own
+        self.kept = super().step(u, torch.zeros_like(s) if self.kept is None else self.kept.detach())
+        return self.kept
 
 
 class Keepsake(Right):
@@ -55,7 +55,7 @@ class Keepsake(Right):
 
 
 class Restarts(Right):
-    """Begins anew at every call: a mark on the first instant makes it forget the state."""
+    """Begins anew at every call: a mark on the first time step makes it forget the state."""
 
     def drive(self, x: Tensor) -> Tensor:
         first = torch.zeros_like(x[..., :1])
@@ -104,7 +104,7 @@ class LooksAhead(Right):
 
 
 class LooksAheadDetached(Right):
-    """The same where no gradient tells."""
+    """The same without a gradient."""
 
     def drive(self, x: Tensor) -> Tensor:
         return super().drive(x + x.detach().roll(-1, dims=1))
@@ -124,7 +124,7 @@ class Mixes(Right):
 
 
 class MixesDetached(Right):
-    """Divides by the largest entry of the batch, where no gradient tells."""
+    """Divides by the largest entry of the batch, without a gradient."""
 
     def drive(self, x: Tensor) -> Tensor:
         return super().drive(x / x.detach().abs().amax(dim=(0, 1)))
@@ -136,15 +136,11 @@ class Bfloat16State(Right):
 
 
 class Float32State(Right):
-    """Steps in float32 whatever it is given."""
-
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         return super().step(u, s).float()
 
 
 class WideGate(Right):
-    """Says of a gate what is none's to be."""
-
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
         return {"update": 2 * torch.sigmoid(u)}
 
@@ -198,9 +194,11 @@ class Global(Right):
         return s
 
 
-#: Cell, the laws it breaks, and the first finding's words.
+TWICE = "step, called twice with the same, gives two different results"
+NO_MATRIX = r"step of \(3, 8\) and \(3, 8\) raised RuntimeError: mat1 and mat2 shapes cannot be multip.*"
+#: Cell, the properties that it lacks, and what the first result says.
 BROKEN: list[tuple[type[Cell], set[str], str]] = [
-    (OwnState, {"purity", "chunk"}, "step, called twice with the same, gives two different results"),
+    (StateInModule, {"purity", "chunk"}, TWICE),
     (Keepsake, {"memory"}, "a run changes the cell's own `last`: what is to be remembered belongs in the state"),
     (Restarts, {"chunk"}, r"y, first at t = \d+, cut at [\d, ]+"),
     (WrongGradient, {"gradient", "tap"}, r"grad \w+"),
@@ -216,13 +214,16 @@ BROKEN: list[tuple[type[Cell], set[str], str]] = [
     (Bfloat16State, {"contract"}, r"initial_state\(3\) of a cell in float32 is bfloat16, expected float32"),
     (Float32State, {"contract"}, "step turns a state in float64 into one in float32"),
     (Explodes, {"contract"}, "y is not finite at t = 0, from the initial state"),
-    (
-        Raises,
-        {"contract"},
-        r"step of \(3, 8\) and \(3, 8\) raised RuntimeError: mat1 and mat2 shapes cannot be multip.*",
-    ),
+    (Raises, {"contract"}, NO_MATRIX),
     (Branches, {"copies", "batch"}, "on the meta device, .* does it branch on values[?]"),
-    (DropsOut, {"purity", "chunk"}, "step, called twice with the same, gives two different results"),
+    (DropsOut, {"purity", "chunk"}, TWICE),
+]
+#: Cell, a property that it lacks, and what that property's first result says.
+WHERE: list[tuple[type[Cell], str, str]] = [
+    (LooksAhead, "causality", "y at t = 0 depends on x at t = 1"),
+    (LooksAheadDetached, "causality", "y before t = 1 changes when x from t = 1 on does"),
+    (MixesDetached, "batch", "y in row 0 of the batch changes when rows 1 and 2 do"),
+    (Global, "determinism", "y, first at t = 0 is another one when the same is run again"),
 ]
 
 
@@ -234,133 +235,93 @@ def put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def broken(cls: type[Cell]) -> list[CheckResult]:
     registry._CELLS["tested"] = cls
-    return [finding for finding in check("tested") if finding.ok is False]
+    return [result for result in check("tested") if result.ok is False]
 
 
-def test_the_right_one_keeps_every_law() -> None:
-    """The scaffolding of these tests is not what is refused."""
+def test_the_right_one_has_every_property() -> None:
+    """It is not these tests' own code that is refused."""
     assert broken(Right) == []
-    assert {finding.law for finding in check("tested")} == {"backend", *PROPERTIES}
+    assert {result.property for result in check("tested")} == {"backend", *PROPERTIES}
 
 
-@pytest.mark.parametrize(("cls", "laws", "words"), BROKEN, ids=[cls.__name__ for cls, _, _ in BROKEN])
-def test_a_broken_law_is_named(cls: type[Cell], laws: set[str], words: str) -> None:
-    found = broken(cls)
-    assert {finding.law for finding in found} == laws
-    assert re.fullmatch(words, found[0].where), found[0].where
-    lines = verdicts("tested", found)
-    assert len(lines) == len(laws)
+@pytest.mark.parametrize(("cls", "lacks", "words"), BROKEN, ids=[cls.__name__ for cls, _, _ in BROKEN])
+def test_what_fails_is_named(cls: type[Cell], lacks: set[str], words: str) -> None:
+    results = broken(cls)
+    assert {result.property for result in results} == lacks
+    assert re.fullmatch(words, results[0].where), results[0].where
+    lines = verdicts("tested", results)
+    assert len(lines) == len(lacks)
     for line in lines:
-        assert re.match(rf"tested: the ({'|'.join(laws)}) check fails \(loop in float\d\d", line)
+        assert re.match(rf"tested: the ({'|'.join(lacks)}) \w+ is broken \(loop in float\d\d", line)
         assert "\n" not in line
 
 
-def test_looking_ahead_says_how_far() -> None:
-    (found,) = (finding for finding in broken(LooksAhead) if finding.law == "causality")
-    assert found.where == "y at t = 0 depends on x at t = 1"
-    (found,) = (finding for finding in broken(LooksAheadDetached) if finding.law == "causality")
-    assert found.where == "y before t = 1 changes when x from t = 1 on does"
-
-
-def test_mixing_is_found_where_no_gradient_tells() -> None:
-    (found,) = (finding for finding in broken(MixesDetached) if finding.law == "batch")
-    assert found.where == "y in row 0 of the batch changes when rows 1 and 2 do"
-
-
-def test_memory_outside_of_the_module() -> None:
-    found = broken(Global)
-    assert "determinism" in {finding.law for finding in found}
-    (first, *_) = (finding for finding in found if finding.law == "determinism")
-    assert first.where == "y, first at t = 0 is another one when the same is run again"
-
-
-class Saboteur(Backend):
-    """The loop, with something done to its work."""
-
-    name = "saboteur"
-
-    def __init__(self, spoil: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
-        self.spoil = spoil
-
-    def refusal(self, cell: Cell, request: Request) -> str | None:
-        return "no" if request.tap or request.states else None
-
-    def run(
-        self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool
-    ) -> tuple[Tensor, Tensor]:
-        return self.spoil(cell, x, state)
-
-
-def forgets_the_state(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    return Loop().run(cell, x, 0 * state, None, False)
-
-
-def drops_a_gradient(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    return Loop().run(cell, x, state.detach(), None, False)
+@pytest.mark.parametrize(("cls", "lacks", "words"), WHERE, ids=[cls.__name__ for cls, _, _ in WHERE])
+def test_where_it_fails(cls: type[Cell], lacks: str, words: str) -> None:
+    assert next(result.where for result in broken(cls) if result.property == lacks) == words
 
 
 def wrong_from_seven_on(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    y, last = Loop().run(cell, x, state, None, False)
+    y, last = loop(cell, x, state)
     return torch.cat((y[:, :7], 1.001 * y[:, 7:]), dim=1), last
 
 
-@pytest.mark.parametrize(
-    ("spoil", "laws"),
-    [
-        (forgets_the_state, {"chunk", "reference"}),
-        (drops_a_gradient, {"chunk", "reference"}),
-        (wrong_from_seven_on, {"chunk", "reference"}),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_a_wrong_backend_is_named(
-    spoil: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]], laws: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
-    found = broken(Right)
-    assert {finding.law for finding in found} == laws
-    assert {finding.backend for finding in found} == {"saboteur"}
-    assert all(finding.figure is not None and finding.figure > 10 for finding in found)
+@pytest.fixture
+def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Spoil], Saboteur]:
+    """Put a wrong backend among the others."""
+
+    def put(spoil: Spoil) -> Saboteur:
+        saboteur = Saboteur(spoil)
+        monkeypatch.setitem(BACKENDS, "saboteur", saboteur)
+        return saboteur
+
+    return put
 
 
-@pytest.mark.parametrize("spoil", [forgets_the_state, drops_a_gradient])
-@pytest.mark.parametrize("law", [chunk, reference])
-def test_a_wrong_backend_is_found_in_bfloat16(
-    spoil: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]], law: Rule, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("spoil", [forgets_the_state, no_gradient_to_the_state, wrong_from_seven_on])
+def test_a_wrong_backend_is_named(spoil: Spoil, sabotage: Callable[[Spoil], Saboteur]) -> None:
+    sabotage(spoil)
+    results = broken(Right)
+    assert {result.property for result in results} == {"chunk", "reference"}
+    assert {result.backend for result in results} == {"saboteur"}
+    assert all(result.figure is not None and result.figure > 10 for result in results)
+
+
+@pytest.mark.parametrize("spoil", [forgets_the_state, no_gradient_to_the_state])
+@pytest.mark.parametrize("rule", [chunk, reference])
+def test_a_wrong_backend_is_found_in_bfloat16(spoil: Spoil, rule: Rule, sabotage: Callable[[Spoil], Saboteur]) -> None:
     """Coarse as it is: what it allows is a tenth of a tensor's largest entry, or a little more."""
-    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(spoil))
+    sabotage(spoil)
     subject = CellUnderTest("gru")
-    figure, _ = law(subject, "saboteur", torch.bfloat16)
+    figure, _ = rule(subject, "saboteur", torch.bfloat16)
     assert figure is not None
     assert figure > 2
     assert subject.sample(torch.bfloat16).state.dtype == torch.float32
 
 
-def test_where_a_backend_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The values are wrong from t = 7 on, and among what the law says is when."""
-    monkeypatch.setitem(BACKENDS, "saboteur", Saboteur(wrong_from_seven_on))
+def test_where_a_backend_goes_wrong(sabotage: Callable[[Spoil], Saboteur]) -> None:
+    sabotage(wrong_from_seven_on)
     registry.register_cell("tested")(Right)
     subject = CellUnderTest("tested")
-    truth = {"y": subject.results(torch.float64, "loop")["y"]}
-    figure, where = worst({"y": subject.results(torch.float64, "saboteur")["y"]}, truth, {"y": 1e-9})
+    truth, tested = ({"y": subject.results(torch.float64, name)["y"]} for name in ("loop", "saboteur"))
+    figure, where = worst(tested, truth, {"y": 1e-9})
     assert figure > 1e5
     assert where == "y, first at t = 7"
 
 
-def test_a_backend_that_runs_on_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_runs_on_request_only(
+    sabotage: Callable[[Spoil], Saboteur], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Listed, and left out, unless it is asked for."""
-    saboteur = Saboteur(forgets_the_state)
-    monkeypatch.setattr(saboteur, "on_request_only", True, raising=False)
-    monkeypatch.setitem(BACKENDS, "saboteur", saboteur)
+    monkeypatch.setattr(sabotage(forgets_the_state), "on_request_only", True, raising=False)
     assert broken(Right) == []
     assert CheckResult("backend", "saboteur", "", None, None, "runs on request only") in check("tested")
     asked = check("tested", backends=["saboteur"])
-    assert {finding.law for finding in asked if finding.ok is False} == {"chunk", "reference"}
+    assert {result.property for result in asked if result.ok is False} == {"chunk", "reference"}
 
 
 class Kinked(Right):
-    """relu without a bias: at x = 0 and s = 0 it sits on its kink."""
+    """relu without a bias: at x = 0 and s = 0 it is at its kink."""
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         return torch.relu(u - self.bias + s)
@@ -373,11 +334,11 @@ def on_the_kink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Non
 
     def first(count: int) -> None:
         def zeroed(self: CellUnderTest, dtype: torch.dtype, seed: int = 0) -> object:
-            made = sample(self, dtype, seed)
+            drawn = sample(self, dtype, seed)
             if seed < count:
-                made.x.zero_()
-                made.state.zero_()
-            return made
+                drawn.x.zero_()
+                drawn.state.zero_()
+            return drawn
 
         monkeypatch.setattr(CellUnderTest, "_sample", zeroed)
 
@@ -386,7 +347,7 @@ def on_the_kink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Non
 
 @pytest.mark.parametrize(("zeros", "ok"), [(0, True), (2, True), (3, False)])
 def test_a_kink_is_no_false_alarm(zeros: int, ok: bool, on_the_kink: Callable[[int], None]) -> None:
-    """A draw on a kink is drawn again; where every draw is on one, the law is broken."""
+    """A draw on a kink is drawn again; where every draw is on one, the check fails."""
     on_the_kink(zeros)
     registry.register_cell("tested")(Kinked)
-    assert [finding.ok for finding in PROPERTIES["gradient"].findings(CellUnderTest("tested"))] == [ok]
+    assert [result.ok for result in PROPERTIES["gradient"].findings(CellUnderTest("tested"))] == [ok]

@@ -1,4 +1,4 @@
-"""A package of somebody else's, installed by pip: its cell is listed, checked and swept like ours."""
+"""A third party's package, installed by pip: its cell is listed, checked and swept like ours."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+import rnnbench
 
 PYPROJECT = """
 [build-system]
@@ -55,6 +54,8 @@ class Leaky(Cell):
         return self.a * s + (1 - self.a) * torch.tanh(torch.addmm(u, s, self.weight_hh.t()))
 '''
 
+ROOT = Path(rnnbench.__file__).parents[1]
+
 STUDY = """
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
 
@@ -69,47 +70,42 @@ STUDY = Study("plugged", "Is theirs any good?", {{
 """
 
 
-@pytest.fixture(scope="module")
-def rnnbench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line in a process that has the plugin on its path: in no environment that outlives the test."""
-    place = tmp_path_factory.mktemp("plugin")
-    source, target = place / "source", place / "site"
+def test_a_plugin_is_a_cell_like_any_other(text_file: Path, tmp_path: Path) -> None:
+    """In a process that has the plugin on its path: it is in no environment that outlives the test."""
+    source, target = tmp_path / "source", tmp_path / "site"
     source.mkdir()
     (source / "pyproject.toml").write_text(PYPROJECT)
     (source / "leaky_cells.py").write_text(MODULE)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     pip += ["--no-build-isolation", "--no-deps", "--target", str(target), str(source)]
-    done = subprocess.run(pip, capture_output=True, text=True, timeout=120)
+    subprocess.run(pip, check=True, timeout=120)
+    study = tmp_path / "plugged.py"
+    study.write_text(STUDY.format(path=str(text_file)))
+    commands = [
+        ["cells", "--json"],
+        ["check-cell", "leaky", "--json"],
+        ["sweep", str(study), "--out", str(tmp_path / "runs"), "--jobs", "1", "--json"],
+    ]
+    code = f"from rnnbench.cli.main import main\nif __name__ == '__main__': assert not any(map(main, {commands}))"
+    program = tmp_path / "program.py"
+    program.write_text(code)
+    variables = {"PYTHONPATH": f"{target}:{ROOT}", "RNNBENCH_DATA": str(tmp_path / "cache"), "RNNBENCH_CELLS": ""}
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=240, cwd=tmp_path,
+        env={**os.environ, **variables},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    own = {"PYTHONPATH": str(target), "RNNBENCH_DATA": str(place / "cache"), "RNNBENCH_CELLS": ""}
+    cells, certificate, outcome = map(json.loads, done.stdout.splitlines())
 
-    def command(*words: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "rnnbench", *words], capture_output=True, text=True, timeout=120, cwd=place,
-            env={**os.environ, **own},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done
-
-    return command
-
-
-def test_a_plugin_is_a_cell_like_any_other(
-    rnnbench: Callable[..., subprocess.CompletedProcess[str]], text_file: Path, tmp_path: Path
-) -> None:
-    rows = {row["cell"]: row for row in json.loads(rnnbench("cells", "--json").stdout)}
-    assert rows["leaky"]["room"] == "plugin"
-    assert rows["leaky"]["options"] == {"a": 0.5}
-    assert rows["leaky"]["paper"] == "somebody 2026"
-    assert rows["leaky"]["backends"]["loop"] is None
-    certificate = json.loads(rnnbench("check-cell", "leaky", "--json").stdout)
+    row = next(row for row in cells if row["cell"] == "leaky")
+    assert row["room"] == "plugin"
+    assert row["options"] == {"a": 0.5}
+    assert row["paper"] == "somebody 2026"
+    assert row["backends"]["loop"] is None
     assert certificate["ok"] is True
     assert certificate["class"] == "leaky_cells.Leaky"
     assert certificate["parameters"] == "H² + IH + H"
-    study = tmp_path / "plugged.py"
-    study.write_text(STUDY.format(path=str(text_file)))
-    outcome = json.loads(rnnbench("sweep", str(study), "--out", str(tmp_path / "runs"), "--jobs", "1", "--json").stdout)
     assert outcome["trouble"] == []
     table = next(Path(name) for name in outcome["files"] if name.endswith("table.csv"))
     with table.open(encoding="utf-8") as lines:
-        assert {row["cell"] for row in csv.DictReader(lines)} >= {"lstm", "leaky"}
+        assert {line["cell"] for line in csv.DictReader(lines)} >= {"lstm", "leaky"}

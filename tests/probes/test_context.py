@@ -30,8 +30,8 @@ def some_windows(count: int = 40, length: int = 33) -> torch.Tensor:
     return torch.randint(SYMBOLS, (count, length), generator=torch.Generator().manual_seed(1))
 
 
-def test_a_curve_that_is_no_number_says_nothing() -> None:
-    """A state that overflows in so many steps: its run goes on to be recorded as what it is."""
+def test_a_curve_that_is_not_finite_has_no_scalars() -> None:
+    """As of a state that overflows in so many steps."""
     nan = np.array([np.nan, np.nan])
     assert ContextCurve(np.array([1, 2]), nan, nan, nan).scalars() == {}
 
@@ -57,7 +57,6 @@ def test_every_point_is_the_target_read_by_itself() -> None:
                 y, _ = lstm(ours.input(window[None, -1 - length : -1]))
                 nll[row, column] = F.cross_entropy(ours.readout(y[0, -1]), window[-1])
     np.testing.assert_allclose(curve.nll, nll.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(curve.perplexity, np.exp(nll.mean(1)), rtol=1e-6)
     difference = (nll - nll[-1]) / math.log(2)
     np.testing.assert_allclose(curve.gain, difference.mean(1), atol=1e-6)
     np.testing.assert_allclose(curve.gain_error, difference.std(1, ddof=1) / math.sqrt(12), atol=1e-6)
@@ -74,7 +73,7 @@ def test_a_table_of_bigrams_needs_one_symbol() -> None:
         table = ours(torch.arange(SYMBOLS)[:, None])[0][:, 0].double().log_softmax(1).numpy()
     exact = -table[windows[:, -2], windows[:, -1]].mean()
     np.testing.assert_allclose(curve.nll, exact, rtol=1e-6)
-    assert (curve.horizon_low, curve.horizon, curve.horizon_high) == (1, 1, 1)
+    assert horizons(curve) == (1, 1, 1)
 
 
 def test_nothing_changes_beyond_a_window() -> None:
@@ -91,27 +90,26 @@ def test_nothing_changes_beyond_a_window() -> None:
     assert curve.lengths[beyond][0] == 16
 
 
+def horizons(curve: ContextCurve) -> tuple[float, ...]:
+    scalars = curve.scalars()
+    return tuple(scalars[name] for name in ("horizon_low", "horizon", "horizon_high"))
+
+
 def test_the_horizon_and_its_interval() -> None:
-    """Where the gain, and the ends of its interval, first reach a hundredth of a bit."""
-    curve = ContextCurve(
-        lengths=np.array([1, 2, 4, 8, 16]),
-        nll=np.ones(5),
-        gain=np.array([1.0, 0.02, 0.009, 0.002, 0.0]),
-        gain_error=np.array([0.1, 0.01, 0.002, 0.001, 0.0]),
-    )
-    assert (curve.horizon_low, curve.horizon, curve.horizon_high) == (2, 4, 8)
+    """Where the gain, and the ends of its 95 % interval, first reach a hundredth of a bit: 1.96 standard errors."""
+    gain, error = np.array([1.0, 0.02, 0.009, 0.002, 0.0]), np.array([0.1, 0.01, 0.002, 0.001, 0.0])
+    curve = ContextCurve(np.array([1, 2, 4, 8, 16]), np.ones(5), gain, error)
+    assert horizons(curve) == (2, 4, 8)
     assert curve.scalars()["gain_at_1"] == 1.0
-
-
-def test_a_gain_of_a_hundredth_of_a_bit_is_little_enough() -> None:
-    """On the border, and with ends of its interval that are those of 95 %: 1.96 standard errors, not 1.64."""
     z = scipy.stats.norm.ppf(0.975)
-    border = ContextCurve(np.array([1, 2, 4]), np.ones(3), np.array([0.1, 0.01, 0.0]), np.zeros(3))
-    assert (border.horizon_low, border.horizon, border.horizon_high) == (2, 2, 2)
-    for errors, low, high in ((z - 0.01, 1, 4), (z + 0.01, 2, 2)):
+    for errors, standard_error, expected in (
+        (0.0, 0.0, (1, 1, 1)),  # on the border
+        (z - 0.01, 0.001, (1, 2, 4)),
+        (z + 0.01, 0.001, (2, 2, 2)),
+    ):
         gain = np.array([0.01 + errors * 0.001, 0.01 - errors * 0.001, 0.0])
-        curve = ContextCurve(np.array([1, 2, 4]), np.ones(3), gain, np.array([0.001, 0.001, 0.0]))
-        assert (curve.horizon_low, curve.horizon, curve.horizon_high) == (low, 2, high)
+        error = np.array([standard_error, standard_error, 0.0])
+        assert horizons(ContextCurve(np.array([1, 2, 4]), np.ones(3), gain, error)) == expected
 
 
 def test_the_model_is_left_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""Histograms of gates: known values, the right instants, moved by their biases, and those of a whole model."""
+"""Histograms of gates: known values, the right time steps, moved by their biases, and those of a whole model."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_biases_move_the_gates_that_they_say(name: str) -> None:
         assert abs(after[gate].open - before[gate].open) + abs(after[gate].closed - before[gate].closed) > 0.05
 
 
-class Given(AffineCell):
-    """Its decay is its input, so that what is to be counted is known."""
+class DecayIsInput(AffineCell):
+    """So that the values to be counted are known."""
 
     def __init__(self) -> None:
         super().__init__(1, 1)
@@ -61,18 +61,6 @@ class Given(AffineCell):
 
     def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
         return u, torch.ones_like(u)
-
-
-def test_counts_and_shares_of_known_values() -> None:
-    values = [0.0, 0.05, 0.11, 0.3, 0.5, 0.55, 0.89, 0.95, 1.0, 1.5]
-    gate = gate_saturation(Given(), torch.tensor(values).view(2, 5, 1), bins=4)["decay"]
-    assert gate.counts.tolist() == [3, 1, 2, 4]  # 1.5 at the upper end
-    assert (gate.closed, gate.open) == (0.2, 0.3)
-    assert abs(gate.mean - sum(values) / 10) < 1e-7
-    with pytest.raises(UserError, match="1 bin or more, got 0"):
-        gate_saturation(Given(), torch.zeros(1, 1, 1), bins=0)
-    with pytest.raises(UserError, match="x must be"):
-        gate_saturation(Given(), torch.zeros(1, 4, 2))
 
 
 def test_every_gate_is_counted_once() -> None:
@@ -87,7 +75,7 @@ def test_every_gate_is_counted_once() -> None:
 
 @pytest.mark.parametrize("name", ["lstm_peephole", "gru", "slstm", "qrnn", "antisymmetric"])
 def test_a_sequence_in_pieces_has_the_gates_of_the_whole(name: str) -> None:
-    """The state handed over is the one before the next step: one instant off, and the counts differ."""
+    """The state handed over is the one before the next step: one time step off, and the counts differ."""
     cell = build(name, **({"gated": True} if name == "antisymmetric" else {}))
     x = torch.randn(B, T, I, dtype=torch.float64)
     whole, first = gate_saturation(cell, x), gate_saturation(cell, x[:, :4])
@@ -150,9 +138,14 @@ def test_of_a_decoder_the_encoder_is_measured() -> None:
     }
 
 
-def test_a_gate_at_a_tenth_is_not_closed_and_at_nine_tenths_not_open() -> None:
+def test_counts_and_shares_of_known_values() -> None:
+    """A gate at a tenth is not closed, and at nine tenths not open."""
     x = torch.tensor([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0, 1.5], dtype=torch.float64)
-    (gate,) = gate_saturation(Given(), x.view(1, -1, 1), bins=10).values()
+    (gate,) = gate_saturation(DecayIsInput(), x.view(2, 4, 1), bins=10).values()
     assert (gate.closed, gate.open) == (2 / 8, 3 / 8)
-    assert gate.mean == pytest.approx(float(x.mean())), "of the values as they are; the histogram has them at its ends"
+    assert gate.mean == pytest.approx(float(x.mean())), "of the values as they are; 1.5 is at the histogram's end"
     assert gate.counts.tolist() == [2, 1, 0, 0, 0, 1, 0, 0, 0, 4]
+    with pytest.raises(UserError, match="1 bin or more, got 0"):
+        gate_saturation(DecayIsInput(), torch.zeros(1, 1, 1), bins=0)
+    with pytest.raises(UserError, match="x must be"):
+        gate_saturation(DecayIsInput(), torch.zeros(1, 4, 2))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
-from support.cells import LinearRNN
+from support.cells import LinearRNN, randn
 from torch import Tensor, nn
 
 from rnnbench.cells import AffineCell, cell_names, make_cell
@@ -22,10 +21,6 @@ from rnnbench.probes.jacobian import step_jacobian
 from rnnbench.probes.lyapunov import Lyapunov, lyapunov_spectrum, measure_lyapunov
 
 
-def randn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.mark.parametrize("shear", [0.0, 1.0], ids=["normal", "non-normal"])
 def test_a_linear_map_has_its_eigenvalues(shear: float) -> None:
     """W = V (diag(λ) + upper triangle) Vᵀ; ratios of at most 0.8: 200 steps of burn-in leave 0.8^200 = 1e-19."""
@@ -35,20 +30,16 @@ def test_a_linear_map_has_its_eigenvalues(shear: float) -> None:
     found = lyapunov_spectrum(cell, randn(2, 300, 5), burn_in=200)
     assert np.abs(found.exponents - values.abs().log().numpy()).max() < 1e-10
     assert found.by_sample.shape == (2, 5)  # no more than there are
-    assert found.steps == 100
+    orthogonal = lyapunov_spectrum(LinearRNN(torch.linalg.qr(randn(12, 12))[0]), randn(3, 200, 12), exponents=12)
+    assert np.abs(orthogonal.exponents).max() < 1e-10
 
 
 def test_a_random_matrix_has_its_eigenvalues() -> None:
     """Complex pairs turn and never settle: what is left after T steps is a bounded sum of logarithms over T."""
     weight = randn(8, 8) / math.sqrt(8)
-    found = lyapunov_spectrum(LinearRNN(weight), randn(1, 2000, 8))
+    found = lyapunov_spectrum(LinearRNN(weight), randn(1, 1000, 8))
     expected = np.sort(np.log(np.abs(np.linalg.eigvals(weight.numpy()))))[::-1]
-    assert np.abs(found.exponents - expected).max() < 10 / 1800
-
-
-def test_an_orthogonal_matrix_has_none() -> None:
-    cell = LinearRNN(torch.linalg.qr(randn(12, 12))[0])
-    assert np.abs(lyapunov_spectrum(cell, randn(3, 500, 12), exponents=12).exponents).max() < 1e-10
+    assert np.abs(found.exponents - expected).max() < 10 / 900
 
 
 def test_a_min_gru_has_the_means_of_its_gates() -> None:
@@ -64,13 +55,13 @@ def test_a_min_gru_has_the_means_of_its_gates() -> None:
     assert np.abs(found.by_sample - gates.numpy()).max() < 1e-10
 
 
-@pytest.mark.parametrize(("gain", "sign"), [(0.7, -1), (0.9, -1), (1.5, 1), (2.0, 1)])
+@pytest.mark.parametrize(("gain", "sign"), [(0.9, -1), (1.5, 1)])
 def test_the_edge_of_chaos(gain: float, sign: int) -> None:
     """h' = tanh(W h), W ~ N(0, g²/N): chaos sets in at g = 1 for large N (Sompolinsky, Crisanti & Sommers 1988).
 
-    At N = 256 a network a little above it may still come to rest on a point or a cycle, where λ₁ = 0 to rounding.
+    A small network a little above it may still come to rest on a point or a cycle, where λ₁ = 0 to rounding.
     """
-    size = 256
+    size = 128
     cell = RNN(1, size).double()
     for parameter in cell.parameters():
         nn.init.zeros_(parameter)
@@ -101,7 +92,7 @@ def test_all_of_them_add_up_to_the_determinant(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*cell_names(), "torch:LSTM"])
 def test_every_cell_has_a_spectrum(name: str) -> None:
-    """Of numbers, descending and none of the global generator's business; in float32, nearly that of float64.
+    """In descending order, without the global generator; in float32 nearly that of float64.
 
     What a relu or a window has lost is −∞ in both.
     """
@@ -119,7 +110,7 @@ def test_every_cell_has_a_spectrum(name: str) -> None:
 
 
 def test_a_window_forgets_all() -> None:
-    """J^W = 0. As long as the first entries are still seen the exponents are finite; after that they are none."""
+    """J^W = 0. As long as the first entries are still seen the exponents are finite; after that they are −∞."""
     cell = make_cell(CellConfig("tcn", {"levels": 1, "kernel": 3}), 2, 4).double()  # W = 5
     assert (lyapunov_spectrum(cell, randn(1, 40, 2), exponents=20).exponents == -math.inf).all()
     assert (lyapunov_spectrum(cell, randn(1, 4, 2), exponents=3).exponents > -5).all()
@@ -163,7 +154,7 @@ def test_what_is_lost_at_different_times_adds_up(mixed: bool, lost: int) -> None
     found = lyapunov_spectrum(cell, x, exponents=6).by_sample
     assert (found[0, : 6 - lost] > -1).all()
     assert (found[0, 6 - lost :] == -math.inf).all()
-    assert np.abs(found[1]).max() < 1e-12  # another trajectory's switches are no concern of this one's
+    assert np.abs(found[1]).max() < 1e-12  # another trajectory's switches do not matter
 
 
 def test_a_stabiliser_is_no_memory() -> None:
@@ -177,20 +168,15 @@ def test_a_stabiliser_is_no_memory() -> None:
     assert (found[:, 24:] == -math.inf).all()
 
 
-def test_a_trajectory_that_overflows_is_no_number() -> None:
+def test_a_trajectory_that_overflows_is_nan() -> None:
     cell = RNN(2, 4, nonlinearity="relu")
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.fill_(1e9)
     assert np.isnan(lyapunov_spectrum(cell, torch.ones(1, 50, 2)).exponents).all()
-
-
-def test_the_interval_is_students() -> None:
-    """Three values −1, 0, 1: 0 ± 4.302653 / √3."""
-    found = Lyapunov(np.array([[-1.0, -2.0], [0.0, -1.0], [1.0, -3.0]]), 10)
-    assert found.interval == pytest.approx((-2.484138, 2.484138), abs=1e-6)
-    assert found.exponents.tolist() == [0.0, -2.0]
-    assert Lyapunov(np.zeros((1, 2)), 10).interval is None
+    assert np.isnan(Lyapunov(np.array([[0.5], [np.nan]])).exponents).all(), "it is not left out of a mean"
+    lost = Lyapunov(np.array([[3.0, -math.inf, -math.inf], [-1.0, -2.0, -math.inf]]))
+    assert lost.exponents.tolist() == [1.0, -2.0, -math.inf], "a lost direction enters no mean"
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -216,7 +202,7 @@ def test_two_layers_have_the_spectrum_of_the_whole(options: dict[str, Any]) -> N
 
     Their sums over all are equal at every step, for the joint Jacobian is block triangular; each, to some 1/T.
     """
-    net, x = model(**options), randn(1, 200, 2).float()
+    net, x = model(**options), randn(1, 100, 2).float()
     found = measure_lyapunov(net, Batch(x, torch.zeros(1, 1)), TASK, exponents=8)
     assert net.training  # and all else as it was
     assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
@@ -224,7 +210,7 @@ def test_two_layers_have_the_spectrum_of_the_whole(options: dict[str, Any]) -> N
     twin = net.double().eval()
     reads = twin.input(x.double()).detach()
     s, q, logs = torch.zeros(8, dtype=torch.float64), np.linalg.qr(randn(8, 8).numpy())[0], []
-    for t in range(200):
+    for t in range(100):
 
         def step(s: Tensor, t: int = t) -> Tensor:
             return torch.cat(twin.stack(reads[:, t : t + 1], [part[None] for part in s.split(4)])[1], dim=1)[0]
@@ -232,36 +218,6 @@ def test_two_layers_have_the_spectrum_of_the_whole(options: dict[str, Any]) -> N
         q, r = np.linalg.qr(torch.autograd.functional.jacobian(step, s).numpy() @ q)
         logs.append(np.log(np.abs(np.diag(r))))
         s = step(s).detach()
-    joint = np.sort(np.mean(logs[20:], axis=0))[::-1]
+    joint = np.sort(np.mean(logs[10:], axis=0))[::-1]
     assert found.exponents.sum() == pytest.approx(joint.sum(), abs=1e-9)
-    assert np.abs(found.exponents - joint).max() < 5 / 180
-
-
-def test_a_lost_trajectory_is_counted_and_enters_no_mean() -> None:
-    """s' = s ⊙ m_t + u with all units of the second of three trajectories off at one step: its Jacobians come to 0."""
-
-    class Masked(AffineCell):
-        def drive(self, x: Tensor) -> Tensor:
-            return x
-
-        def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.where(u > 0, u, 0.0), torch.zeros_like(u)
-
-        def initial_state(self, batch: int) -> Tensor:
-            return torch.ones(batch, self.hidden_size, dtype=torch.float64)
-
-    x = 0.25 + 0.5 * torch.rand(3, 60, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    x[1, 40] = -1.0
-    found = lyapunov_spectrum(Masked(4, 4), x, exponents=2)
-    assert (found.by_sample[1] == -math.inf).all()
-    assert found.lost.tolist() == pytest.approx([1 / 3, 1 / 3])
-    living = lyapunov_spectrum(Masked(4, 4), x[[0, 2]], exponents=2)
-    np.testing.assert_allclose(found.exponents, living.exponents, rtol=1e-12)
-    assert -1.5 < found.exponents[0] < 0, "one of three at −708 would make it −237"
-    two = living.by_sample[:, 0]
-    assert found.interval == pytest.approx(scipy.stats.t.interval(0.95, 1, two.mean(), scipy.stats.sem(two)))
-    alone = Lyapunov(found.by_sample[1:2], found.steps)
-    assert alone.exponents.tolist() == [-math.inf] * 2
-    assert (alone.lost.tolist(), alone.interval) == ([1.0, 1.0], None)
-    assert Lyapunov(found.by_sample[:2], found.steps).interval is None, "one is left"
-    assert np.isnan(Lyapunov(np.array([[0.5], [np.nan]]), 1).exponents).all(), "what is no number is not left out"
+    assert np.abs(found.exponents - joint).max() < 5 / 90

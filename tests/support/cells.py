@@ -1,17 +1,34 @@
-"""Cells that tests know everything about, and cells away from the symmetry of their beginning."""
+"""Cells whose every property is known, cells away from the symmetry of their initialisation, and random numbers."""
 
 from __future__ import annotations
 
+import copy
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rnnbench.backends import Backend
+from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell, make_cell
+
+#: Small windows and small states, for tests that perturb every coordinate.
+SMALL: dict[str, dict[str, Any]] = {
+    "transformer": {"window": 3, "heads": 2},
+    "tcn": {"levels": 1, "kernel": 2},
+    "mamba": {"state_size": 2},
+    "s4d": {"state_size": 4},
+}
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    """float64, the same each time."""
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 class LinearRNN(Cell):
-    """s' = s Wᵀ + x: its Jacobian is W at every instant."""
+    """s' = s Wᵀ + x: its Jacobian is W at every time step."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__(weight.shape[0], weight.shape[0])
@@ -32,3 +49,30 @@ def shaken(name: str, input_size: int, hidden_size: int, **options: Any) -> Cell
         for parameter in cell.parameters():
             parameter += 0.5 * torch.randn_like(parameter)
     return cell
+
+
+def everything(backend: Backend, cell: Cell, x: Tensor, state: Tensor, cuts: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """Outputs, last state and all gradients under random cotangents, the sequence run in chunks cut at ``cuts``."""
+    x, state = x.clone().requires_grad_(), state.clone().requires_grad_()
+    outputs, current = [], state
+    for begin, end in itertools.pairwise((0, *cuts, x.shape[1])):
+        y, current = backend.run(cell, x[:, begin:end], current, None, False)
+        outputs.append(y)
+    y = torch.cat(outputs, dim=1)
+    generator = torch.Generator().manual_seed(2)
+    cotangents = [torch.randn(t.shape, dtype=torch.float64, generator=generator).to(t) for t in (y, current)]
+    leaves = {"x": x, "state": state, **dict(cell.named_parameters())}
+    gradients = torch.autograd.grad((y, current), list(leaves.values()), cotangents)
+    return {"y": y, "last": current, **{f"grad {name}": g for name, g in zip(leaves, gradients, strict=True)}}
+
+
+def assert_within_loop_errors(
+    backend: Backend, cell: Cell, x: Tensor, state: Tensor, cuts: tuple[int, ...] = ()
+) -> None:
+    """As near to the float64 loop as the float32 loop is, within a small multiple."""
+    exact = everything(Loop(), copy.deepcopy(cell).double(), x.double(), state.double())
+    loop, tested = everything(Loop(), cell, x, state), everything(backend, cell, x, state, cuts)
+    for name, truth in exact.items():
+        unit = torch.finfo(torch.float32).eps * truth.abs().max()
+        allowed = 4 * max((loop[name].double() - truth).abs().max(), unit)
+        assert (tested[name].double() - truth).abs().max() <= allowed, name

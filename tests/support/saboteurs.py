@@ -25,7 +25,7 @@ class Saboteur(Backend):
         self.spoil = spoil
 
     def refusal(self, cell: Cell, request: Request) -> str | None:
-        return None
+        return "it has neither" if request.tap or request.states else None
 
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Result:
         return self.spoil(cell, x, state)

@@ -1,9 +1,9 @@
-"""A synthetic ledger of timings: what `measure` leaves, with times from a law and rounds that shake all alike."""
+"""Synthetic results of timings: the files of `measure`, with times from a formula and rounds that shake all alike."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ from rnnbench.report.results import read
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.training import tables
 
-#: Seconds of a training step, or of a symbol, of a cell on a backend in a job.
-Law = Callable[[str, str, Timing], float]
 ENVIRONMENT = {
     "commit": "0123456789abcdef",
     "torch": "2.13.0",
@@ -28,7 +26,7 @@ ENVIRONMENT = {
 }
 GATES = {"rnn": 1.0, "gru": 3.0, "lstm": 4.0}
 SPEED = {"plain": 0.5, "loop": 1.0, "torch": 8.0, "graph": 4.0, "scan": 6.0}
-#: A study's cells, contestants and lengths; the plain LSTM runs out of memory, cuDNN's RNN is wrong, two peers cannot.
+#: A study's cells, contestants and lengths; the plain LSTM runs out of memory, cuDNN's RNN is wrong, two others cannot.
 CELLS = ("rnn", "lstm", "gru")
 BACKENDS = ("plain", "loop", "torch", "graph")
 LENGTHS = (64, 128, 256, 512, 1024)
@@ -56,7 +54,7 @@ def rows(table: Table) -> list[dict[str, str]]:
 def write_study(folder: Path) -> Path:
     """`CELLS` × `BACKENDS` × `LENGTHS` at constant tokens."""
     for length in LENGTHS:
-        refused = {f"{cell}/{peer}": reason for cell in CELLS for peer, reason in CANNOT.items()} | {"rnn/torch": WRONG}
+        refused = {f"{cell}/{name}": reason for cell in CELLS for name, reason in CANNOT.items()} | {"rnn/torch": WRONG}
         refused |= {"lstm/plain": OUT} if length == 1024 else {}
         now = ENVIRONMENT | {"clocks_mhz": {"sm": [1980 if length > 64 else 1755, 1980], "memory": [3201, 3201]}}
         one = job(seq_len=length, batch_size=16384 // length)
@@ -65,7 +63,7 @@ def write_study(folder: Path) -> Path:
 
 
 def launch_bound(cell: str, backend: str, job: Timing) -> float:
-    """A kernel a time step costs 10 µs a gate, its arithmetic 10 TFLOP/s."""
+    """Seconds of a training step, or of a symbol: a time step's kernel costs 10 µs a gate, arithmetic 10 TFLOP/s."""
     gates = GATES.get(cell, 2.0)
     arithmetic = 6 * gates * 2 * job.hidden_size**2 * (1 if job.what == "decoding" else job.tokens) / 1e13
     return 1e-5 * gates * (1 if job.what == "decoding" else job.seq_len) / SPEED.get(backend, 3.0) + arithmetic
@@ -75,7 +73,6 @@ def write_job(
     study: Path,
     job: Timing,
     backends: Iterable[str],
-    law: Law = launch_bound,
     refused: Mapping[str, str] | None = None,
     curves: bool = True,
     status: str = "done",
@@ -84,16 +81,8 @@ def write_job(
 ) -> Path:
     """One job's folder.
 
-    Args:
-        study: The study's folder.
-        job: What was timed.
-        backends: Names of the contestants of each cell.
-        law: Their times.
-        refused: CELL/BACKEND to the sentence; these have no times.
-        curves: Whether curves.npz is there.
-        status: done or failed; a failed one has no metrics.
-        environment: Where.
-        shake: Standard deviation of the logarithm of what a round does to all its times.
+    refused: CELL/BACKEND to the sentence; these have no times. status: done or failed; a failed one has no metrics.
+    shake: Standard deviation of the logarithm of a round's effect on all its times.
     """
     random = np.random.default_rng([job.seq_len, job.batch_size, job.hidden_size])
     rounds = np.exp(random.normal(0, shake, job.samples))
@@ -104,7 +93,7 @@ def write_job(
             if refused and name in refused:
                 metrics[f"{name}/refused"] = refused[name]
                 continue
-            seconds = law(*name.split("/"), job) * rounds * np.exp(random.normal(0, 0.02, job.samples))
+            seconds = launch_bound(*name.split("/"), job) * rounds * np.exp(random.normal(0, 0.02, job.samples))
             shares = {"decode": 1.0, "replay_decode": 0.4}
             if job.what == "training":
                 shares = {"forward": 0.25, "train_forward": 0.3, "backward": 0.6, "update": 0.1, "step": 1.0}
@@ -126,7 +115,7 @@ def write_job(
                 f"{name}/{main}_floor_ms": floor,
                 f"{name}/{main}_share": floor / metrics[f"{name}/{main}_ms"],
                 f"{name}/certificate": 1.0,
-                f"{name}/speedup": law(cell, "loop", job) / law(*name.split("/"), job),
+                f"{name}/speedup": launch_bound(cell, "loop", job) / launch_bound(*name.split("/"), job),
                 f"{name}/kernels": "a_kernel",
             }
     folder = study / job.id

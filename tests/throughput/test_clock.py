@@ -1,7 +1,4 @@
-"""Clocks, and the GPU's side of a timing on stand-ins for it: events, replays, energy.
-
-What needs a card is in test_gpu.py.
-"""
+"""Clocks, and a timing on a GPU with stand-ins for it: events, replays, energy; the GPU itself is in test_gpu.py."""
 
 from __future__ import annotations
 
@@ -24,40 +21,38 @@ from rnnbench.throughput.contestant import REPLAYED, Contestant, Replay
 from rnnbench.throughput.measure import _energy
 
 
+def job(what: str = "training") -> Timing:
+    return Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4, what=what)  # type: ignore[arg-type]
+
+
 def contestant(what: str = "training") -> Contestant:
-    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4, what=what)  # type: ignore[arg-type]
-    return Contestant.made(job, job.cells[0], BACKENDS["loop"], torch.device("cpu"))
+    return Contestant.build(job(what), CellConfig("gru"), BACKENDS["loop"], torch.device("cpu"))
 
 
-def test_a_cpus_clock_is_the_wall_and_the_processor() -> None:
+def test_a_cpus_clock_is_wall_time_and_processor_time() -> None:
     clock = clock_of(torch.device("cpu"))
     assert isinstance(clock, WallClock)
     marks = [Seconds(1.0, 0.5), Seconds(3.5, 0.75), Seconds(4.0, 2.0)]
     assert clock.seconds(marks) == [Seconds(2.5, 0.25), Seconds(0.5, 1.25)]
     assert isinstance(clock_of(torch.device("cuda")), EventClock)
+    assert Seconds(3.0, 6.0).over(4) == Seconds(0.75, 1.5)
+    assert together([Seconds(0.1, 1.0)] * 10) == Seconds(1.0, 10.0), "no rounding adds up"
+    assert math.isnan(together([Seconds(1.0, math.nan), Seconds(1.0, math.nan)]).cpu)
 
 
 def test_the_processor_works_in_a_loop_and_not_in_a_sleep() -> None:
     """Whatever other processes do: a loop that ends by the processor's time takes that, and at least so long."""
-    clock = WallClock()
-    marks = [clock.start()]
-    end = time.process_time() + 0.1
-    while time.process_time() < end:
-        pass
-    marks.append(clock.mark())
-    time.sleep(0.1)
-    marks.append(clock.mark())
-    busy, asleep = clock.seconds(marks)
+
+    def loop() -> None:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+
+    busy, asleep = WallClock().time(loop, lambda: time.sleep(0.1))
     assert 0.1 <= busy.cpu < 0.15
     assert busy.wall > 0.9 * busy.cpu
     assert asleep.wall >= 0.1
     assert asleep.cpu < 0.03
-
-
-def test_seconds_are_shared_out_and_added_up() -> None:
-    assert Seconds(3.0, 6.0).over(4) == Seconds(0.75, 1.5)
-    assert together([Seconds(0.1, 1.0)] * 10) == Seconds(1.0, 10.0), "no rounding adds up"
-    assert math.isnan(together([Seconds(1.0, math.nan), Seconds(1.0, math.nan)]).cpu)
 
 
 def test_events_are_recorded_in_the_stream_and_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,16 +150,15 @@ def test_energy_is_joules_a_token(fake_nvml: dict[str, Any], monkeypatch: pytest
     """Half a second of steps of 100 ms is five of them, of 2 × 5 tokens each: 6 J are 0.12 J a token."""
     one, steps = contestant(), []
     monkeypatch.setattr(Contestant, "step", lambda self: steps.append(1))
-    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4)
-    assert _energy([one], job, {"gru/loop/step_ms": 100.0}) == {"gru/loop/joules_per_token": pytest.approx(0.12)}
+    assert _energy([one], job(), {"gru/loop/step_ms": 100.0}) == {"gru/loop/joules_per_token": pytest.approx(0.12)}
     assert len(steps) == 5
-    assert _energy([one], job, {}) == {}, "what was not timed has no energy"
+    assert _energy([one], job(), {}) == {}, "what was not timed has no energy"
 
 
-def test_energy_of_decoding_is_joules_a_symbol_of_every_stream(fake_nvml: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("fake_nvml")
+def test_energy_of_decoding_is_joules_a_symbol_of_every_stream() -> None:
     """Half a second of symbols of 20 ms is five sequences of five symbols, of two streams each: 6 J for fifty."""
-    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4, what="decoding")
-    found = _energy([contestant("decoding")], job, {"gru/loop/decode_ms": 20.0})
+    found = _energy([contestant("decoding")], job("decoding"), {"gru/loop/decode_ms": 20.0})
     assert found == {"gru/loop/joules_per_token": pytest.approx(6.0 / (5 * 5 * 2))}
 
 
@@ -172,5 +166,4 @@ def test_where_nvml_does_not_answer_there_are_no_figures(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert machine.facts("cuda") == {}
     assert machine.millijoules() is None
-    job = Timing(cells=(CellConfig("gru"),), seq_len=5, batch_size=2, hidden_size=4)
-    assert _energy([contestant()], job, {"gru/loop/step_ms": 1.0}) == {}
+    assert _energy([contestant()], job(), {"gru/loop/step_ms": 1.0}) == {}

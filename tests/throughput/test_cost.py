@@ -37,6 +37,8 @@ def test_products_of_a_gated_cell(cell: str, gates: int) -> None:
     """Forward 2 g (IH + H²) a token; backward twice that: to the input and state, and to the weights."""
     forward = 2 * gates * (I * H + H * H)
     assert flops_per_token(meta(cell)) == (forward, 3 * forward)
+    linear = 2 * 2 * I * H  # without a recurrent product
+    assert flops_per_token(meta("mingru")) == (linear, 3 * linear)
 
 
 @pytest.mark.parametrize(("cell", "module"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)])
@@ -49,13 +51,8 @@ def test_as_torch_counts_its_own_modules(cell: str, module: type[nn.RNNBase]) ->
     assert flops_per_token(meta(cell, num_layers=layers, bidirectional=True))[0] == counter.get_total_flops() / 7
 
 
-def test_a_linear_cell_has_no_recurrent_product() -> None:
-    forward = 2 * 2 * I * H
-    assert flops_per_token(meta("mingru")) == (forward, 3 * forward)
-
-
 @pytest.mark.parametrize(("cell", "gates"), [*GATES.items(), ("mingru", 0), ("s4d", 0), ("transformer", 0)])
-def test_what_waits_for_the_last_step_is_the_product_with_the_state(cell: str, gates: int) -> None:
+def test_what_is_sequential_is_the_product_with_the_state(cell: str, gates: int) -> None:
     """2 g H² a token of each cell: of the layers and of both directions together."""
     assert sequential_per_token(meta(cell)) == 2 * gates * H * H
     assert sequential_per_token(meta(cell, num_layers=3)) == 3 * 2 * gates * H * H
@@ -88,15 +85,11 @@ def test_traffic_is_what_goes_in_and_comes_out() -> None:
     assert decoding["decode"] == Work(4 * 2 * 3 * (I * H + H * H), 4 * (4 * (I + H) + weights), 4 * 2 * 3 * H * H)
 
 
-def test_the_floor_is_the_higher_of_two() -> None:
+def test_floors() -> None:
+    """The higher of two; a loop does what is sequential at a step's rate, the rest as fast as the other two allow."""
     ceiling = Ceiling(gemm=100.0, copy=10.0, step=5.0)
     assert Work(flops=1000.0, bytes=10.0, sequential=200.0).floor(ceiling) == 10.0
     assert Work(flops=10.0, bytes=1000.0, sequential=10.0).floor(ceiling) == 100.0
-
-
-def test_a_loop_does_what_is_sequential_at_a_steps_rate() -> None:
-    """And the rest as fast as the higher of the other two."""
-    ceiling = Ceiling(gemm=100.0, copy=10.0, step=5.0)
     assert Work(flops=1000.0, bytes=10.0, sequential=200.0).loop_floor(ceiling) == 200 / 5 + 800 / 100
     assert Work(flops=1000.0, bytes=1000.0, sequential=200.0).loop_floor(ceiling) == 200 / 5 + 1000 / 10
     assert Work(flops=1000.0, bytes=10.0, sequential=0.0).loop_floor(ceiling) == 10.0
@@ -114,7 +107,7 @@ def test_a_loop_is_no_faster_than_the_floor(
     assert work.loop_floor(ceiling) >= work.floor(ceiling) * (1 - 1e-9)
 
 
-def test_ceilings_are_rates() -> None:
+def test_ceilings_are_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     """2 n³ operations of a product, each byte of a copy once read and once written, and 2 B·H·4H of a step."""
     ceilings = Ceilings(torch.float32, torch.device("cpu"), 2**20, batch_size=3, hidden_size=16)
     gemm, copy, step = ceilings.ceiling(2.0, 0.5, 0.25)
@@ -131,10 +124,7 @@ def test_ceilings_are_rates() -> None:
     torch.testing.assert_close(ceilings.product, ceilings.a @ ceilings.b)
     assert (ceilings.state.shape, ceilings.weight.shape) == ((3, 16), (16, 64))
     torch.testing.assert_close(ceilings.stepped, ceilings.state @ ceilings.weight)
-
-
-def test_a_ceilings_turn_is_neither_too_short_nor_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large copies and products are done once; beyond a size a step's product is not small, and no larger one made."""
+    # A turn is not too long: large copies and products are done once, and a step's product is not larger than a limit.
     assert Ceilings(torch.float32, torch.device("cpu"), 2**27, 1, 1).repeats == 1
     assert Ceilings(torch.float32, torch.device("cpu"), 1, 64, 256).steps == int(2e8 / (2 * 64 * 256 * 1024))
     assert LARGEST_STEP == 2048

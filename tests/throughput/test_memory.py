@@ -1,4 +1,4 @@
-"""Peak memory against what must be kept, and the fence before what is not there."""
+"""Peak memory against what must be kept, and the limit on what may be asked for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_infinite() -> None:
     assert fresh_peak(job(2**12, batch_size=2**20), CellConfig("lstm"), "loop") == math.inf
 
 
-def test_what_cannot_be_found_out_is_none() -> None:
+def test_what_cannot_be_measured_is_none() -> None:
     assert fresh_peak(job(4), CellConfig("lstm"), "no such backend") is None
 
 
@@ -72,7 +72,7 @@ def test_a_peak_is_of_this_work_alone() -> None:
     process.join()
 
 
-def test_the_fence_makes_an_error_of_it() -> None:
+def test_asking_for_too_much_is_an_error() -> None:
     """Of torch and of numpy; what fits goes through, and afterwards everything does."""
     with fence(256 * 2**20):
         torch.zeros(2**20)
@@ -85,7 +85,4 @@ def test_the_fence_makes_an_error_of_it() -> None:
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not out_of_memory(RuntimeError("mat1 and mat2 must have the same dtype"))
     torch.zeros(2**28)
-
-
-def test_there_is_some_memory() -> None:
     assert 2**20 < available() < 2**50

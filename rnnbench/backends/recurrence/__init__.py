@@ -18,20 +18,13 @@ KERNELS = {"native": native, "portable": portable}
 def recurrence(a: Tensor, b: Tensor, s: Tensor, kernel: str | None = None) -> tuple[Tensor, Tensor]:
     """h_t = a_t · h_{t−1} + b_t, elementwise, from h_0 = s; differentiable once.
 
-    Args:
-        a: Broadcastable to (B, T, *S); what is the same for all batch or time is never spread out.
-        b: (B, T, *S) after broadcasting. Real or complex, like a and s.
-        s: (B, *S).
-        kernel: A name in `KERNELS`; the fastest that can where not given.
-
-    Returns:
-        Every h, (B, T, *S), and the last, (B, *S).
+    a and b broadcastable to (B, T, *S), s (B, *S), real or complex → every h, (B, T, *S), and the last, (B, *S). An a
+    that is the same for all of batch or time is never spread out. Where no kernel is named the fastest that can runs.
     """
     shape = torch.broadcast_shapes(a.shape, b.shape)
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), s.dtype)
     a = a.to(dtype)[(None,) * (len(shape) - a.dim())]
-    own = (a.shape[0], a.shape[1])
-    a = a.expand(*own, *shape[2:]).reshape(*own, -1)
+    a = a.expand(*a.shape[:2], *shape[2:]).reshape(*a.shape[:2], -1)
     flat = b.to(dtype).expand(shape).reshape(shape[0], shape[1], -1)
     h, last = _Recurrence.apply(a, flat, s.to(dtype).reshape(shape[0], -1), kernel or kernel_name(flat))
     return h.view(shape), last.view(shape[0], *shape[2:])

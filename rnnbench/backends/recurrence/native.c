@@ -32,7 +32,7 @@ void NAME(forward)(const REAL *a, long sb, long st, const REAL *b, const REAL *s
     }
 }
 
-/* One instant of the gradient. Rows are functions so that the compiler believes restrict, and vectorises. */
+/* One time step of the gradient. Rows are functions so that the compiler believes restrict, and vectorises. */
 static void NAME(row)(const REAL *restrict a, const REAL *restrict before, const REAL *restrict G, REAL *restrict g,
                       REAL *restrict da, REAL *restrict carry, long D) {
     for (long d = 0; d < D; d++) {

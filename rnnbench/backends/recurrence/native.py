@@ -35,10 +35,10 @@ def library() -> ctypes.CDLL | None:
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                made = Path(scratch) / "made.so"
-                command = [compiler, *FLAGS, "-o", str(made), str(SOURCE)]
+                compiled = Path(scratch) / "compiled.so"
+                command = [compiler, *FLAGS, "-o", str(compiled), str(SOURCE)]
                 subprocess.run(command, check=True, capture_output=True, timeout=60)
-                made.replace(target)
+                compiled.replace(target)
         return ctypes.CDLL(str(target))
     return None
 
@@ -96,8 +96,7 @@ def _strides(a: Tensor) -> tuple[int, int]:
 def _call(name: str, like: Tensor, *arguments: int) -> None:
     kernels = library()
     assert kernels is not None
-    stem, suffix = name, _SUFFIX[like.dtype]
-    function = getattr(kernels, stem + suffix)
+    function = getattr(kernels, name + _SUFFIX[like.dtype])
     function.restype = None
     # Three sizes end every call; strides and sizes are longs, the others addresses: both as wide as a pointer here.
     function(*map(ctypes.c_size_t, (*arguments, *like.shape)))

@@ -77,7 +77,7 @@ def _unbind(t: Tensor, dim: int, reverse: bool) -> tuple[Tensor, ...]:
 
 
 def associative(a: Tensor, b: Tensor, s: Tensor) -> Tensor:
-    """Pairs of instants are one affine map; half as many, in log T rounds of whole-tensor operations (Blelloch 1990).
+    """Pairs of time steps are one affine map; half as many, in log T rounds of whole-tensor operations (Blelloch 1990).
 
     Only products of a are ever formed, never quotients: nothing overflows that the recurrence itself would not.
     """

@@ -1,8 +1,8 @@
-"""Others' implementations as contestants.
+"""External implementations as contestants.
 
-* ``plain``: the loop over `nn.LSTMCell` and its kind that everyone writes.
+* ``plain``: the loop over `nn.LSTMCell` and its like that everyone writes.
 * ``nn``: `nn.RNN`, `nn.LSTM` and `nn.GRU` themselves, all layers and both directions in one call.
-* ``torchrecurrent``: that package's loops, for the cells that it has as we have them.
+* ``torchrecurrent``: that package's loops, for the cells that it defines as we do.
 * ``flashrnn``, ``flashrnn_alternating``: recurrent kernels in CUDA, with the product inside and beside.
 * ``fla``: flash-linear-attention, for states that decay, `gla` and `deltanet`, in Triton.
 * ``mamba_ssm``: the selective scan of Mamba's authors, in CUDA.
@@ -10,27 +10,30 @@
   Triton.
 """
 
-from rnnbench.throughput.external.accelerated import Triton, Warp
-from rnnbench.throughput.external.flash_rnn import Alternating, FlashRNN
-from rnnbench.throughput.external.linear_attention import LinearAttention
-from rnnbench.throughput.external.package import ExternalImplementation
-from rnnbench.throughput.external.plain import Plain
-from rnnbench.throughput.external.selective_scan import SelectiveScan
-from rnnbench.throughput.external.torch_module import TorchModule
+from rnnbench.backends.backend import Backend
+from rnnbench.throughput.external.gpu_kernels import (
+    AlternatingFlashRNN,
+    FlashRNN,
+    LinearAttention,
+    SelectiveScan,
+    TritonScan,
+    WarpScan,
+)
+from rnnbench.throughput.external.torch_modules import Plain, TorchModule
 from rnnbench.throughput.external.torch_recurrent import TorchRecurrent
 
 #: By name.
-EXTERNAL: dict[str, ExternalImplementation] = {
-    peer.name: peer
-    for peer in (
+EXTERNAL: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
         Plain(),
         TorchModule(),
         TorchRecurrent(),
         FlashRNN(),
-        Alternating(),
+        AlternatingFlashRNN(),
         LinearAttention(),
         SelectiveScan(),
-        Warp(),
-        Triton(),
+        WarpScan(),
+        TritonScan(),
     )
 }

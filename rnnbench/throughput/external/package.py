@@ -1,36 +1,24 @@
-"""What a peer is: somebody else's code for a recurrence, run on our cell's weights."""
+"""An external package's code for a recurrence, run on our cell's weights."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from rnnbench.backends.backend import Backend, Request
 from rnnbench.cells.cell import Cell
-from rnnbench.throughput.layers import Layers, run_layers
 
 
-class ExternalImplementation(Backend):
-    """A backend that is there to be timed against: never chosen by ``auto``, held to the same certificate."""
+class PackageImplementation(Backend):
+    """Kernels of a package that need not be installed: `refusal` looks for it, and only `run` imports it."""
 
+    #: It is only a contestant.
     on_request_only = True
-    #: What to ``pip install`` for it; empty where it comes with torch.
-    package: ClassVar[str] = ""
-
-    def run_layers(self, layers: Layers, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """As `rnnbench.throughput.layers.run_layers`; a peer that runs several layers in one call does so here."""
-        return run_layers(layers, x, states, self)
-
-
-class PackageImplementation(ExternalImplementation):
-    """Kernels of a package that need not be installed: it is looked for in `refusal` and imported in `run` only."""
-
-    #: What is imported.
+    #: The name to ``pip install``, and to import.
+    package: ClassVar[str]
     module: ClassVar[str]
 
     @abstractmethod

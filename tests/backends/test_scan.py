@@ -1,4 +1,4 @@
-"""The chunkwise form of a matrix-state recurrence against its definition, instant by instant."""
+"""The chunkwise form of a matrix-state recurrence against its definition, step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnbench.backends import run
-from rnnbench.backends.chunkwise import chunkwise
+from rnnbench.backends.scan import chunkwise
 from rnnbench.cells import Factors, MatrixCell, make_cell
 from rnnbench.errors import UserError
 
@@ -24,7 +24,7 @@ every_write = pytest.mark.parametrize("write", ["plain", "delta"])
 
 
 def draw(time: int, decay: str, write: str, extreme: bool = False, seed: int = 0) -> Inputs:
-    """Random factors of every instant, a query and a state, in float64 but exact in float32 too.
+    """Random factors of every time step, a query and a state, in float64 but exact in float32 too.
 
     Extreme decays lie between no decay at all and e⁻⁵⁰, so that a cumulative product soon underflows.
     """
@@ -74,23 +74,20 @@ def everything(form: Form, inputs: Inputs, dtype: torch.dtype = torch.float64) -
 
 @every_decay
 @every_write
-@pytest.mark.parametrize("time", [1, 7, 64, 100])
+@pytest.mark.parametrize("time", [1, 7, 64, 70])
 @pytest.mark.parametrize("extreme", [False, True], ids=["mild", "extreme"])
 def test_it_is_the_recurrence(decay: str, write: str, time: int, extreme: bool) -> None:
     inputs = draw(time, decay, write, extreme)
-    expected, found = everything(one_by_one, inputs), everything(chunkwise, inputs)
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+    torch.testing.assert_close(everything(chunkwise, inputs), everything(one_by_one, inputs), rtol=0, atol=1e-10)
 
 
 @every_decay
 @every_write
-@pytest.mark.parametrize("chunk", [1, 2, 8, 64, 128])
+@pytest.mark.parametrize("chunk", [1, 8, 128])
 def test_the_chunk_changes_nothing(decay: str, write: str, chunk: int) -> None:
     inputs = draw(50, decay, write, extreme=True)
     found = everything(lambda f, q, s: chunkwise(f, q, s, chunk), inputs)
-    for name, value in everything(one_by_one, inputs).items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+    torch.testing.assert_close(found, everything(one_by_one, inputs), rtol=0, atol=1e-10)
 
 
 @every_decay
@@ -134,16 +131,12 @@ def test_cells_chunk_by_chunk(name: str, time: int) -> None:
     found, expected = (cell.emit(o, u), last), run(cell, x, state, backend="loop")
     cotangents = [torch.randn_like(t) for t in found]
     leaves = [x, state, *cell.parameters()]
-    for ours, theirs in zip(
-        (*found, *torch.autograd.grad(found, leaves, cotangents)),
-        (*expected, *torch.autograd.grad(expected, leaves, cotangents)),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    ours, theirs = ((*out, *torch.autograd.grad(out, leaves, cotangents)) for out in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
 class Largest(TorchDispatchMode):
-    """Remembers the most elements that any operation's result had."""
+    """The most elements that any operation's result had."""
 
     numel = 0
 
@@ -159,8 +152,8 @@ class Largest(TorchDispatchMode):
 
 @every_decay
 @every_write
-def test_no_state_of_every_instant_is_formed(decay: str, write: str) -> None:
-    """Forward or backward, nothing is a quarter as large as the states of all instants would be."""
+def test_no_state_of_every_time_step_is_formed(decay: str, write: str) -> None:
+    """Forward or backward, nothing is a quarter as large as the states of all time steps would be."""
     time, width = 64, 32
     inputs = {name: torch.zeros(1, time, 1, 1 if name == "beta" else width) for name in ("q", "k", "v", "beta", "a")}
     inputs["state"] = torch.zeros(1, 1, width, width)

@@ -1,4 +1,4 @@
-"""Others' implementations compute what our loop computes: those that are installed, and our side of those that are not.
+"""External implementations compute what our loop computes: those installed, and our side of those that are not.
 
 A package for GPUs is stood in for by a few lines with its signature, written from its documentation.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ from rnnbench.cells import make_cell
 from rnnbench.cells.registry import cell_names
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
+from rnnbench.throughput.correctness import everything
 from rnnbench.throughput.external import EXTERNAL
 from rnnbench.throughput.external.package import PackageImplementation
 from rnnbench.throughput.layers import Layers, run_layers
@@ -33,16 +35,7 @@ COMPLEX = ("hgrn", "lru", "s4d")
 INSTALLED = {
     "plain": TORCH,
     "nn": TORCH,
-    "torchrecurrent": (
-        "lstm_peephole",
-        "janet",
-        "mgu",
-        "ugrnn",
-        "minimal_rnn",
-        "indrnn",
-        "antisymmetric",
-        "cornn",
-    ),
+    "torchrecurrent": ("lstm_peephole", "janet", "mgu", "ugrnn", "minimal_rnn", "indrnn", "antisymmetric", "cornn"),
 }
 STOOD_IN = {
     "flashrnn": ("rnn", "lstm"),
@@ -55,20 +48,16 @@ STOOD_IN = {
 
 
 def pairs(table: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    return [(peer, cell) for peer, cells in table.items() for cell in cells]
+    return [(name, cell) for name, cells in table.items() for cell in cells]
 
 
-def everything(backend: Backend, layers: Layers, x: Tensor, states: list[Tensor]) -> dict[str, Tensor]:
-    """Outputs, last states and every gradient, from states that are not zero."""
-    x, states = x.clone().requires_grad_(), [state.clone().requires_grad_() for state in states]
-    run: Callable[..., Any] = getattr(backend, "run_layers", lambda *args: run_layers(*args, backend))
-    y, last = run(layers, x, states)
+def results(backend: Backend, layers: Layers, x: Tensor, states: list[Tensor]) -> dict[str, Tensor]:
+    """Outputs, last states and every gradient, under the same random cotangents each time."""
     generator = torch.Generator().manual_seed(2)
-    given = [torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out.dtype) for out in (y, *last)]
-    leaves = {"x": x, **{f"state {i}": state for i, state in enumerate(states)}, **dict(layers.named_parameters())}
-    found = torch.autograd.grad([y, *last], list(leaves.values()), given)
-    values = {"y": y, **{f"last {i}": state for i, state in enumerate(last)}}
-    return values | {f"grad {name}": gradient for name, gradient in zip(leaves, found, strict=True)}
+    y, last = torch.randn(B, x.shape[1], layers.width, generator=generator, dtype=torch.float64), []
+    for state in states:
+        last.append(torch.randn(state.shape, generator=generator, dtype=torch.float64))
+    return everything(layers, x, states, (y, last), backend)
 
 
 def drawn(
@@ -81,26 +70,28 @@ def drawn(
 
 
 def assert_as_the_loop(backend: Backend, layers: Layers, x: Tensor, states: list[Tensor]) -> None:
-    truth, tested = everything(Loop(), layers, x, states), everything(backend, layers, x, states)
-    for name, value in truth.items():
-        torch.testing.assert_close(tested[name], value, rtol=1e-10, atol=1e-10, msg=lambda text, n=name: f"{n}: {text}")
+    torch.testing.assert_close(
+        results(backend, layers, x, states), results(Loop(), layers, x, states), rtol=1e-10, atol=1e-10
+    )
 
 
-# --- those that are here --------------------------------------------------------------------------------------------
+# --- those that are installed ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("peer", "cell"), pairs(INSTALLED))
-def test_what_is_installed_is_the_loop(peer: str, cell: str) -> None:
-    if peer == "torchrecurrent":
-        pytest.importorskip("torchrecurrent")
+@pytest.fixture
+def installed(name: str) -> None:
+    if name == "torchrecurrent":
+        pytest.importorskip(name)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("name", "cell"), [*pairs(INSTALLED), ("torchrecurrent", CellConfig("antisymmetric", {"gated": True}))]
+)
+def test_what_is_installed_is_the_loop(name: str, cell: str | CellConfig) -> None:
     layers, x, states = drawn(cell)
-    assert EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
-    assert_as_the_loop(EXTERNAL[peer], layers, x, states)
-
-
-def test_a_gated_antisymmetric_network_is_there_too() -> None:
-    pytest.importorskip("torchrecurrent")
-    assert_as_the_loop(EXTERNAL["torchrecurrent"], *drawn(CellConfig("antisymmetric", {"gated": True})))
+    assert EXTERNAL[name].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
+    assert_as_the_loop(EXTERNAL[name], layers, x, states)
 
 
 @pytest.mark.parametrize("cell", TORCH)
@@ -115,26 +106,21 @@ def test_four_layers_in_two_directions_are_one_call(cell: str, monkeypatch: pyte
 def test_a_module_has_the_parameters_themselves_and_follows_them() -> None:
     layers, x, states = drawn("gru")
     cell: Any = layers.cells[0]
-    before, _ = EXTERNAL["nn"].run_layers(layers, x, states)
+    before, _ = run_layers(layers, x, states, EXTERNAL["nn"])
     with torch.no_grad():
         cell.weight_hh.mul_(2)
-    changed, _ = EXTERNAL["nn"].run_layers(layers, x, states)
+    changed, _ = run_layers(layers, x, states, EXTERNAL["nn"])
     assert not torch.equal(before, changed)
     cell.weight_hh = nn.Parameter(cell.weight_hh.detach() / 2)
-    again, _ = EXTERNAL["nn"].run_layers(layers, x, states)
+    again, _ = run_layers(layers, x, states, EXTERNAL["nn"])
     torch.testing.assert_close(again, before)
 
 
-@pytest.mark.parametrize("peer", ["plain", "nn", "torchrecurrent"])
-def test_states_stay_wide_under_bfloat16(peer: str) -> None:
-    cell = "mgu" if peer == "torchrecurrent" else "lstm"
-    if peer == "torchrecurrent":
-        pytest.importorskip("torchrecurrent")
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("name", "cell"), [("plain", "lstm"), ("torchrecurrent", "mgu")])
+def test_states_stay_wide_under_bfloat16(name: str, cell: str) -> None:
     layers, x, states = drawn(cell, dtype=torch.bfloat16)
-    if peer == "nn":
-        assert "float32 and float64" in str(EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)))
-        return
-    y, last = EXTERNAL[peer].run_layers(layers, x, states)
+    y, last = run_layers(layers, x, states, EXTERNAL[name])
     truth, end = run_layers(layers, x, states, Loop())
     assert last[0].dtype == torch.float32
     torch.testing.assert_close(y.float(), truth.float(), rtol=0.05, atol=0.05)
@@ -259,25 +245,25 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda name: name)
     # The kernel's numbers are float32, in which 2⁻⁴⁰ is nothing beside 1; those here are float64.
-    monkeypatch.setattr("rnnbench.throughput.external.selective_scan.STILL", 2.0**-80)
+    monkeypatch.setattr("rnnbench.throughput.external.gpu_kernels.STILL", 2.0**-80)
     monkeypatch.setattr(PackageImplementation, "elsewhere", lambda self, request: None)
 
 
 @pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("time", [1, T, 70])
-@pytest.mark.parametrize(("peer", "cell"), pairs(STOOD_IN))
-def test_our_side_of_a_package_is_the_loop(peer: str, cell: str, time: int) -> None:
+@pytest.mark.parametrize(("name", "cell"), pairs(STOOD_IN))
+def test_our_side_of_a_package_is_the_loop(name: str, cell: str, time: int) -> None:
     layers, x, states = drawn(cell, time)
-    assert EXTERNAL[peer].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
-    assert_as_the_loop(EXTERNAL[peer], layers, x, states)
+    assert EXTERNAL[name].refusal(layers.cells[0], Request(CPU, x.dtype)) is None
+    assert_as_the_loop(EXTERNAL[name], layers, x, states)
 
 
 @pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize(("peer", "cell"), pairs(STOOD_IN))
-def test_a_state_comes_back_in_float32(peer: str, cell: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("name", "cell"), pairs(STOOD_IN))
+def test_a_state_comes_back_in_float32(name: str, cell: str, dtype: torch.dtype) -> None:
     layers, x, states = drawn(cell, 70, dtype)
-    y, last = EXTERNAL[peer].run_layers(layers, x, states)
+    y, last = run_layers(layers, x, states, EXTERNAL[name])
     truth, end = run_layers(layers, x, states, Loop())
     assert last[0].dtype == torch.float32
     torch.testing.assert_close(y.float(), truth.float(), rtol=0.1, atol=0.1)
@@ -285,9 +271,9 @@ def test_a_state_comes_back_in_float32(peer: str, cell: str, dtype: torch.dtype)
 
 
 @pytest.mark.usefixtures("packages")
-def test_what_is_forgotten_at_once_has_no_logarithm_but_gradients() -> None:
+def test_a_decay_of_zero_has_no_logarithm_but_gradients() -> None:
     layers, x, states = drawn("mingru", dtype=torch.float32)
-    found = everything(EXTERNAL["fla"], layers, 1e4 * x, states)  # gates at 0 and at 1
+    found = results(EXTERNAL["fla"], layers, 1e4 * x, states)  # gates at 0 and at 1
     assert all(value.isfinite().all() for value in found.values())
 
 
@@ -295,53 +281,49 @@ def test_what_is_forgotten_at_once_has_no_logarithm_but_gradients() -> None:
 def test_the_warp_scan_has_a_longest_sequence() -> None:
     layers, x, states = drawn("mingru", 65537, torch.float32)
     with pytest.raises(UserError, match="at most 65536 time steps, got 65537"):
-        EXTERNAL["accelerated_scan"].run_layers(layers, x[:1], [states[0][:1]])
+        run_layers(layers, x[:1], [states[0][:1]], EXTERNAL["accelerated_scan"])
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
-def able(name: str) -> str:
-    return {**INSTALLED, **STOOD_IN}[name][0]
+PACKAGES = {name: backend for name, backend in EXTERNAL.items() if isinstance(backend, PackageImplementation)}
 
 
-@pytest.mark.parametrize("name", [name for name, peer in EXTERNAL.items() if isinstance(peer, PackageImplementation)])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_is_named_in_what_it_refuses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    peer, cell = EXTERNAL[name], make_cell(able(name), I, H)
+    backend, cell = PACKAGES[name], make_cell({**INSTALLED, **STOOD_IN}[name][0], I, H)
     monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: None)
-    missing = peer.refusal(cell, Request(GPU, torch.float32))
-    assert missing == f"{peer.package} is not installed; pip install {peer.package}"
+    missing = backend.refusal(cell, Request(GPU, torch.float32))
+    assert missing == f"{backend.package} is not installed; pip install {backend.package}"
     monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: module)
-    assert peer.refusal(cell, Request(GPU, torch.float32)) is None
+    assert backend.refusal(cell, Request(GPU, torch.float32)) is None
     for request in (Request(GPU, torch.float32, tap=True), Request(GPU, torch.float32, states=True)):
-        assert str(peer.refusal(cell, request)).startswith(peer.package)
+        assert str(backend.refusal(cell, request)).startswith(backend.package)
     if name in STOOD_IN:
-        assert peer.refusal(cell, Request(CPU, torch.float32)) == f"{peer.package} runs on a CUDA GPU only"
-        assert peer.refusal(cell, Request(GPU, torch.bfloat16)) is None
-        assert "not torch.float64" in str(peer.refusal(cell, Request(GPU, torch.float64)))
-    assert peer.package in str(peer.refusal(make_cell("transformer", I, H), Request(GPU, torch.float32)))
+        assert backend.refusal(cell, Request(CPU, torch.float32)) == f"{backend.package} runs on a CUDA GPU only"
+        assert backend.refusal(cell, Request(GPU, torch.bfloat16)) is None
+        assert "not torch.float64" in str(backend.refusal(cell, Request(GPU, torch.float64)))
+    assert backend.package in str(backend.refusal(make_cell("transformer", I, H), Request(GPU, torch.float32)))
 
 
-def test_each_peer_takes_the_cells_that_it_is_tested_with_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_takes_the_cells_that_it_is_tested_with_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnnbench.throughput.external.package.find_spec", lambda module: module)
+    cells, request = {name: make_cell(name, I, H) for name in cell_names()}, Request(GPU, torch.float32)
     taken = {
-        name: {
-            cell for cell in cell_names() if peer.refusal(make_cell(cell, I, H), Request(GPU, torch.float32)) is None
-        }
-        for name, peer in EXTERNAL.items()
+        name: {label for label, cell in cells.items() if backend.refusal(cell, request) is None}
+        for name, backend in EXTERNAL.items()
     }
-    assert taken == {name: set(cells) for name, cells in {**INSTALLED, **STOOD_IN}.items()}
+    assert taken == {name: set(labels) for name, labels in {**INSTALLED, **STOOD_IN}.items()}
 
 
-@pytest.mark.parametrize("name", ["plain", "nn"])
-def test_torchs_own_take_no_tap_and_return_no_states(name: str) -> None:
-    cell = make_cell("gru", I, H)
-    for request in (Request(CPU, torch.float32, tap=True), Request(CPU, torch.float32, states=True)):
-        assert EXTERNAL[name].refusal(cell, request)
-
-
-def test_nn_has_the_latitude_of_the_backend_torch() -> None:
+def test_torchs_own_are_only_contestants() -> None:
+    """They take no tap and return no states; ``nn`` is as exact as the backend ``torch``, whose kernels it runs."""
+    cell, request = make_cell("gru", I, H), Request(CPU, torch.float32)
+    for name in ("plain", "nn"):
+        assert EXTERNAL[name].on_request_only
+        for more in ({"tap": True}, {"states": True}):
+            assert EXTERNAL[name].refusal(cell, replace(request, **more))
+    assert "float32 and float64" in str(EXTERNAL["nn"].refusal(cell, Request(CPU, torch.bfloat16)))
     assert EXTERNAL["nn"].multiple(Request(GPU, torch.float32)) == 300
-    assert EXTERNAL["nn"].multiple(Request(CPU, torch.float32)) == EXTERNAL["plain"].multiple(
-        Request(CPU, torch.float32)
-    )
+    assert EXTERNAL["nn"].multiple(request) == EXTERNAL["plain"].multiple(request)
