@@ -14,8 +14,8 @@ from rnnbench.config import DataConfig
 from rnnbench.data.seq2seq.pairs import Pair, PairData, Targets, chrf
 from rnnbench.data.source import Part
 from rnnbench.data.task import Task
+from rnnbench.data.text.readers import part_by_book, verses
 from rnnbench.data.text.references import orders
-from rnnbench.data.text.verses import part_by_book, verses
 from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.system.cache import cached_json
 
@@ -37,7 +37,7 @@ class VersePairs(PairData):
     seven words in a row that another book has too, while of 2 Chronicles' 45 % do.
 
     Args:
-        kjv: Text of each verse by number, see `rnnbench.data.text.verses`.
+        kjv: Text of each verse by number, see `rnnbench.data.text.readers`.
         web: The same, modern.
         data: Longest verse and batch size.
         seed: Decides the order of the training verses.
