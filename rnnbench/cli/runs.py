@@ -1,4 +1,4 @@
-"""``rnnbench runs list|show|rm|verify``: the runs on disk, one in full, removing some, and whether all are whole."""
+"""``rnnbench runs list|show|rm|verify|pack|unpack``: the runs on disk, one in full, and whether all are whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnbench.cli.arguments import Parser
 from rnnbench.cli.output import lines, print_rows, text_table
 from rnnbench.errors import UserError, unknown
 from rnnbench.runs import CHECKPOINT, LOG, RESULT, STATUSES, Busy, Lock, friendly
-from rnnbench.runs.scan import RUNNING, UNFINISHED, Found, last_lines, last_step, read_config, run_at, scan
+from rnnbench.runs.scan import RUNNING, UNFINISHED, Found, last_lines, last_step, packs_below, read_config, run_at, scan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ LOG_LINES = 20
 def main(argv: Sequence[str]) -> int:
     """Status 1 where `verify` finds a fault, 2 where `rm` was not told ``--yes``."""
     parser = Parser("runs", "The runs on disk.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|rm|verify")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|rm|verify|pack|unpack")
     lister = verbs.add_parser("list", help="a line a run", json="JSON")
     lister.add_argument("--study", help="of this study alone")
     shower = verbs.add_parser("show", help="all of one run", json="JSON")
@@ -40,6 +40,12 @@ def main(argv: Sequence[str]) -> int:
     remover.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")
     verifier = verbs.add_parser("verify", help="hash every file again", json="JSON")
     verifier.add_argument("--without_weights", action="store_true", help="model.pt need not be there, nor fit")
+    packer = verbs.add_parser("pack", help="turn finished studies into three files each", json="JSON")
+    packer.add_argument("--without_weights", action="store_true", help="pack though model.pt is left out of a pack")
+    unpacker = verbs.add_parser("unpack", help="turn packs into run directories again", json="JSON")
+    for one in (packer, unpacker):
+        one.add_argument("folders", nargs="+", metavar="FOLDER", help="a study's folder, or one with studies below it")
+        one.add_argument("--out", metavar="FOLDER", help="write there, a folder a study (default: in their place)")
     for one in (lister, verifier):
         one.add_argument("folders", nargs="*", default=["runs"], metavar="FOLDER", help="where (default: runs)")
     for one in (shower, remover):
@@ -47,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
     for one, what in ((lister, "list"), (remover, "remove, finished ones too,")):
         one.add_argument("--status", metavar="S,…", help=f"{what} only these: failed,oom,unfinished say")
     arguments = parser.parse_args(argv)
-    return {"list": _list, "show": _show, "rm": _remove, "verify": _verify}[arguments.verb](arguments)
+    verb = {"list": _list, "show": _show, "rm": _remove, "verify": _verify, "pack": _pack, "unpack": _unpack}
+    return verb[arguments.verb](arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -68,20 +75,22 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from rnnbench.runs.verify import NOTES, UNSEALED, verify
+    from rnnbench.runs.verify import NOTES, WITHOUT_CHECKSUMS, verify, verify_pack
 
-    runs = scan(map(Path, arguments.folders))
+    folders = [Path(folder) for folder in arguments.folders]
+    runs = scan(folders, skip_damaged=True)
     counts: Counter[str] = Counter()
-    findings = []
+    findings = [one for pack in packs_below(folders) for one in verify_pack(pack)]
+    shown_ones = list(findings)
     for run in runs:
         problems = verify(run, weights=not arguments.without_weights)
         findings += problems
-        counts["faulty" if any(one.fault for one in problems) else problems[0].kind if problems else "as sealed"] += 1
-        for one in problems:
-            if not arguments.json and one.kind != UNSEALED:
-                print(f"{one.kind:<10}  {shown(one.folder)}: {one.what}", flush=True)
+        counts["faulty" if any(one.fault for one in problems) else problems[0].kind if problems else "unchanged"] += 1
+        shown_ones += [one for one in problems if one.kind != WITHOUT_CHECKSUMS]
+    for one in () if arguments.json else shown_ones:
+        print(f"{one.kind:<10}  {shown(one.folder)}: {one.what}", flush=True)
     faults = sum(one.fault for one in findings)
-    by_kind = {kind: counts[kind] for kind in ("as sealed", *NOTES, "faulty") if counts[kind]}
+    by_kind = {kind: counts[kind] for kind in ("unchanged", *NOTES, "faulty") if counts[kind]}
     if arguments.json:
         plain = [vars(one) | {"folder": str(one.folder), "fault": one.fault} for one in findings]
         print(json.dumps({"runs": len(runs), **by_kind, "findings": plain}))
@@ -89,6 +98,59 @@ def _verify(arguments: argparse.Namespace) -> int:
         summary = ", ".join(f"{count} {kind}" for kind, count in by_kind.items()) or "none"
         print(f"{_count(len(runs), 'run')}: {summary}; {_count(faults, 'fault') if faults else 'no fault'}")
     return 1 if faults else 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    """Pack each study whose runs are all finished and as their checksums say; in its place, or below ``--out``."""
+    from rnnbench.runs.packs import LEFT_OUT, remove_packed, write_pack
+    from rnnbench.runs.verify import verify
+
+    studies: dict[Path, list[Found]] = {}
+    for run in scan(map(Path, arguments.folders)):
+        studies.setdefault(run.folder.parent, []).append(run)
+    if not studies:
+        raise UserError(f"there are no runs below {', '.join(arguments.folders)}.")
+    for study, runs in studies.items():
+        waiting = [run for run in runs if run.result is None]
+        if waiting:
+            raise UserError(f"{shown(study)} is not done: {_count(len(waiting), 'run')} without a result; finish or "
+                            "remove them first.")  # fmt: skip
+        faults = [one for run in runs for one in verify(run, weights=False) if one.fault]
+        if faults:
+            raise UserError(f"{shown(faults[0].folder)} is faulty ({faults[0].what}); see `rnnbench runs verify`.")
+        weights = sum(LEFT_OUT[0] in run.names for run in runs)
+        if weights and arguments.out is None and not arguments.without_weights:
+            raise UserError(f"{_count(weights, 'run')} of {shown(study)} would lose model.pt, which a pack leaves out; "
+                            "--without_weights agrees to that, --out FOLDER writes the pack elsewhere.")  # fmt: skip
+    counts: dict[Path, int] = {}
+    for study, runs in studies.items():
+        directories = [run.folder for run in runs if not run.packed]
+        target = study if arguments.out is None else Path(arguments.out) / study.name
+        counts[target] = write_pack(study, target, directories)
+        if arguments.out is None:
+            remove_packed(study, directories)
+    return _tell(arguments.json, "packed", counts)
+
+
+def _unpack(arguments: argparse.Namespace) -> int:
+    from rnnbench.runs.packs import unpack
+
+    folders = packs_below(map(Path, arguments.folders))
+    if not folders:
+        raise UserError(f"there is no pack below {', '.join(arguments.folders)}.")
+    counts: dict[Path, int] = {}
+    for study in folders:
+        target = study if arguments.out is None else Path(arguments.out) / study.name
+        counts[target] = unpack(study, target)
+    return _tell(arguments.json, "unpacked", counts)
+
+
+def _tell(as_json: bool, verb: str, counts: Mapping[Path, int]) -> int:
+    if as_json:
+        print(json.dumps({verb: [{"folder": str(folder), "runs": count} for folder, count in counts.items()]}))
+    else:
+        print("\n".join(f"{verb} {_count(count, 'run')} in {shown(folder)}" for folder, count in counts.items()))
+    return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
@@ -102,10 +164,12 @@ def _remove(arguments: argparse.Namespace) -> int:
         if wanted is None or run.status in wanted
     }  # fmt: skip
     for run in chosen.values():
+        if run.packed:
+            raise UserError(f"{run.id} is packed; `rnnbench runs unpack {shown(run.folder.parent)}` first.")
         if run.held:
             raise UserError(
-                f"{run.id} is being run by {run.lock.holder_name}; nothing was removed. Stop it first; where that machine is "
-                "dead, delete the run's .lock file."
+                f"{run.id} is being run by {run.lock.holder_name}; nothing was removed. Stop it first; if that machine "
+                "failed, delete the run's .lock file."
             )
     removed = []
     for run in chosen.values():

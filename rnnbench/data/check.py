@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING
 
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
 from rnnbench.data.series.windows import SeriesData
 from rnnbench.data.task import Batch
 from rnnbench.data.text.streams import TextData
-from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 
 if TYPE_CHECKING:
     from rnnbench.data.source import Source
 
 
-class Alterable(Protocol):
-    """A data set that can be made again from data whose validation and test parts are altered."""
+def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData]:
+    """A user's file: ``file``, ``read``, ``left_out``, ``looks_wrong``, ``baselines``, ``leaks``; and the data, loaded.
 
-    fingerprint: str
-    steps_per_epoch: int
+    Each is a list of sentences; ``looks_wrong`` has what matters most first, ``leaks`` what training would know of what
+    it is scored on.
 
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Its symbols; None where the input is numbers."""
+    Raises:
+        UserError: It cannot be read, or not be trained on.
+    """
+    source = load(data)
+    if not isinstance(source, SeriesData | TextData) or source.notes is None:
+        raise UserError(f"data check looks at files of yours, and {data.label!r} is none; see rnnbench data info.")
+    baselines: dict[str, list[str]] = {}
+    for name, value in source.naive_references().items():
+        baseline, _, metric = name.rpartition("_")
+        baselines.setdefault(baseline.replace("_", " "), []).append(f"{metric} {value:.4g}")
+    return {
+        "file": [str(data.path)],
+        **findings(source),
+        "baselines": [f"{name}: {', '.join(figures)}" for name, figures in baselines.items()],
+    }, source
 
-    def train_batch(self, step: int) -> Batch:
-        """The batch of a training step."""
 
-    def altered(self) -> Self:
-        """The same made from other data, by the same constructor: every value of the later parts is another one."""
+def findings(source: Source) -> dict[str, list[str]]:
+    """What `check` says of data that are loaded, but for the baselines; empty where they are no file of the user's."""
+    if not isinstance(source, SeriesData | TextData) or source.notes is None:
+        return {}
+    notes = source.notes
+    return {
+        "read": notes.read,
+        "left_out": notes.left_out,
+        "looks_wrong": notes.warnings,
+        "leaks": leaks(source),
+    }
 
 
-def leaks(source: Alterable) -> list[str]:
+def leaks(source: SeriesData | TextData) -> list[str]:
     """A sentence for everything about training that depends on the validation or test part; empty where nothing does.
 
     Compared are training batches of two epochs, their number, the vocabulary and the scaler.
     """
-    before = _training(source)
-    other = source.altered()
-    if other.fingerprint == source.fingerprint:
+    before, altered = _training(source), source.altered()
+    if altered.fingerprint == source.fingerprint:
         raise AssertionError("nothing was altered, so the comparison shows nothing")
-    after = _training(other)
+    after = _training(altered)
     return [
         f"{name} changes when the validation and test parts do, so something of them is in training; do not trust a "
         "score on them"
@@ -52,7 +69,7 @@ def leaks(source: Alterable) -> list[str]:
     ]
 
 
-def _training(source: Alterable) -> dict[str, str]:
+def _training(source: SeriesData | TextData) -> dict[str, str]:
     """What training is made of, by its name, as digests."""
     steps = source.steps_per_epoch
     some = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1, steps, 2 * steps - 1})
@@ -72,43 +89,3 @@ def _batch_digest(batch: Batch) -> str:
         data = repr(value) if value is None or isinstance(value, bool) else value.contiguous().numpy().tobytes()
         digest.update(data if isinstance(data, bytes) else data.encode())
     return digest.hexdigest()
-
-
-def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData]:
-    """A user's file: ``file``, ``read``, ``left_out``, ``looks_wrong``, ``baselines``, ``leaks``; and the data, loaded.
-
-    Each is a list of sentences; ``looks_wrong`` has what matters most first. ``leaks`` is what training would know of
-    what it is scored on: found by changing the val and test parts and looking at what changes in training; empty where
-    nothing does.
-
-    Raises:
-        UserError: It cannot be read, or not be trained on.
-    """
-    source = load(data)
-    if not isinstance(source, SeriesData | TextData) or source.notes is None:
-        raise UserError(f"data check looks at files of yours, and {data.label!r} is none; see rnnbench data info.")
-    found = {"file": [str(data.path)], **findings(source)}
-    found["baselines"] = _in_words(source.naive_references())
-    return found, source
-
-
-def findings(source: Source) -> dict[str, list[str]]:
-    """What `check` says of data that are loaded, but for the baselines; empty where they are no file of the user's."""
-    if not isinstance(source, SeriesData | TextData) or source.notes is None:
-        return {}
-    notes = source.notes
-    return {
-        "read": notes.read,
-        "left_out": notes.left_out,
-        "looks_wrong": notes.warnings,
-        "leaks": leaks(source),
-    }
-
-
-def _in_words(references: dict[str, Any]) -> list[str]:
-    """``persistence: mse 0.1, mae 0.2`` of NAME_METRIC and their values."""
-    baselines: dict[str, list[str]] = {}
-    for name, value in references.items():
-        baseline, _, metric = name.rpartition("_")
-        baselines.setdefault(baseline, []).append(f"{metric} {value:.4g}")
-    return [f"{name.replace('_', ' ')}: {', '.join(figures)}" for name, figures in baselines.items()]

@@ -178,14 +178,14 @@ def test_rm_spares_what_is_finished(ledger: Path, capsys: pytest.CaptureFixture[
 
 def test_verify(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "verify"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "7 runs: 6 as sealed, 1 unfinished; no fault"
+    assert capsys.readouterr().out.splitlines()[-1] == "7 runs: 6 unchanged, 1 unfinished; no fault"
     weights = ledger / "two" / Run(seed=0).id / "model.pt"
     weights.write_bytes(weights.read_bytes()[:-1] + b"S")
     assert main(["runs", "verify"]) == 1
     lines = capsys.readouterr().out.splitlines()
     (edited,) = [line for line in lines if line.startswith("edited")]
     assert edited.startswith(f"edited      runs/two/{Run(seed=0).id}: model.pt is not the file")
-    assert lines[-1] == "7 runs: 5 as sealed, 1 unfinished, 1 faulty; 1 fault"
+    assert lines[-1] == "7 runs: 5 unchanged, 1 unfinished, 1 faulty; 1 fault"
     assert main(["runs", "verify", "--without_weights"]) == 0
     capsys.readouterr()
     assert main(["runs", "verify", "runs/two", "--json"]) == 1

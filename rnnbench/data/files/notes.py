@@ -47,11 +47,11 @@ class ReadingNotes:
         lists = {"read": self.read, "left_out": self.left_out, "warnings": self.warnings}
         return {name: sentences for name, sentences in lists.items() if sentences}
 
-    def extend(self, other: ReadingNotes, label: str) -> None:
+    def extend(self, added: ReadingNotes, label: str) -> None:
         """Adds another file's notes, each with a label before it."""
-        self.read += [f"{label}: {sentence}" for sentence in other.read]
-        self.left_out += [f"{label}: {sentence}" for sentence in other.left_out]
-        self.ranked += [(rank, f"{label}: {sentence}") for rank, sentence in other.ranked]
+        self.read += [f"{label}: {sentence}" for sentence in added.read]
+        self.left_out += [f"{label}: {sentence}" for sentence in added.left_out]
+        self.ranked += [(rank, f"{label}: {sentence}") for rank, sentence in added.ranked]
 
 
 def plural(count: int, noun: str) -> str:

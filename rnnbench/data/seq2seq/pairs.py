@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import pad_sequence
 from rnnbench.config import DataConfig
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
-from rnnbench.data.text.pieces import Pieces
 from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.errors import UserError
 
@@ -43,7 +42,7 @@ class Targets(Vocabulary):
         self.symbols = list(symbols)
 
     @classmethod
-    def of(cls, text: str | Pieces) -> Targets:
+    def of(cls, text: str) -> Targets:
         """END, UNKNOWN, then the text's distinct characters in the order of their code points."""
         return cls([END, *Vocabulary.of(str(text).replace(END, "")).symbols])
 

@@ -14,8 +14,8 @@ from rnnbench.config import DataConfig
 from rnnbench.data.seq2seq.pairs import Pair, PairData, Targets, chrf
 from rnnbench.data.source import Part
 from rnnbench.data.task import Task
+from rnnbench.data.text.readers import part_by_book, verses
 from rnnbench.data.text.references import orders
-from rnnbench.data.text.verses import part_by_book, verses
 from rnnbench.data.text.vocabulary import Vocabulary
 from rnnbench.system.cache import cached_json
 
@@ -36,7 +36,7 @@ class VersePairs(PairData):
     Lamentations, Acts and Revelation validate; Esther, Ecclesiastes, Daniel and John test: 3 % of their verses have
     seven words in a row that another book has too, while of 2 Chronicles' 45 % do.
 
-    ``kjv`` and ``web`` are the text of each verse by number, see `rnnbench.data.text.verses`.
+    ``kjv`` and ``web`` are the text of each verse by number, see `rnnbench.data.text.readers`.
     """
 
     language = True

@@ -37,9 +37,7 @@ class NarmaData(Source):
     their own, so that the mean squared error is about what the literature calls NMSE. Now and then the system runs
     away to infinity; such a sequence, one that reaches 1, is drawn again.
 
-    Args:
-        data: Sequence length and batch size.
-        seed: Decides the training sequences; those of val and test are the same for every seed.
+    The seed decides the training sequences; those of val and test are the same for every seed.
     """
 
     def __init__(self, data: DataConfig, seed: int = 0) -> None:
@@ -51,7 +49,7 @@ class NarmaData(Source):
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> NarmaData:
-        """Of the configured length."""
+        """Sequences of the configured length."""
         return cls(data, seed)
 
     def _system(self, count: int, *key: int | str) -> tuple[Tensor, Tensor]:
@@ -75,12 +73,9 @@ class NarmaData(Source):
         return self._draw(self._data.batch_size, self._seed, step)
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
-        """500 fixed sequences.
+        """500 fixed sequences, of train ones like the training's; none is stateful.
 
-        Args:
-            part: train stands for sequences like the training's.
-            stateful: Sequences are unrelated: no difference.
-            limit: At most so many time steps: limit / seq_len sequences, at least one.
+        With a limit at most so many time steps: limit / seq_len sequences, at least one.
         """
         count = PART if limit is None else min(PART, max(1, limit // self._data.seq_len))
 
@@ -104,15 +99,18 @@ class NarmaData(Source):
         for part in ("train", "val", "test"):
             batches = list(self.evaluation(part))
             x, y = (torch.cat([getattr(batch, name) for batch in batches]).double() for name in "xy")
-            before = torch.nn.functional.pad(x[..., 0], (min(TAPS, x.shape[1]) - 1, 0))
-            taps = before.unfold(1, min(TAPS, x.shape[1]), 1)
-            parts[part] = taps.flatten(0, 1).numpy(), y.flatten(0, 1).numpy()
+            taps = min(TAPS, x.shape[1])
+            inputs = torch.nn.functional.pad(x[..., 0], (taps - 1, 0)).unfold(1, taps, 1)
+            parts[part] = inputs.flatten(0, 1).numpy(), y.flatten(0, 1).numpy()
         x_test, truth = parts["test"]
-        lines = {"mean": np.zeros_like(truth), "ridge": fit(*parts["train"], *parts["val"])(x_test)}
+        ridge, _ = fit(*parts["train"], *parts["val"])
         out = {}
-        for name, said in lines.items():
-            out[f"{name}_mse"] = float(((said - truth) ** 2).mean())
-            out[f"{name}_mae"] = float(np.abs(said - truth).mean())
+        for name, outputs in {
+            "mean": np.zeros_like(truth),
+            "ridge": ridge.predict(x_test).reshape(truth.shape),
+        }.items():
+            out[f"{name}_mse"] = float(((outputs - truth) ** 2).mean())
+            out[f"{name}_mae"] = float(np.abs(outputs - truth).mean())
         return out
 
     def facts(self) -> dict[str, Any]:

@@ -1,14 +1,22 @@
-"""Forecasts that need no training: the lines that every forecaster must beat."""
+"""Forecasts that need no training: the baselines that a forecaster is held against."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rnnbench.data.source import Part, evenly
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
+
+#: Penalties to choose from, on the mean squared error of one example.
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+#: At most so many examples are fitted (evenly spread), so many numbers of theirs held, and so many inputs of one.
+EXAMPLES, NUMBERS, INPUTS = 20_000, 20_000_000, 2048
 
 
 def naive_forecasts(
@@ -32,57 +40,38 @@ def naive_forecasts(
     persistence = np.repeat(values[last][:, None], horizon, axis=1)
     if period is None:
         return {"persistence": persistence}
+    rows = -(-len(values) // period)
+    known = np.full(rows * period, -1)
+    known[: len(values)] = np.where(np.isnan(values), -1, np.arange(len(values)))
+    # for each index the largest of it, it − period, it − 2·period, … whose value is known; −1 where there is none
+    latest = np.maximum.accumulate(known.reshape(rows, period), axis=0).ravel()
     ahead = np.arange(1, horizon + 1)
     at = last[:, None] + ahead - -(-ahead // period) * period
-    source = np.where(at >= 0, _latest(values, period)[np.maximum(at, 0)], -1)
+    source = np.where(at >= 0, latest[np.maximum(at, 0)], -1)
     earliest = 0 if first is None else first[:, None]
     return {"persistence": persistence, "seasonal_naive": np.where(source >= earliest, values[source], persistence)}
 
 
-def _latest(values: np.ndarray, period: int) -> np.ndarray:
-    """For each i the largest of i, i − period, i − 2·period, … whose value is known; −1 where there is none."""
-    rows = -(-len(values) // period)
-    index = np.full(rows * period, -1)
-    index[: len(values)] = np.where(np.isnan(values), -1, np.arange(len(values)))
-    return np.maximum.accumulate(index.reshape(rows, period), axis=0).ravel()[: len(values)]
-
-
-#: Of what the map is fitted on, and what its penalty is chosen on.
-PARTS: tuple[Part, Part] = ("train", "val")
-#: Penalties to choose from, on the mean squared error of one example.
-PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-#: At most so many examples are fitted (evenly spread), so many numbers of theirs held, and so many inputs of one.
-EXAMPLES, NUMBERS, INPUTS = 20_000, 20_000_000, 2048
-
-
-class Linear(NamedTuple):
-    """A fitted map: x (M, F) → x @ weights (F, O) + bias (O,), with (O,) squared errors on validation."""
-
-    weights: np.ndarray
-    bias: np.ndarray
-    penalty: float
-    errors: np.ndarray
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return x @ self.weights + self.bias
-
-
-def fit(x: np.ndarray, y: np.ndarray, x_val: np.ndarray, y_val: np.ndarray) -> Linear:
-    """Minimises mean |y − x W − b|² + λ |W|², in closed form, with the λ that does best on validation.
+def fit(x: np.ndarray, y: np.ndarray, x_val: np.ndarray, y_val: np.ndarray) -> tuple[Ridge, np.ndarray]:
+    """The map that minimises mean |y − x W − b|² + λ |W|² with the λ that does best on validation.
 
     Args:
         x: (M, F) inputs of training, float64; x_val those of validation.
         y: (M, O) targets of training; y_val those of validation.
+
+    Returns:
+        The map, and its (O,) mean squared errors on validation.
     """
-    x_mean, y_mean = x.mean(0), y.mean(0)
-    centred = x - x_mean
-    gram, moment = centred.T @ centred / len(x), centred.T @ (y - y_mean) / len(x)
-    found = []
+    from sklearn.linear_model import Ridge
+
+    best: tuple[Ridge, np.ndarray] | None = None
     for penalty in PENALTIES:
-        weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment)
-        bias = y_mean - x_mean @ weights
-        found.append(Linear(weights, bias, penalty, ((x_val @ weights + bias - y_val) ** 2).mean(0)))
-    return min(found, key=lambda one: float(one.errors.mean()))
+        model = Ridge(alpha=penalty * len(x)).fit(x, y)
+        errors = ((model.predict(x_val).reshape(y_val.shape) - y_val) ** 2).mean(0)
+        if best is None or errors.mean() < best[1].mean():
+            best = model, errors
+    assert best is not None
+    return best
 
 
 def ridge_forecasts(values: np.ndarray, starts: Mapping[Part, np.ndarray], seq_len: int, horizon: int) -> np.ndarray:
@@ -101,28 +90,27 @@ def ridge_forecasts(values: np.ndarray, starts: Mapping[Part, np.ndarray], seq_l
         (M, horizon, C) forecasts, standardised.
     """
     windows = sliding_window_view(values, seq_len + horizon, axis=0)  # (N − T − horizon + 1, C, T + horizon)
-    channels = values.shape[1]
+    channels, test = values.shape[1], starts["test"]
 
     def inputs(at: np.ndarray, group: slice) -> np.ndarray:
         return windows[:, group, :seq_len][at].reshape(len(at), -1)
 
-    def targets(at: np.ndarray, group: slice) -> np.ndarray:
-        return windows[:, group, seq_len:][at].reshape(len(at), -1)
-
     best = np.full(channels, np.inf)
-    out = np.empty((len(starts["test"]), horizon, channels))
+    out = np.empty((len(test), horizon, channels))
     groups = [slice(channel, channel + 1) for channel in range(channels)]
     if 1 < channels <= INPUTS // seq_len:
         groups.append(slice(0, channels))
     for group in groups:
         width = group.stop - group.start
         most = max(1, min(EXAMPLES, NUMBERS // (width * seq_len)))
-        train, val = (starts[part][evenly(most, len(starts[part])).numpy()] for part in PARTS)
-        linear = fit(inputs(train, group), targets(train, group), inputs(val, group), targets(val, group))
-        forecasts = np.concatenate(
-            [linear(inputs(some, group)) for some in np.array_split(starts["test"], -(-len(starts["test"]) // most))]
-        ).reshape(-1, width, horizon)
-        for place, error in enumerate(linear.errors.reshape(width, horizon).mean(1)):
+        examples = []
+        for part in ("train", "val"):
+            at = starts[part][evenly(most, len(starts[part])).numpy()]
+            examples += [inputs(at, group), windows[:, group, seq_len:][at].reshape(len(at), -1)]
+        model, errors = fit(*examples)
+        pieces = np.array_split(test, -(-len(test) // most))
+        forecasts = np.concatenate([model.predict(inputs(some, group)) for some in pieces]).reshape(-1, width, horizon)
+        for place, error in enumerate(errors.reshape(width, horizon).mean(1)):
             channel = group.start + place
             if error < best[channel]:
                 best[channel] = error
@@ -158,19 +146,19 @@ def forecast_references(
     """
     last = starts["test"] + seq_len - 1
     fitted = ridge_forecasts((values - mean) / std, starts, seq_len, horizon) if ridge else None
-    found: dict[str, list[float]] = {}
+    by_channel: dict[str, list[float]] = {}
     for channel, series in enumerate(values.T):
         truth = series[last[:, None] + np.arange(1, horizon + 1)]
-        lines = {"mean": np.full(truth.shape, mean[channel])}
-        lines |= naive_forecasts(series, last, horizon, period, None if first is None else first[last])
+        forecasts = {"mean": np.full(truth.shape, mean[channel])}
+        forecasts |= naive_forecasts(series, last, horizon, period, None if first is None else first[last])
         if fitted is not None:
-            lines["ridge"] = fitted[:, :, channel] * std[channel] + mean[channel]
-        for name, forecast in lines.items():
+            forecasts["ridge"] = fitted[:, :, channel] * std[channel] + mean[channel]
+        for name, forecast in forecasts.items():
             error = forecast - truth
             mae = float(np.abs(error).mean())
             figures = {"mse": float((error**2).mean()) / std[channel] ** 2, "mae": mae / std[channel]}
             if naive_mae is not None:
                 figures["mase"] = mae / naive_mae[channel]
             for measure, figure in figures.items():
-                found.setdefault(f"{name}_{measure}", []).append(float(figure))
-    return {name: sum(figures) / len(figures) for name, figures in found.items()}
+                by_channel.setdefault(f"{name}_{measure}", []).append(float(figure))
+    return {name: sum(figures) / len(figures) for name, figures in by_channel.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -46,6 +47,9 @@ class SeriesData(Source):
         seed: Decides the order of the training windows.
         period: Seasonal period in time steps, for the seasonal-naive reference; None for none.
 
+    Attributes:
+        columns: What is forecast, C names.
+
     Raises:
         UserError: A part has no gap-free window, or a column of the training part is constant.
     """
@@ -53,11 +57,11 @@ class SeriesData(Source):
     def __init__(self, record: Record, data: DataConfig, seed: int = 0, period: int | None = None) -> None:
         self._record, self._data, self._seed = record, data, seed
         self._period = period or record.period
-        self.fingerprint, self._columns, self._raw = record.fingerprint, record.columns, record.values
+        self.fingerprint, self.columns, self._raw = record.fingerprint, record.columns, record.values
         self._parts = record.parts()
-        self._size = max(stop for spans in self._parts.values() for _, stop in spans)
+        self._size = max(stop for _, stop in itertools.chain(*self._parts.values()))
         self._values = self._raw[: self._size].copy()
-        for start, stop in (span for spans in self._parts.values() for span in spans):
+        for start, stop in itertools.chain(*self._parts.values()):
             for column in self._values[start:stop].T:
                 column[:] = fill(column.copy(), record.longest_filled)
         self._starts: dict[Part, np.ndarray] = {part: self._windows(part) for part in self._parts}
@@ -79,7 +83,7 @@ class SeriesData(Source):
         del known
         inputs = self._values / self._unit
         steps = each_column(self._one_step_change, inputs) * self._unit
-        # 0 where every gap-free stretch of a column is constant: MASE is not defined then
+        # 0 where every gap-free segment of a column is constant: MASE is not defined then
         self._naive_mae = steps.tolist() if steps.all() else None
         weights = tuple((self._std / steps).tolist()) * data.horizon if self._naive_mae else ()
         inputs -= self._mean / self._unit
@@ -95,11 +99,7 @@ class SeriesData(Source):
         self._all_windows = torch.from_numpy(inputs).float().unfold(0, data.seq_len + data.horizon, 1)
         self.steps_per_epoch = max(1, len(self._starts["train"]) // data.batch_size)
         self._epoch: tuple[int, Tensor] | None = None
-        if record.notes is not None:
-            self.notes = self._with_warnings(record.notes, inputs)
-        elif len(self._starts["train"]) < data.batch_size:
-            self.notes = ReadingNotes()
-            self._warn_of_batch(self.notes)
+        self.notes = self._with_warnings(record.notes, inputs)
 
     @classmethod
     def load(cls, data: DataConfig, seed: int = 0) -> SeriesData:
@@ -134,47 +134,39 @@ class SeriesData(Source):
         if (largest > LARGEST).any():
             row, column = map(int, np.argwhere(np.abs(inputs) > LARGEST)[0])
             raise UserError(
-                f"column {self._columns[column]!r} of {self._data.label!r} has {self._values[row, column]:g} in time "
+                f"column {self.columns[column]!r} of {self._data.label!r} has {self._values[row, column]:g} in time "
                 f"step {row}, {abs(inputs[row, column]):.2g} standard deviations of the training part from its mean; "
                 "correct it, or take its logarithm."
             )
 
-    def _with_warnings(self, notes: ReadingNotes, inputs: np.ndarray) -> ReadingNotes:
-        """The notes on the file, and what the split into windows adds to them."""
-        notes = ReadingNotes(notes.read, notes.left_out, list(notes.ranked))
-        for part, starts in self._starts.items():
-            if part != "train" and len(starts) < FEW:
+    def _with_warnings(self, on_file: ReadingNotes | None, inputs: np.ndarray) -> ReadingNotes | None:
+        """The notes on a user's file, and what the split into windows adds to them; of others a warning alone."""
+        notes = ReadingNotes(on_file.read, on_file.left_out, list(on_file.ranked)) if on_file else ReadingNotes()
+        for part in ("val", "test"):
+            if on_file and len(self._starts[part]) < FEW:
                 notes.warn(
-                    f"the {part} part has {plural(len(starts), 'window')}: its scores are hardly more than chance; "
-                    "take a longer record, or lower data.seq_len or data.horizon",
+                    f"the {part} part has {plural(len(self._starts[part]), 'window')}: its scores are hardly more than "
+                    "chance; take a longer record, or lower data.seq_len or data.horizon",
                     Rank.MISLEADING,
                 )
-        self._warn_of_batch(notes)
-        for part in ("val", "test"):
-            rows = np.concatenate([inputs[start:stop] for start, stop in self._parts[part]])
-            for name, shift in zip(self._columns, np.nanmean(rows, axis=0), strict=False):
-                if abs(shift) > SHIFTED:
-                    notes.warn(
-                        f"column {name!r}: the {part} part's mean is {abs(shift):.2g} standard deviations "
-                        f"{'above' if shift > 0 else 'below'} the training part's; data.relative true is made for that"
-                    )
-        return notes
-
-    def _warn_of_batch(self, notes: ReadingNotes) -> None:
         if (trained := len(self._starts["train"])) < self._data.batch_size:
             notes.warn(
                 f"data.batch_size {self._data.batch_size} is more than the {plural(trained, 'training window')}, so "
                 "that a batch has some of them twice; lower it"
             )
+        for part in ("val", "test") if on_file else ():
+            rows = np.concatenate([inputs[start:stop] for start, stop in self._parts[part]])
+            for name, shift in zip(self.columns, np.nanmean(rows, axis=0), strict=False):
+                if abs(shift) > SHIFTED:
+                    notes.warn(
+                        f"column {name!r}: the {part} part's mean is {abs(shift):.2g} standard deviations "
+                        f"{'above' if shift > 0 else 'below'} the training part's; data.relative true is made for that"
+                    )
+        return notes if on_file or notes.ranked else None
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray | None, dict[Part, list[tuple[int, int]]]]:
         """What a figure of the record shows: (N, C) values in original units, (N,) times if known, and the parts."""
         return self._raw[: self._size], self._record.clock, self._parts
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What is forecast, C names."""
-        return self._columns
 
     def altered(self) -> SeriesData:
         """The same with other values in the val and test parts: what is trained on must not change by that."""
@@ -182,13 +174,13 @@ class SeriesData(Source):
         for part in ("val", "test"):
             for start, stop in self._parts[part]:
                 values[start:stop] = values[start:stop][::-1] * 3 + self._std
-        other = f"{self.fingerprint} altered"
-        record = dataclasses.replace(self._record, values=values, notes=None, fingerprint=other)
+        fingerprint = f"{self.fingerprint} altered"
+        record = dataclasses.replace(self._record, values=values, notes=None, fingerprint=fingerprint)
         return SeriesData(record, self._data, self._seed, self._period)
 
     def _batch(self, starts: Tensor) -> Batch:
         windows = self._all_windows[starts].transpose(1, 2)
-        seq_len, columns = self._data.seq_len, len(self._columns)
+        seq_len, columns = self._data.seq_len, len(self.columns)
         if self._data.relative:
             windows[..., :columns] -= windows[:, seq_len - 1 : seq_len, :columns].clone()
         return Batch(windows[:, :seq_len], windows[:, seq_len:, :columns].flatten(1))
@@ -204,12 +196,9 @@ class SeriesData(Source):
         return self._batch(self._epoch[1][torch.arange(index * size, (index + 1) * size) % len(starts)])
 
     def evaluation(self, part: Part, stateful: bool = False, limit: int | None = None) -> Batches:
-        """All of a part's windows, stride 1, in order.
+        """All of a part's windows (of train: its last, as many as test has), stride 1, in order; none is stateful.
 
-        Args:
-            part: Of train, its end: as many windows as test has.
-            stateful: Windows are unrelated: no difference.
-            limit: At most so many time steps read: limit / seq_len windows (at least one), evenly spread.
+        With a limit at most so many time steps are read: limit / seq_len windows (at least one), evenly spread.
         """
         starts = torch.from_numpy(self._starts[part])
         if part == "train":
@@ -227,15 +216,12 @@ class SeriesData(Source):
     def references(self) -> dict[str, float]:
         """_mse, _mae and _mase of the training mean, persistence, seasonal_naive (with a period) and ridge."""
         data = self._data
-        bounds = [span for spans in self._parts.values() for span in spans]
+        bounds = list(itertools.chain(*self._parts.values()))
         options = [self._values.shape, bounds, data.seq_len, data.horizon, self._period]
         first = b"" if self._record.first is None else self._record.first.tobytes()
         key = hashlib.sha256(self._values.tobytes() + json.dumps(options).encode() + first).hexdigest()
         # with a number: raise it when a reference's definition changes
-        return cached_json(
-            f"series-references-1-{key[:32]}.json",
-            self._references,
-        )
+        return cached_json(f"series-references-1-{key[:32]}.json", self._references)
 
     def naive_references(self) -> dict[str, float]:
         """What `references` has without the ridge regression, which takes longer than all the rest."""
@@ -251,14 +237,14 @@ class SeriesData(Source):
 
     def facts(self) -> dict[str, Any]:
         """Sizes, holes, statistics of each column in original units, and the record's beginning."""
-        used = np.concatenate([np.arange(*span) for spans in self._parts.values() for span in spans])
+        used = np.concatenate([np.arange(*span) for span in itertools.chain(*self._parts.values())])
         raw, missing = np.isnan(self._raw[used]).any(1), np.isnan(self._values[used]).any(1)
 
         def named(figures: Any) -> dict[str, float]:
-            return dict(zip(self._columns, map(float, figures), strict=True))
+            return dict(zip(self.columns, map(float, figures), strict=True))
 
         return {
-            "columns": list(self._columns),
+            "columns": list(self.columns),
             "time_features": list(self._cycles),
             "time_steps": self._size,
             "split": {part: sum(stop - start for start, stop in spans) for part, spans in self._parts.items()},
@@ -274,5 +260,5 @@ class SeriesData(Source):
             "period": self._period,
             "steps_per_epoch": self.steps_per_epoch,
             **({"notes": self.notes.plain()} if self.notes else {}),
-            "sample": {name: [float(v) for v in self._raw[:8, at]] for at, name in enumerate(self._columns)},
+            "sample": {name: [float(v) for v in self._raw[:8, at]] for at, name in enumerate(self.columns)},
         }

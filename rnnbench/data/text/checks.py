@@ -5,22 +5,18 @@ The text stays as it is, character for character.
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
 from rnnbench.data.files.notes import Rank, ReadingNotes
-from rnnbench.data.text.duplicates import LENGTH, Passages
-from rnnbench.data.text.pieces import CHUNK, Pieces
-from rnnbench.data.text.vocabulary import code_points
-
-if TYPE_CHECKING:
-    from rnnbench.data.text.streams import TextData
+from rnnbench.data.text.vocabulary import CHUNK, Vocabulary, chunks, code_points
 
 #: Share of a part from which on symbols never seen in training, or passages seen there, are a warning.
 TOO_MUCH = 0.01
@@ -31,22 +27,24 @@ FEW_SCORED = 2000
 _READ_WRONG = ("â€", "Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "Ã³", "ÃŸ")
 #: Lines that are looked at to tell a table from a text.
 _LINES = 200
+#: Symbols that a passage has at least.
+LENGTH = 200
+#: A passage that repeats itself after so few symbols (a ruled line, zeros in a table) is no sign of anything.
+PERIOD = 25
+#: Of the hashes; odd, so that it has an inverse modulo 2⁶⁴.
+_FACTOR = 0x9E3779B97F4A7C15
 
 
-def look_at(path: str, text: Pieces, notes: ReadingNotes) -> None:
-    """Note a text's size and symbols, and warn of line ends, control codes and signs of a wrong decoding.
-
-    Args:
-        path: Where it is from, for the sentences.
-        text: All of it.
-        notes: Where to say so.
-    """
+def look_at(path: str, text: str, notes: ReadingNotes) -> None:
+    """Note the size and symbols of a text from ``path``; warn of line ends, control codes, signs of wrong decoding."""
     counts = symbol_counts(text)
     notes.read.append(f"{path!r} has {len(text):,} characters, {len(counts):,} of them distinct")
     warn = notes.warn
     if sentence := _line_ends(text, counts):
         warn(f"{path!r}: {sentence}")
-    controls = {sign: count for sign, count in counts.items() if sign not in "\t\n\r\f" and _is_control(sign)}
+    controls = {
+        sign: count for sign, count in counts.items() if sign not in "\t\n\r\f" and unicodedata.category(sign) == "Cc"
+    }
     if controls:
         late = any("\x80" <= sign <= "\x9f" for sign in controls)
         remedy = "name data.encoding cp1252 if it is from Windows" if late else "take them out if they are not meant"
@@ -61,31 +59,39 @@ def look_at(path: str, text: Pieces, notes: ReadingNotes) -> None:
             f"{path!r} has the byte-order mark U+FEFF inside {_times(marks)}, as files have that were put together; "
             "take it out"
         )
-    if counts["â"] + counts["Ã"] and (wrong := sum(chunk.count(sign) for chunk in text for sign in _READ_WRONG)) > 2:
+    if counts["â"] + counts["Ã"] and (wrong := sum(map(text.count, _READ_WRONG))) > 2:
         warn(
             f"{path!r} has signs such as â€™ or Ã© {_times(wrong)}: it was UTF-8 and read as cp1252 before; make it "
             "again from its source"
         )
-    if _is_table(next(iter(text))):
+    if _is_table(text[: _LINES * 1000]):
         warn(f"{path!r} looks like a table of numbers and is read as a text; give --data.name csv to forecast it")
 
 
-def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
-    """Warn of a validation or test part that is not like the train part, is read in training, or is very short."""
-    known, of_bytes = source.symbol_counts("train"), source.vocabulary.of_bytes
-    sizes = ", ".join(f"{part} {len(source.symbols(part)):,}" for part in ("train", "val", "test"))
+def look_at_parts(
+    vocabulary: Vocabulary, symbols: Mapping[str, Tensor], counts: Mapping[str, Counter[str]], notes: ReadingNotes
+) -> None:
+    """Warn of a validation or test part that is not like the train part, is read in training, or is very short.
+
+    Args:
+        vocabulary: Of the train part.
+        symbols: (N,) indices of the symbols of train, val and test.
+        counts: How often each symbol occurs in these, unknown ones as themselves.
+        notes: Where to say so.
+    """
+    of_bytes = vocabulary.of_bytes
+    sizes = ", ".join(f"{part} {len(ids):,}" for part, ids in symbols.items())
     notes.read.append(f"split: {sizes} {'bytes' if of_bytes else 'characters'}")
-    passages = Passages(source.symbols("train"), len(source.vocabulary), None if of_bytes else 0)
     for part in ("val", "test"):
-        counts = source.symbol_counts(part)
-        unseen = {symbol: count for symbol, count in counts.items() if symbol not in known}
+        whole = counts[part].total()
+        unseen = {symbol: count for symbol, count in counts[part].items() if symbol not in counts["train"]}
         if unseen:
-            number, whole = sum(unseen.values()), counts.total()
+            share = sum(unseen.values()) / whole
             sentence = (
-                f"{_percent(number / whole)} of the {part} part are symbols that training never sees "
+                f"{_percent(share)} of the {part} part are symbols that training never sees "
                 f"({most_common(unseen, of_bytes)})"
             )
-            if number > TOO_MUCH * whole:
+            if share > TOO_MUCH:
                 notes.warn(
                     f"{sentence}, so its score says little of what was learnt; choose parts that are alike, with "
                     f"data.split, or another file for data.{part}_path",
@@ -93,14 +99,14 @@ def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
                 )
             else:
                 notes.read.append(sentence)
-        if (scored := counts.total() - 1) < FEW_SCORED:
+        if whole - 1 < FEW_SCORED:
             notes.warn(
-                f"the {part} part scores only {scored:,} symbols, so few that chance moves its bits per symbol by a "
+                f"the {part} part scores only {whole - 1:,} symbols, so few that chance moves its bits per symbol by a "
                 "tenth and more; take a longer text, or give the part more of it with data.split"
             )
-        repeated = passages.repeated_in(source.symbols(part))
+        repeated = repeated_passages(symbols["train"], symbols[part], len(vocabulary), None if of_bytes else 0)
         if repeated is not None:
-            passage = source.vocabulary.decode(source.symbols(part)[repeated.begin : repeated.begin + 60])
+            passage = vocabulary.decode(symbols[part][repeated.begin : repeated.begin + 60])
             sentence = (
                 f"{_percent(repeated.share)} of the {part} part are passages of {LENGTH} symbols and more that "
                 f"training reads too, the longest of {repeated.length:,}: {passage!r} …"
@@ -111,14 +117,84 @@ def look_at_parts(source: TextData, notes: ReadingNotes) -> None:
                 notes.read.append(sentence)
 
 
-def symbol_counts(text: Pieces | bytes) -> Counter[str]:
+class Repeated(NamedTuple):
+    """What of a part is in the train part too: its share, and where the longest run of it begins and how long it is."""
+
+    share: float
+    begin: int
+    length: int
+
+
+def repeated_passages(train: Tensor, part: Tensor, symbols: int, unknown: int | None = None) -> Repeated | None:
+    """Passages of LENGTH and more symbols of a part that are in the train part too; None where there are none.
+
+    Windows of LENGTH symbols are compared by polynomial hashes modulo 2⁶⁴ (Karp & Rabin 1987).
+
+    Args:
+        train: (N,) indices of symbols.
+        part: (M,) indices of the same symbols.
+        symbols: How many different ones there are.
+        unknown: The index that stands for all unknown symbols, which are not equal to each other; None for none.
+    """
+    ids, trained = part.numpy(), train.numpy()
+    if min(len(ids), len(trained)) < LENGTH:
+        return None
+    values = np.random.default_rng(0).integers(0, 1 << 64, symbols, dtype=np.uint64)
+    counted = np.ones(len(ids) - LENGTH + 1, bool) if unknown is None else _all_in(ids != unknown, LENGTH)
+    for period in range(1, PERIOD + 1):
+        counted &= ~_all_in(ids[period:] == ids[:-period], LENGTH - period)
+    windows = np.concatenate(list(_window_hashes(ids, values)))
+    sought = np.unique(windows[counted])
+    likely = np.zeros(1 << 26, dtype=bool)  # by a hash's top bits: most windows are done with here
+    likely[sought >> np.uint64(38)] = True
+    seen = np.zeros(len(sought) + 1, dtype=bool)
+    for hashes in _window_hashes(trained, values):
+        some = hashes[likely[hashes >> np.uint64(38)]]
+        place = np.searchsorted(sought, some)
+        seen[place[np.append(sought, np.uint64(0))[place] == some]] = True
+    begins = np.flatnonzero(counted & seen[np.searchsorted(sought, windows)])
+    if not len(begins):
+        return None
+    changes = np.zeros(len(ids) + 1, np.int64)
+    changes[begins] += 1
+    changes[begins + LENGTH] -= 1
+    covered = np.cumsum(changes[:-1]) > 0
+    edges = np.flatnonzero(np.diff(covered, prepend=False, append=False)).reshape(-1, 2)
+    begin, end = edges[int(np.argmax(edges[:, 1] - edges[:, 0]))].tolist()
+    return Repeated(float(covered.mean()), begin, end - begin)
+
+
+def _all_in(true: np.ndarray, length: int) -> np.ndarray:
+    """For each window of a length, whether all in it are true."""
+    sums = np.concatenate([[0], np.cumsum(true)])
+    return sums[length:] - sums[:-length] == length
+
+
+def _window_hashes(ids: np.ndarray, values: npt.NDArray[np.uint64]) -> Iterator[npt.NDArray[np.uint64]]:
+    """Of each window of LENGTH symbols Σ value(symbol j) · factorʲ, in order, some 10⁶ at once."""
+    size = min(len(ids), CHUNK + LENGTH - 1)
+    powers, inverses = _powers(_FACTOR, size), _powers(pow(_FACTOR, -1, 1 << 64), size)
+    for start in range(0, len(ids) - LENGTH + 1, CHUNK):
+        piece = values[ids[start : start + CHUNK + LENGTH - 1]]
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(piece * powers[: len(piece)], dtype=np.uint64)])
+        windows = sums[LENGTH:] - sums[:-LENGTH]
+        yield windows * inverses[: len(windows)]
+
+
+def _powers(factor: int, count: int) -> npt.NDArray[np.uint64]:
+    """1, factor, factor² …, (count,) modulo 2⁶⁴."""
+    out = np.full(count, factor, dtype=np.uint64)
+    out[0] = 1
+    return np.cumprod(out, dtype=np.uint64)
+
+
+def symbol_counts(text: str | bytes) -> Counter[str]:
     """How often each character (or byte, as the character of its number) occurs."""
-    counts = np.zeros(0x110000, dtype=np.int64)
     if isinstance(text, bytes):
-        whole = np.frombuffer(text, dtype=np.uint8)
-        points: Iterator[np.ndarray] = (whole[start : start + CHUNK] for start in range(0, len(text), CHUNK))
+        points = (np.frombuffer(text[start : start + CHUNK], np.uint8) for start in range(0, len(text), CHUNK))
     else:
-        points = (code_points(chunk) for chunk in text)
+        points = (code_points(chunk) for chunk in chunks(text))
+    counts = np.zeros(0x110000, dtype=np.int64)
     for numbers in points:  # bincount takes eight bytes a number
         some = np.bincount(numbers)
         counts[: len(some)] += some
@@ -151,17 +227,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
 
 
-def _is_control(sign: str) -> bool:
-    return unicodedata.category(sign) == "Cc"
-
-
-def _line_ends(text: Pieces, counts: Counter[str]) -> str | None:
+def _line_ends(text: str, counts: Counter[str]) -> str | None:
     """What is to be said of them; None where every line ends in \\n."""
     if not counts["\r"]:
         return None
-    edges = ["", *itertools.chain.from_iterable((chunk[:1], chunk[-1:]) for chunk in text if chunk), ""]
-    across = sum(before == "\r" and after == "\n" for before, after in zip(edges[::2], edges[1::2], strict=True))
-    both = across + sum(chunk.count("\r\n") for chunk in text)
+    both = text.count("\r\n")
     kinds = {"\\r\\n": both, "\\n": counts["\n"] - both, "\\r": counts["\r"] - both}
     kinds = {kind: count for kind, count in kinds.items() if count}
     if list(kinds) == ["\\r\\n"]:
@@ -177,7 +247,7 @@ def _line_ends(text: Pieces, counts: Counter[str]) -> str | None:
 
 def _is_table(beginning: str) -> bool:
     """Whether most of the first lines are numbers in equally many fields."""
-    lines = [line for line in beginning[: _LINES * 1000].splitlines()[:_LINES] if line.strip()]
+    lines = [line for line in beginning.splitlines()[:_LINES] if line.strip()]
     if len(lines) < 10:
         return False
     number = re.compile(r'\s*"?([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{1,4}([-/.:T ]\d{1,4}){1,6}Z?)"?\s*')

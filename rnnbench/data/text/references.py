@@ -1,4 +1,4 @@
-"""Modified Kneser–Ney: how well a text is predicted by counting, the strongest line that needs no network.
+"""Modified Kneser–Ney: how well a text is predicted by counting, the strongest baseline without a network.
 
 Interpolated, with three discounts an order (Chen & Goodman 1999, "An empirical study of smoothing techniques for
 language modeling", equations 26–27). With u the context h without its oldest symbol and c the counts of an order,
@@ -36,17 +36,11 @@ FALLBACK = (0.5, 1.0, 1.5)
 
 @dataclass(frozen=True)
 class _Order:
-    """What is kept of the n-grams of one n; an n-gram's index is its place in ``keys``.
+    """What is kept of the n-grams of one n; an n-gram's index is its place in ``keys``."""
 
-    Args:
-        keys: context · symbols + symbol, rising; the context is its first n − 1 symbols' index an order below.
-        share: By n-gram, its discounted count over its context's total.
-        left: By context, γ: what discounting has left for the shorter context.
-    """
-
-    keys: Ints
-    share: Floats
-    left: Floats
+    keys: Ints  # context · symbols + symbol, rising; the context is its first n − 1 symbols' index an order below
+    share: Floats  # by n-gram, its discounted count over its context's total
+    left: Floats  # by context, γ: what discounting has left for the shorter context
 
     def find(self, contexts: Ints, following: Ints, symbols: int) -> Ints:
         """Indices of the n-grams context + symbol; −1 for those never seen, and where the context is −1."""
@@ -157,17 +151,17 @@ LONGEST = 5_000_000
 CHOOSING, HIGHEST = 1_000_000, 12
 
 
-def lines(parts: dict[str, Tensor], texts: dict[str, bytes], symbols: int) -> dict[str, Any]:
-    """``references``: bits per symbol; ``ngram``: how that line came about.
+def baselines(parts: dict[str, Tensor], texts: dict[str, bytes], symbols: int) -> dict[str, Any]:
+    """``references``: bits per symbol; ``ngram``: how that model was chosen.
 
     uniform_bpc: every symbol as likely. unigram_bpc: the training part's frequencies plus one. ngram_bpc: modified
     Kneser–Ney of the order that is best on val; it reads the test part from its beginning as the models do, but learns
     nothing from it. xz_bpc: (C(train + test) − C(train)) · 8 / |test|, xz at its best (which adapts on the test). A
-    part's first symbol is nobody's target.
+    part's first symbol is not scored.
 
     Args:
         parts: Indices of the symbols of train, val and test.
-        texts: What train and test say, for xz; of train, its last LONGEST symbols.
+        texts: Train (its last LONGEST symbols) and test as bytes, for xz.
         symbols: Size of the vocabulary.
     """
     model, by_order = chosen(parts["train"][-LONGEST:].numpy(), parts["val"][:CHOOSING].numpy(), symbols)
@@ -186,7 +180,7 @@ def lines(parts: dict[str, Tensor], texts: dict[str, bytes], symbols: int) -> di
 
 
 def guesses(train: Tensor, test: Tensor, symbols: int) -> dict[str, float]:
-    """``uniform_bpc`` and ``unigram_bpc`` of `lines`, which take no time."""
+    """``uniform_bpc`` and ``unigram_bpc`` of `baselines`, which take no time."""
     counts = torch.bincount(train, minlength=symbols).double() + 1
     bits = -torch.log2(counts / counts.sum())
     return {"uniform_bpc": math.log2(symbols), "unigram_bpc": float(bits[test[1:].long()].mean())}

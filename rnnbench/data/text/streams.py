@@ -22,24 +22,21 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
-from rnnbench.data.files.folder import named_by
+from rnnbench.data.files.content import named_by
 from rnnbench.data.files.notes import ReadingNotes
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.checks import look_at_parts, symbol_counts
-from rnnbench.data.text.pieces import Pieces
 from rnnbench.data.text.readers import read, read_text
-from rnnbench.data.text.references import CHOOSING, LONGEST, bits_per_symbol, chosen, guesses, lines
-from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary
+from rnnbench.data.text.references import CHOOSING, LONGEST, baselines, bits_per_symbol, chosen, guesses
+from rnnbench.data.text.vocabulary import BYTES, UNKNOWN, Vocabulary, chunks
 from rnnbench.errors import UserError
 from rnnbench.system.cache import cached_json
 
-Text = str | bytes | Pieces
+Text = str | bytes
 
 #: Of train, val and test, where data.split says nothing else.
 SHARES = (0.9, 0.05, 0.05)
-#: Training batches that are cut at once: one at a time takes longer to find in the text than to copy.
-CUT = 32
 #: Stateful evaluation: parallel streams at most, unscored characters before each but the first, steps in a batch.
 STREAMS, WARM_UP, CHUNK = 64, 512, 256
 #: Stateless evaluation: characters in a batch, about.
@@ -77,9 +74,9 @@ class TextData(Source):
         sizes = _sizes(len(whole), data.split, *self._separate)
         if any(self._separate):
             ends = [0, *itertools.accumulate(sizes)]
-            parts = [_part(whole, *span) for span in itertools.pairwise(ends)]
+            parts = [whole[start:stop] for start, stop in itertools.pairwise(ends)]
             parts[1:] = [part if file is None else file for part, file in zip(parts[1:], files, strict=True)]
-            whole, sizes = _joined(parts), [len(part) for part in parts]
+            whole, sizes = whole[:0].join(parts), [len(part) for part in parts]  # type: ignore[arg-type]
         self._text, self._sizes = whole, sizes
         train, val_end, end = itertools.accumulate(sizes)
         self._bounds = {"train": (0, train), "val": (train, val_end), "test": (val_end, end)}
@@ -88,7 +85,7 @@ class TextData(Source):
             self._bounds |= {"val": (train, middle), "final": (middle, val_end)}
             if data.final:
                 self._bounds["test"] = self._bounds["final"]
-        self.vocabulary = Vocabulary(BYTES) if isinstance(whole, bytes) else Vocabulary.of(whole.part(0, train))
+        self.vocabulary = Vocabulary(BYTES) if isinstance(whole, bytes) else Vocabulary.of(whole[:train])
         self.fingerprint = _sha256(whole, sizes if any(self._separate) else None)
         symbols = len(self.vocabulary)
         self.task = Task("many_to_many", "tokens", "symbols", symbols, symbols, stateful=True, causal=True)
@@ -96,8 +93,7 @@ class TextData(Source):
         beginning = self.vocabulary.decode(self._ids[:train][:LOOKED_AT]).replace(UNKNOWN, "")
         self.prompt = (beginning.lstrip() or beginning)[:PROMPT] or self.vocabulary.symbols[-1]
         self.steps_per_epoch = ((train - 1) // data.batch_size) // data.seq_len
-        self._epoch: tuple[int, tuple[list[Tensor], list[Tensor]]] | None = None
-        self._cut: tuple[int, Tensor, Tensor] | None = None
+        self._epoch: tuple[int, Tensor, Tensor] | None = None
         self._ngram: dict[str, Any] | None = None
 
     @classmethod
@@ -106,18 +102,20 @@ class TextData(Source):
         if data.name != "text":
             return cls(read(data), data, seed)
         notes = ReadingNotes()
-        texts: list[Pieces | None] = []
+        texts: list[str | None] = []
         for option, path in {"path": data.path, "val_path": data.val_path, "test_path": data.test_path}.items():
             with named_by(f"data.{option}"):
                 texts.append(None if path is None else read_text(path, data.encoding, notes))
         assert texts[0] is not None, "a configuration of a text of the user's has a path"
         source = cls(texts[0], data, seed, *texts[1:])
         texts.clear()
-        look_at_parts(source, notes)
+        parts = ("train", "val", "test")
+        symbols, counts = {p: source.symbols(p) for p in parts}, {p: source.symbol_counts(p) for p in parts}
+        look_at_parts(source.vocabulary, symbols, counts, notes)
         source.notes = notes
         return source
 
-    def _check_length(self, size: int, files: dict[str, Pieces | bytes | None]) -> None:
+    def _check_length(self, size: int, files: dict[str, Text | None]) -> None:
         data = self._data
         seq_len, batch_size, window = data.seq_len, data.batch_size, max(data.seq_len, 2) + 1
         least = [batch_size * seq_len + 1, *(0 if separate else window for separate in self._separate)]
@@ -148,59 +146,37 @@ class TextData(Source):
     def altered(self) -> Self:
         """The same from a text whose validation and test parts are others, in symbols that training never sees."""
         ends = [0, *itertools.accumulate(self._sizes)]
-        known, *others = (_part(self._text, *span) for span in itertools.pairwise(ends))
-        others = [_other(part, self.vocabulary) for part in others]
-        rest = (part for part, separate in zip(others, self._separate, strict=True) if not separate)
-        files = (part if separate else None for part, separate in zip(others, self._separate, strict=True))
-        return type(self)(_joined([known, *rest]), self._data, self._seed, *files)
+        known, *later = (self._text[start:stop] for start, stop in itertools.pairwise(ends))
+        later = [_other(part, self.vocabulary) for part in later]
+        rest = (part for part, separate in zip(later, self._separate, strict=True) if not separate)
+        files = (part if separate else None for part, separate in zip(later, self._separate, strict=True))
+        text = known[:0].join([known, *rest])  # type: ignore[arg-type]
+        return type(self)(text, self._data, self._seed, *files)
 
     def train_batch(self, step: int) -> Batch:
         """x, y (B, T) int64, a pure function of (seed, step); reset at an epoch's first step alone."""
         epoch, chunk = divmod(step, self.steps_per_epoch)
-        first = step - chunk % CUT
-        if self._cut is None or self._cut[0] != first:
-            x, y = self._chunks(epoch, chunk - chunk % CUT)
-            self._cut = (first, x, y)
-        _, x, y = self._cut
-        return Batch(x[step - first], y[step - first], reset=chunk == 0)
-
-    def _chunks(self, epoch: int, begin: int) -> list[Tensor]:
-        """Inputs and targets of an epoch's chunks from ``begin`` on, two (N, B, T) int64, N ≤ CUT."""
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._streams(epoch))
-        seq_len, end = self._data.seq_len, min(begin + CUT, self.steps_per_epoch)
-        chunks = []
-        for pieces in self._epoch[1]:
-            span = torch.cat([streams[:, begin * seq_len : end * seq_len] for streams in pieces])
-            chunk = span.unflatten(1, (end - begin, seq_len)).transpose(0, 1)
-            chunks.append(chunk.to(torch.int64, memory_format=torch.contiguous_format))
-        return chunks
+            self._epoch = (epoch, *self._streams(epoch))
+        span = slice(chunk * self._data.seq_len, (chunk + 1) * self._data.seq_len)
+        x, y = (streams[:, span].long() for streams in self._epoch[1:])
+        return Batch(x, y, reset=chunk == 0)
 
-    def _streams(self, epoch: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Inputs and targets of an epoch: (B, L) views of the rolled training part one character apart, in pieces.
+    def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of an epoch: (B, L) views of the rolled training part one character apart.
 
-        The pieces are the streams before the training part's end, the one across it, a copy, and those after it. One
-        target in all is wrong, where the training part's beginning follows its end.
+        One target in all is wrong, where the training part's beginning follows its end.
         """
-        ids, batch_size = self._ids[: self._bounds["train"][1]], self._data.batch_size
+        ids, batch_size = self.symbols("train"), self._data.batch_size
         offset = int(torch.randint(len(ids), (), generator=generator("text", self._seed, epoch)))
-        length = (len(ids) - 1) // batch_size
-        before = min(batch_size, (len(ids) - offset - 1) // length)
-        at = offset + before * length
-        pieces = [ids[offset : at + 1]]
-        if before < batch_size:
-            after = at + length - len(ids)
-            pieces += [
-                torch.cat([ids[at:], ids[: after + 1]]),
-                ids[after : after + (batch_size - before - 1) * length + 1],
-            ]
-        return [one[:-1].view(-1, length) for one in pieces], [one[1:].view(-1, length) for one in pieces]
+        rolled, size = ids.roll(-offset), (len(ids) - 1) // batch_size * batch_size
+        return rolled[:size].view(batch_size, -1), rolled[1 : size + 1].view(batch_size, -1)
 
     def evaluation(self, part: Part, stateful: bool, limit: int | None = None) -> Batches:
-        """A part's N characters as N − 1 targets, each scored once.
+        """A part's N characters (of train: its end) as N − 1 targets, each scored once.
 
         Args:
-            part: Of train, its end: as many characters as test has.
+            part: train, val or test.
             stateful: As one stream with the state carried from the part's beginning, or else as windows of seq_len
                 characters, each from a zero state.
             limit: Only the part's first so many characters (at least 2).
@@ -213,7 +189,7 @@ class TextData(Source):
 
     def probe_batch(self, seq_len: int, batch_size: int) -> Batch:
         """x, y (batch_size, seq_len) int64 from the validation part; shorter where that is too short."""
-        ids = self._ids[slice(*self._bounds["val"])]
+        ids = self.symbols("val")
         seq_len = min(seq_len, len(ids) - 1)
         windows = ids.unfold(0, seq_len + 1, 1)
         windows = windows[evenly(batch_size, len(windows))]
@@ -224,17 +200,18 @@ class TextData(Source):
 
         The same for every seed and window length of the training: what `context_curve` scores the last symbols of.
         """
-        ids = self._ids[slice(*self._bounds["test"])]
+        ids = self.symbols("test")
         windows = ids.unfold(0, min(length, len(ids)), 1)
         return windows[evenly(count, len(windows))].long()
 
     def references(self) -> dict[str, float]:
-        """Bits per symbol, as `rnnbench.data.text.references.lines` says; cached, as they take a minute."""
-        found = cached_json(
-            f"text-baselines-{self._cached_as}.json", lambda: lines(self._parts(), self._said(), len(self.vocabulary))
+        """Bits per symbol, as `rnnbench.data.text.references.baselines` says; cached, as they take a minute."""
+        cached = cached_json(
+            f"text-baselines-{self._cached_as}.json",
+            lambda: baselines(self._parts(), self._as_bytes(), len(self.vocabulary)),
         )
-        self._ngram = found["ngram"]
-        return dict(found["references"])
+        self._ngram = cached["ngram"]
+        return dict(cached["references"])
 
     def naive_references(self) -> dict[str, float]:
         """What `references` has without the n-gram and the compressor, which take longer than all the rest."""
@@ -251,7 +228,7 @@ class TextData(Source):
         read, batch_size = steps * self._data.seq_len, self._data.batch_size
 
         def bits() -> dict[str, float]:
-            ids, parts = torch.cat([some[:, :read] for some in self._streams(0)[0]]).flatten(), self._parts()
+            ids, parts = self._streams(0)[0][:, :read].flatten(), self._parts()
             model, _ = chosen(ids.numpy(), parts["val"][:CHOOSING].numpy(), len(self.vocabulary))
             return {"ngram_read_bpc": bits_per_symbol(model, parts["test"].numpy())}
 
@@ -269,21 +246,21 @@ class TextData(Source):
 
     def symbol_counts(self, part: str) -> Counter[str]:
         """How often each symbol occurs in a part, unknown ones as themselves; a byte is the character of its number."""
-        return symbol_counts(_part(self._text, *self._bounds[part]))
+        return symbol_counts(self._text[slice(*self._bounds[part])])
 
     def _parts(self) -> dict[str, Tensor]:
         return {name: self.symbols(name) for name in self._bounds}
 
-    def _said(self) -> dict[str, bytes]:
+    def _as_bytes(self) -> dict[str, bytes]:
         """Train (the end of a very long one) and test as bytes."""
         start, stop = self._bounds["train"]
-        spans = {"train": slice(max(start, stop - LONGEST), stop), "test": slice(*self._bounds["test"])}
-        pieces = {name: _part(self._text, span.start, span.stop) for name, span in spans.items()}
+        spans = {"train": (max(start, stop - LONGEST), stop), "test": self._bounds["test"]}
+        pieces = {name: self._text[slice(*span)] for name, span in spans.items()}
         return {name: piece if isinstance(piece, bytes) else piece.encode() for name, piece in pieces.items()}
 
     def facts(self) -> dict[str, Any]:
         """Sizes, the vocabulary, the text's beginning, and of the n-gram how it was chosen, once `references` has."""
-        parts, beginning = self._parts(), _part(self._text, 0, 200)
+        parts, beginning = self._parts(), self._text[:200]
         facts = {
             self._unit: len(self._text),
             "split": {name: len(ids) for name, ids in parts.items()},
@@ -298,32 +275,21 @@ class TextData(Source):
             return facts | {"sample": beginning.decode("utf-8", "replace")}
         known = "".join(self.vocabulary.symbols[1:])
         unknown = {name: int((ids == 0).sum()) for name, ids in parts.items()}
-        return facts | {"symbols": known, "unknown": unknown, "sample": str(beginning)}
+        return facts | {"symbols": known, "unknown": unknown, "sample": beginning}
 
 
-def _as_read(text: Text, data: DataConfig) -> Pieces | bytes:
+def _as_read(text: Text, data: DataConfig) -> Text:
     """Bytes where the text's symbols are these, else its characters."""
-    if isinstance(text, str):
-        text = Pieces([text])
-    return text.encode() if isinstance(text, Pieces) and data.symbols == "bytes" else text
+    return text.encode() if isinstance(text, str) and data.symbols == "bytes" else text
 
 
-def _part(text: Pieces | bytes, start: int, stop: int) -> Pieces | bytes:
-    return text[start:stop] if isinstance(text, bytes) else text.part(start, stop)
-
-
-def _joined(parts: Sequence[Pieces | bytes]) -> Pieces | bytes:
-    characters = [part for part in parts if isinstance(part, Pieces)]
-    return Pieces.joined(characters) if characters else b"".join(part for part in parts if isinstance(part, bytes))
-
-
-def _other(text: Pieces | bytes, known: Vocabulary) -> Pieces | bytes:
+def _other(text: Text, known: Vocabulary) -> Text:
     """As many symbols, each another one; of characters one that the vocabulary does not know."""
     if isinstance(text, bytes):
         return text.translate(bytes(range(255, -1, -1)))
     symbols = set(known.symbols)
-    strange = next(chr(point) for point in range(0xE000, 0x110000) if chr(point) not in symbols)
-    return Pieces([strange * len(text)])
+    unknown = next(chr(point) for point in range(0xE000, 0x110000) if chr(point) not in symbols)
+    return unknown * len(text)
 
 
 def _shares(split: str | None, val_separate: bool, test_separate: bool) -> tuple[float, float, float]:
@@ -342,10 +308,10 @@ def _sizes(size: int, split: str | None, val_separate: bool, test_separate: bool
     return [train, val, size - train - val]
 
 
-def _sha256(text: Pieces | bytes, sizes: Sequence[int] | None = None) -> str:
+def _sha256(text: Text, sizes: Sequence[int] | None = None) -> str:
     """Of the bytes, or of the UTF-8; and of the parts' sizes where they are from several files."""
     digest = hashlib.sha256()
-    for chunk in [text] if isinstance(text, bytes) else map(str.encode, text):
+    for chunk in [text] if isinstance(text, bytes) else map(str.encode, chunks(text)):
         digest.update(chunk)
     if sizes is not None:
         digest.update(repr(list(sizes)).encode())

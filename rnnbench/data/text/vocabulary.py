@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rnnbench.data.text.pieces import Pieces
 from rnnbench.errors import UserError
+
+#: Characters handled at once, so that no copy of a long text is made in which each takes four bytes or eight.
+CHUNK = 1 << 20
 
 #: Index 0: stands for every character that the vocabulary does not know.
 UNKNOWN = "\ufffd"
@@ -44,10 +46,10 @@ class Vocabulary:
         self._table[points[1:]] = np.arange(1, len(points))
 
     @classmethod
-    def of(cls, text: str | Pieces) -> Vocabulary:
+    def of(cls, text: str) -> Vocabulary:
         """UNKNOWN, then the text's distinct characters in the order of their code points."""
         seen = np.zeros(0x110000, dtype=bool)
-        for chunk in Pieces([text]) if isinstance(text, str) else text:
+        for chunk in chunks(text):
             seen[np.flatnonzero(np.bincount(code_points(chunk)))] = True
         return cls([UNKNOWN, *(chr(point) for point in np.flatnonzero(seen) if chr(point) != UNKNOWN)])
 
@@ -58,15 +60,14 @@ class Vocabulary:
         """(N,) int64 indices of the text's symbols; 0 for unknown characters."""
         return self.compact(text).long()
 
-    def compact(self, text: str | bytes | Pieces) -> Tensor:
+    def compact(self, text: str | bytes) -> Tensor:
         """What `encode` gives, in the smallest of uint8, int16 and int32; bytes only where these are the symbols."""
         if self.of_bytes:
             data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-            assert isinstance(data, bytes), "pieces of a text that is read as bytes are encoded before"
             return torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
         assert not isinstance(text, bytes), "only a vocabulary of bytes reads bytes"
         out, start = np.empty(len(text), dtype=self._table.dtype), 0
-        for chunk in Pieces([text]) if isinstance(text, str) else text:
+        for chunk in chunks(text):
             if chunk.isascii() and out.dtype == np.uint8:  # a quarter of the time
                 symbols = np.frombuffer(chunk.encode("ascii").translate(self._table[:256].tobytes()), dtype=np.uint8)
             else:
@@ -92,6 +93,11 @@ class Vocabulary:
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that it does not know, sorted."""
         return [] if self.of_bytes else sorted(set(text) - set(self.symbols))
+
+
+def chunks(text: str) -> Iterator[str]:
+    """A text in strings of CHUNK characters, the last one shorter."""
+    return (text[start : start + CHUNK] for start in range(0, len(text), CHUNK))
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32] | npt.NDArray[np.uint8]:

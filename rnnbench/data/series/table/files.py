@@ -12,26 +12,20 @@ import pandas as pd
 
 from rnnbench.data.files.content import is_workbook, read_content
 from rnnbench.data.files.notes import ReadingNotes, plural
+from rnnbench.data.series.table import MISSING, Table, distinct
 from rnnbench.data.series.table.delimited import read_delimited
-from rnnbench.data.series.table.frame import MISSING, Table, distinct
 from rnnbench.errors import UserError
 
 
 def read_table(path: str, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
-    """The table in a file; what it is, is found out from its content.
-
-    Args:
-        path: The file.
-        encoding: Of a delimited text; found out where None.
-        wanted: What data.column asks for.
-        notes: What was decided is added to them.
+    """The table in a file of a format that its content tells; ``wanted`` is what data.column asks for.
 
     Raises:
         UserError: It cannot be read, or what it means cannot be known.
     """
     content = read_content(path)
     if content.compression:
-        notes.read.append(f"{content.compression}" + (f", the file {content.member!r} in it" if content.member else ""))
+        notes.read.append(content.compression + (f", the file {content.member!r} in it" if content.member else ""))
     if content.data[257:262] == b"ustar":
         raise UserError(f"data.path {path!r} is a tar archive; unpack it and name one of its files.")
     if content.data.startswith(b"PAR1"):
@@ -41,13 +35,17 @@ def read_table(path: str, encoding: str | None, wanted: str | list[str] | None, 
     if content.data.startswith(b"\xd0\xcf\x11\xe0"):
         raise UserError(f"data.path {path!r} is a workbook of old Excel (.xls); save it as .xlsx or as CSV.")
     table = read_delimited(path, content.data, encoding, wanted, notes)
-    notes.read.append(f"{plural(len(table.frame), 'row')}, {plural(len(table.names), 'column')}")
+    notes.read.append(_size(table.frame))
     return table
 
 
-def _needed(path: str, kind: str, package: str) -> None:
+def _size(frame: pd.DataFrame) -> str:
+    return f"{plural(len(frame), 'row')}, {plural(frame.shape[1], 'column')}"
+
+
+def _needed(path: str, what: str, package: str) -> None:
     if importlib.util.find_spec(package) is None:
-        raise UserError(f"data.path {path!r} is {kind}, and {package} reads these: pip install {package}")
+        raise UserError(f"data.path {path!r} is {what}, and {package} reads these: pip install {package}")
 
 
 def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
@@ -65,17 +63,15 @@ def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: Read
             frame[name] = column.dt.total_seconds()
         elif column.dtype == object and column.map(lambda cell: isinstance(cell, list | dict | np.ndarray)).any():
             frame[name] = column.astype(str)
-    names, sentences = distinct(path, [str(name).strip() for name in frame.columns], wanted)
-    for sentence in sentences:
-        notes.warn(sentence)
-    frame.columns = pd.Index(names)
+    frame.columns = pd.Index(distinct(path, [str(name).strip() for name in frame.columns], wanted, notes))
     if frame.empty:
         raise UserError(f"data.path {path!r} has no rows; name a file with data.")
-    notes.read.append(f"Parquet, {plural(len(frame), 'row')}, {plural(len(names), 'column')}")
+    notes.read.append(f"Parquet, {_size(frame)}")
     return Table(path, frame, lambda row: f"row {row + 1}", False, data)
 
 
 def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
+    """The sheet with the most numbers, from its header on."""
     _needed(path, "an Excel workbook", "openpyxl")
     try:
         with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
@@ -87,44 +83,40 @@ def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: Rea
     tables = {name: sheet for name, sheet in sheets.items() if len(sheet) > 1}
     if not tables:
         raise UserError(f"data.path {path!r} is a workbook without a row of data; name a file with data.")
-    name, sheet = max(tables.items(), key=lambda item: _numbers(item[1]))
+    name, sheet = max(tables.items(), key=lambda item: int(item[1].map(_is_number).sum().sum()))
     sheet = sheet.replace(list(MISSING), np.nan).infer_objects()
-    full = sheet.notna().sum(axis=1).to_numpy()
-    start = int((full >= max(full.max() - 1, 1)).argmax())
-    if full[start] < full.max() and start + 1 < len(sheet) and _is_header(sheet.iloc[start + 1], int(full.max())):
-        start += 1  # what is above is a title
+    filled = sheet.notna().sum(axis=1).to_numpy()
+    start = int((filled >= max(filled.max() - 1, 1)).argmax())
+    if filled[start] < filled.max() and start + 1 < len(sheet):
+        cells = sheet.iloc[start + 1].dropna()
+        if len(cells) == filled.max() and all(isinstance(cell, str) for cell in cells):
+            start += 1  # what is above is a title
     if start:
         notes.left_out.append(f"{plural(start, 'row')} at the top of sheet {name!r}")
-    for other in (other for other in sheets if other != name):
-        notes.left_out.append(f"sheet {other!r}: the one with the most numbers, {name!r}, is read")
-    header = ["" if pd.isna(cell) else _name(cell) for cell in sheet.iloc[start]]
-    below = sheet.iloc[start + 1 :]
+    for unread in sheets:
+        if unread != name:
+            notes.left_out.append(f"sheet {unread!r}: the one with the most numbers, {name!r}, is read")
+    header = ["" if pd.isna(cell) else _column_name(cell) for cell in sheet.iloc[start]]
     if not any(isinstance(cell, str) for cell in sheet.iloc[start]) and not _is_sequence(sheet.iloc[start]):
-        header, below, start = [f"column {at + 1}" for at in range(len(header))], sheet.iloc[start:], start - 1
+        header, start = [f"column {at + 1}" for at in range(len(header))], start - 1
         notes.warn("the sheet has no header row: its columns are called by their number")
-    names, sentences = distinct(path, header, wanted)
-    for sentence in sentences:
-        notes.warn(sentence)
-    filled = np.flatnonzero(below.notna().any(axis=1).to_numpy())
-    if not len(filled):
+    names = distinct(path, header, wanted, notes)
+    below = sheet.iloc[start + 1 :]
+    rows = np.flatnonzero(below.notna().any(axis=1).to_numpy())
+    if not len(rows):
         raise UserError(f"data.path {path!r} has a header and no rows; name a file with data.")
-    frame = below.iloc[filled[0] : filled[-1] + 1].reset_index(drop=True).infer_objects()
+    frame = below.iloc[rows[0] : rows[-1] + 1].reset_index(drop=True).infer_objects()
     frame.columns = pd.Index(names)
-    skipped = start + 2 + int(filled[0])
-    notes.read.append(f"Excel, sheet {name!r}, {plural(len(frame), 'row')}, {plural(len(names), 'column')}")
+    skipped = start + 2 + int(rows[0])
+    notes.read.append(f"Excel, sheet {name!r}, {_size(frame)}")
     return Table(path, frame, lambda row: f"row {skipped + row}", False, data)
 
 
-def _numbers(sheet: pd.DataFrame) -> int:
-    return int(sheet.map(lambda cell: isinstance(cell, int | float) and not isinstance(cell, bool)).sum().sum())
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
-def _is_header(cells: pd.Series, width: int) -> bool:
-    known = cells.dropna()
-    return len(known) == width and all(isinstance(cell, str) for cell in known)
-
-
-def _name(cell: Any) -> str:
+def _column_name(cell: Any) -> str:
     if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
         return str(cell.date())
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()

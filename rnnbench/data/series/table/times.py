@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.data.files.notes import Rank, ReadingNotes
-from rnnbench.data.series.table.frame import Table
-from rnnbench.data.series.table.written import (
+from rnnbench.data.series.table import Table
+from rnnbench.data.series.table.dates import (
     ISO,
     TimeColumn,
-    clock_of,
     date,
     guess,
     looks_like_a_time,
     matches,
     parsed,
     refuse_missing,
+    time_column,
     time_format,
     written,
 )
@@ -34,7 +34,7 @@ CLOCKS = (
 )  # fmt: skip
 #: Of these the ones that hold for a part of a name too, as in trade_date or Open Time.
 _PARTS = ("date", "datum", "time", "datetime", "timestamp", "zeit", "stamp", "epoch", "yyyymmdd", "yyyymm", "unix")
-#: Names of columns with a part of the time: its year, month, day, day of the year, hour, minute, second.
+#: Names of columns with a part of the time.
 _FIELDS = {
     "year": ("year", "yyyy", "yr", "jahr"),
     "month": ("month", "mo", "mon", "monat"),
@@ -68,15 +68,15 @@ def find_clock(
     Args:
         table: The rows.
         date_format: How texts write it, as strptime has it; ISO 8601 and what cannot be mistaken where None.
-        notes: Told which other columns have times too.
+        notes: Which other columns have times too is added to them.
         in_order: Whether a clock only ever rises.
 
     Raises:
-        UserError: The only column with times can be read in two ways, or has a row that is none.
+        UserError: The only column with times can be read in two ways, or has a row without a time.
     """
     named = [name for name in table.names if is_clock_name(name)]
-    parts = _from_fields(table)
-    clocks = [] if parts is None else [parts]
+    fields = _from_fields(table)
+    clocks = [] if fields is None else [fields]
     errors: list[tuple[str, UserError]] = []
     for name in [*named, *(name for name in table.names if name not in named)]:
         if any(name in clock.columns for clock in clocks):
@@ -105,13 +105,13 @@ def find_clock(
                 Rank.MISLEADING,
             )
         return None, []
-    others = [name for clock in clocks if clock is not chosen for name in clock.columns if name not in chosen.columns]
-    others += [name for name, _ in errors]
-    for name in others:
+    unused = [name for clock in clocks if clock is not chosen for name in clock.columns if name not in chosen.columns]
+    unused += [name for name, _ in errors]
+    for name in unused:
         notes.left_out.append(f"column {name!r}: more times; those of {', '.join(map(repr, chosen.columns))} are used")
     if chosen.wall is not None and chosen.wall.max() > np.datetime64(datetime.datetime.now(), "us"):
         notes.warn(f"the times of {chosen.columns[0]!r} reach {date(chosen.wall.max())}, which is yet to come")
-    return chosen, [*chosen.columns, *others]
+    return chosen, [*chosen.columns, *unused]
 
 
 def _first(column: pd.Series) -> str:
@@ -120,12 +120,14 @@ def _first(column: pd.Series) -> str:
 
 
 def _clock(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
+    """A column's times; None where it has none."""
     column = table.frame[name]
     if pd.api.types.is_bool_dtype(column) or not column.notna().any():
         return None
     if pd.api.types.is_datetime64_any_dtype(column):
         refuse_missing(table, name)
-        return clock_of(name, pd.to_datetime(column, utc=True), column.dt.tz_localize(None), column.dt.tz is not None)
+        local, zoned = column.dt.tz_localize(None), column.dt.tz is not None
+        return time_column(name, pd.to_datetime(column, utc=True), local, zoned)
     if pd.api.types.is_numeric_dtype(column):
         return _with_hours(table, name, _numeric(table, name, named, date_format))
     if isinstance(column.dropna().iloc[0], datetime.date):  # a workbook's
@@ -137,10 +139,11 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Tim
                 f"{table.cell(row, name)}: {str(column.iloc[row])[:40]!r} is a text among dates, so that day and month "
                 "may have been swapped in others; write all of them in one way."
             )
-        times = pd.to_datetime(column)
-        return _with_hours(table, name, clock_of(name, times, times, False))
+        return _with_hours(table, name, time_column(name, pd.to_datetime(column)))
     first = _first(column)
-    if date_format is not None and (named or matches(first, date_format)):
+    if date_format is not None:
+        if not named and not matches(first, date_format):
+            return None
         hours = _hours_beside(table, name)
         if hours is not None and not matches(first, date_format):  # of the date and the time of day together
             joined = column.astype(str).str.strip() + " " + table.frame[hours].astype(str).str.strip()
@@ -148,25 +151,22 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Tim
         return _with_hours(table, name, written(table, name, date_format))
     if not looks_like_a_time(first) and not (named and (guess(first) or ISO.fullmatch(first))):
         return None
-    if date_format is not None or (_HOURS.fullmatch(first) and not named):
+    if _HOURS.fullmatch(first) and not named:
         return None
     return _with_hours(table, name, written(table, name, None))
 
 
 def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
     """A column of numbers that is a clock: dates in digits, seconds since 1970, a workbook's days, or a plain time."""
-    column = table.frame[name]
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = table.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     known = values[~np.isnan(values)]
     if not np.isfinite(known).all():
         return None
     low, high = float(known.min()), float(known.max())
     whole = bool((known == np.floor(known)).all()) and max(-low, high) < 1e18
-    written = _in_digits(table, name, named, date_format, low, high) if whole else None
-    if written is not None:
-        return written
-    if date_format is not None:
-        return None
+    digits = _in_digits(table, name, named, date_format, low, high) if whole else None
+    if digits is not None or date_format is not None:
+        return digits
     times = None
     for factor in (1, 10**3, 10**6, 10**9):  # seconds to nanoseconds
         if _EPOCH[0] * factor <= low <= high <= _EPOCH[1] * factor and (named or _even(np.sort(known))):
@@ -179,8 +179,8 @@ def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> T
         times = ((values - 25_569) * _DAY).round()  # days since 1899-12-30
     if times is not None:
         refuse_missing(table, name)
-        series = pd.Series(times.astype(np.int64).astype("datetime64[us]"))
-        return clock_of(name, series, series, zoned)
+        microseconds = times.astype(np.int64)
+        return TimeColumn((name,), microseconds, microseconds.astype("datetime64[us]"), zoned)
     if not named or lowered in ("day", "month", "year", "period", "week", "quarter") or len(known) < len(values):
         return None
     moves = np.abs(np.diff(values))
@@ -200,10 +200,9 @@ def _in_digits(
     texts = column.astype("Int64").astype(str)
     if date_format is not None:
         return written(table, name, date_format, texts) if parsed(texts, date_format).notna().all() else None
-    lowered = name.strip().lower()
     if 1000 <= low <= high <= 9999:
-        fits = lowered in ("year", "date", "period", "ds", "datum", "jahr") and 1500 <= low <= high <= 2500
-        return written(table, name, "%Y", texts) if fits else None
+        fits = name.strip().lower() in ("year", "date", "period", "ds", "datum", "jahr")
+        return written(table, name, "%Y", texts) if fits and 1500 <= low <= high <= 2500 else None
     digits = len(texts.iloc[0])
     form = _DIGITS.get(digits)
     if form is None or not bool((texts.str.len() == digits).all()):
@@ -211,8 +210,7 @@ def _in_digits(
     moves = np.diff(column.to_numpy(np.float64))
     if digits < 8 and not named and (digits == 7 or not ((moves > 0).all() or (moves < 0).all())):
         return None
-    years = (low // 10 ** (digits - 4), high // 10 ** (digits - 4))
-    if not 1700 <= years[0] <= years[1] <= 2200:
+    if not 1700 <= low // 10 ** (digits - 4) <= high // 10 ** (digits - 4) <= 2200:
         form = "%y%m%d" if digits == 6 else None
     if form is None or not parsed(texts, form).notna().all():
         return None
@@ -230,24 +228,21 @@ def _with_hours(table: Table, name: str, clock: TimeColumn | None) -> TimeColumn
     if clock is None or clock.wall is None or (clock.wall != clock.wall.astype("datetime64[D]")).any():
         return clock
     hours = _hours_beside(table, name)
-    if hours is None or not bool(pd.Series(clock.instants).duplicated().any()):
+    if hours is None or not bool(pd.Series(clock.times).duplicated().any()):
         return clock
     refuse_missing(table, hours)
     passed = _time_of_day(table.frame[hours])
     if passed is None:
         return clock
-    return TimeColumn(
-        (name, hours), clock.instants + passed, clock.wall + passed.astype("timedelta64[us]"), clock.zoned
-    )
+    return TimeColumn((name, hours), clock.times + passed, clock.wall + passed.astype("timedelta64[us]"), clock.zoned)
 
 
 def _hours_beside(table: Table, name: str) -> str | None:
     """The column with the time of day, beside one with the date alone."""
-    for other in table.names:
-        plain = other.strip().lower()
-        named = is_clock_name(other) or plain in (*_FIELDS["hour"], "uhrzeit", "von", "from")
-        if other != name and named and _time_of_day(table.frame[other].head(100)) is not None:
-            return other
+    for column in table.names:
+        named = is_clock_name(column) or column.strip().lower() in (*_FIELDS["hour"], "uhrzeit", "von", "from")
+        if column != name and named and _time_of_day(table.frame[column].head(100)) is not None:
+            return column
     return None
 
 
@@ -257,13 +252,14 @@ def _time_of_day(column: pd.Series) -> np.ndarray | None:
     if not len(known) or pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
     if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(np.float64, na_value=np.nan)
-        if not (np.nan_to_num(values) == np.floor(np.nan_to_num(values))).all():
+        values = np.nan_to_num(column.to_numpy(np.float64, na_value=np.nan))
+        largest = float(np.max(known.to_numpy(np.float64)))
+        if (values != np.floor(values)).any() or (values < 0).any():
             return None
-        if np.nanmin(values) >= 0 and np.nanmax(values) <= 24:
-            return np.nan_to_num(values * 3.6e9).astype(np.int64)
-        if np.nanmin(values) >= 0 and np.nanmax(values) <= 2400 and (np.nan_to_num(values) % 100 < 60).all():
-            return np.nan_to_num((values // 100 * 60 + values % 100) * 6e7).astype(np.int64)
+        if largest <= 24:
+            return (values * 3.6e9).astype(np.int64)
+        if largest <= 2400 and (values % 100 < 60).all():
+            return ((values // 100 * 60 + values % 100) * 6e7).astype(np.int64)
         return None
     texts = column.astype(str).str.strip()
     if not _HOURS.fullmatch(str(texts.iloc[0])):
@@ -271,9 +267,7 @@ def _time_of_day(column: pd.Series) -> np.ndarray | None:
     texts = texts.str.replace(r"^(\d{1,2})\.(\d\d)\.(\d\d)$", r"\1:\2:\3", regex=True)
     form = time_format(" " + str(texts.iloc[0])).strip()
     times = pd.to_datetime("1970-01-01 " + texts, format=f"%Y-%m-%d {form}", errors="coerce")
-    if times.isna().any():
-        return None
-    return times.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return None if times.isna().any() else times.to_numpy().astype("datetime64[us]").astype(np.int64)
 
 
 def _from_fields(table: Table) -> TimeColumn | None:
@@ -285,20 +279,19 @@ def _from_fields(table: Table) -> TimeColumn | None:
                 columns.setdefault(field, name)
     if "year" not in columns or not {"month", "day of the year"} & set(columns):
         return None
-    parts = {field: table.frame[name].to_numpy(np.float64, na_value=np.nan) for field, name in columns.items()}
-    if any(np.isnan(part).any() or (part != np.floor(part)).any() for part in parts.values()):
+    fields = {field: table.frame[name].to_numpy(np.float64, na_value=np.nan) for field, name in columns.items()}
+    if any((field != np.floor(field)).any() for field in fields.values()):  # missing values too
         return None
-    year = parts["year"] - 1970
+    year = fields["year"] - 1970
     if not ((year > -470) & (year < 530)).all():
         return None
-    if "month" in parts:
-        start = (12 * year + parts["month"] - 1).astype(np.int64).astype("datetime64[M]").astype("datetime64[us]")
-        days = parts.get("day", np.ones(len(year))) - 1
+    if "month" in fields:
+        start = (12 * year + fields["month"] - 1).astype(np.int64).astype("datetime64[M]")
+        passed = (fields.get("day", np.ones(len(year))) - 1) * _DAY
     else:
-        start = year.astype(np.int64).astype("datetime64[Y]").astype("datetime64[us]")
-        days = parts["day of the year"] - 1
-    passed = days * _DAY
+        start = year.astype(np.int64).astype("datetime64[Y]")
+        passed = (fields["day of the year"] - 1) * _DAY
     for field, unit in (("hour", 3_600_000_000), ("minute", 60_000_000), ("second", 1_000_000)):
-        passed = passed + parts.get(field, 0.0) * unit
-    wall = start + passed.astype(np.int64).astype("timedelta64[us]")
+        passed = passed + fields.get(field, 0.0) * unit
+    wall = start.astype("datetime64[us]") + passed.astype(np.int64).astype("timedelta64[us]")
     return TimeColumn(tuple(columns.values()), wall.astype(np.int64), wall)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
-import lzma
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from support.refusals import refused
 
 from rnnbench.config import DataConfig
-from rnnbench.data.check import leaks
 from rnnbench.data.series.record import Record
 from rnnbench.data.series.table.read import read_user_table
 from rnnbench.data.series.windows import SeriesData
@@ -86,12 +85,6 @@ def workbook(**sheets: int) -> bytes:
     return buffer.getvalue()
 
 
-def zstd(data: bytes) -> bytes:
-    import zstandard
-
-    return zstandard.ZstdCompressor().compress(data)
-
-
 ALL = {"column": "all"}
 BOTH = np.stack([V, W], axis=1)
 CASES = {
@@ -122,12 +115,8 @@ CASES = {
     ),
     "typographic minus": Case(rows(ISO, [str(v).replace("-", "−") for v in V]), V),
     "gzip": Case(gzip.compress(PLAIN.encode()), V, "gzip", name="own.csv.gz"),
-    "bzip2": Case(bz2.compress(PLAIN.encode()), V, "bzip2"),
-    "xz": Case(lzma.compress(PLAIN.encode()), V, "xz"),
-    "zstandard": Case(zstd(PLAIN.encode()), V, "zstandard"),
     "zip": Case(zipped("a.csv"), V, "the file 'a.csv'"),
     "zip of two": Case(zipped("a.csv", "b.csv"), refused="archive of 2 files"),
-    "half a gzip": Case(gzip.compress(PLAIN.encode())[:100], refused="damaged"),
     "Parquet": Case(written(FRAME.to_parquet), V, "Parquet, 60 rows", options={"column": "v"}),
     "Parquet with the clock as its index": Case(
         written(FRAME.set_index("date").to_parquet), W, "clock 'date'", options={"column": "w"}
@@ -331,15 +320,11 @@ CASES = {
     "stacked": Case(STACKED, refused="several series.*data.entity 'country'"),
     "an entity that is not there": Case(STACKED, refused="data.entity 'land' is not in", options={"entity": "land"}),
     # missing values
-    "missing": Case(PLAIN.replace(str(V[5]), "NA"), refused="line 7, column 'v': the value is missing.*data.missing"),
     "a sentinel": Case(
         rows([-999 if k % 9 == 0 else v for k, v in enumerate(V)], header="v"),
         [-999 if k % 9 == 0 else v for k, v in enumerate(V)], "-999 in 7 rows",
     ),
-    "infinite": Case(PLAIN.replace(str(V[5]), "inf"), refused="line 7, column 'v': expected a finite number"),
-    "hexadecimal": Case(PLAIN.replace(str(V[5]), "0x1F"), refused="got '0x1F'"),
     "empty": Case(" \n", refused="is empty"),
-    "no table": Case("Call me Ishmael.\nSome years ago, never mind how long.\n", refused="no numeric column|fields"),
     "a directory of shares": Case(PLAIN, refused="three positive shares", options={"split": "80/20"}),
 }  # fmt: skip
 
@@ -349,7 +334,7 @@ def read(path: Path, content: str | bytes, **options: Any) -> Record:
     return read_user_table(DataConfig(path=str(path), name="csv", **options))
 
 
-def said(record: Record) -> str:
+def notes_of(record: Record) -> str:
     assert record.notes is not None
     return " | ".join(sentence for sentences in record.notes.plain().values() for sentence in sentences)
 
@@ -365,7 +350,7 @@ def test_a_table_is_read_right_or_refused_with_what_to_do(label: str, tmp_path: 
     record = read(tmp_path / case.name, case.content, **case.options)
     expected = np.asarray(case.values, float)
     np.testing.assert_array_equal(record.values, expected.reshape(len(expected), -1))
-    assert re.search(case.says, said(record)), said(record)
+    assert re.search(case.says, notes_of(record)), notes_of(record)
 
 
 def test_a_hole_in_the_times_stays_open_or_is_filled_as_asked(tmp_path: Path) -> None:
@@ -375,7 +360,7 @@ def test_a_hole_in_the_times_stays_open_or_is_filled_as_asked(tmp_path: Path) ->
     expected[[20, 21, *range(30, 35)]] = np.nan
     record = read(tmp_path / "a.csv", holed)
     np.testing.assert_array_equal(record.values[:, 0], expected)  # on the grid of the days
-    assert "2 holes in the times, 7 rows missing, the first after 2024-01-20" in said(record)
+    assert "2 holes in the times, 7 rows missing, the first after 2024-01-20" in notes_of(record)
     assert record.period == 7
     config = DataConfig(path=str(tmp_path / "a.csv"), seq_len=3, horizon=1)
     starts = _window_rows(SeriesData(record, config))
@@ -405,7 +390,7 @@ def test_missing_values_are_segments_or_filled(tmp_path: Path) -> None:
     segmented = read(tmp_path / "a.csv", text, missing="segment")
     assert np.isnan(segmented.values[5:7]).all()
     assert np.isnan(segmented.values).sum() == 2
-    assert "2 values missing in 'v': each splits the record" in said(segmented)
+    assert "2 values missing in 'v': each splits the record" in notes_of(segmented)
     config = DataConfig(path=str(tmp_path / "a.csv"), seq_len=3, horizon=1)
     assert not {5, 6} & _window_rows(SeriesData(segmented, config))
     source = SeriesData(read(tmp_path / "a.csv", text, missing="interpolate"), config)
@@ -461,7 +446,7 @@ def test_parts_of_files_of_their_own(tmp_path: Path) -> None:
     early = read(
         tmp_path / "b.csv", rows(dated("%Y-%m-%d", DAYS + pd.Timedelta(days=30)), V), test_path=str(tmp_path / "a.csv")
     )
-    assert "before the training file's end" in said(early)
+    assert "before the training file's end" in notes_of(early)
     other = read(tmp_path / "a.csv", PLAIN, split="50/25/25")
     assert other.spans == {"train": [(0, 30)], "val": [(30, 45)], "test": [(45, 60)]}
     lacking = tmp_path / "lacking.csv"
@@ -513,28 +498,54 @@ def test_what_cannot_be_scored_is_said_or_refused(tmp_path: Path) -> None:
         source(rows(ISO, [*V[:-1], 1e300]), seq_len=3, horizon=2)
 
 
-def test_what_is_trained_on_does_not_know_the_later_parts(tmp_path: Path) -> None:
-    config = DataConfig(path="a.csv", seq_len=3, horizon=1)
-    source = SeriesData(read(tmp_path / "a.csv", PLAIN), config)
-    assert leaks(source) == []
-
-    class Leaking(SeriesData):
-        """Scales by the whole record."""
-
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self._mean = self._raw.mean(0)
-
-        def altered(self) -> Leaking:
-            other = super().altered()
-            return Leaking(other._record, other._data)
-
-    assert "the scaler's mean changes" in leaks(Leaking(read(tmp_path / "a.csv", PLAIN), config))[0]
-
-
-def test_time_features_are_of_the_local_clock(tmp_path: Path) -> None:
+def test_the_clock_is_read_as_it_is_written(tmp_path: Path) -> None:
     record = read(tmp_path / "a.csv", rows([t.isoformat() for t in BERLIN], HOURLY), time_features=True)
     assert record.clock is not None
-    assert str(record.clock[0]) == "2024-10-25T00:00:00.000000"  # and not 22:00 in universal time
-    with pytest.raises(UserError, match="needs a column with the time"):
+    assert str(record.clock[0]) == "2024-10-25T00:00:00.000000"  # local, and not 22:00 in universal time
+    clock = read(tmp_path / "a.csv", "Date,v\n2026-01-31 18:30,1\n2026-02-01T00:00:30,2\n").clock
+    assert clock is not None
+    assert clock.tolist() == [datetime(2026, 1, 31, 18, 30), datetime(2026, 2, 1, 0, 0, 30)]
+    with pytest.raises(UserError, match="needs a column with the time, named date, time, datetime"):
         read(tmp_path / "b.csv", rows(V, header="v"), time_features=True)
+
+
+def test_columns_are_the_only_numeric_one_or_those_named_in_their_order(tmp_path: Path) -> None:
+    path, many = tmp_path / "a.csv", "day,a,b,c\nmon,1,2,3\ntue,4,5,6\n"
+    one = read(path, '\ufeffday,"price, EUR",note\nmon,1.5,a\ntue,-2e1,b\n\n')
+    assert (one.columns, one.values.tolist()) == (("price, EUR",), [[1.5], [-20.0]])
+    some, every = read(path, many, column="c, a"), read(path, many, column="all")
+    assert (some.columns, some.values.tolist()) == (("c", "a"), [[3, 1], [6, 4]])
+    assert (every.columns, every.values.tolist()) == (("a", "b", "c"), [[1, 2, 3], [4, 5, 6]])
+    assert every.fingerprint == read(path, many, column="a,b,c").fingerprint != some.fingerprint
+    assert read(path, "all,b\n1,2\n", column="all").columns == ("all",)
+    for text, column, sentence in (
+        (many, None, "3 numeric columns, 'a', 'b', 'c'"),
+        (many, "a,d", "'d' is not in"),
+        (many, "a,b,a", "names 'a' twice"),
+        ("a,b\nx,y\n", None, "no numeric column among 'a', 'b'"),
+        ("1,x\n2,y\n", None, "no header line"),
+    ):
+        assert sentence in refused(lambda text=text, column=column: read(path, text, column=column))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "nan", "inf", "1_0", "twelve", "1;5", "0x10", "1e400"])
+def test_a_value_that_is_no_number_is_named_with_its_line(tmp_path: Path, wrong: str) -> None:
+    message = refused(lambda: read(tmp_path / "bad.csv", f"n,v\na,1\nb,4\nc,3\nd,{wrong}\ne,5\n"))
+    assert "line 5, column 'v'" in message
+    assert ("missing" if wrong.strip() in ("", "nan") else "inf" if wrong == "1e400" else wrong) in message
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("n,v\na,1\nb\nc,3\n", "line 3, column 'v'"),
+        ("v\n1\n\n3\n", "line 3, column 'v'"),
+        ('n,v\n"two\nlines",1\nb,x\n', "line 4, column 'v'"),
+        ("v\n1\n" + "9" * 200_000, "expected a finite number"),
+        ("date,v\n2026-01-31,1\n31.1.2026,2\n", "line 3, column 'date': expected a time such as"),
+        ("date,v\n2026-01-31,1\n2026-13-01,2\n", "got '2026-13-01'"),
+        ("date,v\n2026-01-31,1\n,2\n", "line 3, column 'date': the time is missing"),
+    ],
+)
+def test_a_row_that_is_wrong_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    assert sentence in refused(lambda: read(tmp_path / "bad.csv", text, column="v"))

