@@ -212,7 +212,7 @@ def _named(name: str, root: Path, by_status: bool) -> list[Found]:
         UserError: none, or a part of a finished run's id.
     """
     path = Path(name)
-    if path.is_dir() and (run := run_at(path)) is not None:
+    if (run := run_at(path)) is not None:
         return [run]
     if path.is_dir() and (below := scan([path])):
         return [run for run in below if by_status or run.status == UNFINISHED]
@@ -229,7 +229,7 @@ def _one(name: str, root: Path) -> Found:
         UserError: there is none, or more than one.
     """
     path = Path(name)
-    if path.is_dir() and (run := run_at(path)) is not None:
+    if (run := run_at(path)) is not None:
         return run
     if not root.is_dir():
         raise UserError(f"{name} is not a run's folder, and there is no folder {root} to look for it in; see --out.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from support.refusals import printed_json, refused_line
 
 from rnnbench.cli.main import main
 from rnnbench.config import DataConfig, Run
-from rnnbench.runs import CHECKPOINT, LOG, STATUSES, RunDirectory, Start
-from rnnbench.runs.run_directory import WEIGHTS
+from rnnbench.runs import CHECKPOINT, LOG, STATUSES, WEIGHTS, RunDirectory, Start
 
 
 def finish(run: Run, status: str = "done", study: str = "one", **more: Any) -> Path:
@@ -150,9 +148,7 @@ def test_rm_asks_for_yes_and_removes_the_mirror_too(ledger: Path, capsys: pytest
         folder.mkdir(parents=True)
         (folder / "run.wandb").write_text("x")
     before = sorted(ledger.rglob("*"))
-    assert "nothing was removed; the same command with --yes removes 1 run." in refused_line(
-        capsys, "runs", "rm", run.id
-    )
+    assert "nothing was removed; the same command with --yes removes 1 run." in refused(capsys, "rm", run.id)
     assert sorted(ledger.rglob("*")) == before
     assert main(["runs", "rm", run.id, "--yes"]) == 0
     gone = [path for path in before if not path.exists()]
@@ -192,15 +188,48 @@ def test_verify(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["kind"] for one in json.loads(capsys.readouterr().out)["findings"]] == ["edited"]
 
 
-def test_a_thousand_runs_in_two_seconds_and_without_torch(ledger: Path) -> None:
+def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A study that is done becomes three files and back; what would lose something is refused."""
+    assert "is not done: 1 run without a result" in refused(capsys, "pack", "runs")
+    assert main(["runs", "rm", "--status", "unfinished", "--yes"]) == 0
+    assert "would lose model.pt" in refused(capsys, "pack", "runs")
+    before = listed(capsys)
+    assert main(["runs", "pack", "runs", "--out", "elsewhere"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"packed {len(STATUSES)} runs in elsewhere/one",
+        "packed 1 run in elsewhere/two",
+    ]
+    assert main(["runs", "pack", "runs", "--without_weights"]) == 0
+    for name in ("one", "two"):
+        files = {path.name: path.read_bytes() for path in (ledger / name).iterdir()}
+        assert files.keys() == {"runs.jsonl.xz", "curves.npz", "SHA256SUMS"}
+        assert files == {path.name: path.read_bytes() for path in (Path("elsewhere") / name).iterdir()}
+    capsys.readouterr()
+    assert [(row["id"], row["status"], row["value"]) for row in listed(capsys)] == [
+        (row["id"], row["status"], row["value"]) for row in before
+    ]
+    assert main(["runs", "show", f"runs/two/{Run(seed=0).id}"]) == 0
+    assert "is packed; `rnnbench runs unpack runs/two` first" in refused(capsys, "rm", f"runs/two/{Run(seed=0).id}")
+    assert main(["runs", "verify"]) == 0
+    with (ledger / "two" / "runs.jsonl.xz").open("ab") as file:
+        file.write(b" ")
+    assert main(["runs", "verify"]) == 1
+    assert "edited      runs/two/runs.jsonl.xz" in capsys.readouterr().out
+    for argv in (["runs", "list"], ["report", "runs"], ["runs", "unpack", "runs/two"]):
+        assert main(argv) == 2
+        assert "runs/two/runs.jsonl.xz was edited" in capsys.readouterr().err
+    assert main(["runs", "unpack", "runs/one", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unpacked"][0]["runs"] == sum(row["study"] == "one" for row in before)
+    assert "there is no pack below runs/one" in refused(capsys, "unpack", "runs/one")
+
+
+def test_a_thousand_runs_are_listed_without_torch(ledger: Path) -> None:
     for seed in range(10, 1010):
         folder = ledger / "many" / f"lstm-kjv-T64-s{seed}-00000000"
         folder.mkdir(parents=True)
         values = {"id": folder.name, "kind": "train", "status": "done", "run": Run(seed=seed).to_dict()}
         (folder / "result.json").write_text(json.dumps(values | {"metrics": {"test/bpc": 2.0}, "seconds": 3.0}))
     code = "import sys, rnnbench.cli.main as m; s = m.main(['runs', 'list']); sys.exit(s or 'torch' in sys.modules)"
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1008
-    assert time.monotonic() - start < 2 * 3, "two seconds, thrice over for a machine that is busy"

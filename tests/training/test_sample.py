@@ -14,7 +14,7 @@ from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, O
 from rnnbench.data.text.streams import PROMPT, TextData
 from rnnbench.models import SequenceModel, build
 from rnnbench.runs import CURVES, SAMPLE, SAMPLE_MARK, RunDirectory
-from rnnbench.runs.scan import survey
+from rnnbench.runs.scan import scan
 from rnnbench.runs.verify import Problem, verify
 from rnnbench.training import train
 from rnnbench.training.generate import LENGTH, TEMPERATURE, load, write, write_sample
@@ -71,7 +71,7 @@ def test_it_is_sealed_and_an_older_ledger_without_it_is_whole(text_file: Path, t
 
 
 def found(root: Path) -> list[Problem]:
-    return [one for run in survey([root]) for one in verify(run)]
+    return [one for run in scan([root]) for one in verify(run)]
 
 
 def test_nothing_random_is_touched(small_text: str, tmp_path: Path) -> None:
