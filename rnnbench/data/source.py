@@ -13,7 +13,7 @@ from rnnbench.data.task import Batch, Task
 
 if TYPE_CHECKING:
     from rnnbench.config import DataConfig
-    from rnnbench.data.files.notes import ReadingNotes
+    from rnnbench.data.files import ReadingNotes
     from rnnbench.data.text.vocabulary import Vocabulary
 
 Part = Literal["train", "val", "test"]

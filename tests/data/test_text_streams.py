@@ -21,7 +21,6 @@ from rnnbench.data.load import load
 from rnnbench.data.source import Batches, Part
 from rnnbench.data.task import Batch
 from rnnbench.data.text import references
-from rnnbench.data.text.references import KneserNey
 from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import UNKNOWN
 from rnnbench.errors import UserError
@@ -218,8 +217,7 @@ def test_references_against_counting() -> None:
 
     ids = {name: data.vocabulary.encode(part).numpy() for name, part in (parts | {"train": train}).items()}
     scores = {}
-    for order in range(1, 7):
-        model = KneserNey.fit(ids["train"], symbols, order)
+    for order, model in enumerate(itertools.islice(references.orders(ids["train"], symbols), 6), start=1):
         scores[order] = [-model.log2_probabilities(ids[part])[1:].mean() for part in ("val", "test")]
     best = next(order for order in scores if scores[order + 1][0] >= scores[order][0])
     ngram = data.facts()["ngram"]

@@ -9,6 +9,13 @@ from rnnbench.config import DataConfig
 from rnnbench.data.load import load
 from rnnbench.data.text.streams import TextData
 
+MIXED = "Größe — naïve café\nline two ☃ 日本 \U0001f600\n" * 20
+FRENCH = (
+    "Dès que l'été fut arrivé, la fenêtre resta ouverte; les élèves, fatigués, s'étaient réfugiés à l'ombre.\n"
+    "Où êtes-vous allés ? demanda le maître, étonné. Ça et là, près du château, les pêcheurs préparaient.\n"
+) * 5
+SWEDISH = "Änglarna sjöng så högt över ån att grannarna på ön vaknade. Det är på våren fåglarna återvänder.\n" * 3
+
 
 def text_of(size: int, seed: int = 0, letters: str = "abcdefgh \né日") -> str:
     return "".join(random.Random(seed).choices(letters, k=size))

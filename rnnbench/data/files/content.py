@@ -99,17 +99,11 @@ def _zipped_document(data: bytes) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class Content:
-    """A file's content.
-
-    Args:
-        data: Its bytes, decompressed.
-        compression: gzip, bzip2, xz, zstandard or zip; None where it was not compressed.
-        member: Name of the file inside a zip archive.
-    """
+    """A file's content, decompressed."""
 
     data: bytes
-    compression: str | None = None
-    member: str | None = None
+    compression: str | None = None  # gzip, bzip2, xz, zstandard or zip; None where it was not compressed
+    member: str | None = None  # name of the file inside a zip archive
 
 
 def read_content(path: str) -> Content:
@@ -118,24 +112,20 @@ def read_content(path: str) -> Content:
     Raises:
         UserError: It cannot be read, is empty, is damaged, holds too much, or is an archive of several files.
     """
-    data = _bytes(path)
-    compression = _compression(data)
-    if compression == "zip":
-        _, members = _members(path, data)
-        if len(members) != 1:
-            names = ", ".join(repr(item.filename) for item in members[:5])
-            raise UserError(
-                f"data.path {path!r} is a zip archive of {len(members)} files ({names}); unpack it and name one of "
-                "them."
-            )
-    (content,) = _contents(path, data, compression)
+    names, contents = read_members(path)
+    if len(names) != 1:
+        raise UserError(
+            f"data.path {path!r} is a zip archive of {len(names)} files ({', '.join(map(repr, names[:5]))}); unpack it "
+            "and name one of them."
+        )
+    (content,) = contents
     if not content.data or content.data.isspace():
         raise UserError(f"data.path {path!r} is empty; name a file with content.")
     return content
 
 
-def read_members(path: str) -> tuple[int, Iterator[Content]]:
-    """How many files a regular file holds (more than one in a zip archive), and their contents in natural order.
+def read_members(path: str) -> tuple[list[str], Iterator[Content]]:
+    """The names of the files that a regular file holds (several in a zip archive), and their contents in natural order.
 
     They may be empty. What macOS adds to an archive (``__MACOSX/``) is none of the user's files and left out.
 
@@ -144,7 +134,8 @@ def read_members(path: str) -> tuple[int, Iterator[Content]]:
     """
     data = _bytes(path)
     compression = _compression(data)
-    return len(_members(path, data)[1]) if compression == "zip" else 1, _contents(path, data, compression)
+    names = [item.filename for item in _members(path, data)[1]] if compression == "zip" else [path]
+    return names, _contents(path, data, compression)
 
 
 def _compression(data: bytes) -> str | None:

@@ -168,23 +168,14 @@ _SAMPLE = 3 << 16
 
 @dataclass(frozen=True)
 class Encoding:
-    """How bytes are to be read as characters.
+    """How bytes are to be read as characters."""
 
-    Args:
-        name: Of Python's codec; one that takes a byte-order mark away where there is one.
-        certainty: In words, for a person: begins with certain, likely, a guess, or "as data.encoding says".
-    """
-
-    name: str
-    certainty: str
+    name: str  # of Python's codec; one that takes a byte-order mark away where the file has one
+    certainty: str  # in words, for a person: begins with certain, likely, a guess, or "as data.encoding says"
 
 
 class NotText(UserError):
-    """A file holds no text.
-
-    Attributes:
-        what: What it is instead.
-    """
+    """A file holds no text but ``what``."""
 
     def __init__(self, path: str, what: str, advice: str) -> None:
         super().__init__(f"data.path {path!r} is {what}, not text; {advice}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.data.files.notes import ReadingNotes
+from rnnbench.data.files import ReadingNotes
 from rnnbench.data.source import Part
 from rnnbench.errors import UserError
 
@@ -23,30 +23,19 @@ _DAY = 86_400
 class Record:
     """A series of one or more columns on a grid of time.
 
-    Args:
-        values: (N, C) float64 in original units; NaN where nothing was measured.
-        columns: What is measured, C names.
-        fingerprint: SHA-256 of the file's content and the columns.
-        clock: (N,) datetime64, when each row was measured; None where that is not known.
-        ends: Rows at which the train, val and test parts end, where a standard split says so; else 70/10/20.
-        spans: The rows (start, stop) of which each part consists, where it is more than one segment of time, in the
-            place of ``ends``.
-        first: (N,) int64, the first row of the series that each row is of; None where the rows are one series.
-        longest_filled: The longest hole that is filled, in time steps; 0 for none.
-        period: Seasonal period in time steps, as far as the clock tells it.
-        notes: How a user's file was read.
+    Where it has neither ``ends`` nor ``spans`` it is divided 70/10/20.
     """
 
-    values: np.ndarray
-    columns: tuple[str, ...]
-    fingerprint: str
-    clock: np.ndarray | None = None
-    ends: tuple[int, int, int] | None = None
-    spans: dict[Part, list[tuple[int, int]]] | None = None
-    first: np.ndarray | None = None
-    longest_filled: int = LONGEST_FILLED
-    period: int | None = None
-    notes: ReadingNotes | None = None
+    values: np.ndarray  # (N, C) float64 in original units; NaN where nothing was measured
+    columns: tuple[str, ...]  # what is measured, C names
+    fingerprint: str  # SHA-256 of the file's content and the columns
+    clock: np.ndarray | None = None  # (N,) datetime64, when each row was measured; None where that is not known
+    ends: tuple[int, int, int] | None = None  # rows at which train, val and test end, where a standard split says so
+    spans: dict[Part, list[tuple[int, int]]] | None = None  # of each part the rows (start, stop) of all its segments
+    first: np.ndarray | None = None  # (N,) int64, of each row the first of its series; None where all are one series
+    longest_filled: int = LONGEST_FILLED  # the longest hole that is filled, in time steps; 0 for none
+    period: int | None = None  # seasonal period in time steps, as far as the clock tells it
+    notes: ReadingNotes | None = None  # how a user's file was read
 
     def parts(self) -> dict[Part, list[tuple[int, int]]]:
         """The rows (start, stop) of which each part consists, in order."""

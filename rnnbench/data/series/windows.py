@@ -6,6 +6,7 @@ cut in time before that, 70/10/20 or by its standard split, so nothing of a late
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import itertools
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
-from rnnbench.data.files.notes import Rank, ReadingNotes, plural
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.readers import read
 from rnnbench.data.series.record import Record, each_column, fill, segments, time_features
 from rnnbench.data.series.references import forecast_references
@@ -141,13 +142,13 @@ class SeriesData(Source):
 
     def _with_warnings(self, on_file: ReadingNotes | None, inputs: np.ndarray) -> ReadingNotes | None:
         """The notes on a user's file, and what the split into windows adds to them; of others a warning alone."""
-        notes = ReadingNotes(on_file.read, on_file.left_out, list(on_file.ranked)) if on_file else ReadingNotes()
+        notes = copy.deepcopy(on_file) or ReadingNotes()
         for part in ("val", "test"):
             if on_file and len(self._starts[part]) < FEW:
                 notes.warn(
                     f"the {part} part has {plural(len(self._starts[part]), 'window')}: its scores are hardly more than "
                     "chance; take a longer record, or lower data.seq_len or data.horizon",
-                    Rank.MISLEADING,
+                    misleading=True,
                 )
         if (trained := len(self._starts["train"])) < self._data.batch_size:
             notes.warn(
@@ -162,7 +163,7 @@ class SeriesData(Source):
                         f"column {name!r}: the {part} part's mean is {abs(shift):.2g} standard deviations "
                         f"{'above' if shift > 0 else 'below'} the training part's; data.relative true is made for that"
                     )
-        return notes if on_file or notes.ranked else None
+        return notes if on_file or notes.doubtful else None
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray | None, dict[Part, list[tuple[int, int]]]]:
         """What a figure of the record shows: (N, C) values in original units, (N,) times if known, and the parts."""

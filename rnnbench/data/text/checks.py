@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from rnnbench.data.files.notes import Rank, ReadingNotes
+from rnnbench.data.files import ReadingNotes
 from rnnbench.data.text.vocabulary import CHUNK, Vocabulary, chunks, code_points
 
 #: Share of a part from which on symbols never seen in training, or passages seen there, are a warning.
@@ -95,7 +95,7 @@ def look_at_parts(
                 notes.warn(
                     f"{sentence}, so its score says little of what was learnt; choose parts that are alike, with "
                     f"data.split, or another file for data.{part}_path",
-                    Rank.MISLEADING,
+                    misleading=True,
                 )
             else:
                 notes.read.append(sentence)
@@ -112,7 +112,7 @@ def look_at_parts(
                 f"training reads too, the longest of {repeated.length:,}: {passage!r} …"
             )
             if repeated.share > TOO_MUCH:
-                notes.warn(f"{sentence}; take what is there twice out of the text", Rank.MISLEADING)
+                notes.warn(f"{sentence}; take what is there twice out of the text", misleading=True)
             else:
                 notes.read.append(sentence)
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from rnnbench.config import DataConfig
 from rnnbench.data.download import fetch, member
+from rnnbench.data.files import ReadingNotes, listed
 from rnnbench.data.files.content import Content, files_in, read_members
 from rnnbench.data.files.encoding import FEW_IN_UTF8, Encoding, NotText, binary, control_share, decoded
-from rnnbench.data.files.notes import ReadingNotes, listed
 from rnnbench.data.source import Part
 from rnnbench.data.text.checks import look_at
 from rnnbench.errors import UserError
@@ -126,8 +126,8 @@ def read_text(path: str, encoding: str | None = None, notes: ReadingNotes | None
         members = ((name, content) for name in names for content in read_members(str(folder / name))[1])
         text = _joined(path, "folder", members, left_out, encoding, notes)
     else:
-        count, contents = read_members(path)
-        if count == 1:
+        held, contents = read_members(path)
+        if len(held) == 1:
             (content,) = contents  # to its end, so that it lets the bytes go
             text = _alone(path, content, encoding, notes)
             del content

@@ -14,7 +14,6 @@ to the shorter one.
 
 from __future__ import annotations
 
-import itertools
 import lzma
 import math
 from collections.abc import Iterator
@@ -50,7 +49,7 @@ class _Order:
 
 
 class KneserNey:
-    """A modified Kneser–Ney model of some order; `fit` and `orders` make one."""
+    """A modified Kneser–Ney model of some order, as `orders` gives it."""
 
     def __init__(self, orders: tuple[_Order, ...], symbols: int) -> None:
         self._orders, self._symbols = orders, symbols
@@ -60,49 +59,23 @@ class KneserNey:
         """Symbols of its longest n-grams: one more than it looks back."""
         return len(self._orders)
 
-    @classmethod
-    def fit(cls, ids: npt.ArrayLike, symbols: int, order: int) -> KneserNey:
-        """The model of this order (of the length of the text, where that is shorter).
-
-        Args:
-            ids: (N,) the text's symbols, N ≥ 1, integers in 0 … symbols − 1.
-            symbols: Size V of the vocabulary, of which some may never occur.
-            order: At least 1.
-        """
-        *_, model = itertools.islice(orders(ids, symbols), order)
-        return model
-
     def log2_probabilities(self, ids: npt.ArrayLike) -> Floats:
         """(N,) log₂ p of each symbol of a text, given those before it (none before the first)."""
         text = np.asarray(ids, dtype=np.int64)
-        contexts = self._contexts(text)
-        return np.log2(self._probabilities([context[:-1] for context in contexts], text))
-
-    def distribution(self, context: npt.ArrayLike) -> Floats:
-        """(V,) probabilities of the symbol that follows these; they sum to 1."""
-        every = np.arange(self._symbols)
-        contexts = self._contexts(np.asarray(context, dtype=np.int64))
-        return self._probabilities([np.full(self._symbols, one[-1]) for one in contexts], every)
-
-    def _contexts(self, text: Ints) -> list[Ints]:
-        """For n = 0 … order − 1, (N + 1,): the index of the n symbols that end before each place; −1 where unseen."""
-        out = [np.zeros(len(text) + 1, dtype=np.int64)]
-        for table in self._orders[:-1]:
-            out.append(np.append(-1, table.find(out[-1][:-1], text, self._symbols)))
-        return out
-
-    def _probabilities(self, contexts: list[Ints], following: Ints) -> Floats:
-        """p of a symbol after each of the contexts, which are given as `_contexts` gives them."""
-        p = np.full(len(following), 1 / self._symbols)
-        for table, context in zip(self._orders, contexts, strict=True):
-            gram = table.find(context, following, self._symbols)
+        p = np.full(len(text), 1 / self._symbols)
+        context = np.zeros(len(text), dtype=np.int64)  # index of the symbols before each place; −1 where never seen
+        for table in self._orders:
+            gram = table.find(context, text, self._symbols)
             p *= np.where(context >= 0, table.left[context], 1.0)
             p += np.where(gram >= 0, table.share[gram], 0.0)
-        return p
+            context = np.append(-1, gram[:-1])
+        return np.log2(p)
 
 
 def orders(ids: npt.ArrayLike, symbols: int) -> Iterator[KneserNey]:
     """The models of order 1, 2, 3, …, as far as the text is long; each reuses what the last one counted.
+
+    The text is (N,) symbols, N ≥ 1, in 0 … ``symbols`` − 1, of which some may never occur.
 
     The n-grams of one order are numbered by sorting, and the next order's are pairs of such a number and a symbol, so
     that a key fits 64 bits whatever the order.

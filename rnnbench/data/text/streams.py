@@ -22,8 +22,8 @@ from torch import Tensor
 
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
+from rnnbench.data.files import ReadingNotes
 from rnnbench.data.files.content import named_by
-from rnnbench.data.files.notes import ReadingNotes
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.data.text.checks import look_at_parts, symbol_counts
@@ -70,8 +70,9 @@ class TextData(Source):
         assert whole is not None
         self._unit = "bytes" if isinstance(whole, bytes) else "characters"
         self._data, self._seed, self._separate = data, seed, (val is not None, test is not None)
+        self._shares = _shares(data.split, *self._separate)
         self._check_length(len(whole), {"val": files[0], "test": files[1]})
-        sizes = _sizes(len(whole), data.split, *self._separate)
+        sizes = _sizes(len(whole), self._shares)
         if any(self._separate):
             ends = [0, *itertools.accumulate(sizes)]
             parts = [whole[start:stop] for start, stop in itertools.pairwise(ends)]
@@ -121,20 +122,17 @@ class TextData(Source):
         least = [batch_size * seq_len + 1, *(0 if separate else window for separate in self._separate)]
 
         def fits(size: int) -> bool:
-            return all(
-                has >= needs for has, needs in zip(_sizes(size, data.split, *self._separate), least, strict=True)
-            )
+            return all(has >= needs for has, needs in zip(_sizes(size, self._shares), least, strict=True))
 
         if not fits(size):
-            parts = _shares(data.split, *self._separate)
-            needed = int(max(needs / share for needs, share in zip(least, parts, strict=True) if needs)) - 2
+            needed = int(max(needs / share for needs, share in zip(least, self._shares, strict=True) if needs)) - 2
             while not fits(needed):
                 needed += 1
-            words = ("train", "validate", "test")
-            said = ", ".join(f"{100 * share:.4g} % {word}" for share, word in zip(parts, words, strict=True) if share)
+            words = zip(self._shares, ("train", "validate", "test"), strict=True)
+            division = ", ".join(f"{100 * share:.4g} % {word}" for share, word in words if share)
             raise UserError(
                 f"{data.label!r} has {size} {self._unit}, and data.batch_size {batch_size} × data.seq_len {seq_len} "
-                f"needs at least {needed} ({said}); take a longer text or lower them."
+                f"needs at least {needed} ({division}); take a longer text or lower them."
             )
         for part, text in files.items():
             if text is not None and len(text) < window:
@@ -300,11 +298,11 @@ def _shares(split: str | None, val_separate: bool, test_separate: bool) -> tuple
     return train / whole, val / whole, test / whole
 
 
-def _sizes(size: int, split: str | None, val_separate: bool, test_separate: bool) -> list[int]:
+def _sizes(size: int, shares: tuple[float, float, float]) -> list[int]:
     """Symbols of the text that are train's, val's and test's: each rounded down, and the rest the last one's."""
-    train, val, _ = (int(size * share + 1e-6) for share in _shares(split, val_separate, test_separate))
-    if test_separate:
-        return [size, 0, 0] if val_separate else [train, size - train, 0]
+    train, val, _ = (int(size * share + 1e-6) for share in shares)
+    if not shares[2]:
+        return [train, size - train, 0] if shares[1] else [size, 0, 0]
     return [train, val, size - train - val]
 
 

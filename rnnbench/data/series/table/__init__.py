@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.files.notes import ReadingNotes
+from rnnbench.data.files import ReadingNotes
 from rnnbench.errors import UserError
 
 #: What a column is called that has no name in the header, where R wrote it.
@@ -27,21 +27,13 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Table:
-    """Rows and columns of one file, before the columns are given a meaning.
+    """Rows and columns of one file, before the columns are given a meaning."""
 
-    Args:
-        path: The file, as its user calls it.
-        frame: The columns, under distinct names that are texts; NaN where a value is missing.
-        place: Where a row stands in the file, for an error: ``line 7`` or ``row 7``.
-        decimal_comma: Whether the file as a whole writes 1,5 for one and a half.
-        data: The file's bytes.
-    """
-
-    path: str
-    frame: pd.DataFrame
-    place: Callable[[int], str]
-    decimal_comma: bool
-    data: bytes
+    path: str  # as its user calls the file
+    frame: pd.DataFrame  # columns under distinct names that are texts; NaN where a value is missing
+    place: Callable[[int], str]  # where a row stands in the file, for an error: line 7, or row 7
+    decimal_comma: bool  # whether the file as a whole writes 1,5 for one and a half
+    data: bytes  # the file's
 
     @property
     def names(self) -> list[str]:

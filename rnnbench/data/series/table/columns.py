@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.files.notes import Rank, ReadingNotes, plural
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
 from rnnbench.data.series.table import ROW_NAMES, Table
 from rnnbench.errors import UserError
@@ -205,7 +205,7 @@ def _warn_of_sentinels(name: str, values: np.ndarray, notes: ReadingNotes) -> No
         notes.warn(
             f"column {name!r} is {mark:g} in {plural(count, 'row')}, far from its other values: if that stands for a "
             "missing value, leave these fields empty and say what to do with data.missing",
-            Rank.MISLEADING,
+            misleading=True,
         )
         known = known[known != mark]
 

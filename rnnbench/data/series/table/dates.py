@@ -26,20 +26,15 @@ _PERIOD = re.compile(r"(\d{4})[- ]?([QMW])(\d{1,2})")
 class TimeColumn:
     """The time of each row.
 
-    Args:
-        columns: The columns that say it.
-        times: (N,) int64, microseconds since 1970 in universal time, or of the file's own zone where it names none;
-            where the time is a plain number, this in millionths of its median step.
-        wall: (N,) datetime64[us], what a clock on the wall shows; None where the time is a plain number.
-        zoned: Whether the file names zones.
-        numbers: (N,) float64, the plain numbers.
+    ``times`` are microseconds since 1970 in universal time, or of the file's own zone where it names none; where the
+    time is a plain number, this in millionths of its median step.
     """
 
-    columns: tuple[str, ...]
-    times: np.ndarray
-    wall: np.ndarray | None
-    zoned: bool = False
-    numbers: np.ndarray | None = None
+    columns: tuple[str, ...]  # that say it
+    times: np.ndarray  # (N,) int64
+    wall: np.ndarray | None  # (N,) datetime64[us], what a clock on the wall shows; None where the time is a number
+    zoned: bool = False  # whether the file names zones
+    numbers: np.ndarray | None = None  # (N,) float64, the plain numbers
 
     def at(self, row: int) -> str:
         """A row's time, for people."""

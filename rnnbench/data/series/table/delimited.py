@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.encoding import detect
-from rnnbench.data.files.notes import ReadingNotes, plural
 from rnnbench.data.series.table import MISSING, ROW_NAMES, Table, distinct
 from rnnbench.data.series.table.dates import looks_like_a_time
 from rnnbench.data.series.table.times import is_clock_name

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.content import is_workbook, read_content
-from rnnbench.data.files.notes import ReadingNotes, plural
 from rnnbench.data.series.table import MISSING, Table, distinct
 from rnnbench.data.series.table.delimited import read_delimited
 from rnnbench.errors import UserError

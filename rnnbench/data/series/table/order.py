@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.files.notes import Rank, ReadingNotes, plural
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
 from rnnbench.data.series.table import Table
 from rnnbench.data.series.table.dates import TimeColumn
@@ -199,30 +199,21 @@ def _look_for_series(table: Table, codes: np.ndarray, notes: ReadingNotes) -> No
                 notes.warn(
                     f"column {name!r} begins anew where {label!r} changes: rows of several series are under one "
                     f"another, and windows cross from one into the next; give data.entity {label!r}",
-                    Rank.MISLEADING,
+                    misleading=True,
                 )
                 return
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """How far apart the rows of a record are.
+    """How far apart the rows of a record are."""
 
-    Args:
-        steps: (N,) int64, the step of the grid on which each row stands; 0 for each series' first row.
-        name: Of one step, for people: ``1 hour``, ``1 month``, ``1 working day``.
-        period: Steps after which a season begins anew (a day of hours, a week of days, a year of months), if known.
-        even: Whether the rows are evenly spaced (but for holes) at all.
-        between: Rows less than half a step behind the one before; each is taken for a step of its own.
-        holidays: Working days without a row that are none of the steps.
-    """
-
-    steps: np.ndarray
-    name: str
-    period: int | None
-    even: bool = True
-    between: int = 0
-    holidays: int = 0
+    steps: np.ndarray  # (N,) int64, the step of the grid on which each row stands; 0 for each series' first row
+    name: str  # of one step, for people: 1 hour, 1 month, 1 working day
+    period: int | None  # steps of a season (a day of hours, a week of days, a year of months), if known
+    even: bool = True  # whether the rows are evenly spaced (but for holes) at all
+    between: int = 0  # rows less than half a step behind the one before; each is taken for a step of its own
+    holidays: int = 0  # working days without a row that are none of the steps
 
 
 def spacing(times: np.ndarray, wall: np.ndarray | None, first: np.ndarray) -> Spacing:

@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnbench.config import DataConfig
 from rnnbench.config.parts import shares
+from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.content import named_by
-from rnnbench.data.files.notes import Rank, ReadingNotes, plural
 from rnnbench.data.series.record import LONGEST_FILLED, Record, digest, listed
 from rnnbench.data.series.table import Table
 from rnnbench.data.series.table.columns import series
@@ -176,7 +176,7 @@ def _describe_spacing(clock: TimeColumn, spaced: Spacing, first: np.ndarray, mis
         notes.warn(
             f"{plural(spaced.between, 'row')} less than half a step after the one before: each is taken for a step "
             "of its own, so that no season is known",
-            Rank.MISLEADING,
+            misleading=True,
         )
     if spaced.holidays:
         notes.read.append(f"{plural(spaced.holidays, 'working day')} without a row: none of the steps, as if holidays")
@@ -196,15 +196,15 @@ def _describe_spacing(clock: TimeColumn, spaced: Spacing, first: np.ndarray, mis
 def _compare(train: Grid, later: Grid, notes: ReadingNotes) -> None:
     """Warns of a val or test file that is of another time step than the main one, or of the same time."""
     if train.step != later.step:
-        notes.warn(f"its rows are {later.step} apart and those of the main file {train.step}", Rank.MISLEADING)
+        notes.warn(f"its rows are {later.step} apart and those of the main file {train.step}", misleading=True)
     if train.wall is not None and later.wall is not None and later.wall.min() <= train.wall.max():
         notes.warn(
             f"it begins on {date(later.wall.min())}, before the training file's end on "
             f"{date(train.wall.max())}: what is trained on may be what is scored",
-            Rank.MISLEADING,
+            misleading=True,
         )
     elif np.array_equal(train.values, later.values, equal_nan=True):
-        notes.warn("it has the very values of the training file", Rank.MISLEADING)
+        notes.warn("it has the very values of the training file", misleading=True)
 
 
 def _parts(data: DataConfig, grids: dict[Part, Grid], begins: dict[Part, int]) -> dict[Part, list[tuple[int, int]]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.files.notes import Rank, ReadingNotes
+from rnnbench.data.files import ReadingNotes
 from rnnbench.data.series.table import Table
 from rnnbench.data.series.table.dates import (
     ISO,
@@ -102,7 +102,7 @@ def find_clock(
             notes.warn(
                 f"column {name!r} is not read as times (its first is {_first(table.frame[name])!r}), so the order of "
                 "the rows is taken on trust; if it has times, give data.date_format",
-                Rank.MISLEADING,
+                misleading=True,
             )
         return None, []
     unused = [name for clock in clocks if clock is not chosen for name in clock.columns if name not in chosen.columns]
