@@ -133,7 +133,9 @@ def compare(groups: Sequence[Group], score: Score) -> list[Comparison]:
     out: list[Comparison | None] = []
     for data, by_length in _by_data(groups).items():
         fair = {n: members for n, members in sorted(by_length.items()) if unranked([*members.values()]) is None}
-        strata = [(next(iter(members.values())).place, n, [members]) for n, members in fair.items()]
+        strata: list[tuple[str, int | None, list[dict[str, Group]]]] = [
+            (next(iter(members.values())).place, n, [members]) for n, members in fair.items()
+        ]
         if len(by_length) > 1 and len(fair) == len(by_length):
             strata.append(("all", None, [fair[n] for n in by_length]))
         for place, length, blocks in strata:

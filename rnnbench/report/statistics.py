@@ -111,7 +111,8 @@ class Group:
 
     def verdict(self, when: Literal["init", "final"]) -> Verdict | None:
         """The verdict alone."""
-        return (judgement := self.judgement(when)) and judgement.verdict
+        judgement = self.judgement(when)
+        return None if judgement is None else judgement.verdict
 
 
 def numbers(results: Iterable[Result], metric: str) -> list[float]:
@@ -142,12 +143,12 @@ def group(results: Iterable[Result], axis: str = SEQ_LEN) -> list[Group]:
     left_out = {*SEEDS, SEQ_LEN} if axis == SEQ_LEN else set(SEEDS)
     for result in results:
         settings = flat(canonical(result.run))  # 1 and 1.0 are one setting, and older results have both
-        for key in ("device", "backend"):
-            if (value := result.environment.get(key)) is not None:
-                settings[f"environment.{key}"] = value
+        for name in ("device", "backend"):
+            if (value := result.environment.get(name)) is not None:
+                settings[f"environment.{name}"] = value
         if result.rate_chosen:
             settings["optim.lr"] = "chosen"
-        settings = {key: v for key, v in settings.items() if key not in left_out and key.split(".")[0] != "cell"}
+        settings = {name: v for name, v in settings.items() if name not in left_out and name.split(".")[0] != "cell"}
         # Where no truncation is set the gradient goes back over all of T.
         truncate = (result.run.get("optim") or {}).get("truncate") if axis == TRUNCATE else None
         length = result.seq_len if truncate is None else int(truncate)

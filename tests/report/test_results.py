@@ -102,9 +102,9 @@ def test_a_thousand_runs_are_read_and_tabled_quickly(tmp_path: Path, text_run: C
         for cell in ("rnn", "gru"):
             for length in (8, 16, 32, 64, 128):
                 text_run(tmp_path / "s", cell, length, seed, full=False, tuned=seed == 0)
-    start = time.perf_counter()
+    start = time.process_time()
     table, *_ = tables(read([tmp_path]))
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
     assert [row.raw["all"] for row in table.rows] == [100] * 10
 
 

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.report.comparisons import EVERY_PAIR, Comparison, compare, effects
-from rnnbench.report.results import Result
-from rnnbench.report.statistics import Group, group
+from rnnbench.report.statistics import Group
 from rnnbench.report.tables.notes import BY_TEXT, first_columns, first_entries
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_range
 from rnnbench.report.task_families import TASK_FAMILIES, Score
@@ -31,12 +30,12 @@ from rnnbench.report.text_blocks import TextSpread, score_by_text
 COMPARISONS, EFFECTS, VARIANCE = "comparisons", "effects", "variance"
 
 
-def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
+def comparisons_table(name: str, groups: Sequence[Group], caption: str) -> Table | None:
     """A line a pair of cells, the best first, length by length and then over all; None where none may be compared.
 
     name: a key of `TASK_FAMILIES`.
     """
-    groups, score = group(results, axis), TASK_FAMILIES[name].primary
+    score = TASK_FAMILIES[name].primary
     pairs = compare(groups, score)
     cells: dict[tuple[str, str], set[str]] = {}
     for one in pairs:
@@ -50,11 +49,11 @@ def comparisons_table(name: str, results: Sequence[Result], axis: str, caption: 
     return _pairs_table(name, COMPARISONS, groups[0].symbol, pairs, score, caption, what, notes)
 
 
-def effects_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
+def effects_table(name: str, groups: Sequence[Group], caption: str) -> Table | None:
     """A line a cell and length: its difference from the longest one; None where there is but one, or too few seeds."""
     score = TASK_FAMILIES[name].primary
     what = "of a cell's lengths with its longest"
-    return _pairs_table(name, EFFECTS, "cell", effects(group(results, axis), score), score, caption, what)
+    return _pairs_table(name, EFFECTS, "cell", effects(groups, score), score, caption, what)
 
 
 def _pairs_table(
@@ -158,9 +157,9 @@ def components(g: Group, score: Score) -> Components | None:
     return Components(weights_sd, order_sd, rest_sd, text, (n, m))
 
 
-def variance_table(name: str, results: Sequence[Result], axis: str, caption: str) -> Table | None:
+def variance_table(name: str, groups: Sequence[Group], caption: str) -> Table | None:
     """Standard deviations by source; None where no group's seeds are crossed. name: a key of `TASK_FAMILIES`."""
-    groups, score = group(results, axis), TASK_FAMILIES[name].primary
+    score = TASK_FAMILIES[name].primary
     rows = tuple(_variance_row(g, one, score) for g in groups if (one := components(g, score)) is not None)
     if not rows:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from rnnbench.probes.curve import BAND, BEYOND, GOOD_FIT, Judgement
@@ -118,8 +118,7 @@ def _group_row(g: Group) -> Row:
     raw["final/max_gain"] = g.median("final/max_gain")
     text["final/max_gain"] = _gain(raw["final/max_gain"], 2)
     raw |= {f"final/{name}": g.median(f"final/{name}") for name in ("half_life", "half_life_r2")}
-    first, last = g.median("final/half_life_first"), g.median("final/half_life_last")
-    text["final/fit"] = _fit(raw["final/half_life"], raw["final/half_life_r2"], first, last, with_r2=True)
+    text["final/fit"] = _fit(lambda name: g.median(f"final/{name}"), with_r2=True)
     for name, key in (("last", "init/log10_gain_at_last_lag"), ("averaged", "init/averaged_log10_gain_at_last_lag")):
         raw[name] = g.median(key)
         text[name] = MISSING if raw[name] is None else power_of_ten(raw[name])
@@ -154,11 +153,14 @@ def _parts(g: Group) -> dict[str, float]:
     return {name: value for name in names if (value := g.median(f"{beginning}{name}")) is not None}
 
 
-def _fit(
-    half_life: float | None, r2: float | None, first: float | None, last: float | None, with_r2: bool = False
-) -> str:
-    """The half-life of the fitted exponential, with its range and R²; none where it describes the curve badly."""
-    if None in (half_life, first, last) or r2 is None or not r2 > GOOD_FIT:
+def _fit(median: Callable[[str], float | None], with_r2: bool = False) -> str:
+    """The half-life of the fitted exponential, with its range and R²; none where it describes the curve badly.
+
+    median: Of a number of `probes.curve.Fit` over seeds, by its name.
+    """
+    half_life, r2 = median("half_life"), median("half_life_r2")
+    first, last = median("half_life_first"), median("half_life_last")
+    if half_life is None or r2 is None or first is None or last is None or not r2 > GOOD_FIT:
         return MISSING
     return f"{number(half_life, 3)} (lags {count(first)}–{count(last)}{f', R² {r2:.3f}' if with_r2 else ''})"
 
@@ -231,7 +233,7 @@ def _measured_row(row: Measured) -> Row:
         "beyond": MISSING if beyond is None else f"{100 * beyond:.2g} %",
         "gain": _gain(row.median("max_gain"), 3),
         "dead": percent(row.median("dead_share")),
-        "fit": _fit(*(row.median(f"half_life{end}") for end in ("", "_r2", "_first", "_last"))),
+        "fit": _fit(row.median),
         "lyapunov": exponent(row.exponents, number(mean, 3) if half_width is None else with_interval(mean, half_width)),
         "decades": _decades(row.judgement),
         "verdict": row.judgement.verdict if row.judgement is not None else MISSING,

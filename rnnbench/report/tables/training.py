@@ -10,7 +10,7 @@ from rnnbench.report.comparisons import unranked
 from rnnbench.report.panels import PanelResults, panels
 from rnnbench.report.references import reference_rows
 from rnnbench.report.results import LOST, Result
-from rnnbench.report.statistics import SEQ_LEN, Group, by_place, crowded, group, numbers, rank
+from rnnbench.report.statistics import Group, by_place, crowded, group, numbers, rank
 from rnnbench.report.tables.comparisons import comparisons_table, effects_table, variance_table
 from rnnbench.report.tables.notes import caption, first_columns, first_entries, training_notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
@@ -54,9 +54,10 @@ def panel_tables(panel: PanelResults) -> list[Table]:
     out += [reach_table(train, panel.axis)] if asks_about_gradients(train) else []
     for name in TASK_FAMILIES:
         if members := [result for result in train if result.data_set.kind == name]:
-            out.append(training_table(name, members, panel.axis))
+            groups, produced = group(members, panel.axis), caption(members)
+            out.append(training_table(name, groups, produced))
             for table in (comparisons_table, effects_table, variance_table):
-                out += [part] if (part := table(name, members, panel.axis, out[-1].caption)) else []
+                out += [part] if (part := table(name, groups, produced)) else []
     return out + timing_tables(panel.timing)
 
 
@@ -71,14 +72,14 @@ def _unranked_places(blocks: Sequence[Sequence[Group]]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(places))}: {reason}" for reason, places in reasons.items()]
 
 
-def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
+def training_table(name: str, groups: list[Group], caption: str) -> Table:
     """Groups over seeds, length by length, with the reference lines below; name: a key of `TASK_FAMILIES`."""
     family = TASK_FAMILIES[name]
-    groups = group(results, axis)
     blocks = by_place(groups)
     if crowded(groups):  # too many to look for the best by eye
         fair = {id(g) for block in blocks if unranked(block) is None for g in block}
-        groups.sort(key=lambda g: (g.data, g.length, rank(g, family.primary.key) if id(g) in fair else (False, 0.0)))
+        order = {id(g): rank(g, family.primary.key) if id(g) in fair else (False, 0.0) for g in groups}
+        groups = sorted(groups, key=lambda g: (g.data, g.length, order[id(g)]))
     columns = (
         *first_columns(groups),
         *(Column(score.key, score.title, score.importance) for score in family.scores),
@@ -102,7 +103,7 @@ def training_table(name: str, results: Sequence[Result], axis: str = SEQ_LEN) ->
         columns = tuple(column for column in columns if column.key != "rate")  # one for all is a setting like others
     references = tuple(reference_rows(family, groups))
     notes = training_notes(groups, family, _unranked_places(blocks), rows, references)
-    return Table(name, columns, tuple(rows), references, notes, caption(results)).without_empty_columns()
+    return Table(name, columns, tuple(rows), references, notes, caption).without_empty_columns()
 
 
 def _row(g: Group, family: TaskFamily) -> Row:
