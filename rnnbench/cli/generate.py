@@ -57,7 +57,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     for name in ("length", "top_k"):
-        check_value(getattr(arguments, name), Amount | None, f"--{name}")
+        if getattr(arguments, name) is not None:
+            check_value(getattr(arguments, name), Amount, f"--{name}")
     if arguments.prompt == "":
         raise UserError("--prompt must have at least one character.")
     if not 0 <= arguments.temperature < math.inf:

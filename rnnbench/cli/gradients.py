@@ -69,8 +69,9 @@ def _check(arguments: argparse.Namespace) -> None:
         arguments.seq_len = 256
     if arguments.seq_len is not None and arguments.seq_len < 2:
         raise UserError(f"--seq_len must be at least 2, got {arguments.seq_len}: there is no lag below.")
-    for name, kind in (("seq_len", Length | None), ("hidden_size", Width), ("seeds", Width)):
-        check_value(getattr(arguments, name), kind, f"--{name}")
+    for name, kind in (("seq_len", Length), ("hidden_size", Width), ("seeds", Width)):
+        if getattr(arguments, name) is not None:
+            check_value(getattr(arguments, name), kind, f"--{name}")
     if arguments.out.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, got {str(arguments.out)!r}.")
     if arguments.out.is_dir():
