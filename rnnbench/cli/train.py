@@ -79,7 +79,7 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
                 options["threads"],
                 micro_batches=options["micro_batches"],
                 devices=options["devices"],
-                look=(lambda source: None) if options["json"] else _show_data,
+                look=None if options["json"] else _show_data,
             )
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None

@@ -76,17 +76,17 @@ class SequenceModel(nn.Module):
     def predict(
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, State]:
-        """`forward` over a batch: what is to be compared with its targets."""
+        """`forward` over a batch: outputs to compare with its targets, and the last states."""
         out: tuple[Tensor, State] = self(batch.x, state, taps, batch.lengths)
         return out
 
     def answer(self, y: Tensor, batch: Batch) -> Tensor:
-        """From what `probed` puts out, (B, T, W), to what is to be compared with the batch's targets."""
+        """From `probed`'s outputs, (B, T, W), to the model's, to compare with the batch's targets."""
         return self._readout(y, batch.lengths)
 
     @property
     def streams(self) -> bool:
-        """Whether what is read out at an instant needs that instant's output alone, and its past."""
+        """Whether the readout at a time step needs that step's output alone."""
         return self.stack.directions == 1 and (self.pool is None or isinstance(self.pool, Last))
 
     @property

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from support.sweeps import assert_same
+from support.training import train_until
 
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.runs import CHECKPOINT, HISTORY, RESULT, SAMPLE, WEIGHTS, RunDirectory
 from rnnbench.system.processes import forkserver
 from rnnbench.training import train
-from rnnbench.training.checkpoints import ResumePoint
-from rnnbench.training.weights import load_tensors
+from rnnbench.training.checkpoints import load_tensors
 
 
 def make_run(text_file: Path, cell: str = "lstm") -> Run:
@@ -79,10 +79,6 @@ def trained(run: Run, root: Path) -> None:
     train(run, root, wandb="disabled", checkpoint_seconds=0.2)
 
 
-class PowerCut(Exception):
-    """Nobody catches it."""
-
-
 @pytest.fixture
 def music_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Random music in pieces of all lengths: it can only be learned by heart, so that the best validation is early."""
@@ -123,24 +119,15 @@ def test_the_best_weights_and_what_was_read_survive_a_cut(
     best = min(validations, key=lambda step: validations[step])
     assert best < 90, "the best validation is late: the test shows nothing"
 
-    draw = MusicData.train_batch
-    read = [draw(MusicData.load(music_run.data), step) for step in range(120)]
+    data = MusicData.load(music_run.data)
+    read = [data.train_batch(step) for step in range(120)]
     assert any(batch.lengths is not None for batch in read)
     frames = np.cumsum([int(b.lengths.sum()) if b.lengths is not None else b.x[..., 0].numel() for b in read])
     counted = {row["step"]: row["tokens"] for row in rows}
     assert counted == {step: float(frames[step - 1]) for step in {50, 100, 120} | {*validations}}
 
-    def until_step_105(self: MusicData, step: int) -> object:
-        if step == 105:  # right after a validation, of which the checkpoint before it knows nothing
-            raise PowerCut
-        return draw(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MusicData, "train_batch", until_step_105)
-        patch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
-        with pytest.raises(PowerCut):
-            train(music_run, tmp_path / "cut", wandb="disabled", checkpoint_seconds=0.0)
-    saved = load_tensors(cut.path(CHECKPOINT))
+    # Right after a validation, of which the checkpoint before it knows nothing.
+    saved = train_until(105, music_run, tmp_path / "cut", monkeypatch, source=MusicData)
     assert saved["global_step"] == 104
     assert cut.history()[-1]["step"] == 105
     assert saved["rnnbench"]["best"][0] == pytest.approx(validations[best])
