@@ -23,11 +23,8 @@ _POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
 class SequenceModel(nn.Module):
     """A stack of one kind of cell between an input and a readout that follow from the task.
 
-    Args:
-        task: What the data asks for: one_to_one, many_to_one or many_to_many.
-        cell: Which cell.
-        config: Sizes, blocks, initialisation and backend; ``hidden_size`` counts, ``parameters`` is `resolved` before.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
+    The arguments are those of `build`, for a task that is one_to_one, many_to_one or many_to_many; of the config
+    ``hidden_size`` counts, as ``parameters`` is `resolved` before.
 
     Raises:
         UserError: a cell that cannot be built, or an embedding that cannot be tied.

@@ -24,14 +24,7 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Stack(nn.Module):
-    """Layers of one kind of cell.
-
-    Args:
-        cell: Which cell.
-        config: Sizes, blocks, initialisation and backend.
-        input_size: Width of what the first layer reads.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
-        bidirectional: A second cell a layer reads backwards.
+    """Layers of one kind of cell on inputs of a width, two a layer where the second one reads backwards.
 
     Attributes:
         truncate: In training, time steps after which the state is carried on and its gradient is not, again and again;

@@ -42,16 +42,9 @@ class Memory(NamedTuple):
 
 
 class EncoderDecoder(nn.Module):
-    """Two stacks of one kind of cell, and attention between them.
+    """Two stacks of one kind of cell, of ``num_layers`` each, and attention between them.
 
-    Args:
-        task: What the data asks for: seq2seq or one_to_many; symbol 0 of the targets ends them.
-        cell: Which cell.
-        config: Sizes, blocks, attention, initialisation and backend; each stack has ``num_layers``.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
-
-    Raises:
-        UserError: a cell that cannot be built.
+    The arguments are those of `build`, for a task that is seq2seq or one_to_many; symbol 0 of the targets ends them.
     """
 
     def __init__(self, task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> None:
@@ -107,13 +100,9 @@ class EncoderDecoder(nn.Module):
         lengths: Tensor | None = None,
         taps: Sequence[Tensor | None] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing: each target from the source and the targets before it.
+        """Teacher forcing: each target from the source and the targets y (B, U) before it; x, lengths as in `encode`.
 
-        Args:
-            x: (B, S) indices or (B, S, C) values.
-            y: (B, U) targets.
-            lengths: (B,) steps of x that are data.
-            taps: A (B, S, *S') tensor or None for each cell of the encoder, added to its states.
+        The taps are a (B, S, *S') tensor or None for each cell of the encoder, added to its states.
 
         Returns:
             Logits (B, U, V) and weights of attention (B, U, S), None without attention.
