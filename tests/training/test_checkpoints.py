@@ -121,7 +121,7 @@ def test_a_disk_that_fills_leaves_the_last_checkpoint(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel refuses to write files of a checkpoint's size, after some have been written."""
-    run = text_run(text_file, steps=400, hidden_size=32, dropout=0.2)
+    run = text_run(text_file, steps=200, hidden_size=32, dropout=0.2)
     directory, calm = (RunDirectory(tmp_path / name, "single", run.id) for name in ("runs", "calm"))
     monkeypatch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
     whole = resource.getrlimit(resource.RLIMIT_FSIZE)
