@@ -72,7 +72,7 @@ def _train(run: Run, options: dict[str, Any]) -> dict[str, Any]:
             return train(
                 run, root, options["study"], mode_from_environment(options["wandb"]), progress, options["threads"],
                 micro_batches=options["micro_batches"], devices=options["devices"],
-                look=(lambda source: None) if options["json"] else _show_data,
+                look=None if options["json"] else _show_data,
             )  # fmt: skip
         except Busy as error:
             raise UserError(f"{error}; wait for it, or change the seed.") from None

@@ -1,4 +1,4 @@
-"""What a decoder looks at: weights over the encoder's outputs, one row a step that it writes."""
+"""A decoder's attention: weights over the encoder's outputs, one row for each step that it writes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ class Attention(nn.Module, ABC):
     """α = softmax_s(e) over what is not padding, context = Σ_s α_s m_s; a subclass says how e is scored.
 
     Args:
-        query: Width Q of what asks.
-        memory: Width M of what is looked at.
+        query: Width Q of the decoder's outputs.
+        memory: Width M of the encoder's outputs.
         size: Width D in which they are compared.
+        bias: Of the memory's projection.
     """
 
-    query: nn.Linear
-    memory: nn.Linear
+    def __init__(self, query: int, memory: int, size: int, bias: bool = False) -> None:
+        super().__init__()
+        self.query = nn.Linear(query, size, bias=False)
+        self.memory = nn.Linear(memory, size, bias=bias)
 
     def keys(self, m: Tensor) -> Tensor:
-        """m (B, S, M) as it is compared, (B, S, D): the same at every step that is written, hence apart."""
-        found: Tensor = self.memory(m)
-        return found
+        """m (B, S, M) as it is compared, (B, S, D): the same at every step that is written."""
+        keys: Tensor = self.memory(m)
+        return keys
 
     @abstractmethod
     def scores(self, q: Tensor, keys: Tensor) -> Tensor:
@@ -47,28 +50,21 @@ class Additive(Attention):
     """e_us = v · tanh(W q_u + U m_s + b): Bahdanau, Cho & Bengio 2015, eq. 6 and appendix A.1.2."""
 
     def __init__(self, query: int, memory: int, size: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(query, size, bias=False)
-        self.memory = nn.Linear(memory, size)
+        super().__init__(query, memory, size, bias=True)
         self.score = nn.Linear(size, 1, bias=False)
 
     def scores(self, q: Tensor, keys: Tensor) -> Tensor:
-        found: Tensor = self.score(torch.tanh(self.query(q)[:, :, None] + keys[:, None])).squeeze(-1)
-        return found
+        e: Tensor = self.score(torch.tanh(self.query(q)[:, :, None] + keys[:, None])).squeeze(-1)
+        return e
 
 
 class ScaledDot(Attention):
     """e_us = (W q_u) · (U m_s) / √D: Vaswani et al. 2017, eq. 1, with one head."""
 
-    def __init__(self, query: int, memory: int, size: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(query, size, bias=False)
-        self.memory = nn.Linear(memory, size, bias=False)
-
     def scores(self, q: Tensor, keys: Tensor) -> Tensor:
-        found: Tensor = self.query(q) @ keys.mT / math.sqrt(keys.shape[-1])
-        return found
+        e: Tensor = self.query(q) @ keys.mT / math.sqrt(keys.shape[-1])
+        return e
 
 
-#: By what `model.attention` says.
+#: By the name in `model.attention`.
 ATTENTIONS: dict[str, type[Attention]] = {"additive": Additive, "dot": ScaledDot}

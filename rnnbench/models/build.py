@@ -1,4 +1,4 @@
-"""The width at which a model has so many weights: what makes a comparison of cells fair."""
+"""The model of a task, at the width where it has so many weights: what makes a comparison of cells fair."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from rnnbench.errors import UserError
 from rnnbench.models.sequence import SequenceModel
 from rnnbench.models.translation import EncoderDecoder
 
-#: How far from the target a count may be, as a share of it.
-TOLERANCE = 0.02
-#: Widths in a row that may be impossible, because heads do not divide them.
-GAP = 256
+#: How far from the target a count may be, as a share of it; widths in a row that heads may not divide.
+TOLERANCE, GAP = 0.02, 256
+Model = SequenceModel | EncoderDecoder
 
 
 def solve_width(count: Callable[[int], int], target: int) -> int:
-    """The width whose count is nearest to the target.
+    """The width whose count of weights is nearest to the target.
 
-    Args:
-        count: Weights at a width: the wider the more. It raises `UserError` at a width that cannot be built.
-        target: Weights to have.
+    ``count`` grows with the width, and raises `UserError` at a width that cannot be built.
 
     Raises:
         UserError: none comes within 2 %, with the nearest; or what ``count`` raised at every width.
@@ -48,16 +45,13 @@ def solve_width(count: Callable[[int], int], target: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if at_least(middle)[1] < target else (low, middle)
     around = [at_least(width) for width in (low, high) if width]
-    width, found = min(around, key=lambda pair: abs(pair[1] - target))
-    if abs(found - target) > TOLERANCE * target:
+    width, nearest = min(around, key=lambda pair: abs(pair[1] - target))
+    if abs(nearest - target) > TOLERANCE * target:
         raise UserError(
-            f"model.parameters {target} cannot be met within {100 * TOLERANCE:g} %: the nearest is {found}, at "
+            f"model.parameters {target} cannot be met within {100 * TOLERANCE:g} %: the nearest is {nearest}, at "
             f"hidden_size {width}; ask for that."
         )
     return width
-
-
-Model = SequenceModel | EncoderDecoder
 
 
 def build(task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> Model:
@@ -90,11 +84,7 @@ def state_size(model: Model) -> int:
 def resolved(task: Task, cell: CellConfig, config: ModelConfig) -> ModelConfig:
     """The config with the hidden_size that its ``parameters`` ask for, itself where they ask for nothing.
 
-    Solved on the meta device: nothing is allocated and no random number drawn, so that the model is the very one that
-    its hidden_size given outright would make.
-
-    Raises:
-        UserError: no width comes within 2 %, or the model cannot be built at any.
+    Solved on the meta device: nothing is allocated and no random number drawn. Raises as `solve_width`.
     """
     if config.parameters is None:
         return config

@@ -1,4 +1,4 @@
-"""Writing without a teacher: each symbol from those that the model itself has written before."""
+"""Decoding without a teacher: each symbol from those that the model itself has written before."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Written(NamedTuple):
 
 
 @torch.inference_mode()
-def write(
+def search(
     model: EncoderDecoder, x: Tensor, lengths: Tensor | None = None, beam: int = 1, limit: int | None = None
 ) -> list[Written]:
-    """The likeliest targets that a search finds, a sample by itself whatever else is in the batch.
+    """The likeliest targets that a beam search finds, a sample by itself whatever else is in the batch.
 
     With ``beam`` 1 the search is greedy. With more it keeps so many hypotheses; of each step's 2 · beam best
-    continuations those that end among the first ``beam`` are done, the best others go on, and it stops when ``beam``
+    continuations those that end among the first ``beam`` are done, the best others continue, and it stops when ``beam``
     are done. The best by length-normalised log-probability is returned: of these and of what the greedy search finds,
     for a beam may lose the latter on its way.
 
@@ -42,17 +42,17 @@ def write(
         beam: Hypotheses kept.
         limit: Symbols written at most; twice the source's length and 20 more where not given.
     """
-    found = _search(model, x, lengths, beam, limit)
+    best = _search(model, x, lengths, beam, limit)
     if beam > 1:
         greedy = _search(model, x, lengths, 1, limit)
-        found = [max(pair, key=lambda one: one.score) for pair in zip(found, greedy, strict=True)]
-    return found
+        best = [max(pair, key=lambda one: one.score) for pair in zip(best, greedy, strict=True)]
+    return best
 
 
 def _search(model: EncoderDecoder, x: Tensor, lengths: Tensor | None, beam: int, limit: int | None) -> list[Written]:
     size, device = len(x), x.device
-    given = lengths if lengths is not None else torch.full((size,), x.shape[1], device=device)
-    limits = 2 * given + 20 if limit is None else torch.full((size,), limit, device=device)
+    steps = lengths if lengths is not None else torch.full((size,), x.shape[1], device=device)
+    limits = 2 * steps + 20 if limit is None else torch.full((size,), limit, device=device)
     memory = model.encode(x, lengths).repeated(beam)
     reads, state = memory.begin, None
     # One hypothesis to begin with: the empty one.
@@ -61,7 +61,7 @@ def _search(model: EncoderDecoder, x: Tensor, lengths: Tensor | None, beam: int,
     written = torch.empty(size, beam, 0, dtype=torch.long, device=device)
     rank = torch.arange(2 * beam, device=device)
     rows = torch.arange(size, device=device)[:, None]
-    found: list[list[Written]] = [[] for _ in range(size)]
+    done: list[list[Written]] = [[] for _ in range(size)]
     for length in range(1, int(limits.max()) + 1):
         logits, _, state = model.decode(reads, memory, state)
         likely = logits[:, -1].double().log_softmax(dim=-1)
@@ -71,12 +71,11 @@ def _search(model: EncoderDecoder, x: Tensor, lengths: Tensor | None, beam: int,
         extended = torch.cat((written[rows, origin], symbol[:, :, None]), dim=-1)
 
         over = (length >= limits)[:, None]
-        full = torch.tensor([len(ones) >= beam for ones in found], device=device)[:, None]
+        full = torch.tensor([len(ones) >= beam for ones in done], device=device)[:, None]
         closing = ((symbol == END) | over) & (rank < beam) & best.isfinite() & ~full & (length <= limits)[:, None]
         for sample, place in closing.nonzero().tolist():
-            ones = Written(extended[sample, place].tolist(), float(best[sample, place]) / length)
-            found[sample].append(ones)
-        if all(len(ones) >= beam or length >= most for ones, most in zip(found, limits.tolist(), strict=True)):
+            done[sample].append(Written(extended[sample, place].tolist(), float(best[sample, place]) / length))
+        if all(len(ones) >= beam or length >= most for ones, most in zip(done, limits.tolist(), strict=True)):
             break
 
         scores, going = best.masked_fill(symbol == END, -torch.inf).topk(beam)
@@ -84,21 +83,21 @@ def _search(model: EncoderDecoder, x: Tensor, lengths: Tensor | None, beam: int,
         reads = model.symbols(written[:, :, -1].flatten())[:, None]
         state = [part[(rows * beam + parents).flatten()] for part in state]
     nothing = Written([], math.nan)  # weights that are NaN
-    return [max(ones, key=lambda one: one.score, default=nothing) for ones in found]
+    return [max(ones, key=lambda one: one.score, default=nothing) for ones in done]
 
 
-def told(
+def described(
     model: EncoderDecoder, x: Tensor, written: Written, targets: Vocabulary, attention: bool = True
 ) -> dict[str, Any]:
     """What was written of one source x, (S,) or (S, C), as plain values.
 
     Returns:
-        ``decoded``, ``score`` and, where the model has any over more than one step, ``attention``: the weights, a row
-        for each symbol decoded and, if it came to that, one for the end; a column for each step of the source.
+        ``decoded``, ``score`` and, where the model has it over more than one step, ``attention``: the weights, a row
+        for each symbol decoded and, if it was written, one for the end; a column for each step of the source.
     """
-    found = {"decoded": targets.decode(written.symbols), "score": written.score}
+    plain = {"decoded": targets.decode(written.symbols), "score": written.score}
     if model.attention is None or len(x) < 2 or not written.symbols or not attention:
-        return found
+        return plain
     with torch.inference_mode():
         _, weights = model(x[None], torch.tensor([written.symbols], device=x.device))
-    return found | {"attention": [[round(weight, 3) for weight in row] for row in weights[0].tolist()]}
+    return plain | {"attention": [[round(weight, 3) for weight in row] for row in weights[0].tolist()]}

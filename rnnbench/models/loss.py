@@ -9,14 +9,9 @@ from rnnbench.data.task import Batch, Task
 
 
 def loss(out: Tensor, batch: Batch, task: Task) -> Tensor:
-    """What training minimises, a mean over the targets that count.
+    """What training minimises, a mean over the targets that count; ``out`` has a logit a class where those are classes.
 
     symbols, labels: nats a target. bits: nats a step, summed over its bits. values: the squared error.
-
-    Args:
-        out: The model's answer, the targets' shape with one number a class where those are classes.
-        batch: The targets, and which count.
-        task: What they are.
     """
     y = batch.y
     if batch.mask is not None:

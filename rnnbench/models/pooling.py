@@ -21,10 +21,7 @@ class Last(nn.Module):
 
     def forward(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, W), of which ``lengths`` (B,) steps are data → (B, W)."""
-        if lengths is None:
-            end = y[:, -1]
-        else:
-            end = y[torch.arange(len(y), device=y.device), lengths - 1]
+        end = y[:, -1] if lengths is None else y[torch.arange(len(y), device=y.device), lengths - 1]
         if self.directions == 1:
             return end
         half = y.shape[-1] // 2
@@ -65,6 +62,6 @@ class AttentionPooling(nn.Module):
 
     def forward(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, W), of which ``lengths`` (B,) steps are data → (B, W)."""
-        if lengths is not None:  # 0 · NaN is NaN: what pads must not come near the sum
+        if lengths is not None:  # 0 · NaN is NaN: padding must not enter the sum
             y = y.masked_fill(padding(lengths, y.shape[1])[:, :, None], 0.0)
         return (self.weights(y, lengths).unsqueeze(1) @ y).squeeze(1)

@@ -23,11 +23,8 @@ _POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
 class SequenceModel(nn.Module):
     """A stack of one kind of cell between an input and a readout that follow from the task.
 
-    Args:
-        task: What the data asks for: one_to_one, many_to_one or many_to_many.
-        cell: Which cell.
-        config: Sizes, blocks, initialisation and backend; ``hidden_size`` counts, ``parameters`` is `resolved` before.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
+    The arguments are those of `build`, for a task that is one_to_one, many_to_one or many_to_many; of the config
+    ``hidden_size`` counts, as ``parameters`` is `resolved` before.
 
     Raises:
         UserError: a cell that cannot be built, or an embedding that cannot be tied.
@@ -76,17 +73,17 @@ class SequenceModel(nn.Module):
     def predict(
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, State]:
-        """`forward` over a batch: what is to be compared with its targets."""
+        """`forward` over a batch: outputs to compare with its targets, and the last states."""
         out: tuple[Tensor, State] = self(batch.x, state, taps, batch.lengths)
         return out
 
     def answer(self, y: Tensor, batch: Batch) -> Tensor:
-        """From what `probed` puts out, (B, T, W), to what is to be compared with the batch's targets."""
+        """From `probed`'s outputs, (B, T, W), to the model's, to compare with the batch's targets."""
         return self._readout(y, batch.lengths)
 
     @property
     def streams(self) -> bool:
-        """Whether what is read out at an instant needs that instant's output alone, and its past."""
+        """Whether the readout at a time step needs that step's output alone."""
         return self.stack.directions == 1 and (self.pool is None or isinstance(self.pool, Last))
 
     @property

@@ -1,4 +1,4 @@
-"""[norm → cell → dropout (+ input)] × layers → norm: what stands between an input and a readout, whatever the task."""
+"""[norm → cell → dropout (+ input)] × layers → norm: between an input and a readout, whatever the task."""
 
 from __future__ import annotations
 
@@ -24,14 +24,7 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Stack(nn.Module):
-    """Layers of one kind of cell.
-
-    Args:
-        cell: Which cell.
-        config: Sizes, blocks, initialisation and backend.
-        input_size: Width of what the first layer reads.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
-        bidirectional: A second cell a layer reads backwards.
+    """Layers of one kind of cell on inputs of a width, two a layer where the second one reads backwards.
 
     Attributes:
         truncate: In training, time steps after which the state is carried on and its gradient is not, again and again;
@@ -66,17 +59,17 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, State]:
         """Run over a window.
 
-        States and taps are one a cell, in the order of `cells`. A cell that reads backwards has them in its own time:
-        it starts from its state at the window's end, and tap t is added after its t-th step, at instant T − 1 − t.
+        States and taps are one a cell, in the order of `cells`. A cell that reads backwards starts from its state at
+        the window's end, and tap t is added after its t-th step, at time step T − 1 − t.
 
         Args:
             x: (B, T, I).
             state: A (B, *S) tensor a cell to continue from; initial states where not given.
-            taps: A (B, T, *S) tensor or None a cell, added to its states (the fastest backend that can runs then).
-            lengths: (B,) steps that are data; what pads follows them, and a cell that reads backwards starts before it.
+            taps: A (B, T, *S) tensor or None a cell, added to its states, by the fastest backend that can.
+            lengths: (B,) steps that are data; padding follows them, and a cell that reads backwards starts before it.
 
         Returns:
-            (B, T, W), what pads included, and each cell's last state (with lengths: after the padding).
+            (B, T, W), padding included, and each cell's last state (with lengths: after the padding).
         """
         backend = self.backend if taps is None else "auto"
         y, cells = self.project(x), self.cells
@@ -127,5 +120,5 @@ def reverse(x: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def padding(lengths: Tensor, time: int) -> Tensor:
-    """(B, time) bool, True where a sequence of that length has nothing any more."""
+    """(B, time) bool, True where a sequence of that length has ended."""
     return torch.arange(time, device=lengths.device) >= lengths[:, None]

@@ -1,10 +1,9 @@
 """encoder → decoder: a sequence of its own length out of a sequence, or out of one vector.
 
-What the encoder read passes to the decoder in one vector, which the decoder reads in the place of a start symbol
-(Vinyals et al. 2015 do so with a picture), and through attention over all of the encoder's outputs. It is therefore the
-same for any cell, whatever its state looks like, and on any backend: attention stands above the decoder's recurrence
-(Luong, Pham & Manning 2015, section 3.1), so that under teacher forcing the decoder runs over all of the targets at
-once. A picture to its name is the case of a source of one step.
+The decoder reads one vector of the encoder's in the place of a start symbol (Vinyals et al. 2015 do so with a picture),
+and all of its outputs through attention. It is therefore the same for any cell and on any backend: attention stands
+above the decoder's recurrence (Luong, Pham & Manning 2015, section 3.1), so that under teacher forcing the decoder runs
+over all of the targets at once. A picture to its name is the case of a source of one step.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rnnbench.models.stack import Stack, State, padding
 
 
 class Memory(NamedTuple):
-    """What the encoder leaves to the decoder.
+    """What the decoder has of the encoder.
 
     outputs: (B, S, W), 0 where padding was read. begin: (B, 1, E), what the decoder reads first. keys: (B, S, D), what
     attention compares with; None without attention. hidden: (B, S) bool, True where padding was read; None: nowhere.
@@ -39,24 +38,13 @@ class Memory(NamedTuple):
     def repeated(self, times: int) -> Memory:
         """Each sample ``times`` times, one after the other."""
 
-        def repeat(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.repeat_interleave(times, dim=0)
-
-        outputs, begin = (part.repeat_interleave(times, dim=0) for part in (self.outputs, self.begin))
-        return Memory(outputs, begin, repeat(self.keys), repeat(self.hidden))
+        return Memory._make(part if part is None else part.repeat_interleave(times, dim=0) for part in self)
 
 
 class EncoderDecoder(nn.Module):
-    """Two stacks of one kind of cell, and attention between them.
+    """Two stacks of one kind of cell, of ``num_layers`` each, and attention between them.
 
-    Args:
-        task: What the data asks for: seq2seq or one_to_many; symbol 0 of the targets ends them.
-        cell: Which cell.
-        config: Sizes, blocks, attention, initialisation and backend; each stack has ``num_layers``.
-        span: The longest dependency to expect, in steps: what init chrono prepares for.
-
-    Raises:
-        UserError: a cell that cannot be built.
+    The arguments are those of `build`, for a task that is seq2seq or one_to_many; symbol 0 of the targets ends them.
     """
 
     def __init__(self, task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> None:
@@ -84,19 +72,16 @@ class EncoderDecoder(nn.Module):
     def _remember(self, outputs: Tensor, lengths: Tensor | None) -> Memory:
         begin = self.bridge(self.last(outputs, lengths))[:, None]
         hidden = None
-        if lengths is not None:  # 0 · NaN is NaN: what pads must not come near a sum
+        if lengths is not None:  # 0 · NaN is NaN: padding must not enter a sum
             hidden = padding(lengths, outputs.shape[1])
             outputs = outputs.masked_fill(hidden[:, :, None], 0.0)
         keys = self.attention.keys(outputs) if self.attention is not None else None
         return Memory(outputs, begin, keys, hidden)
 
     def decode(self, y: Tensor, memory: Memory, state: State | None = None) -> tuple[Tensor, Tensor | None, State]:
-        """Some steps of the decoder.
+        """Some steps of the decoder, from a state.
 
-        Args:
-            y: (B, U, E) what it reads: ``memory.begin``, or ``symbols`` of what it has written.
-            memory: What `encode` left.
-            state: To go on from.
+        It reads y, (B, U, E): ``memory.begin``, or ``symbols`` of what it has written.
 
         Returns:
             Logits (B, U, V), weights of attention (B, U, S) where there are any, and the last states.
@@ -115,13 +100,9 @@ class EncoderDecoder(nn.Module):
         lengths: Tensor | None = None,
         taps: Sequence[Tensor | None] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing: each target from the source and the targets before it.
+        """Teacher forcing: each target from the source and the targets y (B, U) before it; x, lengths as in `encode`.
 
-        Args:
-            x: (B, S) indices or (B, S, C) values.
-            y: (B, U) targets.
-            lengths: (B,) steps of x that are data.
-            taps: A (B, S, *S') tensor or None for each cell of the encoder, added to its states.
+        The taps are a (B, S, *S') tensor or None for each cell of the encoder, added to its states.
 
         Returns:
             Logits (B, U, V) and weights of attention (B, U, S), None without attention.
@@ -135,17 +116,17 @@ class EncoderDecoder(nn.Module):
     def predict(
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, State]:
-        """`forward` over a batch: what is to be compared with its targets, and no state to carry on."""
+        """`forward` over a batch: outputs to compare with its targets, and no state to carry on."""
         logits, _ = self(batch.x, batch.y, batch.lengths, taps)
         return logits, []
 
     def answer(self, y: Tensor, batch: Batch) -> Tensor:
-        """From what `probed` puts out, (B, S, W), to what is to be compared with the batch's targets."""
+        """From `probed`'s outputs, (B, S, W), to the model's, to compare with the batch's targets."""
         return self._forced(self._remember(y, batch.lengths), batch.y)[0]
 
     @property
     def streams(self) -> bool:
-        """See `SequenceModel.streams`: what is written first sees all outputs."""
+        """See `SequenceModel.streams`: the first symbol depends on all outputs."""
         return False
 
     @property
@@ -155,7 +136,7 @@ class EncoderDecoder(nn.Module):
 
     @property
     def probed(self) -> Stack:
-        """The stack whose states gradient flow is measured on: how far back in the source the decoder's start sees."""
+        """The stack whose states gradient flow is measured on: how far back in the source it reaches."""
         return self.encoder
 
     @property

@@ -1,4 +1,4 @@
-"""Text from a trained model: a character model goes on with a prompt, a decoder writes what a source asks for."""
+"""Text from a trained model: a character model continues a prompt, a decoder writes what a source asks for."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from rnnbench.data.text.streams import TextData
 from rnnbench.data.text.vocabulary import UNKNOWN, Vocabulary
 from rnnbench.errors import UserError
 from rnnbench.models import EncoderDecoder, Model, SequenceModel
-from rnnbench.models.decoding import told
-from rnnbench.models.decoding import write as search
+from rnnbench.models.decoding import described, search
 from rnnbench.runs import SAMPLE, SAMPLE_MARK, SAMPLES, finite, write_atomic
-from rnnbench.training.weights import finished
+from rnnbench.training.checkpoints import finished
 
 
 class Trained(NamedTuple):
-    """A finished run: the model, in evaluation mode, the symbols of its input (None: it reads numbers) and its targets.
+    """A finished run: the model, in evaluation mode, and the symbols of its input (None: it reads numbers).
 
     targets: None where the targets are the input's symbols. prompt: The beginning of the text that it was trained on;
     None where the weights' file does not say it.
@@ -41,23 +40,22 @@ class Trained(NamedTuple):
 
 
 def load(folder: Path) -> Trained:
-    """What a finished run has learned, where it writes symbols.
+    """A finished run that writes symbols.
 
     Raises:
-        UserError: no finished run there, weights that are not plain tensors or not finite, or a run that writes no
-            symbols.
+        UserError: no such run there, or weights that are not plain tensors or not finite.
     """
-    found = finished(folder)
-    task, saved = found.task, found.saved
+    run = finished(folder)
+    task, saved = run.task, run.saved
     vocabulary = Vocabulary(saved["vocabulary"]) if saved.get("vocabulary") else None
     targets = Targets(saved["targets"]) if saved.get("targets") else None
-    goes_on = task.stateful and task.predicts == "symbols" and vocabulary is not None
-    if not (goes_on or (task.writes and targets is not None)):
+    continues = task.stateful and task.predicts == "symbols" and vocabulary is not None
+    if not (continues or (task.writes and targets is not None)):
         raise UserError(f"the run in {folder} is neither a character model nor a decoder; only those generate text.")
-    model, prompt = found.trained(), saved.get("prompt")
+    model, prompt = run.trained(), saved.get("prompt")
     if not all(bool(weight.isfinite().all()) for weight in model.state_dict().values()):
         raise UserError(f"the run in {folder} diverged: its weights are not finite numbers, so it cannot write.")
-    return Trained(model, found.run, vocabulary, targets, prompt if isinstance(prompt, str) and prompt else None)
+    return Trained(model, run.run, vocabulary, targets, prompt if isinstance(prompt, str) and prompt else None)
 
 
 def write(
@@ -69,7 +67,7 @@ def write(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Yield ``length`` symbols that go on from a prompt; of bytes, each character with its last byte.
+    """Yield ``length`` symbols that continue a prompt; of bytes, each character with its last byte.
 
     Each is drawn from softmax(logits / temperature) over the ``top_k`` likeliest; temperature 0 takes the likeliest.
     The unknown symbol is never written.
@@ -101,7 +99,7 @@ def write(
 
 
 def translate(trained: Trained, prompt: str | None = None, sample: int = 0, beam: int = 1) -> dict[str, Any]:
-    """What a decoder writes of a source: a prompt of the user's, or where that is None an example of the test part.
+    """What a decoder writes of a source: of the prompt, or where that is None of an example of the test part.
 
     Args:
         trained: A decoder's run.
@@ -110,7 +108,7 @@ def translate(trained: Trained, prompt: str | None = None, sample: int = 0, beam
         beam: Hypotheses that the search keeps; 1 is greedy.
 
     Returns:
-        ``source``, of an example ``target``, and what `rnnbench.models.decoding.told` says.
+        ``source``, of an example ``target``, and what `rnnbench.models.decoding.described` returns.
 
     Raises:
         UserError: a prompt for a model that reads numbers, no such example, or an output that is not finite.
@@ -134,7 +132,7 @@ def translate(trained: Trained, prompt: str | None = None, sample: int = 0, beam
     (written,) = search(model, x[None], beam=beam)
     if not math.isfinite(written.score):
         raise UserError("the model diverged: what it makes of this source is not finite.")
-    return shown | told(model, x, written, targets)
+    return shown | described(model, x, written, targets)
 
 
 #: How many examples are kept, from short to long, and which of them with their attention.
@@ -142,12 +140,7 @@ EXAMPLES, ATTENDED = 8, (2, 3)
 
 
 def decoded(model: EncoderDecoder, source: PairData, folder: Path) -> dict[str, float]:
-    """Write out test pairs greedily, without a teacher, and keep some of them as ``samples.json``.
-
-    Args:
-        model: Trained; as it is, on its own device.
-        source: What it was trained on.
-        folder: The run's.
+    """Write out test pairs greedily, without a teacher, and keep some of them as ``samples.json`` in a run's folder.
 
     Returns:
         ``test/sequence_error``, the share of the test pairs (`PairData.to_write`) not written exactly right; of natural
@@ -158,14 +151,14 @@ def decoded(model: EncoderDecoder, source: PairData, folder: Path) -> dict[str, 
     pairs = source.to_write()
     batch = collate(pairs)
     written = search(model, batch.x.to(device), None if batch.lengths is None else batch.lengths.to(device))
-    wanted = [source.targets.decode(pair.y) for pair in pairs]
-    found = [source.targets.decode(one.symbols) for one in written]
-    figures = {"test/sequence_error": sum(a != b for a, b in zip(found, wanted, strict=True)) / len(pairs)}
+    targets = [source.targets.decode(pair.y) for pair in pairs]
+    outputs = [source.targets.decode(one.symbols) for one in written]
+    figures = {"test/sequence_error": sum(a != b for a, b in zip(outputs, targets, strict=True)) / len(pairs)}
     if source.language:
-        figures["test/chrf"] = chrf(found, wanted)
+        figures["test/chrf"] = chrf(outputs, targets)
     examples = [
         source.shown(pairs[index])
-        | told(model, pairs[index].x.to(device), written[index], source.targets, attention=place in ATTENDED)
+        | described(model, pairs[index].x.to(device), written[index], source.targets, attention=place in ATTENDED)
         for place, index in enumerate(evenly(EXAMPLES, len(pairs)).tolist())
     ]
     write_atomic(folder / SAMPLES, json.dumps(finite(examples), indent=1, ensure_ascii=False).encode())
@@ -177,22 +170,17 @@ LENGTH, TEMPERATURE = 300, 0.8
 
 
 def write_sample(model: Model, source: TextData, seed: int, folder: Path) -> None:
-    """Write ``sample.txt``: the prompt, `SAMPLE_MARK`, and what the model makes of it, drawn by the run's seed.
+    """Write ``sample.txt``: the data's prompt, `SAMPLE_MARK`, and how the model continues it, drawn by the run's seed.
 
-    The model is left as it is, and so are torch's own random numbers.
-
-    Args:
-        model: Trained; a copy of it on the CPU writes, so that a GPU's run writes the same text.
-        source: What it was trained on.
-        seed: The run's.
-        folder: Likewise.
+    A copy of the model on the CPU writes, so that a GPU's run writes the same text. torch's own random numbers are left
+    as they are.
     """
     assert isinstance(model, SequenceModel)
-    twin = copy.deepcopy(model).cpu().eval()
-    twin.probed.backend = "auto"  # the one it was trained by may be a GPU's
+    copied = copy.deepcopy(model).cpu().eval()
+    copied.probed.backend = "auto"  # the one it was trained by may be a GPU's
     assert source.prompt is not None
     before = source.prompt.replace(SAMPLE_MARK, "") or source.prompt
     written: list[str] = []
-    with suppress(UserError):  # a state that leaves the finite numbers: what there is until then is shown
-        written.extend(write(twin, source.vocabulary, before, LENGTH, TEMPERATURE, seed=seed))
+    with suppress(UserError):  # an output that is not finite: what was written until then is shown
+        written.extend(write(copied, source.vocabulary, before, LENGTH, TEMPERATURE, seed=seed))
     write_atomic(folder / SAMPLE, f"{before}{SAMPLE_MARK}{''.join(written)}\n".encode("utf-8", "replace"))

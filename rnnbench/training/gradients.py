@@ -1,4 +1,4 @@
-"""How far the gradients of cells reach: of models that nobody has trained, and of finished runs.
+"""How far the gradients of cells reach: of untrained models, and of finished runs.
 
 Untrained models read white noise unless a data set is named: independent standard normal numbers, one a unit, with a
 target at every step, so that what is measured is the cell's alone.
@@ -15,7 +15,7 @@ import torch
 
 from rnnbench.cells.init import INITIALISATIONS
 from rnnbench.cells.registry import checked_options
-from rnnbench.config import CellConfig, DataConfig, ModelConfig
+from rnnbench.config import CellConfig, DataConfig, ModelConfig, Run
 from rnnbench.data.load import load
 from rnnbench.data.source import generator
 from rnnbench.data.task import Batch, Task
@@ -23,7 +23,7 @@ from rnnbench.errors import UserError, unknown
 from rnnbench.models.build import Model, build
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.probes.measured import Measured
-from rnnbench.training.weights import Finished, finished
+from rnnbench.training.checkpoints import Finished, finished
 
 #: Sequences that a curve is the mean over.
 BATCH = 16
@@ -61,20 +61,21 @@ def measure_cells(
     for cell in cells:
         checked_options(cell)
     task, batches = _data(data, seq_len, hidden_size, seeds)
-    fitting = []
+    measurable = []
     for cell in cells:
         config = ModelConfig(hidden_size=hidden_size)
         build(task, cell, config, seq_len)  # what is wrong with the cell itself is an error
         for name in inits:
+            initialised = dataclasses.replace(config, init=name)  # type: ignore[arg-type]
             try:
-                build(task, cell, dataclasses.replace(config, init=name), seq_len)  # type: ignore[arg-type]
+                build(task, cell, initialised, seq_len)
             except UserError as error:
                 print(f"rnnbench: left out: {error}", file=sys.stderr)
-                continue
-            fitting.append((cell, dataclasses.replace(config, init=name)))  # type: ignore[arg-type]
-    if not fitting:
+            else:
+                measurable.append((cell, initialised))
+    if not measurable:
         raise UserError(f"init {', '.join(inits)} acts upon nothing in {', '.join(c.label for c in cells)}.")
-    for cell, config in fitting:
+    for cell, config in measurable:
         row = Measured(cell.label, config.init, batches[0].x.shape[1])
         for seed, batch in enumerate(batches):
             torch.manual_seed(seed)
@@ -95,18 +96,17 @@ def measure_runs(folders: Sequence[Path], seq_len: int | None = None, average: b
     """
     groups: dict[str, list[Finished]] = {}
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        one = finished(folder)
-        groups.setdefault(one.run.replicates.id, []).append(one)
-    labels = _labels([members[0] for members in groups.values()])
+        member = finished(folder)
+        groups.setdefault(member.run.replicates.id, []).append(member)
+    labels = _labels([members[0].run for members in groups.values()])
     for label, members in zip(labels, groups.values(), strict=True):
         rows = (Measured(label, "initial", 0), Measured(label, "trained", 0))
-        for one in members:
-            run = one.run
-            length = seq_len or run.probes.seq_len
-            batch = load(run.data, run.order_seed).probe_batch(length, run.probes.batch_size)
-            for row, model in zip(rows, (one.untrained(), one.trained()), strict=True):
+        for member in members:
+            run = member.run
+            batch = load(run.data, run.order_seed).probe_batch(seq_len or run.probes.seq_len, run.probes.batch_size)
+            for row, model in zip(rows, (member.untrained(), member.trained()), strict=True):
                 row.seq_len = batch.x.shape[1]
-                _add(row, run.seed, model, batch, one.task, average)
+                _add(row, run.seed, model, batch, member.task, average)
         yield from rows
 
 
@@ -127,7 +127,12 @@ def _data(name: str, seq_len: int, hidden_size: int, seeds: int) -> tuple[Task, 
     """The task, and the batch of each seed."""
     if name == NOISE:
         task = Task("many_to_many", "values", "values", hidden_size, 1)
-        return task, [_noise(seed, seq_len, hidden_size) for seed in range(seeds)]
+        batches = []
+        for seed in range(seeds):
+            draw = generator("gradients", seed)
+            x, y = (torch.randn(BATCH, seq_len, size, generator=draw) for size in (hidden_size, 1))
+            batches.append(Batch(x, y))
+        return task, batches
     source = load(DataConfig(name, seq_len=seq_len))
     batch = source.probe_batch(seq_len, BATCH)
     if batch.x.shape[1] < 2:
@@ -135,15 +140,8 @@ def _data(name: str, seq_len: int, hidden_size: int, seeds: int) -> tuple[Task, 
     return source.task, [batch] * seeds
 
 
-def _noise(seed: int, seq_len: int, size: int) -> Batch:
-    draw = generator("gradients", seed)
-    x = torch.randn(BATCH, seq_len, size, generator=draw)
-    return Batch(x, torch.randn(BATCH, seq_len, 1, generator=draw))
-
-
-def _labels(members: Sequence[Finished]) -> list[str]:
+def _labels(runs: Sequence[Run]) -> list[str]:
     """The shortest names that tell these runs apart."""
-    runs = [one.run for one in members]
     short = [run.cell.label for run in runs]
     longer = [f"{run.cell.label}, {run.data.label}, T = {run.data.seq_len}" for run in runs]
     ids = [f"{run.cell.label}, {run.id}" for run in runs]

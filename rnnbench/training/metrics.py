@@ -1,4 +1,4 @@
-"""The loss, and the figures of merit as torchmetrics: summed in float64, so that a million small terms stay exact."""
+"""The figures of merit, summed in float64 so that a million small terms stay exact, and the losses along a text."""
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ PRIMARY_METRIC = {"symbols": "bpc", "labels": "error", "values": "mse", "bits": 
 
 
 class _Sums(Metric):
-    """Sums of float64 and a count, over all batches and all processes."""
+    """Sums of float64 and counts, over all batches and all processes."""
 
     full_state_update = False
     sums: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ("count",)
     count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         for name in self.sums:
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        for name in self.counts:
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+
+def _unmasked(out: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Outputs and targets, those left out that do not count."""
+    return (out, batch.y) if batch.mask is None else (out[batch.mask], batch.y[batch.mask])
 
 
 class LikelihoodMetric(_Sums):
@@ -38,14 +45,12 @@ class LikelihoodMetric(_Sums):
 
     sums = ("nll_sum",)
     nll_sum: Tensor
-    #: Is shown every batch with its nats (B, T), 0 where a target does not count: see `rnnbench.training.metrics`.
+    #: Is shown every batch with its nats (B, T), 0 where a target does not count.
     watcher: Callable[[Tensor, Batch], None] | None = None
 
     def update(self, out: Tensor, batch: Batch) -> None:
-        """out (B, T, V) logits, batch.y (B, T) classes; positions outside batch.mask do not count."""
-        y = batch.y
-        if batch.mask is not None:
-            out, y = out[batch.mask], y[batch.mask]
+        """out (B, T, V) logits, batch.y (B, T) classes."""
+        out, y = _unmasked(out, batch)
         nll = F.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="none")
         self.nll_sum += nll.double().sum()
         self.count += y.numel()
@@ -62,19 +67,14 @@ class LikelihoodMetric(_Sums):
 class LabelMetric(_Sums):
     """Classes: ``error``, the share of wrong answers among the scored, ``accuracy`` = 1 − error, ``nll`` in nats."""
 
-    sums = ("nll_sum", "wrong")
+    sums, counts = ("nll_sum", "wrong"), ("count", "answers")
     nll_sum: Tensor
     wrong: Tensor
     answers: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("answers", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
     def update(self, out: Tensor, batch: Batch) -> None:
         """out (B, V) or (B, T, V) logits, batch.y (B,) or (B, T) classes."""
-        everywhere = torch.ones_like(batch.y, dtype=torch.bool)
-        mask = everywhere if batch.mask is None else batch.mask
+        mask = torch.ones_like(batch.y, dtype=torch.bool) if batch.mask is None else batch.mask
         scored = mask if batch.scored is None else batch.scored
         self.nll_sum += F.cross_entropy(out[mask], batch.y[mask], reduction="none").double().sum()
         self.count += mask.sum()
@@ -96,14 +96,12 @@ class BitMetric(_Sums):
 
     def update(self, out: Tensor, batch: Batch) -> None:
         """out (B, T, O) logits, batch.y (B, T, O) of 0 and 1."""
-        y = batch.y
-        if batch.mask is not None:
-            out, y = out[batch.mask], y[batch.mask]
-        said, true = out > 0, y > 0.5
+        out, y = _unmasked(out, batch)
+        predicted, true = out > 0, y > 0.5
         self.nll_sum += F.binary_cross_entropy_with_logits(out, y, reduction="none").double().sum()
         self.count += out.numel() // out.shape[-1]
-        self.hits += (said & true).sum()
-        self.misses += (said != true).sum()
+        self.hits += (predicted & true).sum()
+        self.misses += (predicted != true).sum()
 
     def compute(self) -> dict[str, Tensor]:
         return {"nll": self.nll_sum / self.count, "accuracy": self.hits / (self.hits + self.misses)}
@@ -127,9 +125,7 @@ class ErrorMetric(_Sums):
 
     def update(self, out: Tensor, batch: Batch) -> None:
         """out and batch.y are (B, O) or (B, T, O)."""
-        y = batch.y
-        if batch.mask is not None:
-            out, y = out[batch.mask], y[batch.mask]
+        out, y = _unmasked(out, batch)
         error = (out - y).double()
         self.squared += (error**2).sum()
         self.absolute += error.abs().sum()
@@ -150,7 +146,7 @@ def metric_for(task: Task) -> Metric:
     return kinds[task.predicts]()
 
 
-Floats = NDArray[np.float64]
+# --- the losses of a text, as watchers of a `LikelihoodMetric` --------------------------------------------------------
 
 #: Characters in a block: neighbours are alike, and what is drawn anew by a bootstrap has to be long (protocol: ≥ 1000).
 BLOCK = 1000
@@ -168,13 +164,12 @@ class StreamLosses:
         self._scored: list[Tensor] = []
 
     def __call__(self, nll: Tensor, batch: Batch) -> None:
-        """nll (B, T), the batch's nats, 0 where its mask is False."""
         self._nll.append(nll)
         self._scored.append(torch.ones_like(nll, dtype=torch.bool) if batch.mask is None else batch.mask)
 
-    def each(self) -> Floats:
+    def each(self) -> NDArray[np.float64]:
         """(N,) the nats of each target, from the text's first on."""
-        values: Floats = torch.cat(self._nll, 1)[torch.cat(self._scored, 1)].double().cpu().numpy()
+        values: NDArray[np.float64] = torch.cat(self._nll, 1)[torch.cat(self._scored, 1)].double().cpu().numpy()
         return values
 
     def curves(self) -> dict[str, NDArray[Any]]:
@@ -195,15 +190,14 @@ class PositionLosses:
         self._sums, self._counts = torch.zeros(()), torch.zeros((), dtype=torch.int64)
 
     def __call__(self, nll: Tensor, batch: Batch) -> None:
-        """nll (B, T), the batch's nats, 0 where its mask is False."""
         self._sums = self._sums.to(nll.device) + nll.double().sum(0)
         self._counts = self._counts.to(nll.device) + (len(nll) if batch.mask is None else batch.mask.sum(0))
 
     def curves(self) -> dict[str, NDArray[Any]]:
         """``nll_by_position`` (T,), the mean nats of each window's p-th target, and ``nll_position_sizes``, how many.
 
-        The text's last window may be shorter than the others, so later positions may have one target less; where even
-        the first one is, positions without any are left out. Σ mean · size / Σ size is the evaluation's nll.
+        Positions without any target, after a text's shorter last window, are left out. Σ mean · size / Σ size is the
+        evaluation's nll.
         """
         sums = self._sums.cpu().numpy()
         sizes = self._counts.expand(sums.shape).cpu().numpy()

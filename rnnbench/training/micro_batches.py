@@ -1,4 +1,4 @@
-"""How the rows of a batch are divided: among the processes of a run, and within one into parts taken in turn."""
+"""How the rows of a batch are split: among the processes of a run, and within one into micro-batches taken in turn."""
 
 from __future__ import annotations
 
@@ -29,46 +29,43 @@ class BatchSplit:
     rank: int = 0
     micro_batches: int = 1
 
-    def own(self, rows: int) -> slice:
+    def shard(self, rows: int) -> slice:
         """This process's of a whole batch's rows, as equal a share as can be."""
         return slice(self.rank * rows // self.devices, (self.rank + 1) * rows // self.devices)
 
     def parts(self, rows: int) -> list[slice]:
-        """The parts of this process, in a whole batch's rows.
-
-        Raises:
-            UserError: there are more parts than rows.
-        """
+        """The micro-batches of this process, in a whole batch's rows; a `UserError` where they are more than rows."""
         self.check(rows)
-        own = self.own(rows)
-        size, many = own.stop - own.start, self.micro_batches
-        return [slice(own.start + i * size // many, own.start + (i + 1) * size // many) for i in range(many)]
+        shard, many = self.shard(rows), self.micro_batches
+        size = shard.stop - shard.start
+        return [slice(shard.start + i * size // many, shard.start + (i + 1) * size // many) for i in range(many)]
 
     def check(self, rows: int) -> None:
-        """Refuse a batch with too few rows for every process to have one in every part."""
+        """Refuse a batch with too few rows for every process to have one in every micro-batch."""
         if rows < self.devices * self.micro_batches:
-            parts = f"{self.devices} devices" if self.devices > 1 else ""
-            parts += " × " * (self.devices > 1 < self.micro_batches)
-            parts += f"{self.micro_batches} micro-batches" if self.micro_batches > 1 else ""
+            counts = {"devices": self.devices, "micro-batches": self.micro_batches}
+            parts = " × ".join(f"{count} {name}" for name, count in counts.items() if count > 1)
             raise UserError(
                 f"a batch of {rows} sequences cannot be divided among {parts}; take fewer of those, or a larger "
                 "data.batch_size."
             )
 
-    def whole(self, part: Tensor, rows: int) -> Tensor:
-        """Every process's rows put together again, on all of them; every process has to ask."""
+    # --- exchanges: every process has to take part ----------------------------------------------------------------
+
+    def gather(self, shard: Tensor, rows: int) -> Tensor:
+        """Every process's rows put together again, on all of them."""
         if self.devices == 1:
-            return part
-        together = part.new_zeros(rows, *part.shape[1:])
-        together[self.own(rows)] = part
-        return self.summed(together)
+            return shard
+        whole = shard.new_zeros(rows, *shard.shape[1:])
+        whole[self.shard(rows)] = shard
+        return self.sum(whole)
 
-    def each(self, mine: Tensor) -> Tensor:
-        """What every process has, stacked in their order, on all of them; every process has to ask."""
-        return self.whole(mine[None], self.devices) if self.devices > 1 else mine
+    def stack(self, tensor: Tensor) -> Tensor:
+        """What every process has, stacked by rank, on all of them; of one process the tensor itself."""
+        return self.gather(tensor[None], self.devices) if self.devices > 1 else tensor
 
-    def summed(self, tensor: Tensor) -> Tensor:
-        """The sum over the processes, in place; every process has to ask."""
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes, in place."""
         if self.devices > 1:
             torch.distributed.all_reduce(tensor)
         return tensor
@@ -79,27 +76,20 @@ def in_parts(
     batch: Batch,
     carry: State | None,
     task: Task,
-    division: BatchSplit,
+    split: BatchSplit,
     backward: Callable[[Tensor, bool], None],
 ) -> tuple[Tensor, State]:
-    """Forward and backward for each part that is this process's; gradients add up, so they must be cleared before.
+    """Forward and backward for each micro-batch of this process; gradients add up, so they must be cleared before.
 
     A part's loss, a mean, counts by its share of the batch's scored targets; times the number of processes where
     there are several, for they take the mean of their gradients. What comes out is the gradient of the whole batch's
-    loss, up to rounding.
-
-    Args:
-        model: What is trained.
-        batch: The whole batch.
-        carry: This process's rows of the state to go on from; None at the start.
-        task: What the targets are.
-        division: How the batch is divided.
-        backward: Does it for a loss, and is told whether it is this step's last.
+    loss, up to rounding. ``batch`` is the whole batch, ``carry`` the last states of this process's rows, and
+    ``backward`` is called with a loss and whether it is this step's last.
 
     Returns:
         This process's share of the batch's loss, and its rows' last states.
     """
-    parts = division.parts(batch.x.shape[0])
+    parts = split.parts(batch.x.shape[0])
     total = torch.zeros((), device=batch.x.device)
     states: list[State] = []
     for rows in parts:
@@ -110,7 +100,7 @@ def in_parts(
         if isinstance(share, Tensor):  # a part without a scored target has a loss of 0 / 0
             value = torch.where(share > 0, value, 0.0)
         value = value * share
-        backward(value * division.devices, rows is parts[-1])
+        backward(value * split.devices, rows is parts[-1])
         total += value.detach()
         states.append([s.detach() for s in state])
     return total, [torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*states, strict=True)]

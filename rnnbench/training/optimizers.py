@@ -1,11 +1,12 @@
-"""Optimiser and learning-rate schedule from their config."""
+"""Optimiser, gradient clipping and learning-rate schedule from their config."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,6 +26,20 @@ def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig) -> Opti
     """torch's own; the fused form where torch has one (0.12 ms a step instead of 0.24 for six tensors)."""
     extra = {"foreach": True} if config.name == "rmsprop" else {"fused": True}
     return _OPTIMIZERS[config.name](parameters, lr=config.lr, weight_decay=config.weight_decay, **extra)
+
+
+def clip_gradients(weights: Sequence[Parameter], config: OptimConfig) -> Tensor:
+    """Clip all gradients in place, by their global norm or value by value; returns the norm before.
+
+    The operations of torch's `clip_grad_norm_`, without its search for devices and number formats.
+    """
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if config.clip is not None and config.clip_by == "value":
+        torch.nn.utils.clip_grad_value_(weights, config.clip, foreach=True)
+    elif config.clip is not None:
+        torch._foreach_mul_(gradients, torch.clamp(config.clip / (norm + 1e-6), max=1.0))
+    return norm
 
 
 def make_schedule(optimizer: Optimizer, config: OptimConfig, total_steps: int) -> LambdaLR | None:

@@ -29,7 +29,7 @@ from rnnbench.probes.gradient_flow import (
 )
 from rnnbench.probes.jacobian import measure_singular_values
 from rnnbench.probes.lyapunov import measure_lyapunov
-from rnnbench.training.callbacks import StepClock
+from rnnbench.training.fitting import StepClock
 from rnnbench.training.sequence_module import SequenceModule
 
 Figures = dict[str, Any]
@@ -42,14 +42,9 @@ CONTEXTS, SINGULAR_VALUES, SAMPLES = 1000, 10, 2
 class Probing(L.Callback):
     """Measures a module on the data's fixed probe batch.
 
-    As a callback it does so every ``config.every`` steps; what it has found so far is in every checkpoint. Nothing of
-    the training is touched: a copy is measured, no random number is drawn, and the clock stands still.
-
-    Args:
-        config: What to measure.
-        module: Whose model; it may change its device.
-        data: Whose probe batch.
-        steps: The training's length: the last measurement along it is the one at its end.
+    As a callback it does so every ``config.every`` steps; what it has measured is in every checkpoint. Nothing of the
+    training is touched: a copy is measured, no random number is drawn, and the clock stands still. ``steps`` is the
+    training's length: the last measurement along it is the one at its end.
     """
 
     def __init__(self, config: ProbeConfig, module: SequenceModule, data: SequenceDataModule, steps: int) -> None:
@@ -67,22 +62,22 @@ class Probing(L.Callback):
 
     def measure(self, when: str) -> tuple[Figures, Figures]:
         """Metrics and curves by name, each beginning with ``when``/: init or final."""
+        metrics: Figures = {}
+        curves: Figures = {}
         if self._batch is None:
-            return {}, {}
+            return metrics, curves
         with self._counted():
             flows = self._flows_now()
-            metrics = _scalars(flows)
-            curves: Figures = {}
-            for name, flow in flows.items():
-                curves |= flow.curves(name)
-            more = [self._spectrum(), self._detail() if self.config.detail else ({}, {})]
+            measured = [(_scalars(flows), {}), *(({}, flow.curves(name)) for name, flow in flows.items())]
+            measured.append(self._spectrum())
+            if self.config.detail:
+                measured.append(self._detail())
             if when == "final":
-                more.append(self._context())
-            for figures, arrays in more:
-                metrics |= figures
-                curves |= arrays
-        named = [{f"{when}/{key}": value for key, value in found.items()} for found in (metrics, curves)]
-        return named[0], named[1]
+                measured.append(self._context())
+        for figures, arrays in measured:
+            metrics |= {f"{when}/{name}": value for name, value in figures.items()}
+            curves |= {f"{when}/{name}": value for name, value in arrays.items()}
+        return metrics, curves
 
     def _flows_now(self) -> dict[str, FlowCurve]:
         """By name, as `FLOWS` has them."""
@@ -93,8 +88,8 @@ class Probing(L.Callback):
     def _spectrum(self) -> tuple[Figures, Figures]:
         if not self.config.lyapunov:
             return {}, {}
-        found = measure_lyapunov(self.module.model, self._on_device(), self.data.task, self.config.lyapunov).exponents
-        return {"lyapunov_1": float(found[0])}, {"lyapunov": found}
+        measured = measure_lyapunov(self.module.model, self._on_device(), self.data.task, self.config.lyapunov)
+        return {"lyapunov_1": float(measured.exponents[0])}, {"lyapunov": measured.exponents}
 
     def _detail(self) -> tuple[Figures, Figures]:
         """What explains a curve; a probe that this model or task has no use for is left out."""
@@ -122,10 +117,9 @@ class Probing(L.Callback):
         source, model = self.data.source, self.module.model
         if not (isinstance(source, TextData) and isinstance(model, SequenceModel)):
             return {}, {}
-        found = context_curve(model, source.context_windows(CONTEXTS, self.config.seq_len + 1))
-        curves = {"lengths": found.lengths, "nll": found.nll, "gain": found.gain, "gain_error": found.gain_error}
-        scalars = {f"context_{key}": value for key, value in found.scalars().items()}
-        return scalars, {f"context_{key}": value for key, value in curves.items()}
+        context = context_curve(model, source.context_windows(CONTEXTS, self.config.seq_len + 1))
+        scalars = {f"context_{key}": value for key, value in context.scalars().items()}
+        return scalars, {f"context_{name}": getattr(context, name) for name in ("lengths", "nll", "gain", "gain_error")}
 
     def _on_device(self) -> Batch:
         assert self._batch is not None

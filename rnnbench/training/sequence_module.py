@@ -19,19 +19,19 @@ from rnnbench.errors import UserError
 from rnnbench.models.build import build
 from rnnbench.models.loss import loss
 from rnnbench.models.stack import State
+from rnnbench.training.checkpoints import random_state, restore_random_state
 from rnnbench.training.metrics import PRIMARY_METRIC, metric_for
 from rnnbench.training.micro_batches import BatchSplit, in_parts
-from rnnbench.training.optimizers import make_optimizer, make_schedule
-from rnnbench.training.random_state import random_state, restore_random_state
+from rnnbench.training.optimizers import clip_gradients, make_optimizer, make_schedule
 
 
 class SequenceModule(L.LightningModule):
     """Trains any cell on any task.
 
     Characters are learned by truncated backpropagation: consecutive batches continue each other, the state goes from
-    one to the next and the gradient does not. The step is lean: no ``.item()`` and no logging in it; sums stay on the
-    device and go to the logger every ``log_every`` steps. It is optimised by hand (Lightning's manual optimisation):
-    the Trainer's own way from the loss to the update costs as much as a tenth of a small cell's step.
+    one to the next and the gradient does not. The step has no ``.item()`` and no logging in it: sums stay on the device
+    and go to the logger every ``log_every`` steps. Optimisation is manual: the Trainer's own way from the loss to the
+    update costs as much as a tenth of a small cell's step.
 
     Args:
         task: What the data asks for (``SequenceDataModule.task``).
@@ -72,7 +72,7 @@ class SequenceModule(L.LightningModule):
         self.keep_best = keep_best
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.provenance: dict[str, str] = {}  # goes into every checkpoint, to be compared before it is resumed from
-        self.division: BatchSplit | None = None  # of every batch; None: all of it here, and at once
+        self.split: BatchSplit | None = None  # of every batch; None: all of it here, and at once
         self._seen = 0
         self._tokens: int | Tensor = 0  # a tensor on the device where sequences have lengths
         self._carry: State | None = None  # of this process's rows
@@ -84,7 +84,7 @@ class SequenceModule(L.LightningModule):
         self._rng: Tensor | None = None
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, State]:
-        """What is to be compared with the batch's targets, and the last states; see the model's ``predict``."""
+        """The model's ``predict``: outputs to compare with the batch's targets, and the last states."""
         return self.model.predict(batch, state)
 
     # --- training -----------------------------------------------------------------------------------------------
@@ -92,14 +92,14 @@ class SequenceModule(L.LightningModule):
     def _apply_batch_transfer_handler(
         self, batch: Batch, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Batch:
-        """A batch that is there already is left alone: Lightning takes two hooks and its parts to find that out."""
+        """A batch that is on the device already is left alone: Lightning calls two hooks to find that out."""
         if batch.x.device == (device or self.device):
             return batch
         moved: Batch = super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
         return moved
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Twenty times a step Lightning notes which hook it is in; nn.Module asks each time if that is a weight."""
+        """Twenty times a step Lightning notes which hook it is in; nn.Module checks each time if that is a weight."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
@@ -110,21 +110,18 @@ class SequenceModule(L.LightningModule):
         for weight in self._weights:
             weight.grad = None
         carry = None if batch.reset else self._carry
-        if self.division is None:
+        if self.split is None:
             out, state = self.model.predict(batch, carry)
             value = loss(out, batch, self.task)
-            if self.trainer.scaler is None:
-                value.backward()  # the Trainer's way calls two hooks of every callback: 1 % of a plain RNN's step
-            else:
-                self.manual_backward(value)
+            self._backward(value)
         else:
             self._rows = batch.x.shape[0]
-            value, state = in_parts(self.model, batch, carry, self.task, self.division, self._backward)
+            value, state = in_parts(self.model, batch, carry, self.task, self.split, self._backward)
         if self.task.stateful:
             self._carry = [s.detach() for s in state]
         if not self._seen:
             first = value.detach().clone()
-            self._first_loss = first if self.division is None else self.division.summed(first)
+            self._first_loss = first if self.split is None else self.split.sum(first)
         self._loss_sum.add_(value.detach())
         self._seen += 1
         steps = batch.x.shape[0] * batch.x.shape[1] if batch.lengths is None else batch.lengths.sum()
@@ -134,10 +131,12 @@ class SequenceModule(L.LightningModule):
             assert isinstance(schedule, LRScheduler)
             schedule.step()
 
-    def _backward(self, value: Tensor, last: bool) -> None:
-        """Of a part; of several processes the last part's is when the Trainer exchanges what all parts have left."""
-        assert self.division is not None
-        if self.trainer.scaler is not None or (last and self.division.devices > 1):
+    def _backward(self, value: Tensor, last: bool = True) -> None:
+        """The Trainer's way where it has to scale, or after the last micro-batch to exchange gradients.
+
+        It calls two hooks of every callback, which is 1 % of a plain RNN's step.
+        """
+        if self.trainer.scaler is not None or (last and self.split is not None and self.split.devices > 1):
             self.manual_backward(value)
         else:
             value.backward()
@@ -146,20 +145,10 @@ class SequenceModule(L.LightningModule):
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip, and keep what the global norm was before.
-
-        The operations of torch's `clip_grad_norm_`, without its search for devices and number formats.
-        """
-        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if self._seen > len(self._norms):  # a training of unknown length: room for as many again
+        """Clip the gradients, and keep what their global norm was before."""
+        if self._seen > len(self._norms):  # a training of unknown length
             self._norms = torch.cat([self._norms, torch.zeros_like(self._norms)])
-        self._norms[self._seen - 1] = norm
-        limit = self.optim.clip
-        if limit is not None and self.optim.clip_by == "value":
-            torch.nn.utils.clip_grad_value_(self._weights, limit, foreach=True)
-        elif limit is not None:
-            torch._foreach_mul_(gradients, torch.clamp(limit / (norm + 1e-6), max=1.0))
+        self._norms[self._seen - 1] = clip_gradients(self._weights, self.optim)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.row_due:
@@ -167,13 +156,13 @@ class SequenceModule(L.LightningModule):
 
     @property
     def row_due(self) -> bool:
-        """Is the step just made one after which a row of the history is written?"""
+        """Is a row of the history written after the last step?"""
         return self._seen % self.log_every == 0 or self._seen == self.total_steps
 
     def _log_row(self) -> None:
-        """The one place that reads training figures off the device."""
+        """The only place that reads training figures off the device."""
         count = (self._seen - 1) % self.log_every + 1
-        total = self._loss_sum if self.division is None else self.division.summed(self._loss_sum.clone())
+        total = self._loss_sum if self.split is None else self.split.sum(self._loss_sum.clone())
         mean = float(total) / count
         self._loss_sum.zero_()
         norms = self._norms[self._seen - count : self._seen]
@@ -192,7 +181,7 @@ class SequenceModule(L.LightningModule):
             self.trainer.should_stop = True
 
     def restore_best(self) -> None:
-        """The weights of the best validation, where such a one was kept."""
+        """Set the weights of the best validation, where they were kept."""
         if self.best is not None:
             self.model.load_state_dict(self.best[1])
 
@@ -232,46 +221,46 @@ class SequenceModule(L.LightningModule):
         self._norms = self._norms.to(self.device)
         if self._carry is not None:
             self._carry = [s.to(self.device) for s in self._carry]
-        if self.division is not None:  # every process scores all of the validation part
+        if self.split is not None:  # every process scores all of the validation part
             self.metric.distributed_available_fn = lambda: False
 
     def on_train_start(self) -> None:
-        if self._rng is not None:  # a resumed run: dropout goes on where it was
+        if self._rng is not None:  # a resumed run: dropout draws what it would have drawn
             restore_random_state(self._rng, self.device)
             self._rng = None
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What all processes have, in every process's checkpoint: any number of them can go on from it."""
-        division, rng = self.division or BatchSplit(), random_state(self.device)
+        """The state of all processes, in every process's checkpoint: any number of them can resume from it."""
+        split, rng = self.split or BatchSplit(), random_state(self.device)
         checkpoint["rnnbench"] = {
             "seen": self._seen,
             "tokens": self.tokens,
             "first_loss": self.first_loss,
-            "carry": self._carry and [division.whole(s, self._rows) for s in self._carry],
-            "loss_sum": division.each(self._loss_sum),
+            "carry": self._carry and [split.gather(s, self._rows) for s in self._carry],
+            "loss_sum": split.stack(self._loss_sum),
             "norms": self._norms,
-            "rng": division.each(rng.to(self.device)).cpu() if division.devices > 1 else rng,
+            "rng": split.stack(rng.to(self.device)).cpu() if split.devices > 1 else rng,
             "best": self.best,
             **self.provenance,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved, division = checkpoint["rnnbench"], self.division or BatchSplit()
+        saved, split = checkpoint["rnnbench"], self.split or BatchSplit()
         self._seen, self._tokens, self._norms, self.best = (saved[key] for key in ("seen", "tokens", "norms", "best"))
         self._first_loss = saved["first_loss"]
         if saved["carry"] is not None:
             self._rows = len(saved["carry"][0])
-            self._carry = [s[division.own(self._rows)] for s in saved["carry"]]
-        # One of these a process: as many others make of them what they can.
+            self._carry = [s[split.shard(self._rows)] for s in saved["carry"]]
+        # One of these a process; another number of processes takes what it can.
         sums, rngs = torch.atleast_1d(saved["loss_sum"]), torch.atleast_2d(saved["rng"])
-        if len(sums) == division.devices:
-            self._loss_sum = sums[division.rank]
-        elif division.rank == 0:
+        if len(sums) == split.devices:
+            self._loss_sum = sums[split.rank]
+        elif split.rank == 0:
             self._loss_sum = sums.sum()
-        if division.rank < len(rngs):
-            self._rng = rngs[division.rank]
+        if split.rank < len(rngs):
+            self._rng = rngs[split.rank]
 
     # --- evaluation ---------------------------------------------------------------------------------------------
 
@@ -285,9 +274,9 @@ class SequenceModule(L.LightningModule):
         self.metric.reset()
         self._eval_carry = None
         score = float(figures[PRIMARY_METRIC[self.task.predicts]])
-        # What is no number compares as neither better nor worse, and would stay the best for ever.
-        may_be_kept = prefix == "val" and self.keep_best and math.isfinite(score)
-        if may_be_kept and (self.best is None or score < self.best[0]):
+        # NaN compares as neither better nor worse, and would stay the best for ever.
+        eligible = prefix == "val" and self.keep_best and math.isfinite(score)
+        if eligible and (self.best is None or score < self.best[0]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             self.best = (score, weights)
         self.log_dict({f"{prefix}/{name}": value for name, value in figures.items()})

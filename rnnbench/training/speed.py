@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from rnnbench.config import BudgetConfig, Run
 from rnnbench.errors import UserError
 from rnnbench.runs import RunDirectory
 from rnnbench.system import machine
-from rnnbench.training.callbacks import StepClock
-from rnnbench.training.fitting import built, fit, quieten
+from rnnbench.training.fitting import StepClock, built, fit, quieten
 from rnnbench.training.micro_batches import BatchSplit
 
 #: Each training is begun so many times, in a new random order each time, and does so many steps, of which the first few
@@ -26,23 +25,18 @@ ROUNDS, STEPS, WARM_UP = 3, 12, 3
 def time_steps(
     runs: Sequence[Run], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[dict[str, Any]]:
-    """The training step of several runs, in turns, in this process alone.
-
-    Args:
-        runs: What is timed; how long they train, and what they measure beside, does not matter.
-        progress: Told how many of the turns are over, and how many there are.
+    """The training step of several runs, in turns, in this process alone; ``progress`` counts the turns.
 
     Returns:
         In the order of the runs, ``config`` (without seed and learning rate), step_ms and step_iqr_ms by the wall,
         step_cpu_ms by the processor (on a CPU), tokens_per_second, and the ``environment``, with the cores that the
-        process stayed on. Of a run that cannot be built here there is none.
+        process stayed on. A run that cannot be built here is left out.
     """
     machine.prepare()
     quieten()
     order = np.random.default_rng(0)
     tokens: dict[int, float] = {}
-    wall: dict[int, list[float]] = {}
-    cpu: dict[int, list[float]] = {}
+    clocks: dict[int, list[StepClock]] = {}
     device = machine.resolve_device(runs[0].device)
     with machine.pinned() as cores:
         for turn, index in enumerate(i for _ in range(ROUNDS) for i in order.permutation(len(runs)).tolist()):
@@ -53,10 +47,12 @@ def time_steps(
                 continue
             finally:
                 progress(turn + 1, ROUNDS * len(runs))
-            wall.setdefault(index, []).extend(clock.seconds[WARM_UP:])
-            cpu.setdefault(index, []).extend(clock.cpu_seconds[WARM_UP:])
+            clocks.setdefault(index, []).append(clock)
         environment = machine.environment(device) | {"pinned": cores, "workers": 1}
-    return [figures | {"environment": environment} for figures in _figures(runs, tokens, wall, cpu, device)]
+    return [
+        _figures(runs[index], tokens[index], clocks[index], device) | {"environment": environment}
+        for index in sorted(clocks)
+    ]
 
 
 def _train(run: Run, device: str, clock: StepClock) -> float:
@@ -68,23 +64,16 @@ def _train(run: Run, device: str, clock: StepClock) -> float:
     return module.tokens / STEPS
 
 
-def _figures(
-    runs: Sequence[Run],
-    tokens: dict[int, float],
-    wall: dict[int, list[float]],
-    cpu: dict[int, list[float]],
-    device: str,
-) -> Iterator[dict[str, Any]]:
-    for index, seconds in sorted(wall.items()):
-        config = runs[index].to_dict()
-        del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
-        low, middle, high = np.percentile(seconds, [25, 50, 75])
-        figures = {
-            "config": config,
-            "step_ms": 1e3 * float(middle),
-            "step_iqr_ms": 1e3 * float(high - low),
-            "tokens_per_second": tokens[index] / float(middle),
-        }
-        if device == "cpu":
-            figures["step_cpu_ms"] = 1e3 * float(np.median(cpu[index]))
-        yield figures
+def _figures(run: Run, tokens: float, clocks: Sequence[StepClock], device: str) -> dict[str, Any]:
+    config = run.to_dict()
+    del config["seed"], config["data_seed"], config["probes"], config["optim"]["lr"]
+    low, middle, high = np.percentile([clock.seconds[WARM_UP:] for clock in clocks], [25, 50, 75])
+    figures = {
+        "config": config,
+        "step_ms": 1e3 * float(middle),
+        "step_iqr_ms": 1e3 * float(high - low),
+        "tokens_per_second": tokens / float(middle),
+    }
+    if device == "cpu":
+        figures["step_cpu_ms"] = 1e3 * float(np.median([clock.cpu_seconds[WARM_UP:] for clock in clocks]))
+    return figures

@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Task
 from rnnbench.models import EncoderDecoder, build
-from rnnbench.models.decoding import END, Written, told, write
+from rnnbench.models.decoding import END, Written, described, search
 
 
 def random_model(seed: int, symbols: int, cell: str = "gru", attention: str = "dot") -> EncoderDecoder:
@@ -54,7 +54,7 @@ def test_beam_one_is_greedy(cell: str) -> None:
     lengths_found = set()
     for seed in range(4):
         model = random_model(seed, 5, cell)
-        for x, length, found in zip(SOURCES, LENGTHS.tolist(), write(model, SOURCES, LENGTHS), strict=True):
+        for x, length, found in zip(SOURCES, LENGTHS.tolist(), search(model, SOURCES, LENGTHS), strict=True):
             assert found.symbols == greedy(model, x[:length], 2 * length + 20)
             assert found.score == pytest.approx(score(model, x[:length], found.symbols), abs=1e-10)
             lengths_found.add((found.symbols[-1] == END, len(found.symbols) == 2 * length + 20))
@@ -67,12 +67,12 @@ def test_a_beam_is_no_worse_than_greedy(beam: int) -> None:
     better = 0
     for seed in range(8):
         model = random_model(seed, 4)
-        plain, wide = write(model, SOURCES, LENGTHS, limit=12), write(model, SOURCES, LENGTHS, beam, limit=12)
+        plain, wide = search(model, SOURCES, LENGTHS, limit=12), search(model, SOURCES, LENGTHS, beam, limit=12)
         for row, (one, other) in enumerate(zip(plain, wide, strict=True)):
             x = SOURCES[row, : LENGTHS[row]]
             assert other.score >= one.score
             assert other.score == pytest.approx(score(model, x, other.symbols), abs=1e-10)
-            assert write(model, x[None], beam=beam, limit=12)[0].symbols == other.symbols
+            assert search(model, x[None], beam=beam, limit=12)[0].symbols == other.symbols
             better += other.score > one.score
     assert better
 
@@ -86,7 +86,7 @@ def test_a_beam_that_holds_everything_finds_the_best() -> None:
     for seed in range(6):
         model = random_model(seed, symbols)
         best = max(ended + cut, key=lambda one: score(model, SOURCES[0], one))
-        (found,) = write(model, SOURCES[:1], beam=64, limit=limit)
+        (found,) = search(model, SOURCES[:1], beam=64, limit=limit)
         assert found.symbols == best
 
 
@@ -94,7 +94,7 @@ def test_nothing_comes_of_weights_that_are_nan() -> None:
     model = random_model(0, 4)
     with torch.no_grad():
         model.readout.bias.fill_(torch.nan)
-    assert [one.symbols for one in write(model, SOURCES, beam=2)] == [[]] * 5
+    assert [one.symbols for one in search(model, SOURCES, beam=2)] == [[]] * 5
 
 
 @pytest.mark.parametrize("attention", ["dot", "none"])
@@ -102,10 +102,10 @@ def test_what_is_told(attention: str) -> None:
     from rnnbench.data.seq2seq.pairs import Targets
 
     model, targets = random_model(0, 5, attention=attention), Targets.of("abc")
-    found = told(model, SOURCES[0], Written([2, 3, 0], -0.5), targets)
+    found = described(model, SOURCES[0], Written([2, 3, 0], -0.5), targets)
     assert (found["decoded"], found["score"]) == ("ab", -0.5)
     assert ("attention" in found) == (attention == "dot")
-    assert "attention" not in told(model, SOURCES[0, :1], Written([2, 0], -0.5), targets)
+    assert "attention" not in described(model, SOURCES[0, :1], Written([2, 0], -0.5), targets)
     if attention == "dot":
         assert [len(row) for row in found["attention"]] == [7] * 3
         assert sum(found["attention"][1]) == pytest.approx(1.0, abs=0.01)

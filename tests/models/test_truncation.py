@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import lightning as L
 import pytest
 import torch
+from support.training import QUIET
 
 from rnnbench.config import CellConfig, DataConfig, ModelConfig, OptimConfig, Run
 from rnnbench.data.source import StepLoader
@@ -93,15 +91,12 @@ def test_an_evaluation_knows_nothing_of_it() -> None:
 
 
 def test_cut_nowhere_is_not_cut() -> None:
+    results = []
     for truncate in (T, None):
         model, batch = made("lstm", ModelConfig(hidden_size=6), truncate)
         value = loss(model.predict(batch)[0], batch, TEXT)
-        if truncate == T:
-            first = [value.detach(), *gradients(model, value)]
-        else:
-            assert all(
-                torch.equal(a, b) for a, b in zip(first, [value.detach(), *gradients(model, value)], strict=True)
-            )
+        results.append([value.detach(), *gradients(model, value)])
+    assert all(map(torch.equal, *results))
 
 
 def test_what_cannot_be_truncated_is_refused() -> None:
@@ -115,31 +110,18 @@ def test_what_cannot_be_truncated_is_refused() -> None:
     assert Run(optim=OptimConfig(truncate=64), data=DataConfig("kjv", seq_len=64)).label == "lstm kjv T=64 K=64 seed 0"
 
 
-def test_truncations_share_initial_weights_and_differ_in_gradients(
-    source: Callable[[int], StepLoader], tmp_path: Path
-) -> None:
+def test_truncations_share_initial_weights_and_differ_in_gradients() -> None:
     """The same weights at first and, after the same batches, others."""
-    modules = {}
+    ids = torch.randint(7, (3, 5 * T + 1), generator=torch.Generator().manual_seed(2))
+    spans = [ids[:, step * T : (step + 1) * T + 1] for step in range(5)]
+    batches = [Batch(span[:, :-1], span[:, 1:], reset=step == 0) for step, span in enumerate(spans)]
+    initial, trained = [], []
     for truncate in (2, None):
         torch.manual_seed(0)
         module = SequenceModule(TEXT, "gru", ModelConfig(hidden_size=8), OptimConfig(lr=1e-2, truncate=truncate), 5)
-        modules[truncate] = [p.detach().clone() for p in module.parameters()]
-        L.Trainer(
-            accelerator="cpu", max_steps=5, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, default_root_dir=tmp_path,
-        ).fit(module, source(5))  # fmt: skip
+        initial.append([p.detach().clone() for p in module.parameters()])
+        L.Trainer(max_steps=5, logger=False, **QUIET).fit(module, StepLoader(lambda step: batches[step], 5))
         assert module.tokens == 5 * 3 * T
-        modules["trained", truncate] = list(module.parameters())
-    assert all(map(torch.equal, modules[2], modules[None]))
-    assert not all(map(torch.allclose, modules["trained", 2], modules["trained", None]))
-
-
-@pytest.fixture
-def source() -> Callable[[int], StepLoader]:
-    ids = torch.randint(7, (3, 5 * T + 1), generator=torch.Generator().manual_seed(2))
-
-    def batch(step: int) -> Batch:
-        span = ids[:, step * T : (step + 1) * T + 1]
-        return Batch(span[:, :-1], span[:, 1:], reset=step == 0)
-
-    return lambda steps: StepLoader(batch, steps)
+        trained.append(list(module.parameters()))
+    assert all(map(torch.equal, *initial))
+    assert not all(map(torch.allclose, *trained))

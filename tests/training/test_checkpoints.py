@@ -9,43 +9,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.sweeps import assert_same
+from support.training import text_run
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.errors import UserError
-from rnnbench.runs import CHECKPOINT, HISTORY, WEIGHTS, RunDirectory, StorageError
+from rnnbench.runs import CHECKPOINT, HISTORY, RunDirectory, StorageError
 from rnnbench.training import train
-from rnnbench.training.checkpoints import ResumePoint
-from rnnbench.training.weights import load_tensors
+from rnnbench.training.checkpoints import ResumePoint, load_tensors
 
 
 @pytest.fixture
 def run(text_file: Path) -> Run:
-    return make_run(text_file)
-
-
-def make_run(text_file: Path, steps: int = 20) -> Run:
-    return Run(
-        cell=CellConfig("gru"),
-        model=ModelConfig(hidden_size=32, dropout=0.2),
-        data=DataConfig(path=str(text_file), seq_len=16, batch_size=8),
-        budget=BudgetConfig(steps=steps, evals=2),
-        probes=ProbeConfig(gradient_flow=False),
-    )
+    return text_run(text_file, hidden_size=32, dropout=0.2)
 
 
 @pytest.fixture
-def entry(run: Run, tmp_path: Path) -> RunDirectory:
+def directory(run: Run, tmp_path: Path) -> RunDirectory:
     """The run's, with a folder."""
     directory = RunDirectory(tmp_path / "runs", "single", run.id)
     directory.folder.mkdir(parents=True)
     return directory
-
-
-def assert_same(one: RunDirectory, other: RunDirectory) -> None:
-    ours, theirs = (torch.load(each.path(WEIGHTS), weights_only=True)["model"] for each in (one, other))
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    assert one.path(HISTORY).read_text() == other.path(HISTORY).read_text()
 
 
 class Hostile:
@@ -110,20 +95,16 @@ def test_what_the_disk_will_not_hand_out_is_not_set_aside(run: Run, directory: R
     assert directory.path(CHECKPOINT).exists()
 
 
-def test_a_checkpoint_of_other_data_is_refused(run: Run, directory: RunDirectory, tmp_path: Path) -> None:
-    torch.save({"rnnbench": {"data_sha256": "0" * 64}, "global_step": 1}, directory.path(CHECKPOINT))
-    with pytest.raises(UserError, match="belongs to other data"):
-        train(run, tmp_path / "runs", wandb="disabled")
-
-
-@pytest.mark.parametrize("form", [{}, {"form": "2"}, {"form": "3"}])
-def test_a_checkpoint_of_an_earlier_version_is_refused(
-    run: Run, directory: RunDirectory, tmp_path: Path, form: dict[str, str]
+@pytest.mark.parametrize("form", [None, {}, {"form": "2"}, {"form": "3"}])
+def test_a_checkpoint_of_other_data_or_an_earlier_version_is_refused(
+    run: Run, directory: RunDirectory, tmp_path: Path, form: dict[str, str] | None
 ) -> None:
     """The first counted its steps elsewhere, the second knew neither noise nor a first loss, the third no clock."""
     sha = SequenceDataModule(run.data, run.seed).fingerprint
-    torch.save({"rnnbench": {"data_sha256": sha, **form}, "global_step": 1}, directory.path(CHECKPOINT))
-    with pytest.raises(UserError, match="of another version of rnnbench; delete it"):
+    saved = {"data_sha256": "0" * 64} if form is None else {"data_sha256": sha, **form}
+    torch.save({"rnnbench": saved, "global_step": 1}, directory.path(CHECKPOINT))
+    message = "belongs to other data" if form is None else "of another version of rnnbench; delete it"
+    with pytest.raises(UserError, match=message):
         train(run, tmp_path / "runs", wandb="disabled")
 
 
@@ -140,7 +121,7 @@ def test_a_disk_that_fills_leaves_the_last_checkpoint(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel refuses to write files of a checkpoint's size, after some have been written."""
-    run = make_run(text_file, 400)
+    run = text_run(text_file, steps=200, hidden_size=32, dropout=0.2)
     directory, calm = (RunDirectory(tmp_path / name, "single", run.id) for name in ("runs", "calm"))
     monkeypatch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
     whole = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from rnnbench.errors import UserError
 from rnnbench.models.loss import loss
 from rnnbench.runs import CHECKPOINT, HISTORY, WEIGHTS, RunDirectory
 from rnnbench.system import signals
-from rnnbench.training import SequenceModule, module_for, train
-from rnnbench.training.measurements import has_diverged
-from rnnbench.training.weights import load_tensors
+from rnnbench.training import module_for, train
+from rnnbench.training.checkpoints import load_tensors
+
+RNNBENCH = [sys.executable, "-m", "rnnbench"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def text_run(text_file: Path, steps: int = 70, dropout: float = 0.0) -> Run:
@@ -53,19 +57,6 @@ def rows(root: Path, run: Run) -> list[dict[str, float]]:
     return [{key: float(value) for key, value in row.items()} for row in RunDirectory(root, "single", run.id).history()]
 
 
-@pytest.fixture
-def first_losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Of every run that this process ends: the loss of its first batch, as it is compared with the last one."""
-    seen: list[float] = []
-
-    def noted(metrics: dict[str, Any], module: SequenceModule) -> bool:
-        seen.append(module.first_loss)
-        return has_diverged(metrics, module)
-
-    monkeypatch.setattr("rnnbench.training.one_run.has_diverged", noted)
-    return seen
-
-
 def loss_before_any_update(run: Run) -> float:
     """Of the whole first batch, with neither processes nor parts nor Lightning."""
     data = SequenceDataModule(run.data, run.seed, run.steps)
@@ -91,18 +82,20 @@ def assert_close(root: Path, other: Path, run: Run, rel: float = 1e-5) -> None:
 
 
 @pytest.mark.parametrize(("make", "micro_batches"), [(text_run, 1), (written_run, 2)])
-def test_two_processes_are_one(
-    make: Any, micro_batches: int, text_file: Path, tmp_path: Path, first_losses: list[float]
-) -> None:
+def test_two_processes_are_one(make: Any, micro_batches: int, text_file: Path, tmp_path: Path) -> None:
     run = make(text_file)
     alone = train(run, tmp_path / "alone", wandb="disabled")
-    both = train(run, tmp_path / "both", wandb="disabled", devices=2, micro_batches=micro_batches)
+    steps: list[int] = []
+    both = train(
+        run, tmp_path / "both", wandb="disabled", devices=2, micro_batches=micro_batches,
+        progress=lambda done, total, what: steps.append(done),
+    )  # fmt: skip
     assert_close(tmp_path / "both", tmp_path / "alone", run)
     assert both["environment"]["devices"] == 2
     assert both["environment"].get("micro_batches", 1) == micro_batches
     assert "devices" not in alone["environment"]
-    assert not torch.distributed.is_initialized()
-    assert first_losses == pytest.approx([loss_before_any_update(run)] * 2, rel=1e-5), "that of the whole batch"
+    assert steps[0] == 0
+    assert steps[-1] == run.steps
 
 
 @pytest.mark.slow
@@ -110,10 +103,12 @@ def test_stopped_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path)
     """With dropout, of which each process draws its own; and as another number of processes, which draws other."""
     run = text_run(text_file, 700, dropout=0.2)
     directory = RunDirectory(tmp_path / "stopped", "single", run.id)
+    sent: list[str] = []
 
     def progress(done: int, total: int, what: str) -> None:
-        if what == "train" and signals.asked() is None:
-            signal.raise_signal(signal.SIGTERM)
+        if what == "train" and not sent:
+            sent.append(what)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with signals.armed(signal.SIGTERM), pytest.raises(signals.Stopped) as caught:
         train(run, tmp_path / "stopped", wandb="disabled", devices=2, progress=progress)
@@ -123,62 +118,68 @@ def test_stopped_and_resumed_equals_undisturbed(text_file: Path, tmp_path: Path)
     assert [tuple(s.shape[:1]) for s in saved["rnnbench"]["carry"]] == [(7,), (7,)]
     assert not torch.equal(*saved["rnnbench"]["rng"])
     assert saved["rnnbench"]["first_loss"] == pytest.approx(loss_before_any_update(run), rel=0.1)  # but for dropout
-    for other in ("three", "one"):
-        copy = RunDirectory(tmp_path / other, "single", run.id)
+    for name in ("three", "one"):
+        copy = RunDirectory(tmp_path / name, "single", run.id)
         copy.folder.mkdir(parents=True)
-        for name in (CHECKPOINT, HISTORY):
-            copy.path(name).write_bytes(directory.path(name).read_bytes())
+        for file in (CHECKPOINT, HISTORY):
+            copy.path(file).write_bytes(directory.path(file).read_bytes())
     train(run, tmp_path / "stopped", wandb="disabled", devices=2)
     calm = train(run, tmp_path / "calm", wandb="disabled", devices=2)
     assert rows(tmp_path / "stopped", run) == rows(tmp_path / "calm", run)
     ours, theirs = (
-        torch.load(RunDirectory(tmp_path / name, "single", run.id).path(WEIGHTS), weights_only=True)["model"]
+        load_tensors(RunDirectory(tmp_path / name, "single", run.id).path(WEIGHTS))["model"]
         for name in ("stopped", "calm")
     )
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    for other, devices in (("three", 3), ("one", 1)):
-        result = train(run, tmp_path / other, wandb="disabled", devices=devices)
+    for name, devices in (("three", 3), ("one", 1)):
+        result = train(run, tmp_path / name, wandb="disabled", devices=devices)
         assert result["metrics"]["val/bpc"] == pytest.approx(calm["metrics"]["val/bpc"], abs=0.3)
 
 
 @pytest.mark.slow
-def test_another_number_goes_on_where_two_were_killed(text_file: Path, tmp_path: Path) -> None:
-    """kill -9 of the first process ends the other; one process goes on from their checkpoint along the same curve."""
+def test_what_ends_one_process_ends_all_and_the_run_can_be_resumed(text_file: Path, tmp_path: Path) -> None:
+    """SIGTERM and Ctrl-C to the command, kill -9 of a worker and of the command; then one process ends the run."""
     run = text_run(text_file, 900)
     directory = RunDirectory(tmp_path / "killed", "single", run.id)
-    words = ["--out", str(tmp_path / "killed"), "--devices", "2", "--wandb", "disabled"]
     config = tmp_path / "run.yaml"
     config.write_text(json.dumps(run.to_dict()))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rnnbench", "train", "--config", str(config), *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-    try:
-        while not directory.path(HISTORY).exists() or directory.path(HISTORY).stat().st_size < 200:
-            assert process.poll() is None
-            time.sleep(0.02)
-        others = session(process.pid)
-        assert len(others) >= 2
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        assert process.returncode == 143
-        again = subprocess.Popen(process.args, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
-        before = directory.path(HISTORY).stat().st_size
-        while directory.path(HISTORY).stat().st_size <= before:
-            assert again.poll() is None
-            time.sleep(0.02)
-        again.kill()
-        again.wait()
-        deadline = time.monotonic() + 10
-        while session(again.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not session(again.pid), "the other process outlives the first"
-    finally:
-        for pid in (process.pid, again.pid):
-            for left in session(pid):
-                os.kill(left, signal.SIGKILL)
-    assert directory.path(CHECKPOINT).exists()
+    command = [*RNNBENCH, "train", "--config", str(config), "--out", str(tmp_path / "killed")]
+    command += ["--devices", "2", "--wandb", "disabled"]
+
+    def ended_by(end: Callable[[int], None]) -> tuple[int, list[str]]:
+        """The exit status and the messages of a command that is ended once it has written a row."""
+        before = directory.path(HISTORY).stat().st_size if directory.path(HISTORY).exists() else 0
+        process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        try:
+            while not directory.path(HISTORY).exists() or directory.path(HISTORY).stat().st_size <= before:
+                assert process.poll() is None
+                time.sleep(0.02)
+            assert len(workers(process.pid)) == 2
+            end(process.pid)
+            _, messages = process.communicate(timeout=15)
+            deadline = time.monotonic() + 10
+            while workers(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not workers(process.pid), "a worker outlives the command"
+        finally:
+            for pid in (*workers(process.pid), process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return process.returncode, messages.splitlines()
+
+    status, lines = ended_by(lambda pid: os.kill(pid, signal.SIGTERM))
+    saved = load_tensors(directory.path(CHECKPOINT))["global_step"]
+    assert (status, lines) == (143, [f"rnnbench: interrupted at step {saved}; the same command goes on from here."])
+    # A terminal sends Ctrl-C to the foreground process group.
+    status, lines = ended_by(lambda pid: os.killpg(pid, signal.SIGINT))
+    saved = load_tensors(directory.path(CHECKPOINT))["global_step"]
+    assert (status, lines) == (130, [f"rnnbench: interrupted at step {saved}; the same command goes on from here."])
+    status, lines = ended_by(lambda pid: os.kill(workers(pid)[-1], signal.SIGKILL))
+    message = "rnnbench: error: the process of rank 1 was killed by SIGKILL; the same command continues the run"
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith(message)
+    status, lines = ended_by(lambda pid: os.kill(pid, signal.SIGKILL))
+    assert status == -signal.SIGKILL
     first = load_tensors(directory.path(CHECKPOINT))["global_step"]
     train(run, tmp_path / "killed", wandb="disabled")
     train(run, tmp_path / "calm", wandb="disabled")
@@ -191,39 +192,38 @@ def test_another_number_goes_on_where_two_were_killed(text_file: Path, tmp_path:
         assert ours[step] == pytest.approx(value, rel=1e-4 if step < first + 50 else 0.05), step
 
 
-def session(leader: int) -> list[int]:
-    """Living processes of a session."""
-    found = []
+def workers(leader: int) -> list[int]:
+    """Living processes of a session that lead a process group of their own, in the order of their start."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX" and int(fields[3]) == leader:
-            found.append(int(path.parent.name))
-    return found
+        with suppress(OSError):
+            state, _, group, session = path.read_text().rpartition(")")[2].split()[:4]
+            pid = int(path.parent.name)
+            if state not in "ZX" and int(session) == leader and int(group) == pid != leader:
+                pids.append(pid)
+    return sorted(pids)
 
 
 @pytest.mark.slow
-def test_what_ends_one_process_ends_the_run_by_its_name(text_file: Path, tmp_path: Path) -> None:
-    """A cell that breaks in every process but the first: the error is the cell's, not the broken connection's."""
+def test_an_error_of_one_process_is_reported_by_its_name(text_file: Path, tmp_path: Path) -> None:
+    """A cell that breaks in rank 1: the error is the cell's, not the broken connection's."""
     cell = tmp_path / "fragile.py"
     cell.write_text(
-        "import multiprocessing\n"
+        "import os\n"
         "from rnnbench.cells import RNN, register_cell\n"
         "@register_cell('fragile')\n"
         "class Fragile(RNN):\n"
         "    torch_mode = None\n"
         "    def step(self, u, s):\n"
-        "        if multiprocessing.parent_process() is not None:\n"
+        "        if os.environ.get('RANK') == '1':\n"
         "            raise ArithmeticError('broken in two')\n"
         "        return super().step(u, s)\n"
     )
     words = ["--cell", "fragile", "--data.path", str(text_file), "--data.seq_len", "16", "--data.batch_size", "4"]
     words += ["--budget.steps", "20", "--out", str(tmp_path / "runs"), "--devices", "2", "--wandb", "disabled"]
     done = subprocess.run(
-        [sys.executable, "-m", "rnnbench", "train", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "RNNBENCH_CELLS": str(cell)},
+        [*RNNBENCH, "train", *words],
+        env={**ENVIRONMENT, "RNNBENCH_CELLS": str(cell)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -237,12 +237,12 @@ def test_torchruns_processes_are_used(text_file: Path, tmp_path: Path) -> None:
     words = ["--data.path", str(text_file), "--data.seq_len", "16", "--data.batch_size", "8", "--budget.steps", "60"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "rnnbench"]
     command += ["train", *words, "--out", str(tmp_path), "--wandb", "disabled", "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = {"env": environment, "capture_output": True, "text": True, "timeout": 120}
-    refused = subprocess.run(command, **run)  # type: ignore[call-overload]
+    refused, done = (
+        subprocess.run([*command, *more], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        for more in ([], ["--devices", "2"])
+    )
     assert refused.returncode != 0
     assert "torchrun has started 2 processes, and devices is 1; give --devices 2." in refused.stderr
-    done = subprocess.run([*command, "--devices", "2"], **run)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["status"], result["environment"]["devices"]) == ("done", 2)

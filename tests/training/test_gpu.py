@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.training import text_run
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.config import ProbeConfig
 from rnnbench.config.timing import Timing
 from rnnbench.runs import CURVES, SAMPLE, RunDirectory
 from rnnbench.system import signals
 from rnnbench.throughput.measure import measure
 from rnnbench.training import train
-from rnnbench.training.random_state import random_state, restore_random_state
+from rnnbench.training.checkpoints import random_state, restore_random_state
 
 pytestmark = [
     pytest.mark.gpu,
@@ -27,14 +29,8 @@ pytestmark = [
 def test_a_run_on_the_gpu_agrees_with_the_cpu(cell: str, text_file: Path, tmp_path: Path) -> None:
     results = {}
     for device in ("cpu", "cuda"):
-        run = Run(
-            cell=CellConfig(cell),
-            model=ModelConfig(hidden_size=32),
-            data=DataConfig(path=str(text_file), seq_len=16, batch_size=8),
-            budget=BudgetConfig(steps=200),
-            probes=ProbeConfig(seq_len=32, batch_size=4),
-            device=device,  # type: ignore[arg-type]
-        )
+        run = text_run(text_file, cell, 200, hidden_size=32, probes=ProbeConfig(seq_len=32, batch_size=4))
+        run = dataclasses.replace(run, device=device)  # type: ignore[arg-type]
         results[device] = train(run, tmp_path, wandb="disabled")
     cpu, gpu = results["cpu"]["metrics"], results["cuda"]["metrics"]
     assert results["cuda"]["environment"]["backend"] == "torch"
@@ -52,14 +48,7 @@ def test_a_run_on_the_gpu_agrees_with_the_cpu(cell: str, text_file: Path, tmp_pa
 
 def test_parts_and_a_stop_on_the_gpu(text_file: Path, tmp_path: Path) -> None:
     """Stopped, and resumed with its batches cut: the figures of an undisturbed run, nearly."""
-    run = Run(
-        cell=CellConfig("gru"),
-        model=ModelConfig(hidden_size=32),
-        data=DataConfig(path=str(text_file), seq_len=16, batch_size=9),
-        budget=BudgetConfig(steps=200),
-        probes=ProbeConfig(gradient_flow=False),
-        device="cuda",
-    )
+    run = dataclasses.replace(text_run(text_file, steps=200, batch_size=9, hidden_size=32), device="cuda")
     calm = train(run, tmp_path / "calm", wandb="disabled")
 
     def progress(done: int, total: int, what: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import lightning
 import pytest
 import torch
-from lightning.pytorch.loggers import Logger
+from support.training import QUIET, Rows
 from torch import Tensor
 
 from rnnbench.config import CellConfig, DataConfig, ModelConfig, OptimConfig
@@ -23,34 +22,18 @@ from rnnbench.training.sequence_module import SequenceModule
 STEPS = 8
 
 
-class Rows(Logger):
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[dict[str, float]] = []
-
-    name = version = "rows"
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append(dict(metrics))
-
-
 def trained(
-    data: DataConfig, cell: str, model: ModelConfig, division: BatchSplit | None
+    data: DataConfig, cell: str, model: ModelConfig, split: BatchSplit | None
 ) -> tuple[list[dict[str, float]], Any]:
     """A row for each of the first steps, and the module."""
     source = SequenceDataModule(data, steps=STEPS)
     torch.manual_seed(0)
     module = SequenceModule(source.task, cell, model, OptimConfig(lr=0.01, clip=0.1), STEPS, log_every=1)
-    module.division = division
+    module.split = split
     logger = Rows()
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = lightning.Trainer(max_steps=STEPS, accelerator="cpu", logger=logger, limit_val_batches=0, **quiet)
+    trainer = lightning.Trainer(max_steps=STEPS, logger=logger, limit_val_batches=0, **QUIET)
     trainer.fit(module, datamodule=source)
-    return logger.rows, module
+    return list(logger.rows.values()), module
 
 
 TASKS = {
@@ -104,13 +87,13 @@ def test_shares_are_of_what_is_scored(devices: int) -> None:
     model.zero_grad()
     total, lasts = torch.zeros((), dtype=torch.float64), []
     for rank in range(devices):
-        division = BatchSplit(devices, rank, 4 // devices)
+        split = BatchSplit(devices, rank, 4 // devices)
 
         def backward(value: Tensor, last: bool) -> None:
             lasts.append(last)
             value.backward()
 
-        total += in_parts(model, batch, None, task, division, backward)[0]
+        total += in_parts(model, batch, None, task, split, backward)[0]
     whole = loss(model.predict(batch)[0], batch, task).detach()
     assert float(total) == pytest.approx(float(whole), rel=1e-6)
     for parameter, gradient in zip(model.parameters(), wanted, strict=True):
@@ -126,7 +109,7 @@ def test_every_row_is_somebodys_and_no_share_is_twice_another(rows: int, devices
     shares = [BatchSplit(devices, rank, micro) for rank in range(devices)]
     parts = [part for share in shares for part in share.parts(rows)]
     assert [i for part in parts for i in range(rows)[part]] == list(range(rows))
-    sizes = [share.own(rows).stop - share.own(rows).start for share in shares]
+    sizes = [share.shard(rows).stop - share.shard(rows).start for share in shares]
     assert max(sizes) - min(sizes) <= 1
     assert all(part.stop > part.start for part in parts)
 

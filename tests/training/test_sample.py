@@ -1,16 +1,18 @@
-"""The sample that a text run leaves, and the curves of its test text: reproducible, sealed, and disturbing nothing."""
+"""The sample of a text run, and the curves of its test text: reproducible, checksummed, and disturbing nothing."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.training import text_run
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
+from rnnbench.config import CellConfig, DataConfig, ModelConfig, OptimConfig, Run
 from rnnbench.data.text.streams import PROMPT, TextData
 from rnnbench.models import SequenceModel, build
 from rnnbench.runs import CURVES, SAMPLE, SAMPLE_MARK, RunDirectory
@@ -20,26 +22,24 @@ from rnnbench.training import train
 from rnnbench.training.generate import LENGTH, TEMPERATURE, load, write, write_sample
 
 
-def text_run(path: Path) -> Run:
-    return Run(
-        cell=CellConfig("gru"),
-        model=ModelConfig(hidden_size=16, dropout=0.2),
-        data=DataConfig(path=str(path), seq_len=16, batch_size=8),
-        optim=OptimConfig(lr=1e-2),
-        budget=BudgetConfig(steps=80, evals=2),
-        probes=ProbeConfig(gradient_flow=False),
-        seed=11,
-    )
+@pytest.fixture(scope="module")
+def recorded(small_text: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, RunDirectory, dict[str, Any]]:
+    """A run, its folder and its result."""
+    root = tmp_path_factory.mktemp("sample")
+    (root / "small.txt").write_text(small_text, encoding="utf-8")
+    run = text_run(root / "small.txt", steps=80, optim=OptimConfig(lr=1e-2), dropout=0.2)
+    result = train(run, root / "runs", wandb="disabled")
+    return run, RunDirectory(root / "runs", "single", run.id), result
 
 
-def test_a_run_leaves_a_sample_and_the_losses_of_its_test_text(text_file: Path, tmp_path: Path) -> None:
-    run = text_run(text_file)
-    result = train(run, tmp_path / "runs", wandb="disabled")
-    directory = RunDirectory(tmp_path / "runs", "single", run.id)
+def test_a_run_leaves_a_sample_and_the_losses_of_its_test_text(
+    recorded: tuple[Run, RunDirectory, dict[str, Any]], small_text: str
+) -> None:
+    run, directory, result = recorded
     before, mark, after = directory.path(SAMPLE).read_text(encoding="utf-8").partition(SAMPLE_MARK)
     assert mark == SAMPLE_MARK
     assert (len(before), len(after)) == (PROMPT, LENGTH + 1)
-    assert before == text_file.read_text()[:PROMPT]
+    assert before == small_text[:PROMPT]
 
     trained = load(directory.folder)
     assert trained.vocabulary is not None
@@ -58,20 +58,20 @@ def test_a_run_leaves_a_sample_and_the_losses_of_its_test_text(text_file: Path, 
     assert positions[0] > positions[8:].mean()  # with nothing read yet it can only guess
 
 
-def test_it_is_sealed_and_an_older_ledger_without_it_is_whole(text_file: Path, tmp_path: Path) -> None:
-    run = text_run(text_file)
-    train(run, tmp_path, wandb="disabled")
-    path = RunDirectory(tmp_path, "single", run.id).path(SAMPLE)
-    assert not any(one.fault for one in found(tmp_path))
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("e", "E", 1), encoding="utf-8")
-    assert [one.kind for one in found(tmp_path) if SAMPLE in one.what] == ["edited"]
-    path.unlink()
-    assert [one.kind for one in found(tmp_path) if SAMPLE in one.what] == ["missing"]
+def test_checksums_include_the_sample(recorded: tuple[Run, RunDirectory, dict[str, Any]], tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    folder = root / "single" / recorded[0].id
+    shutil.copytree(recorded[1].folder, folder)
 
+    def problems() -> list[Problem]:
+        return [problem for run in scan([root]) for problem in verify(run)]
 
-def found(root: Path) -> list[Problem]:
-    return [one for run in scan([root]) for one in verify(run)]
+    assert not any(problem.fault for problem in problems())
+    text = (folder / SAMPLE).read_text(encoding="utf-8")
+    (folder / SAMPLE).write_text(text.replace("e", "E", 1), encoding="utf-8")
+    assert [problem.kind for problem in problems() if SAMPLE in problem.what] == ["edited"]
+    (folder / SAMPLE).unlink()
+    assert [problem.kind for problem in problems() if SAMPLE in problem.what] == ["missing"]
 
 
 def test_nothing_random_is_touched(small_text: str, tmp_path: Path) -> None:
@@ -135,11 +135,3 @@ def test_a_state_that_leaves_the_finite_numbers_costs_no_run(small_text: str, tm
         model.readout.bias.fill_(math.nan)
     write_sample(model, source, 0, tmp_path)
     assert (tmp_path / SAMPLE).read_text(encoding="utf-8") == f"{source.prompt}{SAMPLE_MARK}\n"
-
-
-def test_who_did_not_learn_writes_nothing(text_file: Path, tmp_path: Path) -> None:
-    """A diverged run is no model to look at."""
-    run = text_run(text_file)
-    wild = dataclasses.replace(run, optim=dataclasses.replace(run.optim, name="sgd", lr=1e6, clip=None))
-    assert train(wild, tmp_path, wandb="disabled")["status"] == "diverged"
-    assert not RunDirectory(tmp_path, "single", wild.id).path(SAMPLE).exists()

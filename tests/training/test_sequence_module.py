@@ -12,7 +12,8 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger
+from support.training import QUIET, Rows
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,19 +25,10 @@ from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.runs import CURVES, WEIGHTS, RunDirectory
 from rnnbench.training import GRUModule, LSTMModule, RNNModule, SequenceModule, module_class, module_for, train
-from rnnbench.training.metrics import ErrorMetric, LikelihoodMetric
-from rnnbench.training.optimizers import make_optimizer, make_schedule
+from rnnbench.training.metrics import LikelihoodMetric
 
 TOKENS = Task("many_to_many", "tokens", "symbols", 11, 11, stateful=True, causal=True)
 TORCH: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-QUIET: dict[str, Any] = {
-    "accelerator": "cpu",
-    "devices": 1,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -110,52 +102,6 @@ def test_train_is_the_plain_loop(short_text: str, tmp_path: Path, cell: str, cli
         assert result["metrics"]["grad_norm/clipped_share"] == pytest.approx(share)
 
 
-@pytest.mark.parametrize("clip", [1e-3, None])
-def test_clipping_bounds_what_the_optimiser_sees(clip: float | None) -> None:
-    """SGD with lr = 1 moves the weights by the gradient: by ``clip`` exactly, or by all of it."""
-    torch.manual_seed(0)
-    module = SequenceModule(TOKENS, "gru", ModelConfig(hidden_size=5), OptimConfig("sgd", lr=1.0, clip=clip))
-    before = nn.utils.parameters_to_vector(module.parameters()).detach().clone()
-    x = torch.randint(11, (4, 7))
-    trainer = lightning.Trainer(max_steps=1, logger=False, **QUIET)
-    trainer.fit(module, Batches(lambda _: Batch(x[:, :-1], x[:, 1:]), 1))
-    moved = float((nn.utils.parameters_to_vector(module.parameters()) - before).norm())
-    (norm,) = module.gradient_norms().tolist()
-    assert norm > 0.01
-    assert moved == pytest.approx(norm if clip is None else clip, rel=1e-3)
-
-
-@pytest.mark.parametrize("warmup", [0.0, 0.1])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear"])
-def test_schedules_against_closed_forms(schedule: Any, warmup: float) -> None:
-    """Step i of N, w of them warm-up: (i + 1)/w, then with p = (i − w)/(N − w): 1, (1 + cos πp)/2 or 1 − p."""
-    config = OptimConfig("sgd", lr=0.5, schedule=schedule, warmup=warmup)
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], config)
-    schedule_, steps, rising = make_schedule(optimizer, config, 200), 200, round(200 * warmup)
-    found = []
-    for _ in range(steps + 1):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        if schedule_ is not None:
-            schedule_.step()
-    middle = (steps + rising) // 2
-    closed = {"constant": (1, 1, 1), "cosine": (1, 0.5, 0), "linear": (1, 0.5, 0)}[schedule]
-    assert [found[rising], found[middle], found[steps]] == pytest.approx([0.5 * value for value in closed])
-    assert found[:rising] == pytest.approx([0.5 * (i + 1) / rising for i in range(rising)])
-    quarter = (steps - rising) // 4
-    if schedule == "cosine":
-        assert found[rising + quarter] == pytest.approx(0.5 * 0.5 * (1 + math.cos(math.pi / 4)))
-    assert found[rising:] == sorted(found[rising:], reverse=True)
-
-
-def test_a_schedule_without_a_length_is_refused() -> None:
-    """Its learning rate would be zero from the second step on."""
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], OptimConfig())
-    with pytest.raises(UserError, match="total_steps"):
-        make_schedule(optimizer, OptimConfig(schedule="cosine"), 0)
-    assert make_schedule(optimizer, OptimConfig(), 0) is None
-
-
 @pytest.mark.parametrize("name", cell_names())
 def test_a_modules_arguments_are_its_cells_options(name: str) -> None:
     """Names, types and defaults, for every cell: neither side can get an option that the other lacks."""
@@ -221,37 +167,6 @@ def test_the_module_for_a_run(odd_cell: str) -> None:
         module_for(Run(cell=CellConfig("lstm", {"forget_bias": "much"}), model=small), TOKENS)
 
 
-def test_likelihood_by_hand() -> None:
-    """−log softmax at the target, over the masked positions of all batches together (not a mean of means)."""
-    generator = torch.Generator().manual_seed(0)
-    metric, terms = LikelihoodMetric(), []
-    for shape, masked in (((2, 5), True), ((3, 4), False)):
-        out = 3 * torch.randn(*shape, 7, generator=generator)
-        y = torch.randint(7, shape, generator=generator)
-        mask = torch.rand(shape, generator=generator) > 0.5 if masked else None
-        metric.update(out, Batch(torch.zeros(shape), y, mask=mask))
-        for i in range(shape[0]):
-            for t in range(shape[1]):
-                if mask is None or mask[i, t]:
-                    weights = out[i, t].double().exp()
-                    terms.append(-math.log(float(weights[y[i, t]] / weights.sum())))
-    assert 12 < len(terms) < 22, "the mask takes nothing or everything: the test shows nothing"
-    nll = sum(terms) / len(terms)
-    found = {key: float(value) for key, value in metric.compute().items()}
-    assert found == pytest.approx({"nll": nll, "bpc": nll / math.log(2), "perplexity": math.exp(nll)}, rel=1e-6)
-
-
-def test_errors_by_hand() -> None:
-    metric = ErrorMetric(mase_weights=(8.0,))
-    metric.update(torch.tensor([[1.0, 2.0]]), Batch(torch.zeros(1), torch.tensor([[0.0, 4.0]])))
-    metric.update(torch.tensor([[3.0, 3.0]]), Batch(torch.zeros(1), torch.tensor([[3.0, 2.0]])))
-    found = {key: float(value) for key, value in metric.compute().items()}
-    assert found == pytest.approx({"mse": (1 + 4 + 0 + 1) / 4, "mae": (1 + 2 + 0 + 1) / 4, "mase": 1.0 * 4.0 / 0.5})
-    undefined = ErrorMetric()
-    undefined.update(torch.zeros(1, 1), Batch(torch.zeros(1), torch.ones(1, 1)))
-    assert set(undefined.compute()) == {"mse", "mae"}
-
-
 def remembering(module: SequenceModule) -> SequenceModule:
     """Weights that make the state matter, so that losing it shows."""
     with torch.no_grad():
@@ -300,22 +215,6 @@ def test_evaluation_by_hand(tmp_path: Path, small_text: str, cell: str) -> None:
     assert found["test/bpc"] == pytest.approx(stateful, abs=1e-3)
     assert windows["test/bpc"] == pytest.approx(stateless, abs=1e-4)
     assert found["test/perplexity"] == pytest.approx(2 ** found["test/bpc"], rel=1e-4)
-
-
-class Rows(Logger):
-    """Keeps what it is told, by step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[int, dict[str, float]] = {}
-
-    name = version = "rows"
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        assert step is not None
-        self.rows.setdefault(step, {}).update(metrics)
 
 
 def test_a_row_is_the_mean_of_the_steps_since_the_last_one() -> None:

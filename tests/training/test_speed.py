@@ -11,7 +11,7 @@ import pytest
 from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, OptimConfig, ProbeConfig, Run
 from rnnbench.runs import RunDirectory, setting_of
 from rnnbench.training import speed, train
-from rnnbench.training.callbacks import StepClock
+from rnnbench.training.fitting import StepClock
 from rnnbench.training.speed import ROUNDS, STEPS, WARM_UP, time_steps
 
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 from support.sweeps import assert_same
+from support.training import text_run, train_until
 
-from rnnbench.config import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run
+from rnnbench.config import BudgetConfig, ProbeConfig, Run
 from rnnbench.data.task import Batch
 from rnnbench.data.text.streams import TextData
 from rnnbench.runs import CHECKPOINT, HISTORY, RunDirectory
 from rnnbench.system import signals
 from rnnbench.training import train
-from rnnbench.training.checkpoints import ResumePoint
-from rnnbench.training.weights import load_tensors
+from rnnbench.training.checkpoints import load_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +32,9 @@ def _sigint_as_it_was() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def make_run(text_file: Path, steps: int = 200) -> Run:
-    return Run(
-        cell=CellConfig("gru"),
-        model=ModelConfig(hidden_size=48, dropout=0.2),
-        data=DataConfig(path=str(text_file), seq_len=16, batch_size=8),
-        budget=BudgetConfig(steps=steps, evals=4),
-        probes=ProbeConfig(seq_len=12, batch_size=2),
+def make_run(text_file: Path) -> Run:
+    return text_run(
+        text_file, steps=200, evals=4, hidden_size=48, dropout=0.2, probes=ProbeConfig(seq_len=12, batch_size=2)
     )
 
 
@@ -92,22 +88,10 @@ def test_stopped_and_resumed_equals_undisturbed(
 def test_a_checkpoint_of_whole_batches_is_resumed_in_parts(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a run that had no room: it is taken up with its batches cut, on the same curve."""
-    run = dataclasses.replace(make_run(text_file, 120), model=ModelConfig(hidden_size=16))
+    """As after a run that ran out of memory: it is resumed with micro-batches, on the same curve."""
+    run = text_run(text_file, steps=120, evals=4)
     calm = train(run, tmp_path / "calm", wandb="disabled")
-    draw = TextData.train_batch
-
-    def too_large(self: TextData, step: int) -> Batch:
-        if step == 70:
-            raise MemoryError
-        return draw(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TextData, "train_batch", too_large)
-        patch.setattr(ResumePoint, "_cost", property(lambda self: 0.0, lambda self, value: None), raising=False)
-        with pytest.raises(MemoryError):
-            train(run, tmp_path / "cut", wandb="disabled", checkpoint_seconds=0.0)
-    assert load_tensors(RunDirectory(tmp_path / "cut", "single", run.id).path(CHECKPOINT))["global_step"] >= 69
+    assert train_until(70, run, tmp_path / "cut", monkeypatch, MemoryError)["global_step"] >= 69
     cut = train(run, tmp_path / "cut", wandb="disabled", micro_batches=3)
     assert cut["environment"]["micro_batches"] == 3
     ours, theirs = (RunDirectory(tmp_path / name, "single", run.id).history() for name in ("cut", "calm"))
