@@ -15,6 +15,7 @@ from rnnbench.catalog import data_set
 from rnnbench.config import CellConfig, Run
 from rnnbench.config.plain import quoted, read_yaml
 from rnnbench.config.run import merge
+from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.sweep.study import Study
 from rnnbench.sweep.wandb_parameters import Parameter, plainly
@@ -40,10 +41,10 @@ UNUSED = {
 # --- a Run as dotted keys ---------------------------------------------------------------------------------------------
 
 
-def flat(run: Run) -> dict[str, Any]:
-    """A Run as dotted keys and plain values; a cell with options is one value, its JSON."""
+def flat(run: Run | Timing) -> dict[str, Any]:
+    """A Run (or a Timing) as dotted keys and plain values; a cell with options is one value, its JSON."""
     values = run.to_dict()
-    if not isinstance(values["cell"], str):
+    if isinstance(values.get("cell"), Mapping):
         values["cell"] = json.dumps(values["cell"], ensure_ascii=False)
     out: dict[str, Any] = {}
     for key, value in values.items():
