@@ -143,8 +143,9 @@ class SeriesData(Source):
     def _with_warnings(self, on_file: ReadingNotes | None, inputs: np.ndarray) -> ReadingNotes | None:
         """The notes on a user's file, and what the split into windows adds to them; of others a warning alone."""
         notes = copy.deepcopy(on_file) or ReadingNotes()
-        for part in ("val", "test"):
-            if on_file and len(self._starts[part]) < FEW:
+        scored: tuple[Part, ...] = ("val", "test") if on_file else ()
+        for part in scored:
+            if len(self._starts[part]) < FEW:
                 notes.warn(
                     f"the {part} part has {plural(len(self._starts[part]), 'window')}: its scores are hardly more than "
                     "chance; take a longer record, or lower data.seq_len or data.horizon",
@@ -155,7 +156,7 @@ class SeriesData(Source):
                 f"data.batch_size {self._data.batch_size} is more than the {plural(trained, 'training window')}, so "
                 "that a batch has some of them twice; lower it"
             )
-        for part in ("val", "test") if on_file else ():
+        for part in scored:
             rows = np.concatenate([inputs[start:stop] for start, stop in self._parts[part]])
             for name, shift in zip(self.columns, np.nanmean(rows, axis=0), strict=False):
                 if abs(shift) > SHIFTED:

@@ -190,6 +190,7 @@ def _powers(factor: int, count: int) -> npt.NDArray[np.uint64]:
 
 def symbol_counts(text: str | bytes) -> Counter[str]:
     """How often each character (or byte, as the character of its number) occurs."""
+    points: Iterator[npt.NDArray[np.unsignedinteger]]
     if isinstance(text, bytes):
         points = (np.frombuffer(text[start : start + CHUNK], np.uint8) for start in range(0, len(text), CHUNK))
     else:

@@ -77,7 +77,7 @@ class TextData(Source):
             ends = [0, *itertools.accumulate(sizes)]
             parts = [whole[start:stop] for start, stop in itertools.pairwise(ends)]
             parts[1:] = [part if file is None else file for part, file in zip(parts[1:], files, strict=True)]
-            whole, sizes = whole[:0].join(parts), [len(part) for part in parts]  # type: ignore[arg-type]
+            whole, sizes = _joined(parts), [len(part) for part in parts]
         self._text, self._sizes = whole, sizes
         train, val_end, end = itertools.accumulate(sizes)
         self._bounds = {"train": (0, train), "val": (train, val_end), "test": (val_end, end)}
@@ -148,8 +148,7 @@ class TextData(Source):
         later = [_other(part, self.vocabulary) for part in later]
         rest = (part for part, separate in zip(later, self._separate, strict=True) if not separate)
         files = (part if separate else None for part, separate in zip(later, self._separate, strict=True))
-        text = known[:0].join([known, *rest])  # type: ignore[arg-type]
-        return type(self)(text, self._data, self._seed, *files)
+        return type(self)(_joined([known, *rest]), self._data, self._seed, *files)
 
     def train_batch(self, step: int) -> Batch:
         """x, y (B, T) int64, a pure function of (seed, step); reset at an epoch's first step alone."""
@@ -279,6 +278,10 @@ class TextData(Source):
 def _as_read(text: Text, data: DataConfig) -> Text:
     """Bytes where the text's symbols are these, else its characters."""
     return text.encode() if isinstance(text, str) and data.symbols == "bytes" else text
+
+
+def _joined(parts: Sequence[Text]) -> Text:
+    return parts[0][:0].join(parts)  # type: ignore[arg-type]
 
 
 def _other(text: Text, known: Vocabulary) -> Text:

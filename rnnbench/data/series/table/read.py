@@ -61,7 +61,7 @@ def read_user_table(data: DataConfig) -> Record:
             _compare(main, grids[part], beside)
             notes.extend(beside, f"{part} file")
     values, first, wall = main.values, main.first, main.wall
-    starts = {}
+    starts: dict[Part, int] = {}
     for part, grid in grids.items():
         if part != "train":
             gap, at = np.full((APART, len(main.columns)), np.nan), len(values) + APART
