@@ -80,9 +80,7 @@ def test_the_list_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(listed(capsys, "runs/two", "runs/two", "runs")) == 7
     assert listed(capsys, "--study", "three") == []
     assert main(["runs", "list", "--study", "three"]) == 0
-    assert 'unknown status "fialed". Did you mean "failed"?' in refused_line(
-        capsys, "runs", "list", "--status", "fialed"
-    )
+    assert 'unknown status "fialed". Did you mean "failed"?' in refused(capsys, "list", "--status", "fialed")
     assert "nowhere is not a folder" in refused(capsys, "list", "nowhere")
 
 
@@ -134,9 +132,7 @@ def test_show_what_is_damaged(ledger: Path, capsys: pytest.CaptureFixture[str]) 
 def test_names_that_mean_nothing_or_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     assert "means 7 runs (runs/one/lstm-kjv" in refused(capsys, "show", "lstm")
     assert "means 2 runs" in refused(capsys, "show", Run(seed=0).id)
-    assert 'unknown run "lstm-kjv-T64-s33". Did you mean "lstm-kjv-T64-s' in refused_line(
-        capsys, "runs", "show", "lstm-kjv-T64-s33"
-    )
+    assert 'unknown run "lstm-kjv-T64-s33". Did you mean "lstm-kjv-T64-s' in refused(capsys, "show", "lstm-kjv-T64-s33")
     assert "no folder elsewhere" in refused(capsys, "show", "x", "--out", "elsewhere")
     assert "name the runs to remove" in refused(capsys, "rm")
     assert "required" in refused(capsys)
@@ -150,9 +146,7 @@ def test_rm_asks_for_yes_and_removes_the_mirror_too(ledger: Path, capsys: pytest
         folder.mkdir(parents=True)
         (folder / "run.wandb").write_text("x")
     before = sorted(ledger.rglob("*"))
-    assert "nothing was removed; the same command with --yes removes 1 run." in refused_line(
-        capsys, "runs", "rm", run.id
-    )
+    assert "nothing was removed; the same command with --yes removes 1 run." in refused(capsys, "rm", run.id)
     assert sorted(ledger.rglob("*")) == before
     assert main(["runs", "rm", run.id, "--yes"]) == 0
     gone = [path for path in before if not path.exists()]
