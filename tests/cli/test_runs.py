@@ -78,9 +78,7 @@ def test_the_list_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(listed(capsys, "runs/two", "runs/two", "runs")) == 7
     assert listed(capsys, "--study", "three") == []
     assert main(["runs", "list", "--study", "three"]) == 0
-    assert 'unknown status "fialed". Did you mean "failed"?' in refused_line(
-        capsys, "runs", "list", "--status", "fialed"
-    )
+    assert 'unknown status "fialed". Did you mean "failed"?' in refused(capsys, "list", "--status", "fialed")
     assert "nowhere is not a folder" in refused(capsys, "list", "nowhere")
 
 
@@ -132,9 +130,7 @@ def test_show_what_is_damaged(ledger: Path, capsys: pytest.CaptureFixture[str]) 
 def test_names_that_mean_nothing_or_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     assert "means 7 runs (runs/one/lstm-kjv" in refused(capsys, "show", "lstm")
     assert "means 2 runs" in refused(capsys, "show", Run(seed=0).id)
-    assert 'unknown run "lstm-kjv-T64-s33". Did you mean "lstm-kjv-T64-s' in refused_line(
-        capsys, "runs", "show", "lstm-kjv-T64-s33"
-    )
+    assert 'unknown run "lstm-kjv-T64-s33". Did you mean "lstm-kjv-T64-s' in refused(capsys, "show", "lstm-kjv-T64-s33")
     assert "no folder elsewhere" in refused(capsys, "show", "x", "--out", "elsewhere")
     assert "name the runs to remove" in refused(capsys, "rm")
     assert "required" in refused(capsys)
