@@ -127,8 +127,9 @@ class GatedCell(Cell):
 def square_blocks(module: nn.Module, size: int) -> list[Tensor]:
     """Views of the (size, size) blocks of a module's weight_hh; none where it is not a stack of such."""
     weight = getattr(module, "weight_hh", None)
-    square = isinstance(weight, Tensor) and weight.dim() == 2 and weight.shape[1] == size
-    return list(weight.split(size)) if square else []
+    if not isinstance(weight, Tensor) or weight.dim() != 2 or weight.shape[1] != size:
+        return []
+    return list(weight.split(size))
 
 
 @contextmanager

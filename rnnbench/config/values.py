@@ -162,7 +162,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     what = prefix.rstrip(".") or cls.__name__
     if not isinstance(values, Mapping):
         raise UserError(f"{what} must be a mapping of keys to values, got {quoted(values)}.")
-    hints, arguments = hints_of(cls), {}
+    hints, arguments = hints_of(cls), {}  # type: ignore[arg-type]  # a class is hashable
     for key, value in values.items():
         if not isinstance(key, str):
             raise UserError(f"a key of {what} must be a name, got {quoted(key)}.")
@@ -183,7 +183,7 @@ def check_fields(config: Any, part: str = "") -> None:
     """
     prefix = f"{part}." if part else ""
     defaults = {item.name: item.default for item in dataclasses.fields(config)}
-    for name, hint in hints_of(type(config)).items():
+    for name, hint in hints_of(type(config)).items():  # type: ignore[arg-type]
         value = getattr(config, name)
         if value is not None or defaults[name] is not None:
             object.__setattr__(config, name, check_value(value, hint, f"{prefix}{name}"))
