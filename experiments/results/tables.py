@@ -200,7 +200,7 @@ def only_shown(files: set[Path]) -> set[Path]:
         left = [line for line in lines if not any(line.endswith(f"]({name})") for name in gone)]
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(left)).strip()
         if gone:
-            text += f"\n\n{len(gone)} more figures: `rnnbench report` draws them from the runs packed here."
+            text += f"\n\nNot shown here, {len(gone)} figures: `rnnbench report` draws them from the packed runs."
         page.write_text(text + "\n", encoding="utf-8")
     return files - removed
 
@@ -218,7 +218,7 @@ def main() -> int:
     for path in sorted(files | {*before}):
         if path not in files:
             path.unlink(missing_ok=True)
-            print(f"removed: {path.relative_to(README.parent)}, the runs give no such file")
+            print(f"removed: {path.relative_to(README.parent)}, which the README does not show")
         elif path.read_bytes() != before.get(path):
             print(f"{'changed' if path in before else 'new'}: {path.relative_to(README.parent)}")
     print(f"{len(files)} files made from {len(studies())} studies.")

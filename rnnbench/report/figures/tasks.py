@@ -1,4 +1,4 @@
-"""Many tasks in two pictures: every score beside the baseline's line, and every learning curve."""
+"""Many tasks in two pictures: every score beside the baseline, and every learning curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnbench.report.tables.table import number
 from rnnbench.report.tables.tasks import TaskResult, short
 
 SHAPES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many", "seq2seq")
-#: Ratios to the baseline's line beyond this stand at the edge.
+#: Ratios to the baseline beyond this stand at the edge.
 EDGE = 1.3
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: Learning curves side by side.
@@ -29,7 +29,7 @@ def task_figures(tasks: Sequence[TaskResult], folder: Path, formats: set[str]) -
 
 
 def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
-    """A row a task, by shape: each cell's test score and the reference lines, as ratios to the baseline's line."""
+    """A row a task, by shape: each cell's test score and the reference lines, as ratios to the baseline."""
     tasks = [task for task in tasks if task.baseline and task.baseline[1] > 0]
     lines: list[TaskResult | str] = []
     for shape in SHAPES:
@@ -41,7 +41,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
     with canvas(2, width=9.6, height=1.4 + 0.3 * len(lines), widths=(5, 2.6)) as (figure, (axes, words)):
         axes.set_xscale("function", functions=(lambda ratio: np.sqrt(np.maximum(ratio, 0)), np.square))
         axes.set_xlim(0, EDGE)
-        axes.axvline(1, **REFERENCE, label="baseline's line")
+        axes.axvline(1, **REFERENCE, label="baseline")
         for row, line in enumerate(lines):
             if isinstance(line, str):
                 for panel in (axes, words):
@@ -72,7 +72,7 @@ def scores(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[P
 
 
 def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) -> list[Path]:
-    """Validation score against tokens, a panel a task, with the baseline's line (the test part's)."""
+    """Validation score against tokens, a panel a task, with the baseline (the test part's)."""
     tasks = [task for task in tasks if any(list(r.history()) for g in task.groups for r in g.done)]
     if not tasks:
         return []
@@ -83,7 +83,7 @@ def learning_curves(tasks: Sequence[TaskResult], path: Path, formats: set[str]) 
             metric = task.kind.primary.metric
             learning(axes, task.groups, styles, f"val/{metric}", "", "")
             if task.baseline:
-                axes.axhline(task.baseline[1], **REFERENCE, label="baseline's line on test")
+                axes.axhline(task.baseline[1], **REFERENCE, label="baseline on test")
             axes.set_title(task.label, fontsize=10)
             axes.set_title(metric, fontsize=9, loc="right", color=GREY, fontweight="normal")
             axes.margins(y=0.1)

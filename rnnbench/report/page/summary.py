@@ -104,7 +104,7 @@ def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
     out = []
     if known:
         rest = f"; not so on {listed(missed)}" if missed else ""
-        out.append(f"On {len(beaten)} of {counted(len(known), 'task')} the best cell beats the baseline's line{rest}.")
+        out.append(f"On {len(beaten)} of {counted(len(known), 'task')} the best cell beats the baseline{rest}.")
     held = []
     for task in beaten:
         ahead = [name for name in task.lines if name not in task.beaten(task.best)]

@@ -19,7 +19,7 @@ SIDES = ("top center", "bottom center", "middle right", "top left", "bottom righ
 
 
 def tasks_plot(tasks: Sequence[TaskResult]) -> list[Plot]:
-    """A row a task: each cell's score and the stronger lines, as ratios to the baseline's line on a root scale."""
+    """A row a task: each cell's score and the stronger lines, as ratios to the baseline on a root scale."""
     measured = [task for task in tasks if task.baseline and task.baseline[1] > 0]
     if not measured:
         return []
@@ -32,13 +32,11 @@ def tasks_plot(tasks: Sequence[TaskResult]) -> list[Plot]:
              for name, value in task.lines.items() if task.baseline and name != task.baseline[0]]  # fmt: skip
     stronger = _ratios("other reference lines", Look(GREY, "x", "-"), lines)
     stronger["marker"] = {"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2}}
-    data += [stronger, reference("baseline's line", [1, 1], [-0.5, len(measured) - 0.5])]
+    data += [stronger, reference("baseline", [1, 1], [-0.5, len(measured) - 0.5])]
     names = [task.label for task in measured]
     x = axis("test score over the baseline's, root scale (0: perfect)", range=[-0.03, math.sqrt(EDGE) + 0.02])
     x |= {"tickvals": [math.sqrt(tick) for tick in TICKS], "ticktext": [f"{tick:g}" for tick in TICKS]}
-    note = (
-        f"The baseline's line: the best of those that know nothing of the inputs. Beyond {EDGE} all stand at the edge."
-    )
+    note = f"The baseline: the best of those that know nothing of the inputs. Beyond {EDGE} all stand at the edge."
     title = "What has been learnt beyond a baseline's answer?"
     return [Plot(title, tuple(data), x, rows_axis(names), note, rows_height(names), wide=True)]
 

@@ -94,7 +94,7 @@ def task_results(train: Sequence[Result]) -> list[TaskResult]:
 
 
 def tasks_table(train: Sequence[Result]) -> Table:
-    """A line for each task: its best cell's test score beside the baseline's line and the strongest one."""
+    """A line for each task: its best cell's test score beside the baseline and the strongest one."""
     tasks = task_results(train)
     cells = sorted({g.series for task in tasks for g in task.groups}, key=cell_rank)
     reason = next((why for task in tasks if (why := unranked(task.groups)) is not None), None)
@@ -105,7 +105,7 @@ def tasks_table(train: Sequence[Result]) -> Table:
         Column("cell", "best cell" if len(cells) > 1 and not reason else "cell", 0, left=True),
         Column("metric", "score", 0, left=True),
         Column("score", "test", 0),
-        Column("baseline", "baseline's line", 0, left=True),
+        Column("baseline", "baseline", 0, left=True),
         Column("strongest", "strongest line", 2, left=True),
         Column("beats", "beats", 1, left=True),
         *(Column(f"score/{cell}", cell, 5) for cell in cells if len(cells) > 1),
@@ -119,7 +119,7 @@ def tasks_table(train: Sequence[Result]) -> Table:
         best = "Best cell: of the lowest validation score, the mean over seeds."
     notes = (
         ("metric", f"Of all scores less is better. {'; '.join(metrics)}."),
-        ("baseline", "Baseline's line: the best of those that know nothing of the inputs, or only repeat them."),
+        ("baseline", "Baseline: the best of those that know nothing of the inputs, or only repeat them."),
         ("beats", "Beats: the lines above each seed's score (from five seeds on: above its 95 % interval)."),
         ("cell", best if len(cells) > 1 else ""),
         *(("seeds", sentence) for sentence in (*lost_notes(train), *circumstances(train))),
