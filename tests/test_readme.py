@@ -132,11 +132,11 @@ def test_what_they_print(transcript: dict[str, subprocess.CompletedProcess[str]]
     assert len(generated) == len("And God said") + 200 + 1
 
 
-def test_the_house_is_as_drawn() -> None:
-    """Rooms named in the README exist, and every room is named."""
-    rooms = {path.name for path in (ROOT / "rnnbench").iterdir() if (path / "__init__.py").exists()}
-    table = README[README.index("| room |") :]
-    assert rooms == {room for room in re.findall(r"`(\w+)/`", table) if (ROOT / "rnnbench" / room).is_dir()}
+def test_the_packages_are_as_drawn() -> None:
+    """Packages named in the README exist, and every package is named."""
+    packages = {path.name for path in (ROOT / "rnnbench").iterdir() if (path / "__init__.py").exists()}
+    table = README[README.index("| package |") :]
+    assert packages == {name for name in re.findall(r"`(\w+)/`", table) if (ROOT / "rnnbench" / name).is_dir()}
 
 
 def test_links_and_pictures_exist() -> None:
