@@ -19,7 +19,7 @@ from typing import TextIO
 import pytest
 from support.hostile import run_main
 
-from rnnbench.cli import main as cli
+from rnnbench.cli.main import VERBS as CLI_VERBS
 from rnnbench.cli.main import main
 from rnnbench.config import BudgetConfig, DataConfig, ModelConfig, ProbeConfig, Run
 from rnnbench.system import signals
@@ -242,7 +242,7 @@ def slow_module(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
     (place / "slow.py").write_text(MODULE)
     monkeypatch.setattr(builtins, "IMPORTED", imported, raising=False)
     monkeypatch.setattr(rnnbench.cli, "__path__", [*rnnbench.cli.__path__, str(place)])
-    monkeypatch.setitem(cli.VERBS, "slow", "is interrupted")
+    monkeypatch.setitem(CLI_VERBS, "slow", "is interrupted")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield imported
     signal.signal(signal.SIGINT, before)
