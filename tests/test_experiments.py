@@ -171,7 +171,7 @@ def test_the_first_job_runs(path: Path, tmp_path: Path) -> None:
             probes=replace(job.probes, seq_len=12, batch_size=2),
         )
         result = execute(small, tmp_path, "tried", Attempt(), lambda done, total, what: None)
-        metric = TASK_FAMILIES[data_set(str(job.data.name)).kind].headline.metric
+        metric = TASK_FAMILIES[data_set(str(job.data.name)).kind].primary.metric
         assert {f"test/{metric}", f"val/{metric}"} <= set(result["metrics"])
         flows = job.probes.gradient_flow and job.data.seq_len > 1
         assert any(key.startswith("init/") for key in result["metrics"]) == flows
