@@ -35,7 +35,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class Recordable(Protocol):
-    """What the ledger asks of a job: a `Run` or a `Timing`."""
+    """What a run directory asks of a job: a `Run` or a `Timing`."""
 
     @property
     def id(self) -> str:
@@ -235,6 +235,6 @@ class RunDirectory:
         files = {name: self.path(name) for name in CHECKSUMMED if self.path(name).exists()}
         written = checksums_of(finite(result), files)
         write_atomic(self.path(RESULT), json.dumps(written, indent=1, ensure_ascii=False).encode())
-        if status != "timeout":  # given more time it goes on from there
+        if status != "timeout":  # given more time it resumes from it
             self.path(CHECKPOINT).unlink(missing_ok=True)
         return {**written, **result}  # infinities and NaN as numbers

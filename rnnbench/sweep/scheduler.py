@@ -245,7 +245,7 @@ class Scheduler:
         if status in STATUSES and result is not None:
             self._end(queued, status, sentence, result)
         elif self._stopping:
-            self.display.end(queued.job.id, queued.job.label, "stopped", "the same command goes on from its checkpoint")
+            self.display.end(queued.job.id, queued.job.label, "stopped", "the same command resumes from its checkpoint")
         elif (change := queued.retry(status, shared)) is not None:
             self.display.again(queued.job.id, queued.job.label, f"{sentence}: {change}")
             if queued not in self._waiting:

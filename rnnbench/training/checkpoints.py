@@ -150,7 +150,7 @@ def resume_point(directory: RunDirectory, fingerprint: str) -> tuple[Path | None
         saved = load_tensors(path)
     except OSError as error:
         raise StorageError(
-            f"cannot read {path}: {error.strerror}; the run goes on from it once that is mended."
+            f"cannot read {path}: {error.strerror}; the run resumes from it once that is mended."
         ) from None
     except UserError as error:
         if error.__context__ is not None and out_of_memory(error.__context__):

@@ -74,7 +74,7 @@ def _timing_table(timed: Sequence[Timed], jobs: Sequence[Result], swept: SweptSe
         Column("loop_share", "floor of a loop", 3),
         Column("peak_mib", "peak (MiB)", 4),
         Column("joules_per_token", f"{'µ' if micro else 'm'}J a token", 5),
-        Column("certificate", "certificate", 5),
+        Column("certificate", "correctness", 5),
         Column("refused", "not timed", 10, left=True),
     )
     rows = tuple(_row(one, settings, micro) for one in timed)
@@ -144,7 +144,7 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
          "core."),
         ("peak_mib", f"Peak: the most memory in use during {'decoding' if decoding else 'a training step'}, beyond "
          "weights and inputs."),
-        ("certificate", "Certificate: largest error against the float64 loop, in units of this dtype's own loop's."),
+        ("certificate", "Correctness: largest error against the float64 loop, in units of this dtype's own loop's."),
         ("cell", f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}; what they did not measure is left open."
          if lost else ""),
     )  # fmt: skip
