@@ -69,7 +69,6 @@ class WorkerProcess:
         slot: DeviceSlot | None = None,
     ) -> None:
         self.queued, self.source, self.slot = queued, source, slot or DeviceSlot()
-        self.start = Start()
         self.ended: tuple[str, str] | None = None
         self.stop_time: float | None = None
         self.timed_out = False
@@ -78,7 +77,8 @@ class WorkerProcess:
         self.pipe, theirs = context.Pipe()
         settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
         self.process = context.Process(target=_main, args=(target, args, settings, theirs))
-        self.process.start()
+        self.process.start()  # waits for the server's imports, the first time
+        self.start = Start()
         theirs.close()
 
     def enforce(self, timeout: float | None) -> None:
