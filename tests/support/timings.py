@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ def write_job(
     study: Path,
     job: Timing,
     backends: Iterable[str],
+    time_of: Callable[[str, str, Timing], float] = launch_bound,
     refused: Mapping[str, str] | None = None,
     curves: bool = True,
     status: str = "done",
@@ -81,6 +82,7 @@ def write_job(
 ) -> Path:
     """One job's folder.
 
+    time_of: Seconds of a step, or of a symbol.
     refused: CELL/BACKEND to the sentence; these have no times. status: done or failed; a failed one has no metrics.
     shake: Standard deviation of the logarithm of a round's effect on all its times.
     """
@@ -93,7 +95,7 @@ def write_job(
             if refused and name in refused:
                 metrics[f"{name}/refused"] = refused[name]
                 continue
-            seconds = launch_bound(*name.split("/"), job) * rounds * np.exp(random.normal(0, 0.02, job.samples))
+            seconds = time_of(*name.split("/"), job) * rounds * np.exp(random.normal(0, 0.02, job.samples))
             shares = {"decode": 1.0, "replay_decode": 0.4}
             if job.what == "training":
                 shares = {"forward": 0.25, "train_forward": 0.3, "backward": 0.6, "update": 0.1, "step": 1.0}
@@ -115,7 +117,7 @@ def write_job(
                 f"{name}/{main}_floor_ms": floor,
                 f"{name}/{main}_share": floor / metrics[f"{name}/{main}_ms"],
                 f"{name}/certificate": 1.0,
-                f"{name}/speedup": launch_bound(cell, "loop", job) / launch_bound(*name.split("/"), job),
+                f"{name}/speedup": time_of(cell, "loop", job) / time_of(*name.split("/"), job),
                 f"{name}/kernels": "a_kernel",
             }
     folder = study / job.id
