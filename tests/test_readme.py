@@ -115,6 +115,7 @@ def enter(words: list[str], folder: Path, environment: dict[str, str], out: Path
     sys.exit(main(words[1:]))
 
 
+@pytest.mark.timeout(900)  # all of them, one after the other
 def test_every_command_of_the_readme_works(transcript: dict[str, subprocess.CompletedProcess[str]]) -> None:
     bad = {command: done.stderr + done.stdout for command, done in transcript.items() if done.returncode}
     assert not bad

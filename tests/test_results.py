@@ -85,6 +85,7 @@ def same_figures(folders: list[Path], out: Path) -> None:
             assert max(abs(a - b) for a, b in zip(numbers, values, strict=True)) <= CLOSE, path
 
 
+@pytest.mark.slow
 def test_the_figures_are_what_the_runs_give(tmp_path: Path) -> None:
     """Of the study on the README's first page, as it is reported: with the timings beside it."""
     same_figures([DRAWN, DRAWN.parent / "seqlen_throughput"], tmp_path)

@@ -38,6 +38,7 @@ def results(folder: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
 
 
+@pytest.mark.slow
 def test_learning_rates_are_chosen_and_used_by_one_command(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

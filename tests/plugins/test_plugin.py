@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import rnnbench
 
 PYPROJECT = """
@@ -70,6 +72,7 @@ STUDY = Study("plugged", "Is theirs any good?", {{
 """
 
 
+@pytest.mark.slow
 def test_a_plugin_is_a_cell_like_any_other(text_file: Path, tmp_path: Path) -> None:
     """In a process that has the plugin on its path: it is in no environment that outlives the test."""
     source, target = tmp_path / "source", tmp_path / "site"

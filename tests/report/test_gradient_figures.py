@@ -138,6 +138,7 @@ def test_cells_whose_gradients_reach_farthest_come_first_whatever_was_measured(
         assert plot.y["ticktext"] == list(CELLS)
 
 
+@pytest.mark.slow
 def test_a_map_of_reaches(tmp_path: Path, text_run: Callable[..., Path], saved: list[matplotlib.figure.Figure]) -> None:
     """Ten cells at two lengths: the farthest on top, what is beyond the lags measured shown as such, a circle where
     gradients do not vanish.

@@ -45,6 +45,9 @@ STUDY = Study("known", "Does it come out?", {{"quick": panels}}, tune=Tune((4e-3
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The study's folder, and what the sweep printed."""

@@ -61,6 +61,7 @@ def assert_as_calm(calm: Path, root: Path) -> None:
         assert_same(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="no small file system can be mounted here")
 def test_a_full_and_a_read_only_disk(calm: Path, tmp_path: Path) -> None:
     """Full: each missing run once and why, no traceback; on a larger one the same command ends as if undisturbed.

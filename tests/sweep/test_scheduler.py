@@ -369,6 +369,7 @@ def test_ctrl_c(tmp_path: Path, text_file: Path, times: int) -> None:
     assert_same(entry, entries(study, tmp_path / "calm")[0])
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once(tmp_path: Path, text_file: Path) -> None:
     """They share the runs: each is done by one of them, and both end with all results. Also in a folder that a clone
     lies in: the workers do not take it for the package."""

@@ -26,6 +26,7 @@ def run(server: WandbServer, home: Path, *words: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_synced_run_and_its_dashboard_arrive(tmp_path: Path, text_file: Path) -> None:
     with own_environment(tmp_path / "home"):
         result = train(small_run(text_file), tmp_path / "runs", "pushed", "offline")
