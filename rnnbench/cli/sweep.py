@@ -297,12 +297,12 @@ def _fingerprint(folder: Path) -> str:
     """Which results a study's folder holds, and what lies beside them, without reading either."""
     import hashlib
 
-    from rnnbench.runs.study_files import RATES, SPEEDS, STUDY
+    from rnnbench.runs.packs import PACK, STUDY_FILES, SUMS
 
-    results = sorted(folder.glob("*/result.json"))
-    if not results:
+    files = sorted(folder.glob("*/result.json")) + [path for name in (PACK, SUMS) if (path := folder / name).exists()]
+    if not files:
         return ""
-    files = results + [path for name in (STUDY, RATES, SPEEDS) if (path := folder / name).exists()]
+    files += [path for name in STUDY_FILES if (path := folder / name).exists()]
     stats = "\n".join(f"{path.parent.name} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in files)
     return hashlib.sha256(stats.encode()).hexdigest()
 

@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     import signal
 
+    from rnnbench.runs.run_directory import read_result
     from rnnbench.system import signals
 
     with signals.armed(signal.SIGINT, signal.SIGTERM):
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     folder = Path(options["out"]) / options["study"] / run.id
     if options["json"]:
-        print(json.dumps(json.loads((folder / "result.json").read_text())))
+        print(json.dumps(read_result(folder)))
     else:
         show(result, folder)
     return 0 if result["status"] in ("done", "diverged") else 1  # a divergence is a result too

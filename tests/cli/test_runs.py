@@ -12,6 +12,7 @@ import pytest
 from support.refusals import printed_json, refused_line
 
 from rnnbench.cli.main import main
+from rnnbench.cli.sweep import _fingerprint
 from rnnbench.config import DataConfig, Run
 from rnnbench.runs import CHECKPOINT, LOG, STATUSES, WEIGHTS, RunDirectory, Start
 
@@ -204,6 +205,7 @@ def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert [(row["id"], row["status"], row["value"]) for row in listed(capsys)] == [
         (row["id"], row["status"], row["value"]) for row in before
     ]
+    assert _fingerprint(ledger / "one"), "a sweep sees that there are results, and shows them"
     assert main(["runs", "show", f"runs/two/{Run(seed=0).id}"]) == 0
     assert "is packed; `rnnbench runs unpack runs/two` first" in refused(capsys, "rm", f"runs/two/{Run(seed=0).id}")
     assert main(["runs", "verify"]) == 0

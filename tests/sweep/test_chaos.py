@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -77,3 +79,28 @@ def test_killed_again_and_again(text_file: Path, tmp_path: Path, count: int, kil
         assert left <= {LOG}, f"{ours.id} has left {left}"
     folders = {path.name for path in (tmp_path / "killed" / "short").iterdir() if path.is_dir()}
     assert folders - {"report", "wandb"} == {entry.id for entry in entries(study, tmp_path / "killed")}
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once(tmp_path: Path, text_file: Path) -> None:
+    """They share the runs: each is done by one of them, and both end with all results. Also in a folder that a clone
+    lies in: the workers do not take it for the package."""
+    study = write_study(tmp_path, text_file, count=3, steps=250)
+    (tmp_path / "rnnbench").mkdir()
+    line = [str(Path(sys.executable).with_name("rnnbench")), *command(study, tmp_path / "runs")[3:]]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    both = [
+        subprocess.Popen(
+            [*line, "--jobs", "1", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env=environment,
+        ) for _ in range(2)
+    ]  # fmt: skip
+    ends = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends[0][1] + ends[1][1]
+    outcomes = [json.loads(out) for out, _ in ends]
+    names = sorted(entry.id for entry in entries(study, tmp_path / "runs"))
+    assert all(sorted(outcome["finished"] + outcome["skipped"]) == names for outcome in outcomes)
+    for entry in entries(study, tmp_path / "runs"):
+        steps = [row["step"] for row in entry.history() if "lr" in row]
+        assert steps == [50, 100, 150, 200, 250], "two have written into one history"
+    assert any("is left to process" in err or "by another sweep" in err for _, err in ends)

@@ -369,31 +369,6 @@ def test_ctrl_c(tmp_path: Path, text_file: Path, times: int) -> None:
     assert_same(entry, entries(study, tmp_path / "calm")[0])
 
 
-@pytest.mark.slow
-def test_two_sweeps_at_once(tmp_path: Path, text_file: Path) -> None:
-    """They share the runs: each is done by one of them, and both end with all results. Also in a folder that a clone
-    lies in: the workers do not take it for the package."""
-    study = write_study(tmp_path, text_file, count=3, steps=250)
-    (tmp_path / "rnnbench").mkdir()
-    line = [str(Path(sys.executable).with_name("rnnbench")), *command(study, tmp_path / "runs")[3:]]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
-    both = [
-        subprocess.Popen(
-            [*line, "--jobs", "1", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env=environment,
-        ) for _ in range(2)
-    ]  # fmt: skip
-    ends = [process.communicate(timeout=240) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ends[0][1] + ends[1][1]
-    outcomes = [json.loads(out) for out, _ in ends]
-    names = sorted(entry.id for entry in entries(study, tmp_path / "runs"))
-    assert all(sorted(outcome["finished"] + outcome["skipped"]) == names for outcome in outcomes)
-    for entry in entries(study, tmp_path / "runs"):
-        steps = [row["step"] for row in entry.history() if "lr" in row]
-        assert steps == [50, 100, 150, 200, 250], "two have written into one history"
-    assert any("is left to process" in err or "by another sweep" in err for _, err in ends)
-
-
 def test_a_dead_machines_run_is_taken_over(tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lock is stale: the sweep waits, sees that, and its worker need not wait a minute of its own."""
     monkeypatch.setattr(lock, "STALE", 1.0)
