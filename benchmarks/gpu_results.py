@@ -4,7 +4,7 @@
     python benchmarks/gpu_results.py tests lengths     these
     python benchmarks/gpu_results.py --dry_run         on whatever device there is, a job or two of each study, cut down
 
-Results go to experiments/results/CARD: each study's run directories, tables and figures, ready to be committed. What is
+Results go to experiments/results/CARD: each study's pack, tables and figures, ready to be committed. What is
 not done in a step's time is done by the same command once more; what is done is not done again.
 """
 
@@ -22,6 +22,8 @@ from rich.console import Console
 from rnnbench.config import BudgetConfig, Run
 from rnnbench.report import report
 from rnnbench.runs import RunDirectory, write_rates
+from rnnbench.runs.packs import remove_packed, write_pack
+from rnnbench.runs.scan import scan
 from rnnbench.sweep.display import Display
 from rnnbench.sweep.run_study import Options, describe
 from rnnbench.sweep.scheduler import locally
@@ -95,7 +97,7 @@ def _step(step: str, out: Path, dry_run: bool) -> int:
         with Display(console) as display:
             outcome = locally(jobs, out, study.name, Options(min(WORKERS, cores()), "disabled"), display)
         trouble += len(outcome.trouble)
-        _tidy(out / study.name)
+        _pack(out / study.name)
         report([out / study.name], {"md", "svg"}, None, None)
     return 1 if trouble else 0
 
@@ -130,11 +132,13 @@ def _small(job: Job) -> Job:
     )
 
 
-def _tidy(folder: Path) -> None:
-    """Leave what is committed: no weights, no locks, no logs."""
-    for name in ("model.pt", ".lock", "log.txt"):
-        for path in folder.glob(f"*/{name}"):
-            path.unlink()
+def _pack(folder: Path) -> None:
+    """Pack what is to be committed, once every run that was begun is finished; weights, locks and logs go."""
+    runs = scan([folder])
+    if all(run.result is not None for run in runs):
+        directories = [run.folder for run in runs if not run.packed]
+        write_pack(folder, folder, directories)
+        remove_packed(folder, directories)
 
 
 def _summary(steps: list[str], out: Path, dry_run: bool) -> None:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from rnnbench.config import Run
+from rnnbench.runs.packs import unpack
 
 ORIGINALS = Path(__file__).resolve().parents[1] / "experiments" / "results" / "full" / "seqlen_gradients"
 FORMATS = ("md", "csv", "tex", "svg", "png", "pdf", "html", "usual", "all")
@@ -27,7 +28,8 @@ FORMATS = ("md", "csv", "tex", "svg", "png", "pdf", "html", "usual", "all")
 
 def copied(study: Path, count: int) -> None:
     """A study of so many runs: those of the committed study, round after round under the next seeds."""
-    originals = sorted(path.parent for path in ORIGINALS.glob("*/result.json"))
+    unpack(ORIGINALS, study.parent / "originals")
+    originals = sorted(path.parent for path in (study.parent / "originals").glob("*/result.json"))
     for index in range(count):
         source, turn = originals[index % len(originals)], index // len(originals)
         result = json.loads((source / "result.json").read_text(encoding="utf-8"))

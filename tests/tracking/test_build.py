@@ -119,8 +119,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no finished run" in refused(capsys, "build", str(tmp_path))
     assert "studies (all_cells, all_tasks," in refused(capsys, "build", str(COMMITTED))
     assert "build" in refused(capsys, "biuld", str(STUDY))
-    for run in STUDY.glob("rnn-kjv-T16-s0-*"):
-        shutil.copytree(run, tmp_path / "is it '=' so" / run.name)
+    shutil.copytree(STUDY, tmp_path / "is it '=' so")
     assert "rename its folder" in refused(capsys, "build", str(tmp_path / "is it '=' so"), "--out", str(tmp_path / "x"))
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in refused(capsys, "build", str(STUDY), "--out", str(tmp_path / "file" / "x"))
