@@ -44,7 +44,7 @@ def test_the_table(width: int) -> None:
         assert f"\n{row['cell']} " in text.split("options, ")[1], "no source"
 
 
-def test_every_room_is_shown() -> None:
+def test_every_section_is_shown() -> None:
     """A cell whose room had no place in the order would be missing from the table."""
     found = rows()
     assert {row["room"] for row in found} <= {"nonlinear", "linear", "matrix", "baseline", "plugin"}

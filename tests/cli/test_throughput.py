@@ -30,7 +30,7 @@ def test_a_table_and_what_ran(capsys: pytest.CaptureFixture[str]) -> None:
     assert folders == {"T6", "T12"}
 
 
-def test_json_is_the_ledgers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_that_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
     command = [
         "throughput",
         "--cell",

@@ -1,4 +1,4 @@
-"""`rnnbench check-cell`: a certificate, a line for each broken law, or one that says why there is nothing to check."""
+"""`rnnbench check-cell`: every check, a line for each that fails, or one that says why there is nothing to check."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def cells_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry._load_cells.cache_clear()
 
 
-def test_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-cell", "file_right"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -93,7 +93,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["law"] for row in ahead["findings"] if row["ok"] is False} == {"chunk", "causality"}
 
 
-def test_a_broken_law_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_check_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-cell", "file_ahead"]) == 1
     said = capsys.readouterr()
     assert said.err == ""

@@ -262,7 +262,7 @@ def test_a_validation_that_is_no_number_is_never_the_best(monkeypatch: pytest.Mo
     assert module.best[0] == pytest.approx(2 / math.log(2))
 
 
-def test_the_ledger_has_the_same_figures(short_text: str, tmp_path: Path) -> None:
+def test_the_results_have_the_same_figures(short_text: str, tmp_path: Path) -> None:
     """`train` scores as Trainer.test does."""
     run = Run(
         model=ModelConfig(hidden_size=8),

@@ -58,7 +58,7 @@ def stable_id(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-class Panel(NamedTuple):
+class WandbPanel(NamedTuple):
     """One of W&B's panels, and the keys that it refers to."""
 
     kind: str
@@ -80,10 +80,10 @@ class PanelSection(NamedTuple):
 
     name: str
     about: str
-    panels: tuple[Panel, ...]
+    panels: tuple[WandbPanel, ...]
 
 
-def _line(title: str, metric: str, x: str = "step", log_y: bool | None = None) -> Panel:
+def _line(title: str, metric: str, x: str = "step", log_y: bool | None = None) -> WandbPanel:
     """A metric against the step or the tokens; the band is the range of the seeds, too few for a standard deviation."""
     plot = wr.LinePlot(
         title=title,
@@ -95,25 +95,25 @@ def _line(title: str, metric: str, x: str = "step", log_y: bool | None = None) -
         groupby_rangefunc="minmax",
         smoothing_factor=0,
     )
-    return Panel("Line", title, frozenset({Key("history", x), Key("history", metric)}), plot)
+    return WandbPanel("Line", title, frozenset({Key("history", x), Key("history", metric)}), plot)
 
 
-def _bars(title: str, *metrics: str) -> Panel:
+def _bars(title: str, *metrics: str) -> WandbPanel:
     """Final values, a bar a group of runs."""
     plot = wr.BarPlot(
         title=title, metrics=list(metrics), groupby_aggfunc="mean", groupby_rangefunc="minmax", max_bars_to_show=100
     )
-    return Panel("Bars", title, frozenset(Key("summary", name) for name in metrics), plot)
+    return WandbPanel("Bars", title, frozenset(Key("summary", name) for name in metrics), plot)
 
 
-def _scatter(title: str, x: Key, metric: str, log_x: bool = True, log_y: bool | None = None) -> Panel:
+def _scatter(title: str, x: Key, metric: str, log_x: bool = True, log_y: bool | None = None) -> WandbPanel:
     """A point a run: a final value against a setting or another final value."""
     across = wr.Config(x.name) if x.place == "config" else wr.SummaryMetric(x.name)
     plot = wr.ScatterPlot(title=title, x=across, y=wr.SummaryMetric(metric), log_x=log_x, log_y=log_y)
-    return Panel("Scatter", title, frozenset({x, Key("summary", metric)}), plot)
+    return WandbPanel("Scatter", title, frozenset({x, Key("summary", metric)}), plot)
 
 
-def _flow_chart(title: str) -> Panel:
+def _flow_chart(title: str) -> WandbPanel:
     """The gradient-flow curves that each run logs as a chart, all runs' in one."""
     table = f"{FLOW_CHART}_table"
     plot = wr.CustomChart(
@@ -122,12 +122,12 @@ def _flow_chart(title: str) -> Panel:
         chart_fields={"step": "step", "lineKey": "lineKey", "lineVal": "lineVal"},
         chart_strings={"title": title, "xname": "lag k"},
     )
-    return Panel("FlowChart", title, frozenset({Key("table", table)}), plot)
+    return WandbPanel("FlowChart", title, frozenset({Key("table", table)}), plot)
 
 
-def _pictures(title: str, name: str) -> Panel:
+def _pictures(title: str, name: str) -> WandbPanel:
     plot = wr.MediaBrowser(title=title, media_keys=[name], num_columns=3)
-    return Panel("Pictures", title, frozenset({Key("media", name)}), plot)
+    return WandbPanel("Pictures", title, frozenset({Key("media", name)}), plot)
 
 
 def sections(kinds: Sequence[str], lengths: Sequence[int], keys: frozenset[Key]) -> tuple[PanelSection, ...]:
@@ -173,7 +173,7 @@ def sections(kinds: Sequence[str], lengths: Sequence[int], keys: frozenset[Key])
     return tuple(section for section in kept if section.panels)
 
 
-def _logged(panels: Iterable[Panel], keys: frozenset[Key]) -> tuple[Panel, ...]:
+def _logged(panels: Iterable[WandbPanel], keys: frozenset[Key]) -> tuple[WandbPanel, ...]:
     """Each once, those alone whose every key is logged."""
     return tuple({panel[:3]: panel for panel in panels if panel.keys <= keys}.values())
 
@@ -182,7 +182,7 @@ def _names(keys: frozenset[Key], place: Place) -> list[str]:
     return sorted(key.name for key in keys if key.place == place)
 
 
-def _quality(kind: TaskFamily, keys: frozenset[Key], several: bool) -> list[Panel]:
+def _quality(kind: TaskFamily, keys: frozenset[Key], several: bool) -> list[WandbPanel]:
     """The primary score while training and at the end, then the other scores."""
     score = kind.primary
     losses = [name for name in (f"train/{score.metric}", "train/bpc", "train/nll", "train/mse")
@@ -199,7 +199,7 @@ def _quality(kind: TaskFamily, keys: frozenset[Key], several: bool) -> list[Pane
     return panels + [_bars(other.title, other.key) for other in kind.scores[1:] if other.key not in longer]
 
 
-def _gradients(keys: frozenset[Key], several: bool) -> list[Panel]:
+def _gradients(keys: frozenset[Key], several: bool) -> list[WandbPanel]:
     panels = [
         _flow_chart("gradient flow at the start and at the end: log10 G(k)/G(0)"),
         _pictures("gradient flow along training", HEAT_MAP),
@@ -221,13 +221,13 @@ def _gradients(keys: frozenset[Key], several: bool) -> list[Panel]:
     ]
 
 
-def _against_length(title: str, metric: str, several: bool) -> list[Panel]:
+def _against_length(title: str, metric: str, several: bool) -> list[WandbPanel]:
     """Against T, on two logarithmic axes but for a score, which has a logarithmic T alone; nothing of a single T."""
     log_y = None if metric.startswith("test/") else True
     return [_scatter(f"{title}, against T", Key("config", "seq_len"), metric, log_y=log_y)] if several else []
 
 
-def _timings(keys: frozenset[Key], figure: str, words: str) -> list[Panel]:
+def _timings(keys: frozenset[Key], figure: str, words: str) -> list[WandbPanel]:
     """Of `rnnbench throughput`, whose one job times many contestants: a panel a cell, a bar a backend."""
     timed = [name for name in _names(keys, "summary") if re.fullmatch(rf"[^/]+/[^/]+/{figure}", name)]
     by_cell = groupby(timed, key=lambda name: name.split("/")[0])

@@ -26,7 +26,7 @@ MISSING = (
 
 
 @dataclass(frozen=True)
-class Table:
+class UserTable:
     """Rows and columns of one file, before the columns are given a meaning."""
 
     path: str  # as its user calls the file
@@ -44,7 +44,7 @@ class Table:
         """``data.path 'x.csv', line 7, column 'load'``, the beginning of an error."""
         return f"data.path {self.path!r}, {self.place(row)}, column {column!r}"
 
-    def without(self, rows: np.ndarray) -> Table:
+    def without(self, rows: np.ndarray) -> UserTable:
         """The same but for the rows where (N,) bool is true."""
         if not rows.any():
             return self

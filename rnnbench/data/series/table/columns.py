@@ -11,7 +11,7 @@ import pandas as pd
 
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
-from rnnbench.data.series.table import ROW_NAMES, Table
+from rnnbench.data.series.table import ROW_NAMES, UserTable
 from rnnbench.errors import UserError
 
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
@@ -50,7 +50,7 @@ class Numbers:
 
 
 def series(
-    table: Table, column: str | list[str] | None, used: Sequence[str], notes: ReadingNotes
+    table: UserTable, column: str | list[str] | None, used: Sequence[str], notes: ReadingNotes
 ) -> tuple[list[str], np.ndarray]:
     """C names of columns to forecast and (N, C) float64, NaN where a value is missing.
 
@@ -148,7 +148,7 @@ def _as_python_writes(texts: pd.Series, style: str) -> pd.Series:
     return texts.str.replace(",", ".") if decimal == "," else texts
 
 
-def _refuse_wrong(table: Table, name: str, numbers: Numbers) -> None:
+def _refuse_wrong(table: UserTable, name: str, numbers: Numbers) -> None:
     """Raises `UserError` where something in a column is no number, or not finite."""
     if numbers.wrong is not None:
         row = int(numbers.wrong.argmax())
@@ -166,12 +166,12 @@ def _refuse_wrong(table: Table, name: str, numbers: Numbers) -> None:
         )
 
 
-def _example(table: Table, name: str) -> str:
+def _example(table: UserTable, name: str) -> str:
     known = table.frame[name].dropna()
     return repr(str(known.iloc[0])[:40]) if len(known) else "nothing in it"
 
 
-def _no_series(table: Table, name: str, numbers: Numbers | None) -> str | None:
+def _no_series(table: UserTable, name: str, numbers: Numbers | None) -> str | None:
     """Why nobody would forecast a column; None where one would."""
     if numbers is None:
         example = _example(table, name)

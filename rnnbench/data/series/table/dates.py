@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rnnbench.data.series.table import Table
+from rnnbench.data.series.table import UserTable
 from rnnbench.errors import UserError
 
 ISO = re.compile(r"\d{4}-?\d\d(-?\d\d)?([T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?\s*(Z|UTC|GMT|[+-]\d\d:?(\d\d)?)?)?")
@@ -59,14 +59,14 @@ def time_column(name: str, times: pd.Series, wall: pd.Series | None = None, zone
     return TimeColumn((name,), microseconds.astype(np.int64), local, zoned)
 
 
-def refuse_missing(table: Table, name: str) -> None:
+def refuse_missing(table: UserTable, name: str) -> None:
     missing = table.frame[name].isna().to_numpy()
     if missing.any():
         where = table.cell(int(missing.argmax()), name)
         raise UserError(f"{where}: the time is missing; fill it in, or take the line out where it is no time step.")
 
 
-def written(table: Table, name: str, date_format: str | None, texts: pd.Series | None = None) -> TimeColumn:
+def written(table: UserTable, name: str, date_format: str | None, texts: pd.Series | None = None) -> TimeColumn:
     """Times in a text column; raises `UserError` where one cannot be read, or could be read in two ways."""
     refuse_missing(table, name)
     column = (table.frame[name] if texts is None else texts).astype(str).str.strip()
@@ -135,7 +135,7 @@ def _periods(column: pd.Series) -> pd.Series:
     return fields[0] + "-" + month.astype("Int64").astype(str).str.zfill(2) + "-01"
 
 
-def _unmistakable(table: Table, name: str, column: pd.Series) -> str:
+def _unmistakable(table: UserTable, name: str, column: pd.Series) -> str:
     """The format of a column's dates; raises `UserError` where they can be read in more than one way."""
     first = str(column.iloc[0])
     if match := _YEAR_FIRST.fullmatch(first):

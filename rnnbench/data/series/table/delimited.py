@@ -21,7 +21,7 @@ import pandas as pd
 
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.encoding import detect
-from rnnbench.data.series.table import MISSING, ROW_NAMES, Table, distinct
+from rnnbench.data.series.table import MISSING, ROW_NAMES, UserTable, distinct
 from rnnbench.data.series.table.dates import looks_like_a_time
 from rnnbench.data.series.table.times import is_clock_name
 from rnnbench.errors import UserError
@@ -42,7 +42,7 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+")
 
 def read_delimited(
     path: str, data: bytes, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes
-) -> Table:
+) -> UserTable:
     """A delimited text, decompressed, as a table; its encoding is detected where None.
 
     Raises:
@@ -87,7 +87,7 @@ def read_delimited(
     if blank := int(filled[::-1].argmax()):
         notes.left_out.append(f"{plural(blank, 'blank line')} at the end")
         frame = frame.iloc[:-blank]
-    return Table(path, frame, _line(data, codec.name, form.skipped), form.decimal_comma, data)
+    return UserTable(path, frame, _line(data, codec.name, form.skipped), form.decimal_comma, data)
 
 
 def _refuse_short(path: str, frame: pd.DataFrame, lines: list[str], skipped: int) -> None:

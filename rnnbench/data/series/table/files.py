@@ -12,12 +12,12 @@ import pandas as pd
 
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.content import is_workbook, read_content
-from rnnbench.data.series.table import MISSING, Table, distinct
+from rnnbench.data.series.table import MISSING, UserTable, distinct
 from rnnbench.data.series.table.delimited import read_delimited
 from rnnbench.errors import UserError
 
 
-def read_table(path: str, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
+def read_table(path: str, encoding: str | None, wanted: str | list[str] | None, notes: ReadingNotes) -> UserTable:
     """The table in a file of a format that its content tells; ``wanted`` is what data.column asks for.
 
     Raises:
@@ -48,7 +48,7 @@ def _needed(path: str, what: str, package: str) -> None:
         raise UserError(f"data.path {path!r} is {what}, and {package} reads these: pip install {package}")
 
 
-def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
+def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> UserTable:
     _needed(path, "a Parquet file", "pyarrow")
     try:
         frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
@@ -67,10 +67,10 @@ def _parquet(path: str, data: bytes, wanted: str | list[str] | None, notes: Read
     if frame.empty:
         raise UserError(f"data.path {path!r} has no rows; name a file with data.")
     notes.read.append(f"Parquet, {_size(frame)}")
-    return Table(path, frame, lambda row: f"row {row + 1}", False, data)
+    return UserTable(path, frame, lambda row: f"row {row + 1}", False, data)
 
 
-def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> Table:
+def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: ReadingNotes) -> UserTable:
     """The sheet with the most numbers, from its header on."""
     _needed(path, "an Excel workbook", "openpyxl")
     try:
@@ -109,7 +109,7 @@ def _workbook(path: str, data: bytes, wanted: str | list[str] | None, notes: Rea
     frame.columns = pd.Index(names)
     skipped = start + 2 + int(rows[0])
     notes.read.append(f"Excel, sheet {name!r}, {_size(frame)}")
-    return Table(path, frame, lambda row: f"row {skipped + row}", False, data)
+    return UserTable(path, frame, lambda row: f"row {skipped + row}", False, data)
 
 
 def _is_number(cell: Any) -> bool:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.record import chosen, listed
-from rnnbench.data.series.table import Table
+from rnnbench.data.series.table import UserTable
 from rnnbench.data.series.table.dates import TimeColumn
 from rnnbench.errors import UserError
 
@@ -37,7 +37,7 @@ WORKED = 0.05
 HOLE = 10
 
 
-def series_of_rows(table: Table, entity: str | None, notes: ReadingNotes) -> tuple[np.ndarray, list[str]]:
+def series_of_rows(table: UserTable, entity: str | None, notes: ReadingNotes) -> tuple[np.ndarray, list[str]]:
     """(N,) int64, which series each row is of, counted as they come, and the columns that say so."""
     if entity is None:
         return np.zeros(len(table.frame), np.int64), []
@@ -60,7 +60,7 @@ def rises(times: np.ndarray, codes: np.ndarray) -> bool:
 
 
 def in_order(
-    table: Table, clock: TimeColumn | None, codes: np.ndarray, sort: bool, notes: ReadingNotes
+    table: UserTable, clock: TimeColumn | None, codes: np.ndarray, sort: bool, notes: ReadingNotes
 ) -> tuple[np.ndarray, np.ndarray, TimeColumn | None]:
     """The order of the rows, True where a series begins, and the clock in that order.
 
@@ -113,7 +113,7 @@ def _begins(codes: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], np.diff(codes) != 0])
 
 
-def _refuse(table: Table, clock: TimeColumn, order: np.ndarray, codes: np.ndarray, moves: np.ndarray) -> None:
+def _refuse(table: UserTable, clock: TimeColumn, order: np.ndarray, codes: np.ndarray, moves: np.ndarray) -> None:
     inside = np.diff(codes[order]) == 0
     repeated = pd.DataFrame({"series": codes[order], "time": clock.times[order]}).duplicated().to_numpy()
     if (moves[inside] < 0).all() and not repeated.any():
@@ -135,7 +135,7 @@ def _refuse(table: Table, clock: TimeColumn, order: np.ndarray, codes: np.ndarra
     )
 
 
-def _refuse_repeated(table: Table, clock: TimeColumn, order: np.ndarray, row: int, codes: np.ndarray) -> None:
+def _refuse_repeated(table: UserTable, clock: TimeColumn, order: np.ndarray, row: int, codes: np.ndarray) -> None:
     """An error for a time that is there twice, at ``order[row]``."""
     at = int(order[row])
     where = f"{table.cell(at, clock.columns[0])}: {clock.at(at)}"
@@ -153,7 +153,7 @@ def _refuse_repeated(table: Table, clock: TimeColumn, order: np.ndarray, row: in
     )
 
 
-def _telling(table: Table, clock: TimeColumn) -> list[str]:
+def _telling(table: UserTable, clock: TimeColumn) -> list[str]:
     """Columns, or two together, that tell apart the rows of one time: with them, no time is there twice."""
     labels = _labels(table, clock)
 
@@ -165,7 +165,7 @@ def _telling(table: Table, clock: TimeColumn) -> list[str]:
     return single or [",".join(pair) for pair in combinations(list(labels)[:PAIRED], 2) if tells(pair)]
 
 
-def _labels(table: Table, clock: TimeColumn) -> dict[str, np.ndarray]:
+def _labels(table: UserTable, clock: TimeColumn) -> dict[str, np.ndarray]:
     """Columns of words or whole numbers that may say whose row it is, and (N,) which of its values each row has."""
     labels = {}
     for name in table.names:
@@ -177,7 +177,7 @@ def _labels(table: Table, clock: TimeColumn) -> dict[str, np.ndarray]:
     return labels
 
 
-def _look_for_series(table: Table, codes: np.ndarray, notes: ReadingNotes) -> None:
+def _look_for_series(table: UserTable, codes: np.ndarray, notes: ReadingNotes) -> None:
     """Without a clock: warns of a count that begins anew where another column changes, and refuses a total."""
     frame = table.frame
     for name in table.names:

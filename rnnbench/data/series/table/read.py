@@ -12,7 +12,7 @@ from rnnbench.config.parts import shares
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.files.content import named_by
 from rnnbench.data.series.record import LONGEST_FILLED, Record, digest, listed
-from rnnbench.data.series.table import Table
+from rnnbench.data.series.table import UserTable
 from rnnbench.data.series.table.columns import series
 from rnnbench.data.series.table.dates import TimeColumn, date
 from rnnbench.data.series.table.files import read_table
@@ -142,7 +142,12 @@ def _placed(steps: np.ndarray, first: np.ndarray, period: int) -> np.ndarray:
 
 
 def _check_missing(
-    table: Table, columns: Sequence[str], values: np.ndarray, order: np.ndarray, data: DataConfig, notes: ReadingNotes
+    table: UserTable,
+    columns: Sequence[str],
+    values: np.ndarray,
+    order: np.ndarray,
+    data: DataConfig,
+    notes: ReadingNotes,
 ) -> None:
     missing = np.isnan(values)
     if not missing.any():

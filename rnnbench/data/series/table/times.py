@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.data.files import ReadingNotes
-from rnnbench.data.series.table import Table
+from rnnbench.data.series.table import UserTable
 from rnnbench.data.series.table.dates import (
     ISO,
     TimeColumn,
@@ -59,7 +59,7 @@ def is_clock_name(name: str) -> bool:
 
 
 def find_clock(
-    table: Table, date_format: str | None, notes: ReadingNotes, in_order: Callable[[TimeColumn], bool]
+    table: UserTable, date_format: str | None, notes: ReadingNotes, in_order: Callable[[TimeColumn], bool]
 ) -> tuple[TimeColumn | None, list[str]]:
     """The time of each row, and all columns that have to do with times.
 
@@ -119,7 +119,7 @@ def _first(column: pd.Series) -> str:
     return str(known.iloc[0]).strip()[:40] if len(known) else ""
 
 
-def _clock(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
+def _clock(table: UserTable, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
     """A column's times; None where it has none."""
     column = table.frame[name]
     if pd.api.types.is_bool_dtype(column) or not column.notna().any():
@@ -156,7 +156,7 @@ def _clock(table: Table, name: str, named: bool, date_format: str | None) -> Tim
     return _with_hours(table, name, written(table, name, None))
 
 
-def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
+def _numeric(table: UserTable, name: str, named: bool, date_format: str | None) -> TimeColumn | None:
     """A column of numbers that is a clock: dates in digits, seconds since 1970, a workbook's days, or a plain time."""
     values = table.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     known = values[~np.isnan(values)]
@@ -191,7 +191,7 @@ def _numeric(table: Table, name: str, named: bool, date_format: str | None) -> T
 
 
 def _in_digits(
-    table: Table, name: str, named: bool, date_format: str | None, low: float, high: float
+    table: UserTable, name: str, named: bool, date_format: str | None, low: float, high: float
 ) -> TimeColumn | None:
     """Dates written as whole numbers: 2024, 20240131, 2024013118."""
     column = table.frame[name]
@@ -223,7 +223,7 @@ def _even(values: np.ndarray) -> bool:
     return len(rises) > 0 and bool((rises > 0).all()) and float((rises == np.median(rises)).mean()) > 0.5
 
 
-def _with_hours(table: Table, name: str, clock: TimeColumn | None) -> TimeColumn | None:
+def _with_hours(table: UserTable, name: str, clock: TimeColumn | None) -> TimeColumn | None:
     """A clock of days with the time of day of another column, where there is one."""
     if clock is None or clock.wall is None or (clock.wall != clock.wall.astype("datetime64[D]")).any():
         return clock
@@ -237,7 +237,7 @@ def _with_hours(table: Table, name: str, clock: TimeColumn | None) -> TimeColumn
     return TimeColumn((name, hours), clock.times + passed, clock.wall + passed.astype("timedelta64[us]"), clock.zoned)
 
 
-def _hours_beside(table: Table, name: str) -> str | None:
+def _hours_beside(table: UserTable, name: str) -> str | None:
     """The column with the time of day, beside one with the date alone."""
     for column in table.names:
         named = is_clock_name(column) or column.strip().lower() in (*_FIELDS["hour"], "uhrzeit", "von", "from")
@@ -270,7 +270,7 @@ def _time_of_day(column: pd.Series) -> np.ndarray | None:
     return None if times.isna().any() else times.to_numpy().astype("datetime64[us]").astype(np.int64)
 
 
-def _from_fields(table: Table) -> TimeColumn | None:
+def _from_fields(table: UserTable) -> TimeColumn | None:
     """A clock from columns with the year, the month, the day, and so on."""
     columns: dict[str, str] = {}
     for field, names in _FIELDS.items():
