@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
     remover.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")
     verifier = verbs.add_parser("verify", help="hash every file again", json="JSON")
     verifier.add_argument("--without_weights", action="store_true", help="model.pt need not be there, nor fit")
-    packer = verbs.add_parser("pack", help="turn finished studies into three files each", json="JSON")
+    about = "turn finished studies into three files each; float curves become float32, no weights or logs"
+    packer = verbs.add_parser("pack", help=about, json="JSON")
     packer.add_argument("--without_weights", action="store_true", help="pack though model.pt is left out of a pack")
     unpacker = verbs.add_parser("unpack", help="turn packs into run directories again", json="JSON")
     for one in (packer, unpacker):
@@ -102,7 +103,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _pack(arguments: argparse.Namespace) -> int:
     """Pack each study whose runs are all finished and as their checksums say; in its place, or below ``--out``."""
-    from rnnbench.runs.packs import LEFT_OUT, remove_packed, write_pack
+    from rnnbench.runs.packs import LEFT_OUT, is_packed, remove_packed, write_pack
     from rnnbench.runs.verify import verify
 
     studies: dict[Path, list[Found]] = {}
@@ -123,9 +124,10 @@ def _pack(arguments: argparse.Namespace) -> int:
             raise UserError(f"{_count(weights, 'run')} of {shown(study)} would lose model.pt, which a pack leaves out; "
                             "--without_weights agrees to that, --out FOLDER writes the pack elsewhere.")  # fmt: skip
     counts: dict[Path, int] = {}
-    for study, runs in studies.items():
-        directories = [run.folder for run in runs if not run.packed]
-        target = study if arguments.out is None else Path(arguments.out) / study.name
+    for target, study in _targets(studies, arguments.out).items():
+        if arguments.out is not None and is_packed(target):
+            raise UserError(f"{shown(target)} has a pack already; choose another folder with --out.")
+        directories = [run.folder for run in studies[study] if not run.packed]
         counts[target] = write_pack(study, target, directories)
         if arguments.out is None:
             remove_packed(study, directories)
@@ -138,11 +140,24 @@ def _unpack(arguments: argparse.Namespace) -> int:
     folders = packs_below(map(Path, arguments.folders))
     if not folders:
         raise UserError(f"there is no pack below {', '.join(arguments.folders)}.")
-    counts: dict[Path, int] = {}
-    for study in folders:
-        target = study if arguments.out is None else Path(arguments.out) / study.name
-        counts[target] = unpack(study, target)
+    counts = {target: unpack(study, target) for target, study in _targets(folders, arguments.out).items()}
     return _tell(arguments.json, "unpacked", counts)
+
+
+def _targets(studies: Iterable[Path], out: str | None) -> dict[Path, Path]:
+    """Each study's folder by where its files go: its own folder, or one of its name below ``--out``.
+
+    Raises:
+        UserError: two studies have one name, and would be mixed there.
+    """
+    targets: dict[Path, Path] = {}
+    for study in studies:
+        target = study if out is None else Path(out) / study.name
+        if target in targets:
+            raise UserError(f"{shown(targets[target])} and {shown(study)} would both go to {shown(target)}; "
+                            "give one --out for each.")  # fmt: skip
+        targets[target] = study
+    return targets
 
 
 def _tell(as_json: bool, verb: str, counts: Mapping[Path, int]) -> int:

@@ -23,7 +23,7 @@ from rnnbench.catalog import DataSet, data_set
 from rnnbench.config import CellConfig
 from rnnbench.errors import UserError
 from rnnbench.runs import RESULT, STATUSES, read_rates, read_speeds, setting_of
-from rnnbench.runs.packs import is_packed, pack_of, packed
+from rnnbench.runs.packs import PACK, is_packed, pack_of, packed
 from rnnbench.runs.run_directory import read_history
 from rnnbench.system.terminal import visible
 
@@ -255,17 +255,17 @@ def arrays(path: Path) -> Arrays:
 
     A report asks for each many times over: a file is opened once, and read anew where it was replaced.
     """
-    if (run := packed(path.parent)) is not None:
-        return {_POINT.sub(r"\1", name): array for name, array in run[0].curves(path.parent.name).items()}
-    try:
-        state = path.stat()
-    except OSError:
-        return _arrays(path, 0, 0)
-    return _arrays(path, state.st_mtime_ns, state.st_size)
+    for file in (path, path.parent.parent / PACK):  # a packed run has no file of its own
+        with suppress(OSError):
+            state = file.stat()
+            return _arrays(path, state.st_mtime_ns, state.st_size)
+    return _arrays(path, 0, 0)
 
 
 @lru_cache(maxsize=1000)  # files; of a run on text each is some hundred kilobytes
 def _arrays(path: Path, modified: int, size: int) -> Arrays:
+    if (run := packed(path.parent)) is not None:
+        return {_POINT.sub(r"\1", name): array for name, array in run[0].curves(path.parent.name).items()}
     out: Arrays = {}
     try:
         with np.load(path, allow_pickle=False) as archive:

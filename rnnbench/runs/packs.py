@@ -1,6 +1,6 @@
 """A study that is done as three files: ``runs.jsonl.xz``, ``curves.npz`` and ``SHA256SUMS``.
 
-    runs.jsonl.xz   line 1: {"format": 1, "curves": SHA-256 of curves.npz, "files": {"study.json": its text, …}}
+    runs.jsonl.xz   line 1: {"format": 1, "files": {"study.json": its text, …}}
                     then a line a run: {"id", "result", "history", "texts", "arrays"}
     curves.npz      under each curve's name the curves of all runs end to end; ``arrays`` says where a run's begins,
                     and its shape
@@ -158,7 +158,7 @@ def is_packed(folder: Path) -> bool:
     return (folder / PACK).exists() or (folder / SUMS).exists()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # a report over several studies goes from one to the other and back
 def _read(folder: Path, stamps: tuple[int, ...]) -> Pack:
     return Pack(folder)
 
@@ -228,7 +228,7 @@ def write_pack(folder: Path, target: Path, runs: Iterable[Path]) -> int:
                 flat.setdefault(name, []).append(kept.ravel())
         lines.append({"id": id, "result": run.result, "history": run.history, "texts": run.texts, "arrays": arrays})
     curve_bytes = _npz({name: np.concatenate(parts) for name, parts in flat.items()})
-    head = {"format": FORMAT, "curves": hashlib.sha256(curve_bytes).hexdigest(), "files": files}
+    head = {"format": FORMAT, "files": files}
     text = "".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in (head, *lines))
     run_bytes = lzma.compress(text.encode(), preset=9)
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in _named(run_bytes, curve_bytes))

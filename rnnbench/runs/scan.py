@@ -80,8 +80,7 @@ def scan(tops: Iterable[Path], skip_damaged: bool = False) -> list[Found]:
     """
     folders: dict[Path, frozenset[str]] = {}
     for top in tops:
-        if not top.is_dir():
-            raise UserError(f"{top} is not a folder; give a runs folder, a study's folder or a run's folder.")
+        _check_folder(top)
         folders |= dict(_run_folders(top.resolve(), skip_damaged))
     return [_found(folder, names) for folder, names in sorted(folders.items())]
 
@@ -96,7 +95,10 @@ def run_at(folder: Path) -> Found | None:
 
 
 def packs_below(tops: Iterable[Path]) -> list[Path]:
-    """The folders below (or at) the given ones that have a pack."""
+    """The folders below (or at) the given ones that have a pack; raises `UserError` where one is no folder."""
+    tops = list(tops)
+    for top in tops:
+        _check_folder(top)
     walks = (os.walk(top.resolve()) for top in tops)
     return sorted({Path(folder) for walk in walks for folder, _, _ in walk if is_packed(Path(folder))})
 
@@ -107,11 +109,20 @@ def _found(folder: Path, names: frozenset[str]) -> Found:
     return Found(folder, names, read_result(folder) if RESULT in names or locked else None, lock)
 
 
+def _check_folder(top: Path) -> None:
+    if not top.is_dir():
+        raise UserError(f"{top} is not a folder; give a runs folder, a study's folder or a run's folder.")
+
+
 def is_run(names: Iterable[str], below: Iterable[str] = ()) -> bool:
-    """Do these files make a folder a run's? A log alone does where no folder lies beside it."""
+    """Do these files make a folder a run's? A log, or a write that was cut off, does where no folder lies beside it.
+
+    A process that is killed while it writes `study.json` or a pack leaves such a write in the study's folder.
+    """
     known = set(names)
-    leftover = any(name.startswith(".lock-") or name.endswith(".part") for name in known)
-    return bool(known & MARKS) or leftover or (LOG in known and not list(below))
+    if known & MARKS or any(name.startswith(".lock-") for name in known):
+        return True
+    return not list(below) and (LOG in known or any(name.endswith(".part") for name in known))
 
 
 def read_config(folder: Path) -> Any:

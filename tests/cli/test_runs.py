@@ -219,6 +219,20 @@ def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["runs", "unpack", "runs/one", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unpacked"][0]["runs"] == sum(row["study"] == "one" for row in before)
     assert "there is no pack below runs/one" in refused(capsys, "unpack", "runs/one")
+    assert "nowhere is not a folder" in refused(capsys, "unpack", "nowhere")
+
+
+def test_studies_of_one_name_are_not_mixed(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Packs of several presets or machines have the same folder name; one --out is not for two."""
+    assert main(["runs", "pack", "runs/two", "--out", "a"]) == main(["runs", "pack", "runs/two", "--out", "b"]) == 0
+    both = "would both go to c/two"
+    assert both in refused(capsys, "unpack", "a", "b", "--out", "c")
+    assert main(["runs", "unpack", "a", "b"]) == 0
+    assert both in refused(capsys, "pack", "a", "b", "--out", "c")
+    assert main(["runs", "pack", "runs/two", "--out", "c"]) == 0
+    before = {path: path.read_bytes() for path in Path("c").rglob("*") if path.is_file()}
+    assert "c/two has a pack already" in refused(capsys, "pack", "a", "--out", "c")
+    assert before == {path: path.read_bytes() for path in Path("c").rglob("*") if path.is_file()}
 
 
 def test_a_thousand_runs_are_listed_without_torch(ledger: Path) -> None:

@@ -194,3 +194,43 @@ def test_of_many_cells_the_best_is_compared_with_each(tmp_path: Path, text_run: 
     assert all(row.bold for row in table.rows)
     assert any("Holm over all comparisons of this table (5)" in note for _, note in table.notes), "the family is stated"
     assert math.isclose(sum(row.raw["p"] < 0.05 for row in table.rows), 5)
+
+
+def test_between_cells_seeds_are_no_pairs(tmp_path: Path, text_run: Write) -> None:
+    """Two cells share a seed's number and nothing else: luck that seems to move both alike is luck."""
+    luck = np.random.default_rng(0).normal(0, 1.0, (6, 1))
+    noise = np.random.default_rng(1).normal(0, 0.002, (6, 1))
+    study(tmp_path / "s", text_run, {"lstm": 3 + luck, "gru": 3.02 + luck + noise})
+    (one,) = pairs(tmp_path)
+    assert not one.difference.paired
+    assert not one.sure
+    assert one.difference.p > 0.9
+
+
+def test_lengths_that_read_other_batches_are_no_pairs(tmp_path: Path, text_run: Write) -> None:
+    study(tmp_path / "s", text_run, {"lstm": X})
+    found = effects(group(read([tmp_path])), SCORE)
+    assert [{one.better, one.other} for one in found] == [{"T = 16", "T = 64"}, {"T = 32", "T = 64"}]
+    assert not any(one.difference.paired for one in found)
+
+
+def test_chance_alone_is_not_sure(tmp_path: Path, text_run: Write) -> None:
+    """Five cells that are all the same, twenty times: fewer than a tenth of the studies may find a difference."""
+    found = []
+    for trial in range(20):
+        rng = np.random.default_rng(trial)
+        names = ("rnn", "lstm", "gru", "mgu")
+        study(tmp_path / str(trial), text_run, {name: rng.normal(2.0, 0.05, (5, 1)) for name in names})
+        found.append(any(one.sure for one in pairs(tmp_path / str(trial))))
+    assert sum(found) <= 3
+
+
+def test_survivors_are_not_called_equal(tmp_path: Path, text_run: Write) -> None:
+    """Ten runs of the one, and the half of the other's that did not diverge, all with the same score."""
+    scores = 2 + np.random.default_rng(0).normal(0, 0.002, (10, 1))
+    study(tmp_path / "s", text_run, {"lstm": scores, "gru": scores}, lost=("gru", 0, 5))
+    (one,) = pairs(tmp_path)
+    assert (one.better, one.lost) == ("lstm", (0, 1))
+    assert one.difference.p_equivalent is not None
+    assert one.difference.p_equivalent < 0.05
+    assert one.verdict in ("undecided", "the other lost runs")

@@ -190,3 +190,10 @@ def test_runs_start_alike_where_nothing_but_the_optimiser_differs(tmp_path: Path
     assert same_start(one, two)
     assert len(others) == 3
     assert not any(same_start(one, another) for another in others), "another seed, length or data of the same name"
+
+
+def test_of_two_cells_one_of_which_crashed_nothing_is_ranked(tmp_path: Path, text_run: Write) -> None:
+    for cell in ("lstm", "gru"):
+        for seed in range(2):
+            text_run(tmp_path / "s", cell, 64, seed, "failed" if (cell, seed) == ("gru", 1) else "done", full=False)
+    assert reason(tmp_path / "s") == "one seed: no ranking"

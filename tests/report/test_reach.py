@@ -221,3 +221,12 @@ def test_a_divergence_takes_nothing_from_the_beginning(tmp_path: Path, text_run:
     assert (row.raw["init/half_lag"], row.raw["init/hundredth_lag"]) == (3.0, 15.0)
     assert (row.raw["final/half_lag"], row.raw["final/hundredth_lag"]) == (4.0, 20.0)
     assert row.text["seeds"] == "2/4"
+
+
+def test_where_one_seed_of_two_is_beyond_the_lags_measured_the_other_is_the_median(
+    tmp_path: Path, text_run: Write
+) -> None:
+    for seed, end in enumerate((30, "inf")):
+        text_run(tmp_path / "s", "rnn", 64, seed, metrics=gradients(2, -0.5, end))
+    (row,) = reach_table(read([tmp_path])).rows
+    assert row.text["final/reach"] == "30, 30"

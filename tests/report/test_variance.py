@@ -132,3 +132,42 @@ def test_runs_that_share_seeds_are_no_independent_samples(tmp_path: Path, text_r
     assert unranked(groups[:2]) == "seeds of weights and order are crossed: no ranking"
     assert effects(groups, SCORE) == []
     assert not any("comparisons" in table.name for table in tables(read([tmp_path])))
+
+
+def test_on_average_they_are_the_true_ones() -> None:
+    """Three hundred studies of eight seeds by eight, of known variances: the estimates' means are these."""
+    rng, true = np.random.default_rng(0), np.array([0.03, 0.02, 0.01])
+    squares = []
+    for _ in range(300):
+        parts = rng.normal(size=(8, 1)), rng.normal(size=(1, 8)), rng.normal(size=(8, 8))
+        one = components(layout(2 + sum(sd * part for sd, part in zip(true, parts, strict=True))), SCORE)
+        assert one is not None
+        squares.append([one.weights**2, one.order**2, one.rest**2])
+    # The spread of a variance of seven degrees of freedom is √(2 / 7) of it; of a mean of 300, 3 %.
+    assert np.mean(squares, axis=0) == pytest.approx(true**2, rel=0.1)
+
+
+def test_a_seed_of_which_all_runs_are_lost_is_missed() -> None:
+    """What is left is a whole layout, but not of all that was run."""
+    g = layout(np.random.default_rng(0).normal(2, 0.1, (3, 3)))
+    lost = tuple(dataclasses.replace(r, status="diverged") if r.seeds[0] == 2 else r for r in g.results)
+    assert components(dataclasses.replace(g, results=lost), SCORE) is None
+
+
+def test_nor_of_what_a_length_changes(tmp_path: Path, text_run: Write) -> None:
+    for length in (16, 64):
+        write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(length).normal(2, 0.1, (3, 3)), length)
+    assert effects(group(read([tmp_path])), SCORE) == []
+
+
+def test_no_interval_is_announced_where_there_is_none(tmp_path: Path, text_run: Write) -> None:
+    write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(0).normal(2, 0.1, (3, 3)))
+    table, *_ = tables(read([tmp_path]))
+    assert "(" not in table.rows[0].text["test/bpc"]
+    assert not any("interval" in note for key, note in table.notes if key == "test/bpc")
+
+
+def test_no_note_explains_a_column_that_is_not_there(tmp_path: Path, text_run: Write) -> None:
+    write_crossed(tmp_path / "s", text_run, "lstm", np.random.default_rng(0).normal(2, 0.1, (3, 3)))
+    for table in tables(read([tmp_path])):
+        assert {key for key, _ in table.notes} <= {column.key for column in table.columns}, table.name

@@ -225,3 +225,8 @@ def test_killed_between_the_files_of_a_new_pack(study: Path, tmp_path: Path, don
     assert write_pack(study, study, folders) == len(RUNS)
     assert not list(study.glob("*.new"))
     assert (study / RESULT).exists() is False
+
+
+def test_a_write_that_was_cut_off_in_a_studys_folder_hides_no_run(study: Path) -> None:
+    (study / f"{PACK}.newabc.part").write_bytes(b"x")
+    assert len(scan([study])) == len(RUNS)
