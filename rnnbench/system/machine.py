@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import rnnbench
 from rnnbench.errors import UserError
 
 
@@ -139,7 +140,7 @@ class PeakMemory:
 @cache
 def commit() -> str | None:
     """The git commit of rnnbench's own checkout, with ``+`` where it has changes; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(rnnbench.__file__).resolve().parents[1]  # wherever this module lies in the package
     if not (root / ".git").exists():
         return None
     try:
