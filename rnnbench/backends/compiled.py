@@ -42,7 +42,7 @@ class Compiled(Backend):
 
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             learns = torch.is_grad_enabled() and any(t.requires_grad for t in (u, state, *cell.parameters()))
             if learns and not state.requires_grad:
                 # Else the first chunk alone, whose state needs no gradient, would be compiled a second time.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,8 @@ def run(
     backend: str | Backend = "auto",
     tap: Tensor | None = None,
     return_states: bool = False,
+    side: Mapping[str, Tensor] | None = None,
+    draws: Tensor | None = None,
 ) -> Output:
     """Run a cell over time.
 
@@ -58,6 +62,8 @@ def run(
         tap: State perturbation, (B, T, *S), added to each new state: ∂ℓ/∂tap_t at tap = 0 is the total derivative
             ∂ℓ/∂s_t.
         return_states: Return every state instead of the last.
+        side: What the cell `needs` beside x, (B, T) each, by name; more may be there.
+        draws: (B, T, N) of the cell's `draw` for this sequence; drawn here where not given.
 
     Returns:
         y (B, T, H), and the last state (B, *S) or all states (B, T, *S).
@@ -75,7 +81,8 @@ def run(
     if tap is not None and tap.shape != (batch, time, *cell.state_shape):
         raise UserError(f"tap must be {(batch, time, *cell.state_shape)}, got {tuple(tap.shape)}.")
     request = Request(x.device, x.dtype, tap=tap is not None, states=return_states)
-    return choose(cell, backend, request).run(cell, x, state, tap, return_states)
+    with cell.beside(side, draws):
+        return choose(cell, backend, request).run(cell, x, state, tap, return_states)
 
 
 def backend_name(cell: Cell, backend: str, device: torch.device) -> str:

@@ -97,6 +97,8 @@ class Graph(Backend):
             return "a captured graph takes no tap"
         if request.states:
             return "it keeps the last state only, not every state"
+        if cell.stochastic or cell.needs:
+            return "a captured graph takes no input but x, and this cell has draws or side inputs"
         return None
 
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:

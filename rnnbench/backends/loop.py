@@ -19,7 +19,7 @@ class Loop(Backend):
 
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             taps = tap.unbind(1) if tap is not None else None
             states = []
             for t, u_t in enumerate(u.unbind(1)):

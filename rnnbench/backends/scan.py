@@ -47,7 +47,7 @@ class Scan(Backend):
 
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             if isinstance(cell, MatrixCell):
                 o, last = chunkwise(cell.factors(u), cell.query(u), state)
                 return cell.emit(o, u), last

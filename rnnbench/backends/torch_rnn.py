@@ -21,6 +21,8 @@ class TorchBackend(Backend):
     def refusal(self, cell: Cell, request: Request) -> str | None:
         if cell.torch_mode is None:
             return "torch.nn has no kernel for this cell"
+        if cell.stochastic or cell.needs:
+            return "torch's kernels take no input but x, and this cell has draws or side inputs"
         if request.device.type == "cpu" and request.dtype not in (torch.float32, torch.float64):
             return f"on a CPU torch's kernels are for float32 and float64, not {request.dtype}"
         if request.tap:

@@ -31,7 +31,7 @@ class Window(Backend):
     def run(self, cell: Cell, x: Tensor, state: Tensor, tap: Tensor | None, return_states: bool) -> Output:
         assert isinstance(cell, WindowCell)
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             # The oldest entry of the state has left the first new window: W − 1 + T remain.
             entries = torch.cat((state[:, 1:], cell.entry(u).to(state.dtype)), dim=1)
             return _look(cell, entries, u), entries[:, -cell.window :]

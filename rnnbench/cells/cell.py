@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from rnnbench.errors import UserError
 
 
 class Cell(nn.Module, ABC):
@@ -35,6 +37,11 @@ class Cell(nn.Module, ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     #: The gate, as `gates` names it, that each block of H numbers of the biases opens, in order; "" for none.
     bias_gates: ClassVar[tuple[str, ...]] = ()
+    #: What `drive` is given beside x, by name, as keyword arguments of (B, T) each.
+    needs: ClassVar[tuple[str, ...]] = ()
+    #: What `beside` has set for the run that goes on.
+    _side: Mapping[str, Tensor] | None = None
+    _draws: Tensor | None = None
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -60,6 +67,44 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def drive(self, x: Tensor) -> Tensor:
         """(B, T, I) → (B, T, G): all that depends on the input alone, over all time at once."""
+
+    def draw(self, batch: int, time: int) -> Tensor | None:
+        """The randomness of a run, (B, T, N), which `step` and `read` find after u; None for a cell without any.
+
+        Drawn once a sequence, by torch's global generator, which the run's seed sets. In evaluation mode it is the mean
+        of what training draws, so that a run is deterministic.
+        """
+        return None
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the cell draws random numbers."""
+        return type(self).draw is not Cell.draw
+
+    def driven(self, x: Tensor) -> Tensor:
+        """(B, T, I) → (B, T, G + N), what `step` and `read` take as u: `drive` with the side inputs, then the draws.
+
+        Raises:
+            UserError: a side input that the cell needs is not there, or is not (B, T).
+        """
+        side = self._side or {}
+        for name in self.needs:
+            if name not in side:
+                raise UserError(
+                    f"{type(self).__name__} needs {name} beside its input, and there is none; take data that have it, "
+                    "or another cell."
+                )
+            if side[name].shape != x.shape[:2]:
+                raise UserError(f"{name} must be {tuple(x.shape[:2])} as x is, got {tuple(side[name].shape)}.")
+        u = self.drive(x, **{name: side[name] for name in self.needs})
+        draws = self.draw(*x.shape[:2]) if self._draws is None else self._draws
+        return u if draws is None else torch.cat((u, draws.to(u)), dim=-1)
+
+    @contextmanager
+    def beside(self, side: Mapping[str, Tensor] | None, draws: Tensor | None) -> Iterator[None]:
+        """The context in which `driven` uses these side inputs, (B, T) each, and these draws, (B, T, N)."""
+        with kept(self, "_side", side), kept(self, "_draws", draws):
+            yield
 
     @abstractmethod
     def step(self, u: Tensor, s: Tensor) -> Tensor:
@@ -133,7 +178,7 @@ def square_blocks(module: nn.Module, size: int) -> list[Tensor]:
 
 
 @contextmanager
-def kept(cell: Cell, name: str, value: Tensor) -> Iterator[None]:
+def kept(cell: Cell, name: str, value: object) -> Iterator[None]:
     """Set a cell's attribute while the context lasts, and then back to what it was: runs may be nested."""
     before = getattr(cell, name)
     setattr(cell, name, value)

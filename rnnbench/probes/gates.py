@@ -55,7 +55,7 @@ def gate_saturation(cell: Cell, x: Tensor, state: Tensor | None = None, bins: in
         first = cell.initial_state(len(x)) if state is None else state
         run(cell, x[:, :1], first, "loop")  # refuses what does not fit
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             if not cell.gate_values(u[:, 0], first):
                 return {}  # of a Transformer every state would be many times x, and for nothing
             _, states = run(cell, x, first, "loop", return_states=True)

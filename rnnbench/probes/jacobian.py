@@ -111,7 +111,7 @@ def transition_singular_values(
         log_scale = x.new_zeros(len(x), 1)
         logs = []
         with cell.unrolled():
-            u = cell.drive(x)
+            u = cell.driven(x)
             for k in range(1, max(lags) + 1):
                 _, product = vjp(cell, u[:, -k], before[:, -k], product)
                 norm = product.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)

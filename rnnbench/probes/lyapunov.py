@@ -83,7 +83,7 @@ def lyapunov_spectrum(
         q = torch.linalg.qr(first)[0].expand(batch, -1, -1)
         sizes, alive = [], torch.ones(batch, q.shape[-1], dtype=torch.bool, device=x.device)
         with cell.unrolled():
-            for t, u in enumerate(cell.drive(x).unbind(1)):
+            for t, u in enumerate(cell.driven(x).unbind(1)):
                 if t == burn_in:  # what was lost so far, at a singular first state say, is drawn anew
                     q, alive = torch.linalg.qr(torch.where(alive.unsqueeze(-2), q, first))[0], torch.ones_like(alive)
                 s, product = jvp(cell, u, s, q)

@@ -110,7 +110,7 @@ def sequential_per_token(layers: Layers) -> float:
     for cell in layers.cells:
         if isinstance(cell, WindowCell):
             continue
-        u = cell.drive(torch.zeros(1, 1, cell.input_size, device="meta"))[:, 0]
+        u = cell.driven(torch.zeros(1, 1, cell.input_size, device="meta"))[:, 0]
         with torch.inference_mode(), cell.unrolled(), FlopCounterMode(display=False) as counter:
             cell.step(u, cell.initial_state(1))
         total += counter.get_total_flops()
