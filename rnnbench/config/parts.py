@@ -57,6 +57,12 @@ EXCLUSIONS = (
         ((None,), (None, "text", "csv")),
         'data.path goes with data.name "text" or "csv", not "{1}"; leave data.name out.',
     ),
+    Exclusion(
+        "data",
+        ("missing", "max_gap"),
+        (("segment",), (0,)),
+        "data.missing {} fills holes on a line, and data.max_gap {} with the last value; leave one of them out.",
+    ),
     Exclusion("budget", ("tokens", "steps"), ((None,), (None,)), "give budget.tokens or budget.steps, not both."),
     *(
         Exclusion(
@@ -70,6 +76,7 @@ EXCLUSIONS = (
 )
 
 Steps = Annotated[int, Bounds("≥ 0 (0 measures at initialisation only)", lambda value: value >= 0, MOST)]
+Gap = Annotated[int, Bounds("≥ 0", lambda value: value >= 0, LONGEST)]
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,9 @@ class DataConfig:
         horizon: Steps ahead to forecast (series).
         period: Seasonal period in steps, for the seasonal-naive reference (your CSV).
         time_features: Time of day, weekday and day of the year as further inputs (series that have a clock).
+        max_gap: Longest hole, in time steps, that windows go across: the last measured value stands in it, of which a
+            cell that needs to know is told (series with holes). Targets are measured values always; 0 takes windows
+            without a hole.
         relative: Each window less its last value, input and forecast alike (NLinear, Zeng et al. 2023), so that a level
             never seen in training is none (series); errors are what they are without.
         symbols: What a text is made of: its characters, or the bytes of its UTF-8 (256 of them, none unknown).
@@ -170,6 +180,7 @@ class DataConfig:
     horizon: Length = 6
     period: Length | None = None
     time_features: bool = False
+    max_gap: Gap = 0
     relative: bool = False
     symbols: Literal["characters", "bytes"] = "characters"
     final: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import torch
+
 from rnnbench.config import DataConfig
 from rnnbench.data.load import load
 from rnnbench.data.series.windows import SeriesData
@@ -85,7 +87,7 @@ def _training(source: SeriesData | TextData) -> dict[str, str]:
 
 def _batch_digest(batch: Batch) -> str:
     digest = hashlib.sha256()
-    for value in batch:
-        data = repr(value) if value is None or isinstance(value, bool) else value.contiguous().numpy().tobytes()
-        digest.update(data if isinstance(data, bytes) else data.encode())
+    for value in (*batch._replace(side=None), *(batch.side or {}).values()):
+        tensor = isinstance(value, torch.Tensor)
+        digest.update(value.contiguous().numpy().tobytes() if tensor else repr(value).encode())
     return digest.hexdigest()

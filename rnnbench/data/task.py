@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from rnnbench.catalog import Shape
@@ -56,6 +58,9 @@ class Batch(NamedTuple):
     lengths: (B,) int64, how many steps of x are data. None: all T.
     scored: bool, like ``mask``: where labels are counted as right or wrong, if that is not wherever they count in the
         loss (copy: the loss is over all steps, the answer is the last ten).
+    side: (B, T) float32 by name, what a cell may need beside x where it does not follow from the step's number, as in a
+        record with gaps; see `rnnbench.cells.side_inputs`.
+    begin: the number of x's first step in its stream; 0 where the state starts from zero.
     """
 
     x: Tensor
@@ -64,11 +69,25 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
     lengths: Tensor | None = None
     scored: Tensor | None = None
+    side: Mapping[str, Tensor] | None = None
+    begin: int = 0
 
     def rows(self, which: slice) -> Batch:
         """Some of the sequences: views, not copies."""
-        mask, lengths, scored = (None if one is None else one[which] for one in (self.mask, self.lengths, self.scored))
-        return Batch(self.x[which], self.y[which], self.reset, mask, lengths, scored)
+        return self._each(lambda tensor: tensor[which])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Every tensor changed in the same way."""
+        parts = (self.x, self.y, self.mask, self.lengths, self.scored)
+        x, y, mask, lengths, scored = (None if one is None else change(one) for one in parts)
+        assert x is not None
+        assert y is not None
+        side = None if self.side is None else {name: change(value) for name, value in self.side.items()}
+        return Batch(x, y, self.reset, mask, lengths, scored, side, self.begin)
 
     def share_of(self, whole: Batch) -> float | Tensor:
         """How much of the targets that count in the whole batch's loss, a mean, count in this part's.

@@ -63,7 +63,7 @@ def _search(model: EncoderDecoder, x: Tensor, lengths: Tensor | None, beam: int,
     rows = torch.arange(size, device=device)[:, None]
     done: list[list[Written]] = [[] for _ in range(size)]
     for length in range(1, int(limits.max()) + 1):
-        logits, _, state = model.decode(reads, memory, state)
+        logits, _, state = model.decode(reads, memory, state, length - 1)
         likely = logits[:, -1].double().log_softmax(dim=-1)
         symbols = likely.shape[-1]
         best, at = (scores[:, :, None] + likely.view(size, beam, symbols)).flatten(1).topk(2 * beam)

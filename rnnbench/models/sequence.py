@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
@@ -55,13 +56,15 @@ class SequenceModel(nn.Module):
         state: State | None = None,
         taps: Sequence[Tensor | None] | None = None,
         lengths: Tensor | None = None,
+        side: Side | None = None,
+        begin: int = 0,
     ) -> tuple[Tensor, State]:
-        """Run over a window: x (B, T) indices or (B, T, C) values; the rest as `Stack.forward` has it.
+        """Run over a window: x (B, T) indices or (B, T, C) values; ``begin`` as a `Batch` has it, the rest as a `Stack`.
 
         Returns:
             The readout, (B, T, O) or with one target a sequence (B, O), and each cell's last state.
         """
-        y, last = self.stack(self.input(x), state, taps, lengths)
+        y, last = self.stack(self.input(x), state, taps, lengths, self.stack.side_inputs(side, x, begin))
         return self._readout(y, lengths), last
 
     def _readout(self, y: Tensor, lengths: Tensor | None) -> Tensor:
@@ -74,7 +77,7 @@ class SequenceModel(nn.Module):
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, State]:
         """`forward` over a batch: outputs to compare with its targets, and the last states."""
-        out: tuple[Tensor, State] = self(batch.x, state, taps, batch.lengths)
+        out: tuple[Tensor, State] = self(batch.x, state, taps, batch.lengths, batch.side, batch.begin)
         return out
 
     def answer(self, y: Tensor, batch: Batch) -> Tensor:

@@ -12,6 +12,7 @@ from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.init import initialise
 from rnnbench.cells.registry import make_cell
+from rnnbench.cells.side_inputs import Side, completed, cut, needed
 from rnnbench.config import CellConfig, ModelConfig
 
 State = list[Tensor]
@@ -45,6 +46,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(
             make_cell(cell, size, config.hidden_size) for size in widths for _ in range(self.directions)
         )
+        self.needs = needed(self.cells)
         for layer in self.cells:
             initialise(layer, config.init, span)
         self.norms = nn.ModuleList(_NORMS[config.norm](size) for size in (*widths, self.width))
@@ -56,6 +58,7 @@ class Stack(nn.Module):
         state: State | None = None,
         taps: Sequence[Tensor | None] | None = None,
         lengths: Tensor | None = None,
+        side: Side | None = None,
     ) -> tuple[Tensor, State]:
         """Run over a window.
 
@@ -67,6 +70,7 @@ class Stack(nn.Module):
             state: A (B, *S) tensor a cell to continue from; initial states where not given.
             taps: A (B, T, *S) tensor or None a cell, added to its states, by the fastest backend that can.
             lengths: (B,) steps that are data; padding follows them, and a cell that reads backwards starts before it.
+            side: What the cells need beside their input, as `side_inputs` has it; read backwards where they do.
 
         Returns:
             (B, T, W), padding included, and each cell's last state (with lengths: after the padding).
@@ -81,10 +85,11 @@ class Stack(nn.Module):
                 index = len(last)
                 start, tap = state[index] if state is not None else None, taps[index] if taps is not None else None
                 inputs = reverse(u, lengths) if backwards else u
+                beside = _reversed(side, lengths) if backwards and side is not None else side
                 if self.truncate is None or not self.training:
-                    out, final = run(cells[index], inputs, start, backend, tap)
+                    out, final = run(cells[index], inputs, start, backend, tap, side=beside)
                 else:
-                    out, final = _run_truncated(cells[index], inputs, start, backend, self.truncate)
+                    out, final = _run_truncated(cells[index], inputs, start, backend, self.truncate, beside)
                 outputs.append(reverse(out, lengths) if backwards else out)
                 last.append(final)
             out = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
@@ -93,17 +98,24 @@ class Stack(nn.Module):
             y = y + out if self.residual else out
         return after(y), last
 
+    def side_inputs(self, side: Side | None, x: Tensor, begin: int = 0) -> Side | None:
+        """What the cells need beside x, (B, T, …); see `completed`."""
+        return completed(self.needs, side, x, begin) if self.needs else None
+
     @property
     def cells(self) -> list[Cell]:
         """The cells: layer by layer, in a bidirectional stack the one that reads forwards before its partner."""
         return cast(list[Cell], list(self.layers))
 
 
-def _run_truncated(cell: Cell, x: Tensor, state: Tensor | None, backend: str, truncate: int) -> tuple[Tensor, Tensor]:
+def _run_truncated(
+    cell: Cell, x: Tensor, state: Tensor | None, backend: str, truncate: int, side: Side | None
+) -> tuple[Tensor, Tensor]:
     """`run`, the gradient cut off at every so many steps."""
     outputs = []
-    for piece in x.split(truncate, dim=1):
-        out, state = run(cell, piece, None if state is None else state.detach(), backend)
+    for begin in range(0, x.shape[1], truncate):
+        piece, start = slice(begin, begin + truncate), None if state is None else state.detach()
+        out, state = run(cell, x[:, piece], start, backend, side=cut(side, piece))
         outputs.append(out)
     assert state is not None
     return torch.cat(outputs, dim=1), state
@@ -117,6 +129,10 @@ def reverse(x: Tensor, lengths: Tensor | None = None) -> Tensor:
     mirrored = lengths[:, None] - 1 - time
     at = torch.where(mirrored >= 0, mirrored, time)
     return x.gather(1, at[:, :, None].expand_as(x))
+
+
+def _reversed(side: Side, lengths: Tensor | None) -> Side:
+    return {name: reverse(value.unsqueeze(-1), lengths).squeeze(-1) for name, value in side.items()}
 
 
 def padding(lengths: Tensor, time: int) -> Tensor:

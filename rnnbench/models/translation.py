@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models.attention import ATTENTIONS, Attention
@@ -64,9 +65,15 @@ class EncoderDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.readout = nn.Linear(hidden, task.output_size)
 
-    def encode(self, x: Tensor, lengths: Tensor | None = None, taps: Sequence[Tensor | None] | None = None) -> Memory:
-        """Read x (B, S) or (B, S, C), of which ``lengths`` (B,) steps, at least one, are data."""
-        outputs, _ = self.encoder(self.input(x), None, taps, lengths)
+    def encode(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        taps: Sequence[Tensor | None] | None = None,
+        side: Side | None = None,
+    ) -> Memory:
+        """Read x (B, S) or (B, S, C), of which ``lengths`` (B,) steps, at least one, are data; side as in a `Batch`."""
+        outputs, _ = self.encoder(self.input(x), None, taps, lengths, self.encoder.side_inputs(side, x))
         return self._remember(outputs, lengths)
 
     def _remember(self, outputs: Tensor, lengths: Tensor | None) -> Memory:
@@ -78,15 +85,17 @@ class EncoderDecoder(nn.Module):
         keys = self.attention.keys(outputs) if self.attention is not None else None
         return Memory(outputs, begin, keys, hidden)
 
-    def decode(self, y: Tensor, memory: Memory, state: State | None = None) -> tuple[Tensor, Tensor | None, State]:
-        """Some steps of the decoder, from a state.
+    def decode(
+        self, y: Tensor, memory: Memory, state: State | None = None, begin: int = 0
+    ) -> tuple[Tensor, Tensor | None, State]:
+        """Some steps of the decoder, from a state, ``begin`` the number of the first.
 
         It reads y, (B, U, E): ``memory.begin``, or ``symbols`` of what it has written.
 
         Returns:
             Logits (B, U, V), weights of attention (B, U, S) where there are any, and the last states.
         """
-        out, last = self.decoder(y, state)
+        out, last = self.decoder(y, state, side=self.decoder.side_inputs(None, y, begin))
         weights = None
         if self.attention is not None:
             context, weights = self.attention(out, memory.keys, memory.outputs, memory.hidden)
@@ -99,15 +108,16 @@ class EncoderDecoder(nn.Module):
         y: Tensor,
         lengths: Tensor | None = None,
         taps: Sequence[Tensor | None] | None = None,
+        side: Side | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing: each target from the source and the targets y (B, U) before it; x, lengths as in `encode`.
+        """Teacher forcing: each target from the source and the targets y (B, U) before it; the rest as in `encode`.
 
         The taps are a (B, S, *S') tensor or None for each cell of the encoder, added to its states.
 
         Returns:
             Logits (B, U, V) and weights of attention (B, U, S), None without attention.
         """
-        return self._forced(self.encode(x, lengths, taps), y)
+        return self._forced(self.encode(x, lengths, taps, side), y)
 
     def _forced(self, memory: Memory, y: Tensor) -> tuple[Tensor, Tensor | None]:
         logits, weights, _ = self.decode(torch.cat((memory.begin, self.symbols(y[:, :-1])), dim=1), memory)
@@ -117,7 +127,7 @@ class EncoderDecoder(nn.Module):
         self, batch: Batch, state: State | None = None, taps: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, State]:
         """`forward` over a batch: outputs to compare with its targets, and no state to carry on."""
-        logits, _ = self(batch.x, batch.y, batch.lengths, taps)
+        logits, _ = self(batch.x, batch.y, batch.lengths, taps, batch.side)
         return logits, []
 
     def answer(self, y: Tensor, batch: Batch) -> Tensor:

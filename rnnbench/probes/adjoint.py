@@ -23,9 +23,9 @@ from rnnbench.models.stack import State
 #: Up to so many time steps all graphs are kept, as a training step keeps them; beyond, each is built when needed.
 KEPT = 512
 
-#: Runs the cells over a segment: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell → y (B, C, H) and
-#: the states after it.
-Forward = Callable[[Tensor, State, Sequence[Tensor | None] | None], tuple[Tensor, State]]
+#: Runs the cells over a segment: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell, and the time step
+#: at which it begins → y (B, C, H) and the states after it.
+Forward = Callable[[Tensor, State, Sequence[Tensor | None] | None, int], tuple[Tensor, State]]
 
 #: y (B, C, H) of a segment and the time step at which it begins → what it adds to each sample's loss, (B,); or None.
 Loss = Callable[[Tensor, int], Tensor | None]
@@ -100,7 +100,7 @@ def adjoints(
                 piece.new_zeros(batch, piece.shape[1], *cell.state_shape).requires_grad_() if wanted else None
                 for cell, wanted in zip(cells, tapped or [True] * len(cells), strict=True)
             ]
-            return _Record(begin, before, piece, taps, *forward(piece, before, taps))
+            return _Record(begin, before, piece, taps, *forward(piece, before, taps, begin))
 
     state = state or [cell.initial_state(batch).to(x.dtype) for cell in cells]
     records: list[_Record | tuple[int, State]] = []
@@ -112,7 +112,7 @@ def adjoints(
             records.append((begin, state))
             if begin + length < time:
                 with torch.no_grad():
-                    state = forward(x[:, begin : begin + length], state, None)[1]
+                    state = forward(x[:, begin : begin + length], state, None, begin)[1]
     log_scale = torch.zeros(batch, dtype=torch.float64, device=x.device)
     carried: tuple[Tensor, ...] | None = None
     while records:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side, cut
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
@@ -43,8 +44,12 @@ class Gate:
     mean: float
 
 
-def gate_saturation(cell: Cell, x: Tensor, state: Tensor | None = None, bins: int = 20) -> dict[str, Gate]:
+def gate_saturation(
+    cell: Cell, x: Tensor, state: Tensor | None = None, bins: int = 20, side: Side | None = None
+) -> dict[str, Gate]:
     """The gates of a cell while it reads x (B, T, I) from a state (B, *S), by the names of `Cell.gate_values`.
+
+    With ``side`` what it needs beside x, (B, T) each.
 
     Raises:
         UserError: no bin, or an x or a state of another shape.
@@ -53,12 +58,12 @@ def gate_saturation(cell: Cell, x: Tensor, state: Tensor | None = None, bins: in
         raise UserError(f"a histogram of gates needs 1 bin or more, got {bins}.")
     with torch.no_grad():
         first = cell.initial_state(len(x)) if state is None else state
-        run(cell, x[:, :1], first, "loop")  # refuses what does not fit
-        with cell.unrolled():
+        run(cell, x[:, :1], first, "loop", side=cut(side, slice(1)))  # refuses what does not fit
+        with cell.unrolled(), cell.beside(side, None):
             u = cell.driven(x)
             if not cell.gate_values(u[:, 0], first):
                 return {}  # of a Transformer every state would be many times x, and for nothing
-            _, states = run(cell, x, first, "loop", return_states=True)
+            _, states = run(cell, x, first, "loop", return_states=True, side=side)
             before = torch.cat((first.unsqueeze(1), states[:, :-1]), dim=1)
             values = cell.gate_values(u.flatten(0, 1), before.flatten(0, 1))
     return {name: _gate(value, bins) for name, value in values.items()}
@@ -70,11 +75,12 @@ def measure_gates(model: Model, batch: Batch, task: Task) -> dict[str, Gate]:
     What is measured of which model, see `subject`.
     """
     with torch.inference_mode(False), torch.no_grad():
-        layers = subject(model, batch, task).layers()
+        probed = subject(model, batch, task)
+        layers = probed.layers()
     return {
         f"layer{number}/{name}": gate
         for number, (cell, x) in enumerate(layers, start=1)
-        for name, gate in gate_saturation(cell, x).items()
+        for name, gate in gate_saturation(cell, x, side=probed.side).items()
     }
 
 

@@ -21,6 +21,7 @@ from torch.func import functional_call, grad, vmap
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side, cut
 from rnnbench.data.source import generator
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
@@ -100,6 +101,7 @@ def log_gradient_flow(
     state: Tensor | None = None,
     backend: str = "auto",
     length: int | None = None,
+    side: Side | None = None,
 ) -> Tensor:
     """log ‖∂ℓ_T/∂s_{T−k}‖₂ of one cell for every sample and lag, whatever its size: see `rnnbench.probes.adjoint`.
 
@@ -110,13 +112,15 @@ def log_gradient_flow(
         state: (B, *S) to start from.
         backend: One that takes a tap.
         length: Time steps whose graph is in memory at once.
+        side: What the cell needs beside x, (B, T) each.
 
     Returns:
         (B, T) float64, natural logarithms, lag k = 0 … T − 1 along the second axis.
     """
 
-    def forward(x: Tensor, state: State, taps: Sequence[Tensor | None] | None) -> tuple[Tensor, State]:
-        y, after = run(cell, x, state[0], backend, taps[0] if taps is not None else None)
+    def forward(x: Tensor, state: State, taps: Sequence[Tensor | None] | None, begin: int) -> tuple[Tensor, State]:
+        beside = cut(side, slice(begin, begin + x.shape[1]))
+        y, after = run(cell, x, state[0], backend, taps[0] if taps is not None else None, side=beside)
         return y, [after]
 
     def last(y: Tensor, begin: int) -> Tensor | None:
@@ -159,11 +163,18 @@ def _by_lag(segments: Iterable[Tensor]) -> Tensor:
 def shuffled(batch: Batch) -> Batch:
     """Noise from a probe batch: the same time steps in a random order, over all samples; the targets stay.
 
-    So each step is as likely as in the data and says nothing of the others. The same for every model and seed.
+    So each step is as likely as in the data and says nothing of the others. The same for every model and seed. What
+    belongs to a step (whether it was measured) goes with it; the clock goes on.
     """
     steps = batch.x.flatten(0, 1)
     order = torch.randperm(len(steps), generator=generator("shuffled probe batch", len(steps)))
-    return batch._replace(x=steps[order.to(steps.device)].view(batch.x.shape))
+    order = order.to(steps.device)
+
+    def noise(value: Tensor) -> Tensor:
+        return value.flatten(0, 1)[order].view(value.shape)
+
+    side = {name: value if name == "time" else noise(value) for name, value in (batch.side or {}).items()}
+    return batch._replace(x=noise(batch.x), side=side or None)
 
 
 def _curve(logs: Tensor, parts: Mapping[str, Tensor]) -> FlowCurve:
@@ -214,24 +225,28 @@ def _log_norms_of_terms(probed: ProbedModel) -> Iterator[Tensor]:
     weights = {name: weight.detach() for name, weight in probed.stack.layers.named_parameters(prefix="layers")}
     Tensors = tuple[Tensor, ...]
 
-    def term(weights: dict[str, Tensor], x: Tensor, before: Tensors, after: Tensors, out: Tensor) -> Tensor:
+    def term(
+        weights: dict[str, Tensor], x: Tensor, before: Tensors, after: Tensors, out: Tensor, side: dict[str, Tensor]
+    ) -> Tensor:
         """One sample's time step, as far as it reaches the loss: linear in the cotangents ``after`` and ``out``."""
-        y, states = functional_call(probed.stack, weights, (x[None], [state[None] for state in before]))
+        beside = {"side": {name: value[None] for name, value in side.items()}}
+        y, states = functional_call(probed.stack, weights, (x[None], [state[None] for state in before]), beside)
         total: Tensor = (y[0] * out).sum()
         return total + sum((state[0] * cotangent).sum() for state, cotangent in zip(states, after, strict=True))
 
-    gradients = vmap(grad(term), in_dims=(None, 0, 0, 0, 0))
+    gradients = vmap(grad(term), in_dims=(None, 0, 0, 0, 0, 0))
     for segment in probed.adjoints(length=1):
         x = probed.x[:, segment.begin : segment.begin + 1]
+        side = dict(cut(probed.side, slice(segment.begin, segment.begin + 1)) or {})
         before = tuple(state.detach() for state in segment.before)
         out = x.new_zeros(*x.shape[:2], probed.stack.width)
         after = segment.carried
         if after is None:  # the last time step acts through its output
             after = tuple(torch.zeros_like(state) for state in before)
-            y = probed.stack(x, list(before))[0].detach().requires_grad_()
+            y = probed.stack(x, list(before), side=side)[0].detach().requires_grad_()
             loss = probed.last_loss(y, segment.begin)
             assert loss is not None
             (out,) = torch.autograd.grad(loss.sum(), y)
-        terms = gradients(weights, x, before, after, out)
+        terms = gradients(weights, x, before, after, out, side)
         norm = torch.stack([g.flatten(1).norm(dim=1) for g in terms.values()]).norm(dim=0)
         yield norm.log() + segment.log_scale

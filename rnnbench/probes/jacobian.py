@@ -16,6 +16,7 @@ from torch.autograd import forward_ad
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
@@ -76,7 +77,12 @@ def step_jacobian(cell: Cell, u: Tensor, s: Tensor) -> Tensor:
 
 
 def transition_singular_values(
-    cell: Cell, x: Tensor, lags: Sequence[int], count: int | None = None, state: Tensor | None = None
+    cell: Cell,
+    x: Tensor,
+    lags: Sequence[int],
+    count: int | None = None,
+    state: Tensor | None = None,
+    side: Side | None = None,
 ) -> Tensor:
     """Logarithms of the singular values of ∂s_T/∂s_{T−k}, the product J_T J_{T−1} … J_{T−k+1}.
 
@@ -90,6 +96,7 @@ def transition_singular_values(
         lags: The k, rising, each from 1 to T.
         count: How many singular values, the largest first; all N where not given.
         state: (B, *S) to start from.
+        side: What the cell needs beside x, (B, T) each.
 
     Returns:
         (lags, B, count), natural logarithms, descending.
@@ -105,12 +112,12 @@ def transition_singular_values(
         size = first[0].numel()
         if count is not None and not 1 <= count <= size:
             raise UserError(f"count must be from 1 to {size}, the numbers in the state, got {count}.")
-        _, states = run(cell, x, first, "loop", return_states=True)
+        _, states = run(cell, x, first, "loop", return_states=True, side=side)
         before = torch.cat((first[:, None], states[:, :-1]), dim=1)
         product = torch.eye(size, dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
         log_scale = x.new_zeros(len(x), 1)
         logs = []
-        with cell.unrolled():
+        with cell.unrolled(), cell.beside(side, None):
             u = cell.driven(x)
             for k in range(1, max(lags) + 1):
                 _, product = vjp(cell, u[:, -k], before[:, -k], product)
@@ -130,9 +137,12 @@ def measure_singular_values(model: Model, batch: Batch, task: Task, lags: Sequen
         UserError: a state of more than 512 numbers, or lags out of their range.
     """
     with torch.inference_mode(False), torch.no_grad():
-        cell, x = subject(model, batch, task).layers()[0]
+        probed = subject(model, batch, task)
+        cell, x = probed.layers()[0]
         size = math.prod(cell.state_shape)
         if size > LARGEST:
             raise UserError(f"singular values are measured of states of up to {LARGEST} numbers, this one has {size}.")
-        logs: Curve = transition_singular_values(cell, x, lags, min(count, size)).mean(1).cpu().numpy()
+        logs: Curve = (
+            transition_singular_values(cell, x, lags, min(count, size), side=probed.side).mean(1).cpu().numpy()
+        )
     return logs

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
@@ -44,6 +45,7 @@ def lyapunov_spectrum(
     state: Tensor | None = None,
     burn_in: int | None = None,
     seed: int = 0,
+    side: Side | None = None,
 ) -> Lyapunov:
     """The largest Lyapunov exponents of one cell along the trajectories that an input drives it on.
 
@@ -64,6 +66,7 @@ def lyapunov_spectrum(
             attractor. Both happen exponentially fast, so a tenth of T, the default, is enough where T is, and it
             makes the mean only 5 % less sure.
         seed: Of the first directions, the same for every trajectory.
+        side: What the cell needs beside x, (B, T) each.
 
     Raises:
         UserError: no exponent asked for, or no step left after burn-in.
@@ -82,7 +85,7 @@ def lyapunov_spectrum(
         first = torch.randn(size, min(exponents, size), dtype=torch.float64, generator=generator).to(x.device)
         q = torch.linalg.qr(first)[0].expand(batch, -1, -1)
         sizes, alive = [], torch.ones(batch, q.shape[-1], dtype=torch.bool, device=x.device)
-        with cell.unrolled():
+        with cell.unrolled(), cell.beside(side, None):
             for t, u in enumerate(cell.driven(x).unbind(1)):
                 if t == burn_in:  # what was lost so far, at a singular first state say, is drawn anew
                     q, alive = torch.linalg.qr(torch.where(alive.unsqueeze(-2), q, first))[0], torch.ones_like(alive)
@@ -117,6 +120,7 @@ def measure_lyapunov(model: Model, batch: Batch, task: Task, exponents: int = 10
         UserError: no exponent asked for, or a batch that cannot be probed.
     """
     with torch.inference_mode(False), torch.no_grad():
-        spectra = [lyapunov_spectrum(cell, x, exponents) for cell, x in subject(model, batch, task).layers()]
+        probed = subject(model, batch, task)
+        spectra = [lyapunov_spectrum(cell, x, exponents, side=probed.side) for cell, x in probed.layers()]
     merged = np.concatenate([spectrum.by_sample for spectrum in spectra], axis=1)
     return Lyapunov(-np.sort(-merged, axis=1)[:, :exponents])

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import Side, cut
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
 from rnnbench.models.loss import loss
-from rnnbench.models.stack import Stack
+from rnnbench.models.stack import Stack, State
 from rnnbench.probes.adjoint import Segment, adjoints
 
 
@@ -28,6 +29,8 @@ class ProbedModel:
     task: Task
     #: True where a target counts, as a `Batch` has it; None: all count.
     mask: Tensor | None = None
+    #: What the cells need beside x, (B, T) each.
+    side: Side | None = None
 
     @property
     def stack(self) -> Stack:
@@ -40,7 +43,7 @@ class ProbedModel:
         norms = self.stack.norms[:-1]  # each stands before a layer
         hooks = [norm.register_forward_hook(lambda module, args, out: reads.append(out)) for norm in norms]
         with torch.no_grad():
-            self.stack(self.x)
+            self.stack(self.x, side=self.side)
         for hook in hooks:
             hook.remove()
         return list(zip(self.stack.cells[:: self.stack.directions], reads, strict=True))
@@ -58,7 +61,14 @@ class ProbedModel:
         cells, length = self.stack.cells, length if self.model.streams else self.x.shape[1]
         tapped = [index % self.stack.directions == 0 for index in range(len(cells))]
         chosen = self._average_loss if average else self.last_loss
-        return adjoints(self.stack, cells, self.x, chosen, None, length, tapped, inputs)
+        return adjoints(self._forward, cells, self.x, chosen, None, length, tapped, inputs)
+
+    def _forward(
+        self, x: Tensor, state: State, taps: Sequence[Tensor | None] | None, begin: int
+    ) -> tuple[Tensor, State]:
+        """The stack over a segment of x from a time step on."""
+        out: tuple[Tensor, State] = self.stack(x, state, taps, side=cut(self.side, slice(begin, begin + x.shape[1])))
+        return out
 
     def last_loss(self, y: Tensor, begin: int) -> Tensor | None:
         """The task's loss at the last step (a decoder's: at its first), of the outputs from the time step ``begin`` on.
@@ -115,4 +125,6 @@ def subject(model: Model, batch: Batch, task: Task) -> ProbedModel:
     twin.probed.backend = "auto"
     # Copies: an evaluation may hand over inference tensors, of which no gradient can be taken.
     x, y = (t.to(torch.float64 if t.is_floating_point() else t.dtype, copy=True) for t in (batch.x, batch.y))
-    return ProbedModel(twin, twin.input(x), y, task, batch.mask)
+    side = twin.probed.side_inputs(batch.side, x, batch.begin)
+    wide = None if side is None else {name: value.to(torch.float64, copy=True) for name, value in side.items()}
+    return ProbedModel(twin, twin.input(x), y, task, batch.mask, wide)

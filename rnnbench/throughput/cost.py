@@ -20,6 +20,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.cells.side_inputs import completed
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
@@ -110,7 +111,9 @@ def sequential_per_token(layers: Layers) -> float:
     for cell in layers.cells:
         if isinstance(cell, WindowCell):
             continue
-        u = cell.driven(torch.zeros(1, 1, cell.input_size, device="meta"))[:, 0]
+        x = torch.zeros(1, 1, cell.input_size, device="meta")
+        with cell.beside(completed(cell.needs, None, x), None):
+            u = cell.driven(x)[:, 0]
         with torch.inference_mode(), cell.unrolled(), FlopCounterMode(display=False) as counter:
             cell.step(u, cell.initial_state(1))
         total += counter.get_total_flops()

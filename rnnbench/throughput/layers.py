@@ -13,6 +13,7 @@ from rnnbench.backends.backend import Backend
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import make_cell
+from rnnbench.cells.side_inputs import completed
 from rnnbench.config import CellConfig
 
 
@@ -54,7 +55,8 @@ class LayersBackend(Backend):
 def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
     """x (B, T, I) and a state (B, *S) a cell → (B, T, W) and the last state of each cell, cell by cell where need be.
 
-    States are in the order of `Layers.cells`; a cell that reads backwards starts from its at the sequence's end.
+    States are in the order of `Layers.cells`; a cell that reads backwards starts from its at the sequence's end. What a
+    cell needs beside x is that of an unbroken sequence.
     """
     if isinstance(backend, LayersBackend):
         return backend.run_layers(layers, x, states)
@@ -64,7 +66,8 @@ def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Bac
         outputs = []
         for backwards in range(layers.directions):
             index = len(last)
-            y, state = run(cells[index], x.flip(1) if backwards else x, states[index], backend)
+            side = completed(cells[index].needs, None, x)
+            y, state = run(cells[index], x.flip(1) if backwards else x, states[index], backend, side=side)
             outputs.append(y.flip(1) if backwards else y)
             last.append(state)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]

@@ -78,10 +78,11 @@ def write(
     generator = torch.Generator().manual_seed(seed)
     x = vocabulary.encode(prompt)[None]
     show = vocabulary.decoder()
-    state = None
+    state, begin = None, 0
     for written in range(length):
         with torch.inference_mode():
-            out, state = model(x, state)
+            out, state = model(x, state, begin=begin)
+        begin += x.shape[1]
         logits = out[0, -1].double()
         if not bool(logits.isfinite().all()):
             raise UserError(f"the model diverged: its output after {written} symbols is not finite.")

@@ -123,9 +123,7 @@ class Probing(L.Callback):
 
     def _on_device(self) -> Batch:
         assert self._batch is not None
-        batch, device = self._batch, self.module.device
-        mask = None if batch.mask is None else batch.mask.to(device)
-        return Batch(batch.x.to(device), batch.y.to(device), mask=mask)
+        return self._batch.to(self.module.device)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

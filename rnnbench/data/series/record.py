@@ -88,6 +88,26 @@ def fill(values: np.ndarray, longest: int = LONGEST_FILLED) -> np.ndarray:
     return out
 
 
+def carry(values: np.ndarray, longest: int) -> np.ndarray:
+    """(N,) values with holes (NaN) of up to ``longest`` steps filled with the last known one before each."""
+    known, steps = ~np.isnan(values), np.arange(len(values))
+    before = np.maximum.accumulate(np.where(known, steps, -1))
+    after = np.minimum.accumulate(np.where(known, steps, len(values))[::-1])[::-1]
+    filled = (before >= 0) & (after < len(values)) & (after - before - 1 <= longest)
+    return np.where(filled, values[before], values)
+
+
+def elapsed(known: np.ndarray, longest: int) -> np.ndarray:
+    """(N,) bool, True where a time step is known → steps since the last known one before each, float32.
+
+    1 where there is none, or a hole of more than ``longest`` steps is between.
+    """
+    steps = np.arange(len(known))
+    last = np.maximum.accumulate(np.where(known, steps, -1))
+    since = steps - np.concatenate([[-1], last[:-1]])
+    return np.where((since > longest + 1) | (steps - since < 0), 1, since).astype(np.float32)
+
+
 def segments(known: np.ndarray) -> int:
     """Unbroken segments of (N,) bool, True where a time step is known."""
     return int(known[:1].sum() + (known[1:] & ~known[:-1]).sum())

@@ -1,7 +1,8 @@
 """Forecasting: from T steps of a series, the next `horizon` ones.
 
-Short holes (up to three missing values) are filled linearly, longer ones stay: no window crosses them. The record is
-cut in time before that, 70/10/20 or by its standard split, so nothing of a later part reaches an earlier one.
+Short holes (up to three missing values) are filled linearly, longer ones stay: no window crosses them. With
+``data.max_gap`` none is: windows go across holes up to that long, in which the last measured value stands, and a batch
+says where (`Batch.side`); all targets are measured. The record is cut in time before that, 70/10/20 or by its standard split, so nothing of a later part reaches an earlier one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rnnbench.catalog import data_set
 from rnnbench.config import DataConfig
 from rnnbench.data.files import ReadingNotes, plural
 from rnnbench.data.series.readers import read
-from rnnbench.data.series.record import Record, each_column, fill, segments, time_features
+from rnnbench.data.series.record import Record, carry, each_column, elapsed, fill, segments, time_features
 from rnnbench.data.series.references import forecast_references
 from rnnbench.data.source import Batches, Part, Source, evenly, generator
 from rnnbench.data.task import Batch, Task
@@ -62,14 +63,20 @@ class SeriesData(Source):
         self._parts = record.parts()
         self._size = max(stop for _, stop in itertools.chain(*self._parts.values()))
         self._values = self._raw[: self._size].copy()
+        observed = ~np.isnan(self._values).any(1)
+        since = np.ones(self._size, np.float32)
         for start, stop in itertools.chain(*self._parts.values()):
+            since[start:stop] = elapsed(observed[start:stop], data.max_gap)
             for column in self._values[start:stop].T:
-                column[:] = fill(column.copy(), record.longest_filled)
+                column[:] = carry(column, data.max_gap) if data.max_gap else fill(column.copy(), record.longest_filled)
+        #: Rows with a value of their own, where the others of a window are told apart.
+        self._observed = observed if data.max_gap else None
+        measured = np.where(observed[:, None], self._values, np.nan) if data.max_gap else self._values
         self._starts: dict[Part, np.ndarray] = {part: self._windows(part) for part in self._parts}
         trained = np.zeros(self._size, bool)
         for start, stop in self._parts["train"]:
             trained[start:stop] = True
-        known = self._values[trained]
+        known = measured[trained]
         # in powers of two that bring each column near 1: the same bits, and no square leaves the range of a float
         self._unit = 2.0 ** (np.frexp(np.nanmax(np.abs(known), axis=0))[1] - 1)
         known /= self._unit
@@ -82,8 +89,8 @@ class SeriesData(Source):
                     "take another."
                 )
         del known
+        steps = each_column(self._one_step_change, measured / self._unit) * self._unit
         inputs = self._values / self._unit
-        steps = each_column(self._one_step_change, inputs) * self._unit
         # 0 where every gap-free segment of a column is constant: MASE is not defined then
         self._naive_mae = steps.tolist() if steps.all() else None
         weights = tuple((self._std / steps).tolist()) * data.horizon if self._naive_mae else ()
@@ -98,6 +105,10 @@ class SeriesData(Source):
         outputs = len(record.columns) * data.horizon
         self.task = Task("many_to_one", "values", "values", inputs.shape[1], outputs, mase_weights=weights)
         self._all_windows = torch.from_numpy(inputs).float().unfold(0, data.seq_len + data.horizon, 1)
+        self._side: dict[str, Tensor] = {}
+        if data.max_gap:
+            columns = {"observed": observed.astype(np.float32), "elapsed": since}
+            self._side = {name: torch.from_numpy(col).unfold(0, data.seq_len, 1) for name, col in columns.items()}
         self.steps_per_epoch = max(1, len(self._starts["train"]) // data.batch_size)
         self._epoch: tuple[int, Tensor] | None = None
         self.notes = self._with_warnings(record.notes, inputs)
@@ -108,14 +119,20 @@ class SeriesData(Source):
         return cls(read(data), data, seed, data.period or data_set(str(data.name)).period)
 
     def _windows(self, part: Part) -> np.ndarray:
-        """Where the part's gap-free windows of T + horizon steps begin, int64, in order."""
-        length = self._data.seq_len + self._data.horizon
+        """Where the part's windows of T + horizon steps without a gap that is too long begin, int64, in order."""
+        seq_len = self._data.seq_len
+        length = seq_len + self._data.horizon
         starts, steps = [np.empty(0, np.int64)], 0
         for start, stop in self._parts[part]:
             steps += stop - start
             missing = np.concatenate([[0], np.cumsum(np.isnan(self._values[start:stop]).any(1))])
             if stop - start >= length:
-                starts.append(np.flatnonzero(missing[length:] == missing[:-length]) + start)
+                usable = missing[length:] == missing[:-length]
+                if self._observed is not None:
+                    seen = np.concatenate([[0], np.cumsum(self._observed[start:stop])])
+                    last = seen[seq_len : len(seen) - self._data.horizon]
+                    usable &= (seen[length:] - last == self._data.horizon) & (last > seen[:-length])
+                starts.append(np.flatnonzero(usable) + start)
         joined = np.concatenate(starts)
         if not len(joined):
             raise UserError(
@@ -185,7 +202,8 @@ class SeriesData(Source):
         seq_len, columns = self._data.seq_len, len(self.columns)
         if self._data.relative:
             windows[..., :columns] -= windows[:, seq_len - 1 : seq_len, :columns].clone()
-        return Batch(windows[:, :seq_len], windows[:, seq_len:, :columns].flatten(1))
+        side = {name: values[starts] for name, values in self._side.items()}
+        return Batch(windows[:, :seq_len], windows[:, seq_len:, :columns].flatten(1), side=side or None)
 
     def train_batch(self, step: int) -> Batch:
         """A pure function of (seed, step): every window at most once an epoch, in an order drawn for each epoch."""
@@ -221,6 +239,7 @@ class SeriesData(Source):
         bounds = list(itertools.chain(*self._parts.values()))
         options = [self._values.shape, bounds, data.seq_len, data.horizon, self._period]
         first = b"" if self._record.first is None else self._record.first.tobytes()
+        first += b"" if self._observed is None else self._observed.tobytes()
         key = hashlib.sha256(self._values.tobytes() + json.dumps(options).encode() + first).hexdigest()
         # with a number: raise it when a reference's definition changes
         return cached_json(f"series-references-1-{key[:32]}.json", self._references)

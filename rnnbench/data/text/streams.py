@@ -157,7 +157,7 @@ class TextData(Source):
             self._epoch = (epoch, *self._streams(epoch))
         span = slice(chunk * self._data.seq_len, (chunk + 1) * self._data.seq_len)
         x, y = (streams[:, span].long() for streams in self._epoch[1:])
-        return Batch(x, y, reset=chunk == 0)
+        return Batch(x, y, reset=chunk == 0, begin=span.start)
 
     def _streams(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of an epoch: (B, L) views of the rolled training part one character apart.
@@ -337,9 +337,8 @@ def _stateful(ids: Tensor) -> Batches:
     def chunk(index: int) -> Batch:
         span = slice(index * CHUNK, (index + 1) * CHUNK)
         mask = scored[:, span]
-        return Batch(
-            ids[at[:, span]].long(), ids[at[:, span] + 1].long(), reset=index == 0, mask=None if mask.all() else mask
-        )
+        x, y = ids[at[:, span]].long(), ids[at[:, span] + 1].long()
+        return Batch(x, y, reset=index == 0, mask=None if mask.all() else mask, begin=span.start)
 
     return Batches(chunk, -(-at.shape[1] // CHUNK))
 

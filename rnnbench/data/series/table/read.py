@@ -107,7 +107,7 @@ def _grid(data: DataConfig, path: str, column: str | list[str] | None, notes: Re
     spaced = None
     if clock is not None:
         spaced = spacing(clock.times, clock.wall, first)
-        _describe_spacing(clock, spaced, first, data.missing, notes)
+        _describe_spacing(clock, spaced, first, data, notes)
     if data.time_features and (clock is None or clock.wall is None):
         has = f"{clock.columns[0]!r}, which has plain numbers" if clock else "none"
         raise UserError(
@@ -156,7 +156,7 @@ def _check_missing(
         name = columns[int(missing.all(axis=0).argmax())]
         raise UserError(f"data.path {table.path!r} has no value in column {name!r}; leave it out with data.column.")
     count, lacking = int(missing.sum()), listed([columns[at] for at in np.flatnonzero(missing.any(axis=0))])
-    if data.missing == "refuse":
+    if data.missing == "refuse" and not data.max_gap:
         rows = np.flatnonzero(missing.any(axis=1))
         at = rows[order[rows].argmin()]  # the first in the file
         raise UserError(
@@ -165,11 +165,19 @@ def _check_missing(
             "segment (none is)."
         )
     filled = f"holes of up to {LONGEST_FILLED} are filled on a line, longer ones split the record"
-    done = filled if data.missing == "interpolate" else "each splits the record"
+    done = filled if data.missing == "interpolate" else _carried(data) or "each splits the record"
     notes.read.append(f"{plural(count, 'value')} missing in {lacking}: {done}")
 
 
-def _describe_spacing(clock: TimeColumn, spaced: Spacing, first: np.ndarray, missing: str, notes: ReadingNotes) -> None:
+def _carried(data: DataConfig) -> str | None:
+    if not data.max_gap:
+        return None
+    return f"the last value is carried across holes of up to {data.max_gap} steps, longer ones split the record"
+
+
+def _describe_spacing(
+    clock: TimeColumn, spaced: Spacing, first: np.ndarray, data: DataConfig, notes: ReadingNotes
+) -> None:
     when = f"{clock.at(0)} to {clock.at(len(first) - 1)}" if not first[1:].any() else "each series its own"
     notes.read.append(f"clock {', '.join(map(repr, clock.columns))}: {when}, a row every {spaced.name}")
     if not spaced.even:
@@ -189,8 +197,9 @@ def _describe_spacing(clock: TimeColumn, spaced: Spacing, first: np.ndarray, mis
     if absent.any():
         done = (
             f"those of up to {LONGEST_FILLED} rows are filled on a line, and the record is split at the others"
-            if missing == "interpolate"
-            else "the record is split there, and no window crosses one (data.missing interpolate fills the short ones)"
+            if data.missing == "interpolate"
+            else _carried(data)
+            or "the record is split there, and no window crosses one (data.missing interpolate fills the short ones)"
         )
         notes.warn(
             f"{plural(int((absent > 0).sum()), 'hole')} in the times, {plural(int(absent.sum()), 'row')} missing, the "
