@@ -11,8 +11,9 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from rnnbench.backends.backend import Request
-from rnnbench.backends.dispatch import BACKENDS, choose, run
+from rnnbench.backends import dispatch
+from rnnbench.backends.backend import Output, Request
+from rnnbench.backends.dispatch import BACKENDS, choose
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.config import CellConfig
@@ -102,6 +103,16 @@ class CellUnderTest:
         """A copy of the cell in a number format, the same weights in each; ``cell`` is one that is kept."""
         return copy.deepcopy(self._cell).to(dtype)
 
+    def inputs(self, batch: int, time: int, generator: torch.Generator) -> Tensor:
+        """Random x, (batch, time, I), in float32; after its columns the side inputs, where the cell needs such.
+
+        So every check covers them: they are cut into chunks, mixed with other rows and perturbed like x. A side input
+        is uniform in 0 … 1.
+        """
+        columns = [torch.randn(batch, time, self.input_size, generator=generator)]
+        columns.append(torch.rand(batch, time, len(self._cell.needs), generator=generator))
+        return torch.cat(columns, dim=-1).to(self.device)
+
     def _sample(self, dtype: torch.dtype, seed: int = 0) -> Sample:
         """Drawn and run in float32, so that it is the same numbers in float64; in bfloat16 they are rounded.
 
@@ -114,10 +125,10 @@ class CellUnderTest:
 
         with torch.no_grad():
             first, second = (
-                run(self._cell, normal(B, self.seq_len, self.input_size), backend="loop", return_states=True)[1]
+                run(self._cell, self.inputs(B, self.seq_len, generator), backend="loop", return_states=True)[1]
                 for _ in range(2)
             )
-        x = normal(B, self.seq_len, self.input_size).to(dtype)
+        x = self.inputs(B, self.seq_len, generator).to(dtype)
         of_y, of_state = normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)
         wide = torch.promote_types(dtype, torch.float32)
         return Sample(x, first[:, -1].to(wide), (second - first).to(wide), (of_y.to(dtype), of_state.to(wide)))
@@ -181,3 +192,28 @@ def largest(error: Tensor) -> float:
     """The largest absolute entry; NaN counts as infinite."""
     worst = float(error.abs().max())
     return worst if worst == worst else float("inf")
+
+
+def run(
+    cell: Cell,
+    x: Tensor,
+    state: Tensor | None = None,
+    backend: str = "auto",
+    tap: Tensor | None = None,
+    return_states: bool = False,
+) -> Output:
+    """`rnnbench.backends.run`, with side inputs as the columns of x after the cell's own."""
+    x, side = _split(cell, x)
+    return dispatch.run(cell, x, state, backend, tap, return_states, side)
+
+
+def driven(cell: Cell, x: Tensor) -> Tensor:
+    """What `step` and `read` take as u, (B, T, G): from x with the same further columns."""
+    x, side = _split(cell, x)
+    with cell.beside(side, None):
+        return cell.driven(x)
+
+
+def _split(cell: Cell, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    x, side = x.split((cell.input_size, len(cell.needs)), dim=-1)
+    return x, dict(zip(cell.needs, side.unbind(-1), strict=True))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rnnbench.backends.dispatch import run
 from rnnbench.cells.affine_cell import AffineCell
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import make_cell
-from rnnbench.conformance.cell_under_test import B, CellUnderTest, T, largest
+from rnnbench.conformance.cell_under_test import B, CellUnderTest, T, driven, largest, run
 from rnnbench.conformance.property import Broken
 from rnnbench.errors import told
 
@@ -56,9 +56,9 @@ def _initial_state(subject: CellUnderTest) -> None:
 def _shapes(subject: CellUnderTest, dtype: torch.dtype) -> None:
     cell = subject.cell(dtype)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(B, T, cell.input_size, generator=generator).to(subject.device, dtype)
+    x = subject.inputs(B, T, generator).to(dtype)
     with torch.no_grad():
-        u = _call("drive", cell.drive, x)
+        u = _call("drive", partial(driven, cell), x)
         if u.dim() != 3 or u.shape[:2] != (B, T):
             raise Broken(f"drive gives {tuple(u.shape)}, expected (B, T, G) = ({B}, {T}, G)")
         first = cell.initial_state(B)
@@ -92,7 +92,7 @@ def purity(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
         x = sample.x.clone()
-        u = _pure("drive", cell.drive, {"x": x})
+        u = _pure("drive", partial(driven, cell), {"x": x})
         s = _pure("step", cell.step, {"u": u[:, 0].clone(), "s": sample.state.clone()})
         _pure("read", cell.read, {"s": s.unsqueeze(1).clone(), "u": u[:, :1].clone()})
     return None, ""
@@ -141,7 +141,7 @@ def copies(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
     try:
         with torch.device("meta"):
             meta = make_cell(subject.config, subject.input_size, subject.hidden_size).to(dtype)
-            run(meta, torch.empty(B, 2, subject.input_size, dtype=dtype), backend="loop")
+            run(meta, torch.empty(B, 2, sample.x.shape[-1], dtype=dtype), backend="loop")
     except Exception as error:
         raise Broken(
             f"on the meta device, which has shapes and no values, it raised {told(error)}; does it branch on values?"
@@ -195,7 +195,7 @@ def gates(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[Non
     """
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
-        u, s = cell.drive(sample.x)[:, 0], sample.state
+        u, s = driven(cell, sample.x)[:, 0], sample.state
         values, turned = cell.gate_values(u, s), cell.gate_values(u.roll(1, 0), s.roll(1, 0))
     for name, value in values.items():
         if value.shape[:1] != (B,):

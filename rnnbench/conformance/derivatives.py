@@ -8,9 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
-from rnnbench.conformance.cell_under_test import B, CellUnderTest, Sample, largest, results
+from rnnbench.conformance.cell_under_test import B, CellUnderTest, Sample, largest, results, run
 from rnnbench.conformance.property import Broken
 
 #: Half the step of a central difference. Curvature costs its square, rounding 1e-16 divided by it.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.backends.backend import Request
-from rnnbench.backends.dispatch import BACKENDS, run
-from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results
+from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results, run
 from rnnbench.conformance.property import Broken
 
 #: Tensors with an axis of time: the result says at which time step they go wrong.

@@ -59,7 +59,7 @@ class SequenceModel(nn.Module):
         side: Side | None = None,
         begin: int = 0,
     ) -> tuple[Tensor, State]:
-        """Run over a window: x (B, T) indices or (B, T, C) values; ``begin`` as a `Batch` has it, the rest as a `Stack`.
+        """Run over a window: x (B, T) indices or (B, T, C) values; ``begin`` as a `Batch`, the rest as a `Stack`.
 
         Returns:
             The readout, (B, T, O) or with one target a sequence (B, O), and each cell's last state.

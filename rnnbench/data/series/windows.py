@@ -2,7 +2,8 @@
 
 Short holes (up to three missing values) are filled linearly, longer ones stay: no window crosses them. With
 ``data.max_gap`` none is: windows go across holes up to that long, in which the last measured value stands, and a batch
-says where (`Batch.side`); all targets are measured. The record is cut in time before that, 70/10/20 or by its standard split, so nothing of a later part reaches an earlier one.
+says where (`Batch.side`); all targets are measured. The record is cut in time before that, 70/10/20 or by its standard
+split, so nothing of a later part reaches an earlier one.
 """
 
 from __future__ import annotations
