@@ -1,4 +1,4 @@
-"""Liquid time-constant networks (Hasani, Lechner, Amini, Rus & Grosu 2021), by the fused solver of their Algorithm 1."""
+"""Liquid time-constant networks (Hasani, Lechner, Amini, Rus & Grosu 2021), by their fused solver."""
 
 import torch
 from torch import Tensor, nn

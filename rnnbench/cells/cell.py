@@ -37,7 +37,11 @@ class Cell(nn.Module, ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     #: The gate, as `gates` names it, that each block of H numbers of the biases opens, in order; "" for none.
     bias_gates: ClassVar[tuple[str, ...]] = ()
-    #: What `drive` is given beside x, by name, as keyword arguments of (B, T) each.
+    #: What `drive` is given beside x, by name, as keyword arguments of (B, T) float32 each (`rnnbench.cells.side_inputs`):
+    #: ``time``, when the time step is, in steps from the window's first or, in a stream, from its beginning; ``observed``,
+    #: 1 where x was measured, 0 where it is the last measured one; ``elapsed``, steps since the last measurement before
+    #: this one. Data without gaps have the step's number and ones. A sequence may be cut
+    #: anywhere, so take ``elapsed`` rather than a difference of two times.
     needs: ClassVar[tuple[str, ...]] = ()
     #: What `beside` has set for the run that goes on.
     _side: Mapping[str, Tensor] | None = None

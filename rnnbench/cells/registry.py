@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.side_inputs import needed
 from rnnbench.config import CellConfig, Scalar, check_value
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.system.python_files import load_file, named_files
@@ -121,7 +122,9 @@ def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **optio
     config = CellConfig(config.name, {**config.options, **options})
     cls, chosen = cell_class(config.name), checked_options(config)
     try:
-        return cls(input_size, hidden_size, **chosen)
+        built = cls(input_size, hidden_size, **chosen)
+        needed((built,))  # refuses what no data have
+        return built
     except UserError:
         raise
     except Exception as error:

@@ -29,11 +29,13 @@ def needed(cells: Iterable[Cell]) -> tuple[str, ...]:
     Raises:
         UserError: one that no data have.
     """
-    names = tuple(dict.fromkeys(name for cell in cells for name in cell.needs))
-    for name in names:
-        if name not in SIDE_INPUTS:
-            raise unknown("side input", name, SIDE_INPUTS)
-    return names
+    names: dict[str, None] = {}
+    for cell in cells:
+        for name in cell.needs:
+            if name not in SIDE_INPUTS:
+                raise unknown(f"side input of {type(cell).__name__}", name, SIDE_INPUTS)
+            names[name] = None
+    return tuple(names)
 
 
 def completed(names: Iterable[str], side: Side | None, x: Tensor, begin: int = 0) -> Side | None:

@@ -23,8 +23,8 @@ from rnnbench.models.stack import State
 #: Up to so many time steps all graphs are kept, as a training step keeps them; beyond, each is built when needed.
 KEPT = 512
 
-#: Runs the cells over a segment: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell, the first time step
-#: → y (B, C, H) and the states after it.
+#: Runs the cells over a segment: x (B, C, I), their states before it, a tap (B, C, *S) or None a cell, the time step at
+#: which it begins → y (B, C, H) and the states after it.
 Forward = Callable[[Tensor, State, Sequence[Tensor | None] | None, int], tuple[Tensor, State]]
 
 #: y (B, C, H) of a segment and the time step at which it begins → what it adds to each sample's loss, (B,); or None.
