@@ -384,6 +384,6 @@ def test_a_dead_machines_run_is_taken_over(tmp_path: Path, text_file: Path, monk
     begin = time.monotonic()
     outcome, printed = scheduled(load(study).jobs("quick"), tmp_path / "runs", "short", Options(1, "disabled"))
     assert sorted(outcome.finished) == sorted([first.id, second.id])
-    assert "seed 0 is left to process 1 on quark" in printed
+    assert "seed 0 is being run by process 1 on quark" in printed
     assert time.monotonic() - begin < 40
     assert not list(first.folder.glob(".lock-*"))
