@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,16 @@ from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.cells.cell import Cell
 
 
+#: A state of more than so many times the numbers of an output is read at once; the states of all steps together would
+#: take as many times the outputs' memory. For smaller ones a `read` at each step costs more time than that is worth.
+LARGE = 4
+
+
 class Loop(Backend):
-    """s_t = step(u_t, s_{t−1}) + tap_t, one step after the other. Every other backend is checked against it."""
+    """s_t = step(u_t, s_{t−1}) + tap_t, one step after the other. Every other backend is checked against it.
+
+    States that are large, a matrix say, are not kept over time unless they are asked for.
+    """
 
     name = "loop"
 
@@ -21,11 +31,14 @@ class Loop(Backend):
         with cell.unrolled():
             u = cell.driven(x)
             taps = tap.unbind(1) if tap is not None else None
-            states = []
+            at_once = not return_states and math.prod(cell.state_shape) > LARGE * cell.hidden_size
+            kept = []
             for t, u_t in enumerate(u.unbind(1)):
                 state = cell.step(u_t, state)
                 if taps is not None:
                     state = state + taps[t]
-                states.append(state)
-            every = torch.stack(states, dim=1)
+                kept.append(cell.read(state.unsqueeze(1), u_t.unsqueeze(1)) if at_once else state)
+            if at_once:
+                return torch.cat(kept, dim=1), state
+            every = torch.stack(kept, dim=1)
             return cell.read(every, u), every if return_states else state
