@@ -68,7 +68,7 @@ def train(
         workers: Runs that share the machine with this one, itself included: recorded, as they slow each other down.
         checkpoint_seconds: Time between checkpoints to resume from.
         micro_batches: Parts of a batch that are taken one after the other, for a batch that the memory cannot hold;
-            the same training up to rounding (and dropout's drawing), so that it is no part of the Run.
+            the same training up to rounding (and what dropout and stochastic cells draw), so that it is no part of the Run.
         devices: GPUs (on a CPU processes) that share each batch; likewise. torchrun starts them; where the user has
             started some by it, all of them call this, and those that are not the first return nothing.
         over: A lock of the run whose holder, on another machine, is known to be dead.
@@ -128,7 +128,7 @@ def _take_part(run: Run, directory: RunDirectory, split: BatchSplit, device: str
         torch.cuda.set_device(split.rank)
         device = f"cuda:{split.rank}"
     data, module = built(run, split, device)
-    torch.manual_seed(generator(run.seed, "rank", split.rank).initial_seed())  # dropout: no two ranks the same
+    torch.manual_seed(generator(run.seed, "rank", split.rank).initial_seed())  # dropout, draws: no two ranks the same
     path = directory.path(CHECKPOINT)
     try:
         with process_group(split, module.device, None) as resume:
