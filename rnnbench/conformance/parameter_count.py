@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -10,6 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from rnnbench.cells.cell import memory_indices
 from rnnbench.cells.registry import make_cell
 from rnnbench.config import CellConfig
 from rnnbench.conformance.cell_under_test import CellUnderTest
@@ -42,7 +42,7 @@ def parameters(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tupl
 
 
 def formulas(cell: str | CellConfig) -> tuple[str, str]:
-    """Weights and numbers in one sample's state: ``4H² + 4IH + 8H`` and ``2H``.
+    """Weights and numbers in one sample's memory: ``4H² + 4IH + 8H`` and ``2H``.
 
     Where it is another at I = H, that too; ``no polynomial`` where there is none.
     """
@@ -52,7 +52,7 @@ def formulas(cell: str | CellConfig) -> tuple[str, str]:
         # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
         with torch.random.fork_rng(devices=[]):
             built = make_cell(cell, input_size, hidden_size)
-        return sum(weight.numel() for weight in built.parameters()), math.prod(built.state_shape)
+        return sum(weight.numel() for weight in built.parameters()), len(memory_indices(built))
 
     return _formula(lambda i, h: counts(i, h)[0]), _formula(lambda i, h: counts(i, h)[1])
 

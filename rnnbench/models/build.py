@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from rnnbench.cells.cell import memory_indices
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Task
 from rnnbench.errors import UserError
@@ -77,8 +78,8 @@ def matched_parameters(model: Model) -> int:
 
 
 def state_size(model: Model) -> int:
-    """Numbers of recurrent state a sample carries."""
-    return sum(cell.initial_state(1).numel() for cell in model.cells)
+    """Numbers of recurrent memory a sample carries."""
+    return sum(len(memory_indices(cell)) for cell in model.cells)
 
 
 def resolved(task: Task, cell: CellConfig, config: ModelConfig) -> ModelConfig:

@@ -1,7 +1,8 @@
 """How much of the last step's loss reaches each earlier state, and each earlier input.
 
 G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over those samples of the
-batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. A sample without any (a ReLU cell's units
+batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. Of a state it is the memory that counts
+(`Cell.memory`): what a clock or a mask that travels in it has of gradient says nothing of how far anything is kept. A sample without any (a ReLU cell's units
 all off) has no logarithm: the share of such samples is reported apart. Whole models are measured in float64.
 
 Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
