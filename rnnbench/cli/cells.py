@@ -66,6 +66,8 @@ def listing() -> list[dict[str, Any]]:
 
     from rnnbench.backends import BACKENDS, Request
     from rnnbench.cells import cell_class, cell_names, cell_options, make_cell
+    from rnnbench.cells.cell import memory_indices
+    from rnnbench.cells.weights import count_weights
     from rnnbench.conformance import formulas
     from rnnbench.system.machine import resolve_device
 
@@ -82,8 +84,11 @@ def listing() -> list[dict[str, Any]]:
             rows.append(row | {"backends": dict.fromkeys(BACKENDS, str(error).rstrip("."))})
             continue
         row["weights"], row["state"] = formulas(name)
-        row["parameters"] = sum(p.numel() for p in cell.parameters())
-        row["state_size"] = cell.initial_state(1).numel()
+        counts = count_weights(cell)
+        row["parameters"] = counts.trainable
+        if counts.frozen:
+            row["frozen_parameters"] = counts.frozen
+        row["state_size"] = len(memory_indices(cell))
         rows.append(row | {"backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()}})
     return rows
 

@@ -11,6 +11,7 @@ import torch
 
 from rnnbench.cells.cell import memory_indices
 from rnnbench.cells.registry import make_cell
+from rnnbench.cells.weights import count_weights
 from rnnbench.config import CellConfig
 from rnnbench.conformance.cell_under_test import CellUnderTest
 from rnnbench.errors import UserError
@@ -37,24 +38,26 @@ _TERMS_EQUAL = ("H²", "H", "")
 
 
 def parameters(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """The number of its weights as a formula; a cell without one does not fail."""
+    """The number of its weights as a formula, see `formulas`; a cell without one does not fail."""
     return None, formulas(subject.config)[0]
 
 
 def formulas(cell: str | CellConfig) -> tuple[str, str]:
     """Weights and numbers in one sample's memory: ``4H² + 4IH + 8H`` and ``2H``.
 
-    Where it is another at I = H, that too; ``no polynomial`` where there is none.
+    Where it is another at I = H, that too; ``no polynomial`` where there is none. Weights that are not trained are told
+    apart: ``0 + frozen H² + IH``.
     """
 
     @cache
-    def counts(input_size: int, hidden_size: int) -> tuple[int, int]:
+    def counts(input_size: int, hidden_size: int) -> tuple[int, int, int]:
         # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
         with torch.random.fork_rng(devices=[]):
             built = make_cell(cell, input_size, hidden_size)
-        return sum(weight.numel() for weight in built.parameters()), len(memory_indices(built))
+        return *count_weights(built), len(memory_indices(built))
 
-    return _formula(lambda i, h: counts(i, h)[0]), _formula(lambda i, h: counts(i, h)[1])
+    weights, frozen, state = (_formula(lambda i, h, which=which: counts(i, h)[which]) for which in range(3))
+    return weights if frozen == "0" else f"{weights} + frozen {frozen}", state
 
 
 def _formula(count: Count) -> str:

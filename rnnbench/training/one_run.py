@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rnnbench.backends.dispatch import backend_name
 from rnnbench.backends.recurrence import kernel_name
+from rnnbench.cells.weights import count_weights
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.seq2seq.pairs import PairData
@@ -216,12 +217,13 @@ def constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dic
     references = data.references()
     if isinstance(data.source, TextData):
         references |= data.source.references_read(run.steps)
-    cost = cost_per_token(module.model, data.task)
+    cost, weights = cost_per_token(module.model, data.task), count_weights(module.model)
     return {
         "model/hidden_size": module.model.hidden_size,
-        "model/parameters": sum(p.numel() for p in module.model.parameters()),
-        "model/recurrent_parameters": sum(p.numel() for cell in module.model.cells for p in cell.parameters()),
-        "model/matched_parameters": matched_parameters(module.model),
+        "model/parameters": weights.trainable,
+        **({"model/frozen_parameters": weights.frozen} if weights.frozen else {}),
+        "model/recurrent_parameters": sum(count_weights(cell).trainable for cell in module.model.cells),
+        "model/matched_parameters": matched_parameters(module.model, run.model.match),
         "model/state_size": state_size(module.model),
         "model/flops_per_token": cost.flops,
         "model/pointwise_per_token": cost.pointwise,
