@@ -57,6 +57,9 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print("\n✓ runs on this machine. Weights and state are those of one layer, I wide at its input and H wide.")
     for reason, letter in letters.items():
         console.print(Text(f"{letter} {reason}"))
+    for row in rows:
+        for name, reason in row.get("exempt", {}).items():
+            console.print(Text(f"{row['cell']} is exempt from the {name} check: {reason}"))
     console.print("", notes, sep="\n")
 
 
@@ -77,6 +80,8 @@ def listing() -> list[dict[str, Any]]:
         cls = cell_class(name)
         row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
         row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        if cls.exempt:
+            row["exempt"] = dict(cls.exempt)
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)

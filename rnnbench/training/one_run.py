@@ -108,6 +108,7 @@ def train(
         **({"data_notes": data.source.notes.plain()} if data.source.notes else {}),
         **({"micro_batches": micro_batches} if micro_batches > 1 else {}),
         **({"devices": devices} if devices > 1 else {}),
+        **({"exemptions": {run.cell.label: dict(exempt)}} if (exempt := module.model.cells[0].exempt) else {}),
     }
     if look is not None:
         look(data.source)
