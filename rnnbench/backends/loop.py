@@ -10,7 +10,6 @@ from torch import Tensor
 from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.cells.cell import Cell
 
-
 #: States that are so many times as large as the outputs and over all steps take so many bytes are read one by one, and
 #: not kept. A `read` at each step takes longer (a half, of `mlstm` at B 16, H 128), so that smaller ones are stacked.
 TIMES, BYTES = 4, 2**26

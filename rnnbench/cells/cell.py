@@ -78,7 +78,7 @@ class Cell(nn.Module, ABC):
         """(B, T, I) → (B, T, G): all that depends on the input alone, over all time at once."""
 
     def draw(self, batch: int, time: int) -> Tensor | None:
-        """The randomness of a run, (B, T, N), which `step` and `read` find after the G numbers of u; None: there is none.
+        """The randomness of a run, (B, T, N), which `step` and `read` find after u's G numbers; None: there is none.
 
         Drawn once for each window that is trained on, however it is cut, by torch's global generator, which the run's
         seed sets and its checkpoints hold. As with dropout, micro-batches and devices draw other numbers than one would

@@ -24,7 +24,7 @@ def count_weights(module: nn.Module) -> WeightCounts:
     buffer that is not persistent, and is no weight.
     """
     trained = {id(weight): weight for weight in module.parameters() if weight.requires_grad}
-    frozen = {id(weight): weight for weight in module.parameters() if not weight.requires_grad}
+    frozen: dict[int, Tensor] = {id(weight): weight for weight in module.parameters() if not weight.requires_grad}
     frozen |= {id(buffer): buffer for part in module.modules() for buffer in _persistent(part)}
     return WeightCounts(*(sum(weight.numel() for weight in weights.values()) for weights in (trained, frozen)))
 

@@ -70,6 +70,7 @@ def listing() -> list[dict[str, Any]]:
     from rnnbench.backends import BACKENDS, Request
     from rnnbench.cells import cell_class, cell_names, cell_options, make_cell
     from rnnbench.cells.cell import memory_indices
+    from rnnbench.cells.options import plain_default
     from rnnbench.cells.weights import count_weights
     from rnnbench.conformance import formulas
     from rnnbench.system.machine import resolve_device
@@ -79,7 +80,7 @@ def listing() -> list[dict[str, Any]]:
     for name in cell_names():
         cls = cell_class(name)
         row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
-        row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        row["options"] = {key: plain_default(item.default) for key, item in cell_options(cls).items()}
         if cls.exempt:
             row["exempt"] = dict(cls.exempt)
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}

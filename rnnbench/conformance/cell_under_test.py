@@ -159,8 +159,8 @@ def results(
     """Run a cell, in chunks that begin at ``cuts``: all outputs, and all gradients under the cotangents.
 
     x (B, T, I), a state (B, *S), cotangents for y (B, T, H) and for the last state (B, *S), and perhaps a tap
-    (B, T, *S) and draws (B, T, N) → ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME`` of each parameter
-    that is trained, and ``grad tap``.
+    (B, T, *S) and draws (B, T, N) → ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME``
+    of each parameter that is trained, and ``grad tap``.
     """
     leaves = {
         "x": x.detach().requires_grad_(),

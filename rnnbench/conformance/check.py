@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rnnbench.config import CellConfig, Scalar
+from rnnbench.config import CellConfig, Option
 from rnnbench.conformance.cell_under_test import CellUnderTest, I
 from rnnbench.conformance.contract import contract, copies, gates, memory, purity
 from rnnbench.conformance.declarations import draws, selection
@@ -48,7 +48,7 @@ def check(
     backends: Sequence[str] | None = None,
     device: str = "cpu",
     input_size: int = I,
-    **options: Scalar,
+    **options: Option,
 ) -> list[CheckResult]:
     """Check a cell for every property: on a few short random sequences, in a second or so.
 

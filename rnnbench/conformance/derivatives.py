@@ -64,8 +64,8 @@ def _best(
     for seed in range(RETRIES):
         cell, sample = subject.fresh(torch.float64), subject.sample(torch.float64, seed)
         leaves = {"x": sample.x.clone(), "state": sample.state.clone(), "tap": torch.zeros_like(sample.spread)}
-        how = {"tap": leaves["tap"], "draws": sample.draws}
-        taken = results(cell, leaves["x"], leaves["state"], sample.cotangents, "loop", **how)
+        start, perturbation = leaves["state"], leaves["tap"]
+        taken = results(cell, leaves["x"], start, sample.cotangents, "loop", tap=perturbation, draws=sample.draws)
         leaves |= trained(cell)
 
         figures = []

@@ -56,8 +56,12 @@ def formulas(cell: str | CellConfig) -> tuple[str, str]:
             built = make_cell(cell, input_size, hidden_size)
         return *count_weights(built), len(memory_indices(built))
 
-    weights, frozen, state = (_formula(lambda i, h, which=which: counts(i, h)[which]) for which in range(3))
-    return weights if frozen == "0" else f"{weights} + frozen {frozen}", state
+    def formula(which: int) -> str:
+        return _formula(lambda i, h: counts(i, h)[which])
+
+    weights, frozen, state = map(formula, range(3))
+    # Where the first has no formula because some size cannot be built, nor has the second.
+    return weights if frozen == "0" or weights == frozen else f"{weights} + frozen {frozen}", state
 
 
 def _formula(count: Count) -> str:

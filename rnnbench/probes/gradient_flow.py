@@ -1,9 +1,10 @@
 """How much of the last step's loss reaches each earlier state, and each earlier input.
 
 G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over those samples of the
-batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. Of a state it is the memory that counts
-(`Cell.memory`): what a clock or a mask that travels in it has of gradient says nothing of how far anything is kept. A sample without any (a ReLU cell's units
-all off) has no logarithm: the share of such samples is reported apart. Whole models are measured in float64.
+batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. A sample without any (a ReLU cell's units
+all off) has no logarithm: the share of such samples is reported apart. Of a state only the memory counts
+(`Cell.memory`): the gradient by a clock or a mask that travels in it says nothing of how long anything is kept. Whole
+models are measured in float64.
 
 Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
 """
@@ -192,8 +193,8 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     gradient, NaN where none has. Of the first few samples: each costs a gradient of all these weights for every lag.
 
     Raises:
-        UserError: a model whose loss sees other states than the last, recurrent layers of which no weight is trained, or
-            a cell that torch cannot map over samples.
+        UserError: a model whose loss sees other states than the last, recurrent layers without a trained weight, or a
+            cell that torch cannot map over samples.
     """
     trained = [name for name, weight in model.probed.layers.named_parameters() if weight.requires_grad]
     if not trained:

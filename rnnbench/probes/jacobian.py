@@ -3,7 +3,7 @@
 J_t = ∂s_t/∂s_{t−1} at u_t, an (N, N) matrix for a state of N numbers. Products with it are taken by automatic
 differentiation of `step` with the vectors laid along the batch, so that it need not be vmapped and every cell will do;
 J itself is only formed where it is asked for. A cell runs in its own dtype: pass a float64 one. Where a state has more
-than memory in it (`Cell.memory`), spectra are those of the memory's own block: M numbers, what else there is held fixed.
+than memory in it (`Cell.memory`), spectra are those of the memory's own block: M numbers, what else there is fixed.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def in_parts(
 
     A part's loss, a mean, counts by its share of the batch's scored targets; times the number of processes where
     there are several, for they take the mean of their gradients. What comes out is the gradient of the whole batch's
-    loss, up to rounding, and of the penalty, which counts by the same shares. ``batch`` is the whole batch, ``carry`` the
-    last states of this process's rows, and ``backward`` is called with a loss and whether it is this step's last.
+    loss, up to rounding, and of the penalty, which counts by the same shares. ``batch`` is the whole batch, ``carry``
+    the last states of this process's rows, and ``backward`` is called with a loss and whether it is this step's last.
 
     Returns:
         This process's share of the batch's loss, and its rows' last states.

@@ -69,7 +69,8 @@ def train(
         workers: Runs that share the machine with this one, itself included: recorded, as they slow each other down.
         checkpoint_seconds: Time between checkpoints to resume from.
         micro_batches: Parts of a batch that are taken one after the other, for a batch that the memory cannot hold;
-            the same training up to rounding (and what dropout and stochastic cells draw), so that it is no part of the Run.
+            the same training up to rounding (and what dropout and stochastic cells draw), so that it is no part of
+            the Run.
         devices: GPUs (on a CPU processes) that share each batch; likewise. torchrun starts them; where the user has
             started some by it, all of them call this, and those that are not the first return nothing.
         over: A lock of the run whose holder, on another machine, is known to be dead.

@@ -24,9 +24,7 @@ _OPTIMIZERS = {
 }
 
 
-def make_optimizer(
-    parameters: Iterable[Parameter], config: OptimConfig, cells: Iterable[Cell] = ()
-) -> Optimizer:
+def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig, cells: Iterable[Cell] = ()) -> Optimizer:
     """torch's own; the fused form where torch has one (0.12 ms a step instead of 0.24 for six tensors).
 
     The cells' `parameter_groups` come after one of all other parameters; raises `UserError` where one is ill-formed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rnnbench.cells.registry import _CELLS
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
 from rnnbench.models.build import SequenceModel, state_size
-from rnnbench.probes.curve import judge
+from rnnbench.probes.curve import Curve, judge
 from rnnbench.probes.gradient_flow import measure_gradient_flow
 from rnnbench.probes.jacobian import measure_singular_values
 from rnnbench.probes.lyapunov import measure_lyapunov
@@ -76,11 +77,12 @@ def test_a_mask_in_the_state_is_no_memory(models: dict[str, SequenceModel]) -> N
     verdicts = [judgement.verdict for flow in flows.values() if (judgement := judge([flow.mean, flow.mean]))]
     assert verdicts[0] == verdicts[2] == "vanishing"
     assert state_size(models["lstm"]) == state_size(models["declaring"]) == 8 < state_size(models["carrying"])
-    lstm, declaring = models["lstm"], models["declaring"]
-    for one, two in (
-        (measure_lyapunov(lstm, batch, TASK, 4).exponents, measure_lyapunov(declaring, batch, TASK, 4).exponents),
-        (measure_singular_values(lstm, batch, TASK, [1, 4], 8), measure_singular_values(declaring, batch, TASK, [1, 4], 8)),
-    ):
+    measures: tuple[Callable[[SequenceModel], Curve], ...] = (
+        lambda model: measure_lyapunov(model, batch, TASK, 8).exponents,
+        lambda model: measure_singular_values(model, batch, TASK, [1, 4], 8),
+    )
+    for measure in measures:
+        one, two = measure(models["lstm"]), measure(models["declaring"])
         assert one.shape == two.shape
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-8)
     assert measure_lyapunov(models["carrying"], batch, TASK, 1).exponents == pytest.approx(0.0, abs=1e-4)

@@ -83,7 +83,8 @@ def test_the_training_has_them(text_file: Path) -> None:
     untrained = SequenceModule(module.task, "Hooked", ModelConfig(8, num_layers=2)).model.cells
     for cell, before in zip(module.model.cells, untrained, strict=True):
         assert cell.weight_hh.detach().abs().max() <= 0.2 < before.weight_hh.detach().abs().max()
-    assert rows[0]["train/penalty"] == pytest.approx(sum(float(cell.penalty().detach()) for cell in untrained), rel=1e-5)
+    penalty = sum(float(cell.penalty().detach()) for cell in untrained)
+    assert rows[0]["train/penalty"] == pytest.approx(penalty, rel=1e-5)
     assert rows[0]["train/nll"] == pytest.approx(module.first_loss, rel=1e-6)
 
     # A learned start moves with each batch that begins a stream, and with no other.

@@ -146,7 +146,10 @@ def exemptions(results: Sequence[Result]) -> list[str]:
     said: dict[str, None] = {}
     for result in results:
         for cell, reasons in dict(result.environment.get("exemptions") or {}).items():
-            said |= {f"{cell} is exempt from the {name} check: {str(why).rstrip('.')}.": None for name, why in reasons.items()}
+            said |= {
+                f"{cell} is exempt from the {name} check: {str(why).rstrip('.')}.": None
+                for name, why in reasons.items()
+            }
     return list(said)
 
 
