@@ -95,7 +95,7 @@ class CorrectnessCheck:
         if not error <= MULTIPLE * self.unit * largest(y):
             names = ", ".join(dict.fromkeys(type(cell).__name__ for cell in self.layers.cells))
             raise UserError(
-                f"its loop, run twice on the same, gives outputs {error:.2g} apart; where {names} draws random numbers, "
+                f"its loop, run twice on the same, gives outputs {error:.2g} apart; if {names} draws random numbers, "
                 "let it do so in `draw` alone"
             )
 
