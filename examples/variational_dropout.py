@@ -1,4 +1,4 @@
-"""Variational dropout (Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent networks")."""
+"""Variational dropout (Gal & Ghahramani 2016, "A theoretically grounded application of dropout in RNNs")."""
 
 import torch
 from torch import Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -78,9 +79,7 @@ def test_a_wrong_declaration_is_named(cls: type[Cell], name: str, words: str, mo
     monkeypatch.setitem(registry._CELLS, "tested", cls)
     (result,) = PROPERTIES[name].findings(CellUnderTest("tested"))
     assert result.ok is not bool(words)
-    if words:
-        with pytest.raises(AssertionError, match=words):
-            raise AssertionError(result.where)
+    assert re.search(words, result.where)
 
 
 def test_an_exemption_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,14 +94,12 @@ def test_an_exemption_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     monkeypatch.setitem(registry._CELLS, "tested", Surrogate)
     assert {finding.property for finding in check("tested") if finding.ok is False} == {"gradient", "tap"}
-    monkeypatch.setattr(
-        Surrogate, "exempt", {"gradient": "surrogate gradient", "tap": "surrogate gradient"}, raising=False
-    )
+    monkeypatch.setattr(Surrogate, "exempt", dict.fromkeys(("gradient", "tap"), "surrogate gradient"))
     assert {finding.property for finding in check("tested") if finding.ok is None} >= {"gradient", "tap"}
     assert main(["check-cell", "tested"]) == 0
     assert "exempt from gradient: surrogate gradient" in capsys.readouterr().out
     assert main(["check-cell", "tested", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["exempt"] == dict(Surrogate.exempt)
-    monkeypatch.setattr(Surrogate, "exempt", {"gradiant": "a typing error"}, raising=False)
+    monkeypatch.setattr(Surrogate, "exempt", {"gradiant": "a typing error"})
     with pytest.raises(UserError, match='unknown property that tested is exempt from "gradiant". Did you mean'):
         check("tested")
