@@ -189,7 +189,7 @@ def test_the_id_is_readable_and_a_folder_name() -> None:
         ({"cell": 3}, "cell must be a name or a mapping with a name, got 3."),
         ({"cell": {"name": 3}}, "cell must be a name or a mapping with a name, got {'name': 3}."),
         ({"cell": "{name: lstm"}, "cell must be a name or a mapping with a name, got '{name: lstm'."),
-        ({"cell": {"name": "lstm", "a": [1]}}, "cell option a must be a plain value, got [1]."),
+        ({"cell": {"name": "lstm", "a": [[1]]}}, "cell option a must be a plain value or a list of them, got [1]."),
         ({"seed": -1}, "seed must be in 0 … 2³¹ − 1, got -1."),
         ({"model": {"dropout": 1.0}}, "model.dropout must be in [0, 1), got 1.0."),
         ({"model": {"dropout": math.nan}}, "model.dropout must be a finite number, got nan."),

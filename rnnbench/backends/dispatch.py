@@ -14,7 +14,7 @@ from rnnbench.backends.loop import Loop
 from rnnbench.backends.scan import Scan
 from rnnbench.backends.torch_rnn import TorchBackend
 from rnnbench.backends.window import Window
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, any_weight
 from rnnbench.errors import UserError, unknown
 
 #: By name, the fastest first: `auto` takes the first that can, but for those that run on request only.
@@ -87,4 +87,4 @@ def run(
 
 def backend_name(cell: Cell, backend: str, device: torch.device) -> str:
     """Which backend a training step of this cell will run on."""
-    return choose(cell, backend, Request(device, next(cell.parameters()).dtype)).name
+    return choose(cell, backend, Request(device, any_weight(cell).dtype)).name

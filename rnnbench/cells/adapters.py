@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.cells.cell import Cell, square_blocks
+from rnnbench.cells.cell import Cell, any_weight, square_blocks
 from rnnbench.cells.exchange import from_torch
 from rnnbench.cells.registry import finds_external
 from rnnbench.errors import UserError, unknown
@@ -51,7 +51,7 @@ class Adapted(Cell):
         self.module.reset_parameters()
 
     def drive(self, x: Tensor) -> Tensor:
-        return x.to(next(self.module.parameters()).dtype)
+        return x.to(any_weight(self.module).dtype)
 
     @abstractmethod
     def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -184,7 +184,7 @@ class ExternalCell(Adapted):
         except (ValueError, TypeError) as error:
             raise UserError(f"{_PACKAGE} refuses to build {kind.__name__}: {str(error).rstrip('.')}.") from error
         with torch.no_grad():
-            first = module(next(module.parameters()).new_zeros(1, input_size))
+            first = module(any_weight(module).new_zeros(1, input_size))
         widths = [part.shape[-1] for part in _flat(first)] + delay * [hidden_size]
         super().__init__(module, input_size, widths)
         #: The state is a pair; and the output is not one of its parts.

@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from rnnbench.cells.cell import Cell
-from rnnbench.config import CellConfig, Scalar, check_value
+from rnnbench.cells.options import read_option
+from rnnbench.config import CellConfig, Option
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.system.python_files import load_file, named_files
 
@@ -110,11 +111,11 @@ def checked_options(config: CellConfig) -> dict[str, Any]:
     for name, value in config.options.items():
         if name not in known:
             raise unknown(f"option of the cell {config.name}", name, known)
-        checked[name] = check_value(value, hints[name], f"cell.{name}") if name in hints else value
+        checked[name] = read_option(value, hints[name], f"cell.{name}") if name in hints else value
     return checked
 
 
-def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Scalar) -> Cell:
+def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Option) -> Cell:
     """Build a cell by name or `CellConfig`.
 
     Raises:

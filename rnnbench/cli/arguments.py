@@ -130,7 +130,7 @@ def _cell(text: str) -> CellConfig:
 
     match = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
     options: dict[str, Any] = {}
-    for item in match[2].split(",") if match and match[2] else []:
+    for item in re.split(r",(?![^\[]*\])", match[2]) if match and match[2] else []:
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not key:
             match = None

@@ -57,6 +57,9 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print("\n✓ runs on this machine. Weights and state are those of one layer, I wide at its input and H wide.")
     for reason, letter in letters.items():
         console.print(Text(f"{letter} {reason}"))
+    for row in rows:
+        for name, reason in row.get("exempt", {}).items():
+            console.print(Text(f"{row['cell']} is exempt from the {name} check: {reason}"))
     console.print("", notes, sep="\n")
 
 
@@ -66,6 +69,9 @@ def listing() -> list[dict[str, Any]]:
 
     from rnnbench.backends import BACKENDS, Request
     from rnnbench.cells import cell_class, cell_names, cell_options, make_cell
+    from rnnbench.cells.cell import memory_indices
+    from rnnbench.cells.options import plain_default
+    from rnnbench.cells.weights import count_weights
     from rnnbench.conformance import formulas
     from rnnbench.system.machine import resolve_device
 
@@ -74,7 +80,9 @@ def listing() -> list[dict[str, Any]]:
     for name in cell_names():
         cls = cell_class(name)
         row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
-        row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        row["options"] = {key: plain_default(item.default) for key, item in cell_options(cls).items()}
+        if cls.exempt:
+            row["exempt"] = dict(cls.exempt)
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)
@@ -82,8 +90,11 @@ def listing() -> list[dict[str, Any]]:
             rows.append(row | {"backends": dict.fromkeys(BACKENDS, str(error).rstrip("."))})
             continue
         row["weights"], row["state"] = formulas(name)
-        row["parameters"] = sum(p.numel() for p in cell.parameters())
-        row["state_size"] = cell.initial_state(1).numel()
+        counts = count_weights(cell)
+        row["parameters"] = counts.trainable
+        if counts.frozen:
+            row["frozen_parameters"] = counts.frozen
+        row["state_size"] = len(memory_indices(cell))
         rows.append(row | {"backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()}})
     return rows
 

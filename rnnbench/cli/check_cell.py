@@ -70,6 +70,7 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
         "paper": cls.paper,
         "parameters": weights,
         "state": state,
+        **({"exempt": dict(cls.exempt)} if cls.exempt else {}),
         "device": device,
         "versions": {"rnnbench": version("rnnbench"), "torch": version("torch"), "python": python_version()},
     }
@@ -96,7 +97,7 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     heads = ("check", "on", "in", "worst", "at")
     table = text_table(*heads, wrapped=heads, right=("worst",))
     for name in PROPERTIES:
-        if name == "parameters":
+        if name == "parameters" or name in facts.get("exempt", {}):
             continue  # a line of its own
         results = [finding for finding in findings if finding.property == name]
         worst = max(results, key=lambda finding: finding.figure or 0.0)
@@ -104,12 +105,15 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
         on, formats = (dict.fromkeys(getattr(f, key) for f in results) for key in ("backend", "dtype"))
         table.add_row(name, " ".join(on), " ".join(formats), figure, worst.where)
     console = Console(highlight=False)
-    console.print(f"[bold]{facts['cell']}[/] passes every check")
+    exempt = facts.get("exempt", {})
+    console.print(f"[bold]{facts['cell']}[/] passes every check{' that it is not exempt from' if exempt else ''}")
     console.print(f"{facts['class']}; {facts['paper'] or 'no source given'}")
     console.print(table)
     console.print("worst: the largest error as a share of what is allowed; none where the answer is yes or no.")
     console.print(f"weights {facts['parameters']}; numbers in the state {facts['state']}")
     for finding in findings:
-        if finding.ok is None:
+        if finding.ok is None and finding.property == "backend":
             console.print(f"not on {finding.backend}: {finding.where}")
+    for name, reason in exempt.items():
+        console.print(f"exempt from {name}: {reason}", markup=False)
     console.print(", ".join([*(f"{name} {number}" for name, number in facts["versions"].items()), facts["device"]]))

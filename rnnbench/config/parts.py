@@ -69,6 +69,7 @@ EXCLUSIONS = (
     ),
 )
 
+Match = Literal["trainable", "all"]
 Steps = Annotated[int, Bounds("≥ 0 (0 measures at initialisation only)", lambda value: value >= 0, MOST)]
 
 
@@ -98,6 +99,8 @@ class ModelConfig:
             Ollivier 2018).
         parameters: Weights to spend on all but the input (the cells and the readout, mostly): the hidden_size that
             comes within 2 % is solved for and hidden_size is not to be given.
+        match: Which weights are counted to be the same for every cell: those that are trained, or all, frozen ones (a
+            reservoir's) too.
     """
 
     hidden_size: Width = 128
@@ -113,6 +116,7 @@ class ModelConfig:
     attention: Literal["additive", "dot", "none"] = "additive"
     init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
     parameters: Amount | None = None
+    match: Match = "trainable"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")

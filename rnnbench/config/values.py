@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +25,8 @@ from rnnbench.errors import UserError, unknown
 PROTOCOL = 2
 
 Scalar = str | int | float | bool | None
+#: A cell's option: a plain value or a list of them.
+Option = Scalar | list[Scalar]
 T = TypeVar("T")
 
 
@@ -31,27 +34,23 @@ T = TypeVar("T")
 class CellConfig:
     """Which cell, and the options that its constructor takes: ``lstm`` or ``{name: lstm, forget_bias: 3}``.
 
-    3 and 3.0 are one value, an int here; the cell is given what its constructor declares.
+    An option is a plain value or a list of them; a function or an enum's member is given by its name. 3 and 3.0 are one
+    value, an int here; the cell is given what its constructor declares.
     """
 
     name: str = "lstm"
-    options: Mapping[str, Scalar] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         options = self.options
         if not isinstance(self.name, str) or not isinstance(options, Mapping):
             raise _no_cell({"name": self.name, **options} if isinstance(options, Mapping) else options)
         checked(self.name, "cell")
-        plain: dict[str, Scalar] = {}
+        plain: dict[str, Option] = {}
         for key, item in options.items():
             if not isinstance(key, str) or not key.isidentifier():
                 raise UserError(f"a cell option must be a name, got {quoted(key)}.")
-            value = checked(item, f"cell.{key}")
-            if not isinstance(value, Scalar):
-                raise UserError(f"cell option {key} must be a plain value, got {quoted(item)}.")
-            plain[key] = value
-            if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST:
-                plain[key] = int(value)
+            plain[key] = [_scalar(one, key) for one in item] if isinstance(item, list | tuple) else _scalar(item, key)
         object.__setattr__(self, "options", plain)
 
     @property
@@ -75,9 +74,18 @@ class CellConfig:
             raise _no_cell(value)
         return cls(value.get("name", "lstm"), {key: item for key, item in value.items() if key != "name"})
 
-    def plain(self) -> str | dict[str, Scalar]:
+    def plain(self) -> str | dict[str, Option]:
         """The inverse of `parse`."""
         return {"name": self.name, **self.options} if self.options else self.name
+
+
+def _scalar(item: Any, key: str) -> Scalar:
+    """A plain value of an option, or of one in its list."""
+    name = getattr(item, "name", None) if isinstance(item, Enum) else getattr(item, "__name__", None)
+    value = checked(item if name is None else name, f"cell.{key}")
+    if not isinstance(value, Scalar):
+        raise UserError(f"cell option {key} must be a plain value or a list of them, got {quoted(item)}.")
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST else value
 
 
 def _no_cell(value: Any) -> UserError:

@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import torch
 from torch import Tensor
@@ -31,18 +31,21 @@ class Sample:
         spread: (B, T, *S), the difference of two sequences' states: directions in which states really differ. A
             counter or a mark in the state, equal in both, is not shifted by it.
         cotangents: For y, (B, T, H), and for the last state, (B, *S).
+        draws: (B, T, N), what the cell's `draw` gave once; None of a cell without draws.
     """
 
     x: Tensor
     state: Tensor
     spread: Tensor
     cotangents: tuple[Tensor, Tensor]
+    draws: Tensor | None = None
 
 
 class CellUnderTest:
     """A cell by name, the backends that are checked with it, and the data.
 
-    Where no backends are given: every one that can run the cell, less those that run only on request.
+    Where no backends are given: every one that can run the cell, less those that run only on request. A stochastic cell
+    draws no more: wherever it is not given the sample's draws it has one row of numbers, for all rows and time steps.
 
     Raises:
         UserError: unknown cell, option or backend, a constructor that raises, a backend that cannot run the cell.
@@ -65,6 +68,11 @@ class CellUnderTest:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             self._cell = make_cell(self.config, input_size, hidden_size).to(self.device)
+            drawn = self._cell.draw(B, seq_len)
+        self._draws = None
+        if drawn is not None:
+            self._draws = drawn.detach()
+            self._cell.draw = partial(_expanded, self._draws[:1, :1])  # type: ignore[method-assign]
         for name in backends or ():
             choose(self._cell, name, Request(self.device, torch.float32))
         self.cell, self.sample, self.results = cache(self.fresh), cache(self._sample), cache(self._results)
@@ -75,6 +83,11 @@ class CellUnderTest:
         return CellUnderTest(
             self.config, self._asked, self.device.type, self.hidden_size, self.hidden_size, self.seq_len
         )
+
+    @property
+    def exempt(self) -> Mapping[str, str]:
+        """What it is not checked for, and why: `Cell.exempt`."""
+        return self._cell.exempt
 
     @cached_property
     def refusals(self) -> dict[str, str]:
@@ -120,7 +133,8 @@ class CellUnderTest:
         x = normal(B, self.seq_len, self.input_size).to(dtype)
         of_y, of_state = normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)
         wide = torch.promote_types(dtype, torch.float32)
-        return Sample(x, first[:, -1].to(wide), (second - first).to(wide), (of_y.to(dtype), of_state.to(wide)))
+        cotangents = of_y.to(dtype), of_state.to(wide)
+        return Sample(x, first[:, -1].to(wide), (second - first).to(wide), cotangents, self._draws)
 
     def _results(
         self, dtype: torch.dtype, backend: str = "loop", cuts: tuple[int, ...] = (), tapped: bool = False
@@ -128,7 +142,8 @@ class CellUnderTest:
         """`results` on the first sample, remembered; with a small tap where ``tapped``."""
         sample = self.sample(dtype)
         tap = 1e-3 * sample.spread if tapped else None
-        return results(self.cell(dtype), sample.x, sample.state, sample.cotangents, backend, cuts, tap)
+        cell = self.cell(dtype)
+        return results(cell, sample.x, sample.state, sample.cotangents, backend, cuts, tap, sample.draws)
 
 
 def results(
@@ -139,27 +154,39 @@ def results(
     backend: str,
     cuts: tuple[int, ...] = (),
     tap: Tensor | None = None,
+    draws: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Run a cell, in chunks that begin at ``cuts``: all outputs, and all gradients under the cotangents.
 
     x (B, T, I), a state (B, *S), cotangents for y (B, T, H) and for the last state (B, *S), and perhaps a tap
-    (B, T, *S) → ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME`` of each parameter,
-    and ``grad tap``.
+    (B, T, *S) and draws (B, T, N) → ``y``, ``state`` (the last), ``grad x``, ``grad state`` (the first), ``grad NAME``
+    of each parameter that is trained, and ``grad tap``.
     """
     leaves = {
         "x": x.detach().requires_grad_(),
         "state": state.detach().requires_grad_(),
-        **dict(cell.named_parameters()),
+        **trained(cell),
     }
     if tap is not None:
         leaves["tap"] = tap.detach().requires_grad_()
     outputs, current = [], leaves["state"]
     for begin, end in itertools.pairwise((0, *cuts, x.shape[1])):
         part = leaves["tap"][:, begin:end] if tap is not None else None
-        y, current = run(cell, leaves["x"][:, begin:end], current, backend, part)
+        drawn = draws[:, begin:end] if draws is not None else None
+        y, current = run(cell, leaves["x"][:, begin:end], current, backend, part, draws=drawn)
         outputs.append(y)
     y = torch.cat(outputs, dim=1)
     return {"y": y.detach(), "state": current.detach(), **gradients((y, current), cotangents, leaves)}
+
+
+def trained(cell: Cell) -> dict[str, Tensor]:
+    """Its parameters that require a gradient, by name."""
+    return {name: parameter for name, parameter in cell.named_parameters() if parameter.requires_grad}
+
+
+def _expanded(draws: Tensor, batch: int, time: int) -> Tensor:
+    """(1, 1, N) for all rows and time steps."""
+    return draws.expand(batch, time, -1)
 
 
 def gradients(

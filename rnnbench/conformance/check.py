@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
-from rnnbench.config import CellConfig, Scalar
+from rnnbench.config import CellConfig, Option
 from rnnbench.conformance.cell_under_test import CellUnderTest, I
 from rnnbench.conformance.contract import contract, copies, gates, memory, purity
+from rnnbench.conformance.declarations import draws, selection
 from rnnbench.conformance.derivatives import batch, causality, gradient, tap
 from rnnbench.conformance.parameter_count import parameters
 from rnnbench.conformance.property import CheckResult, Property
 from rnnbench.conformance.sequences import chunk, determinism, reference
+from rnnbench.errors import unknown
 
 #: The tests check the cells of this package in bfloat16 as well; of others' cells it is not asked.
 _BOTH = (torch.float32, torch.float64)
@@ -24,6 +26,8 @@ PROPERTIES: dict[str, Property] = {
         Property("contract", contract, dtypes=_BOTH, required=True),
         Property("purity", purity, dtypes=_BOTH, required=True),
         Property("memory", memory),
+        Property("draws", draws),
+        Property("selection", selection),
         Property("copies", copies),
         Property("determinism", determinism, backends=True, dtypes=_BOTH),
         Property("chunk", chunk, backends=True, dtypes=_BOTH),
@@ -44,7 +48,7 @@ def check(
     backends: Sequence[str] | None = None,
     device: str = "cpu",
     input_size: int = I,
-    **options: Scalar,
+    **options: Option,
 ) -> list[CheckResult]:
     """Check a cell for every property: on a few short random sequences, in a second or so.
 
@@ -58,13 +62,18 @@ def check(
     Returns:
         The results in the order of `PROPERTIES`, up to the first required one that fails; where that is purity, then
         those of the chunk property, which show what that does to a sequence. Before them, under the name ``backend``,
-        those backends that do not run the cell, with their reason (``ok`` is None).
+        those backends that do not run the cell, with their reason; of a property that the cell is exempt from, its
+        reason. Of both ``ok`` is None.
 
     Raises:
-        UserError: unknown cell, option or backend, a constructor that raises, or a backend asked for that cannot.
+        UserError: unknown cell, option or backend, a constructor that raises, a backend asked for that cannot, or an
+            exemption from what is no property.
     """
     config = CellConfig.parse(cell)
     subject = CellUnderTest(CellConfig(config.name, {**config.options, **options}), backends, device, input_size)
+    for name in subject.exempt:
+        if name not in PROPERTIES:
+            raise unknown(f"property that {config.name} is exempt from", name, PROPERTIES)
     refused = subject.refusals if backends is None else {}
     findings = [CheckResult("backend", name, "", None, None, reason) for name, reason in refused.items()]
     for item in PROPERTIES.values():

@@ -61,6 +61,7 @@ def _shapes(subject: CellUnderTest, dtype: torch.dtype) -> None:
         u = _call("drive", cell.drive, x)
         if u.dim() != 3 or u.shape[:2] != (B, T):
             raise Broken(f"drive gives {tuple(u.shape)}, expected (B, T, G) = ({B}, {T}, G)")
+        u = cell.driven(x)
         first = cell.initial_state(B)
         s = _call("step", cell.step, u[:, 0], first)
         _expect("step", tuple(s.shape), (B, *cell.state_shape), "(B, *S)")
@@ -92,7 +93,8 @@ def purity(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
         x = sample.x.clone()
-        u = _pure("drive", cell.drive, {"x": x})
+        _pure("drive", cell.drive, {"x": x})
+        u = cell.driven(x)
         s = _pure("step", cell.step, {"u": u[:, 0].clone(), "s": sample.state.clone()})
         _pure("read", cell.read, {"s": s.unsqueeze(1).clone(), "u": u[:, :1].clone()})
     return None, ""
@@ -195,7 +197,7 @@ def gates(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[Non
     """
     cell, sample = subject.cell(dtype), subject.sample(dtype)
     with torch.no_grad():
-        u, s = cell.drive(sample.x)[:, 0], sample.state
+        u, s = cell.driven(sample.x)[:, 0], sample.state
         values, turned = cell.gate_values(u, s), cell.gate_values(u.roll(1, 0), s.roll(1, 0))
     for name, value in values.items():
         if value.shape[:1] != (B,):

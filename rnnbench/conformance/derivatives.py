@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rnnbench.backends.dispatch import run
 from rnnbench.cells.cell import Cell
-from rnnbench.conformance.cell_under_test import B, CellUnderTest, Sample, largest, results
+from rnnbench.conformance.cell_under_test import B, CellUnderTest, Sample, largest, results, trained
 from rnnbench.conformance.property import Broken
 
 #: Half the step of a central difference. Curvature costs its square, rounding 1e-16 divided by it.
@@ -64,8 +64,9 @@ def _best(
     for seed in range(RETRIES):
         cell, sample = subject.fresh(torch.float64), subject.sample(torch.float64, seed)
         leaves = {"x": sample.x.clone(), "state": sample.state.clone(), "tap": torch.zeros_like(sample.spread)}
-        taken = results(cell, leaves["x"], leaves["state"], sample.cotangents, "loop", tap=leaves["tap"])
-        leaves |= dict(cell.named_parameters())
+        start, perturbation = leaves["state"], leaves["tap"]
+        taken = results(cell, leaves["x"], start, sample.cotangents, "loop", tap=perturbation, draws=sample.draws)
+        leaves |= trained(cell)
 
         figures = []
         for leaf, along, name in moves(leaves, sample, torch.Generator().manual_seed(seed)):
@@ -79,7 +80,7 @@ def _best(
 
 def _loss(cell: Cell, sample: Sample, leaves: dict[str, Tensor]) -> tuple[float, float]:
     """The scalar whose gradients `results` takes, and the sum of its terms' sizes, by which it is rounded."""
-    outputs = run(cell, leaves["x"], leaves["state"], "loop", leaves["tap"])
+    outputs = run(cell, leaves["x"], leaves["state"], "loop", leaves["tap"], draws=sample.draws)
     terms = [out * cotangent for out, cotangent in zip(outputs, sample.cotangents, strict=True)]
     return float(sum(term.sum() for term in terms)), float(sum(term.abs().sum() for term in terms))
 

@@ -69,7 +69,12 @@ class Property:
     required: bool = False
 
     def findings(self, subject: CellUnderTest) -> list[CheckResult]:
-        """One for each backend and number format; an exception of the cell is a failed check."""
+        """One for each backend and number format; an exception of the cell is a failed check.
+
+        One alone, without a verdict, where the cell is exempt.
+        """
+        if (reason := subject.exempt.get(self.name)) is not None:
+            return [CheckResult(self.name, "", "", None, None, reason)]
         return [
             self._judge(subject, backend, dtype)
             for backend in (subject.backends if self.backends else ("loop",))

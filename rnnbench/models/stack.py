@@ -100,10 +100,13 @@ class Stack(nn.Module):
 
 
 def _run_truncated(cell: Cell, x: Tensor, state: Tensor | None, backend: str, truncate: int) -> tuple[Tensor, Tensor]:
-    """`run`, the gradient cut off at every so many steps."""
+    """`run`, the gradient cut off at every so many steps; what is random is drawn once, as without the cuts."""
     outputs = []
-    for piece in x.split(truncate, dim=1):
-        out, state = run(cell, piece, None if state is None else state.detach(), backend)
+    draws = cell.draw(*x.shape[:2])
+    for begin in range(0, x.shape[1], truncate):
+        piece = slice(begin, begin + truncate)
+        drawn = None if draws is None else draws[:, piece]
+        out, state = run(cell, x[:, piece], None if state is None else state.detach(), backend, draws=drawn)
         outputs.append(out)
     assert state is not None
     return torch.cat(outputs, dim=1), state

@@ -103,5 +103,5 @@ def _train(model: Model, task: Task, batch: int, time: int) -> None:
     shape = (batch, read) if task.reads == "tokens" else (batch, read, task.input_size)
     x = torch.zeros(shape, dtype=torch.long if task.reads == "tokens" else torch.float32, device="meta")
     targets = torch.zeros((batch, time), dtype=torch.long, device="meta")
-    state = None if task.writes else [cell.initial_state(batch).requires_grad_() for cell in model.cells]
+    state = None if task.writes else [cell.initial_state(batch).detach().requires_grad_() for cell in model.cells]
     model.predict(Batch(x, targets), state)[0].sum().backward()

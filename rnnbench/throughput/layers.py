@@ -39,8 +39,8 @@ class Layers(nn.Module):
         return cast(list[Cell], list(self.members))
 
     def initial_state(self, batch: int) -> list[Tensor]:
-        """Zeros, (B, *S) a cell."""
-        return [cell.initial_state(batch) for cell in self.cells]
+        """Each cell's, (B, *S); a learned one is a constant here."""
+        return [cell.initial_state(batch).detach() for cell in self.cells]
 
 
 class LayersBackend(Backend):
@@ -51,10 +51,13 @@ class LayersBackend(Backend):
         """As the function `run_layers`."""
 
 
-def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
+def run_layers(
+    layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend, draws: Sequence[Tensor | None] | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """x (B, T, I) and a state (B, *S) a cell → (B, T, W) and the last state of each cell, cell by cell where need be.
 
-    States are in the order of `Layers.cells`; a cell that reads backwards starts from its at the sequence's end.
+    States are in the order of `Layers.cells`, and so are draws, (B, T, N) or None; a cell that reads backwards starts
+    from its at the sequence's end. Where no draws are given each cell makes its own.
     """
     if isinstance(backend, LayersBackend):
         return backend.run_layers(layers, x, states)
@@ -64,7 +67,8 @@ def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Bac
         outputs = []
         for backwards in range(layers.directions):
             index = len(last)
-            y, state = run(cells[index], x.flip(1) if backwards else x, states[index], backend)
+            fixed = draws[index] if draws is not None else None
+            y, state = run(cells[index], x.flip(1) if backwards else x, states[index], backend, draws=fixed)
             outputs.append(y.flip(1) if backwards else y)
             last.append(state)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]

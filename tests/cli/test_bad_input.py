@@ -23,7 +23,7 @@ WORDS: list[tuple[str, str]] = [
     ("train --cell.forgetbias 1", 'unknown option of the cell lstm "forgetbias". Did you mean "forget_bias"?'),
     ("train --cell.forget_bias much", "cell.forget_bias must be float, got 'much'"),
     ("train --cell.forget_bias {", "--cell.forget_bias must be a plain value, got '{'"),
-    ("train --cell.forget_bias [1]", "cell option forget_bias must be a plain value, got [1]"),
+    ("train --cell.forget_bias [1]", "cell.forget_bias must be float, got [1]"),
     ("train --cell {lstm", "cell must be a name or a mapping with a name, got '{lstm'"),
     ("train --cell rnn --cell.nonlinearity sin", "cell.nonlinearity must be one of tanh, relu, got 'sin'"),
     ("train --cell", "argument --cell: expected one argument"),

@@ -125,7 +125,7 @@ def test_a_cell_that_wants_equal_sizes(capsys: pytest.CaptureFixture[str]) -> No
         ("file_right --cell.b 1", 'unknown option of the cell file_right "b"'),
         ("file_right --cell.a much", "cell.a must be float, got 'much'"),
         ("file_right --cell.a", "argument --cell.a: expected one argument"),
-        ("file_right --cell.a [1]", "cell option a must be a plain value, got [1]"),
+        ("file_right --cell.a [1]", "cell.a must be float, got [1]"),
         ("file_right --cell lstm", "takes the cell's name by itself"),
         ("file_right --backend lop", 'unknown backend "lop". Did you mean "loop"?'),
         ("file_right --backend torch", "the backend torch cannot run Right here: torch.nn has no kernel for this cell"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnnbench.report.results import Result
-from rnnbench.report.tables.notes import caption, outcomes
+from rnnbench.report.tables.notes import caption, exemptions, outcomes
 from rnnbench.report.tables.sweeps import scaling_table, speedup_table
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_ends
 from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, is_decoding, sweep, timings
@@ -147,6 +147,7 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         ("certificate", "Correctness: largest error against the float64 loop, in units of this dtype's own loop's."),
         ("cell", f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}; what they did not measure is left open."
          if lost else ""),
+        *(("cell", sentence) for sentence in exemptions(jobs)),
     )  # fmt: skip
 
 

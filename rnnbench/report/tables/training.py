@@ -24,6 +24,7 @@ from rnnbench.report.text_blocks import score_by_text
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
 SIZES = (
     "model/parameters",
+    "model/frozen_parameters",
     "model/matched_parameters",
     "model/hidden_size",
     "model/state_size",
@@ -92,6 +93,7 @@ def training_table(name: str, groups: list[Group], caption: str) -> Table:
         Column("rate", "rate", 9),
         Column("model/matched_parameters", "matched weights", 4),
         Column("model/parameters", "all weights", 8),
+        Column("model/frozen_parameters", "frozen weights", 4),
         Column("model/hidden_size", "H", 9),
         Column("model/state_size", "state", 7),
         Column("model/flops_per_token", "FLOPs/token", 7),
