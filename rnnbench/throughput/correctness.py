@@ -5,17 +5,12 @@ error of the loop run in the tested number format. A right implementation in ano
 small multiple; an off-by-one in time, a dropped gradient or a coarser number format is not. A backend whose multiple is
 larger than allowed (`Backend.multiple`) is not timed.
 
-A parameter's gradient is a sum over all N = B·T tokens. Where it is summed one after the other, as oneDNN's bias
-gradient is, terms of random sign g come to g√N, by partial sums g√k that are each rounded: an error of about
-ε/2 · g · N/√2, ε√N/3 of the sum. That is no fault, so the loop's own error of such a gradient counts as at least that.
+The loop's own error counts as at least that of rounding alone (`rounding`).
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
-import math
-import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -23,12 +18,10 @@ import torch
 from torch import Tensor
 
 from rnnbench.backends.backend import Backend
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.backends.loop import Loop
-from rnnbench.conformance.cell_under_test import gradients, largest
-from rnnbench.throughput.layers import Layers, run_layers
-
-#: A parameter's gradient.
-_SUMMED = re.compile(r"grad (?!(x|state( \d+)?)$)")
+from rnnbench.conformance.cell_under_test import largest
+from rnnbench.conformance.implementation import Runner, rounding, run_results
 
 
 class CorrectnessCheck:
@@ -67,13 +60,11 @@ class CorrectnessCheck:
     def errors(self) -> dict[str, float]:
         """The loop's own, at least the rounding of a tensor's largest entry, or of a sum over all tokens."""
         loop = everything(self.layers, self.x, self.states, self.cotangents, Loop())
-        wide = torch.finfo(torch.promote_types(self.x.dtype, torch.float32)).eps  # in which sums are taken
         tokens = self.x.shape[0] * self.x.shape[1]
-        summed = max(self.unit, wide * math.sqrt(tokens) / 3)
         return {
             name: max(
                 largest(loop[name].double() - truth),
-                (summed if _SUMMED.match(name) else self.unit) * largest(truth),
+                rounding(name, tokens, self.unit, self.x.dtype) * largest(truth),
             )
             for name, truth in self.exact.items()
         }
@@ -99,14 +90,6 @@ def everything(
     """Outputs, last states, and all gradients under the cotangents."""
     many = len(states) > 1
     names = [f"state {i}" if many else "state" for i in range(len(states))]
-    firsts = [state.detach().clone().requires_grad_() for state in states]
-    leaves = {"x": x.detach().clone().requires_grad_(), **dict(zip(names, firsts, strict=True))}
-    leaves |= {(name if many else name.removeprefix("members.0.")): p for name, p in layers.named_parameters()}
-    time = x.shape[1]
-    outputs, current = [], firsts
-    for begin, end in itertools.pairwise([*range(0, time, step or time), time]):
-        y, current = run_layers(layers, leaves["x"][:, begin:end], current, backend)
-        outputs.append(y)
-    y = torch.cat(outputs, dim=1)
-    values = {"y": y.detach(), **{name: state.detach() for name, state in zip(names, current, strict=True)}}
-    return values | gradients((y, *current), (cotangents[0], *cotangents[1]), leaves)
+    weights = {(name if many else name.removeprefix("members.0.")): p for name, p in layers.named_parameters()}
+    runner = Runner(lambda x, current, _: run_layers(layers, x, current or states, backend), weights)
+    return run_results(runner, x, states, names, cotangents, range(step, x.shape[1], step) if step else ())

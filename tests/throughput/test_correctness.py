@@ -19,7 +19,7 @@ from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.runs import CURVES, RESULT, RunDirectory
 from rnnbench.throughput.correctness import CorrectnessCheck, everything
-from rnnbench.throughput.layers import Layers
+from rnnbench.backends.layers import Layers
 from rnnbench.throughput.measure import measure
 
 CELLS = ("rnn", "lstm", "gru")

@@ -22,7 +22,7 @@ from rnnbench.throughput.cost import (
     sequential_per_token,
     work_of,
 )
-from rnnbench.throughput.layers import Layers
+from rnnbench.backends.layers import Layers
 
 I, H = 24, 32
 GATES = {"rnn": 1, "lstm": 4, "gru": 3, "lstm_cifg": 3, "mgu": 2}

@@ -25,7 +25,7 @@ from rnnbench.errors import UserError
 from rnnbench.throughput.correctness import everything
 from rnnbench.throughput.external import EXTERNAL
 from rnnbench.throughput.external.package import PackageImplementation
-from rnnbench.throughput.layers import Layers, run_layers
+from rnnbench.backends.layers import Layers, run_layers
 
 B, T, I, H = 3, 7, 5, 16
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
