@@ -39,7 +39,11 @@ class CellTarget(Target):
         return self.backend.multiple(Request(device, dtype))
 
     def at(self, size: Size, device: torch.device) -> Implementation:
-        return _CellImplementation(self.build(size.input_size, size.hidden_size).to(device).eval(), self.backend)
+        try:
+            cell = self.build(size.input_size, size.hidden_size)
+        except Exception as error:
+            raise UserError(f"{self.name} cannot be built at {size}: {told(error)}.") from error
+        return _CellImplementation(cell.to(device).eval(), self.backend)
 
 
 class _CellImplementation(Implementation):
@@ -113,9 +117,9 @@ class _RecurrentImplementation(Implementation):
         relu = {"nonlinearity": "relu"} if module.mode == "RNN_RELU" else {}
         config = CellConfig(module.mode.partition("_")[0].lower(), relu)
         self.module = module
-        self.layers = Layers(
-            config, module.input_size, module.hidden_size, module.num_layers, module.bidirectional
-        ).to(next(module.parameters()).device)
+        self.layers = Layers(config, module.input_size, module.hidden_size, module.num_layers, module.bidirectional).to(
+            next(module.parameters()).device
+        )
         self.width = self.layers.width
         self.state_names = ("state h", "state c") if module.mode == "LSTM" else ("state",)
         self.batch_dims = tuple(1 for _ in self.state_names)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnbench.conformance.cell_under_test import gradients, largest
+from rnnbench.conformance.certified import Row
 from rnnbench.conformance.implementation import Implementation, Runner, Size, Target, rounding, run_results
 from rnnbench.conformance.sequences import near
 from rnnbench.errors import UserError, told
@@ -28,7 +27,7 @@ CHECKS = {
     "chunks": "the same in pieces, the state handed on, against the whole",
     "lengths": "sequences of unlike lengths in one batch, each against itself alone",
     "inference": "the values without autograd, for which libraries have other kernels",
-    "repeat": "the same twice, another run in between: on a CPU identical bit for bit",
+    "repeat": "the first again after the others: on a CPU identical bit for bit",
     "finite differences": "the gradients of the float64 reference, where it is the implementation itself",
 }
 
@@ -41,118 +40,86 @@ WIDTHS = {
         (3, 5, 8), (1, 1, 1), (1, 3, 7), (5, 8, 57), (2, 16, 64), (4, 64, 100), (32, 64, 128), (8, 100, 257),
     ),
 }  # fmt: skip
-LENGTHS = {"quick": (1, 13, 150, 1100), "full": (1, 2, 13, 150, 512, 2048)}
+LENGTHS = {"quick": (1, 13, 150, 1050), "full": (1, 2, 13, 150, 512, 2048)}
 MIDDLE = 13
-#: Beyond so many time steps `quick` leaves out what needs a reference of its own, and finite differences are not taken.
+#: Beyond so many time steps no finite differences are taken, and other checks only on request.
 LONG = 200
+#: Weights of an input matrix below which errors are looked at in several samples.
+FEW = 16
 
 
-def sizes(preset: str, lengths: Sequence[int] | None = None, stacked: bool = False) -> list[Size]:
-    """The grid of a preset, the shortest first; other lengths where they are given.
-
-    Raises:
-        KeyError: No such preset.
-    """
+def grid(targets: Sequence[Target], preset: str, lengths: Sequence[int] | None = None) -> list[tuple[Target, Size]]:
+    """Each implementation at each size of a preset, quick or full, the shortest first; at other lengths where given."""
     first, *others = WIDTHS[preset]
     times = sorted(set(lengths or LENGTHS[preset]))
-    middle = times if preset == "full" else [MIDDLE if lengths is None else times[0]]
-    grid = [Size(first[0], time, *first[1:]) for time in times]
-    grid += [Size(batch, time, *widths) for batch, *widths in others for time in middle]
-    if stacked:
-        grid += [Size(first[0], middle[-1] if preset == "quick" else MIDDLE, *first[1:], layers=2, directions=2)]
-    return sorted(grid, key=lambda size: size.time)
+    middle = MIDDLE if MIDDLE in times else times[len(times) // 2]
+    sizes = [Size(first[0], time, *first[1:]) for time in times]
+    sizes += [
+        Size(batch, time, *widths) for batch, *widths in others for time in (times if preset == "full" else [middle])
+    ]
+    stack = Size(first[0], middle, *first[1:], layers=2, directions=2)
+    return [
+        (target, size)
+        for target in targets
+        for size in sorted([*sizes, *([stack] if target.stacked else [])], key=lambda size: size.time)
+    ]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One tensor of one check.
-
-    Args:
-        implementation: Its name.
-        size: At which it ran.
-        dtype: The number format.
-        check: Of `CHECKS`.
-        quantity: y, a state, or the gradient of the input, of a first state or of a weight; "" where it raised.
-        ok: Whether the figure is at most 1.
-        figure: The largest error as a multiple of what is allowed.
-        error: The largest error as a share of the largest entry.
-        where: Where it goes wrong, or what was raised.
-    """
-
-    implementation: str
-    size: Size
-    dtype: str
-    check: str
-    quantity: str
-    ok: bool
-    figure: float
-    error: float
-    where: str = ""
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), **asdict(self.size), "size": str(self.size)}
-
-
-#: (rows that are done, rows in all, what comes next).
+#: (sizes that are done, sizes in all, what comes next).
 Progress = Callable[[int, int, str], object]
 
 
 def certify(
-    targets: Sequence[Target],
-    preset: str = "quick",
-    lengths: Sequence[int] | None = None,
+    jobs: Sequence[tuple[Target, Size]],
     dtypes: Sequence[str] = tuple(DTYPES),
     device: str = "cpu",
+    thorough: bool = True,
     progress: Progress = lambda done, total, what: None,
 ) -> tuple[list[Row], list[str]]:
-    """Check implementations over a grid of sizes and number formats.
+    """Check implementations at some sizes in some number formats.
 
     Args:
-        targets: Each at each size.
-        preset: quick or full.
-        lengths: T, in place of the preset's.
+        jobs: What `grid` gives.
         dtypes: Of `DTYPES`.
         device: cpu or cuda.
+        thorough: Beyond `LONG` time steps as well make the checks that need references of their own: without a state,
+            of unlike lengths, in bfloat16.
         progress: Called before each size.
 
     Returns:
         The rows; and in words what could not be run at all.
 
     Raises:
-        UserError: An implementation that cannot be built, or that runs in none of the number formats.
+        UserError: Nothing could be built, or could be run in any of the number formats.
     """
     rows: list[Row] = []
-    notes: list[str] = []
-    jobs = [(target, size) for target in targets for size in sizes(preset, lengths, target.stacked)]
-    refused: dict[tuple[str, str], str] = {}
+    notes: dict[str, None] = {}
+    refused: set[tuple[str, str]] = set()
     for done, (target, size) in enumerate(jobs):
         progress(done, len(jobs), f"{target.name} at {size}")
-        case = _Case(target, size, torch.device(device), thorough=preset == "full" or size.time <= LONG)
+        try:
+            case = _Case(target, size, torch.device(device), thorough or size.time <= LONG)
+        except UserError as error:
+            notes[str(error).rstrip(".")] = None
+            continue
         for name in dtypes:
-            if (target.name, name) in refused:
+            if (target.name, name) in refused or (name == "bfloat16" and not case.thorough):
                 continue
             reason = target.refusal(case.device, DTYPES[name])
-            if reason is None and size == jobs[0][1] and name != "float32":
+            if (
+                reason is None
+                and name != "float32"
+                and not any((row.implementation, row.dtype) == (target.name, name) for row in rows)
+            ):
                 reason = case.failure(DTYPES[name])
-            if reason is not None:
-                refused[target.name, name] = reason
-                notes.append(f"{target.name} was not run in {name}: {reason}")
-                continue
-            rows += case.rows(name)
+            if reason is None:
+                rows += case.rows(name)
+            else:
+                refused.add((target.name, name))
+                notes[f"{target.name} was not run in {name}: {reason}"] = None
     if not rows:
-        raise UserError(f"nothing could be run: {'; '.join(notes)}.")
-    return rows, notes
-
-
-def worst(rows: Sequence[Row]) -> list[Row]:
-    """Of each quantity the row that is furthest from right, or nearest to being wrong."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        seen = first.get(row.quantity)
-        if seen is None or (not row.ok, row.figure) > (not seen.ok, seen.figure):
-            first[row.quantity] = row
-    return list(first.values())
+        raise UserError(f"nothing could be checked: {'; '.join(notes)}.")
+    return rows, list(notes)
 
 
 class _Case:
@@ -168,36 +135,47 @@ class _Case:
         def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator).to(device)
 
-        self.x = normal(size.batch, size.time, size.input_size)
         self.first = [state.float() for state in self.implementation.states(size.batch, size.input_size, device)]
-        self.cotangents = normal(size.batch, size.time, self.implementation.width), [
-            normal(*state.shape) for state in self.first
+        # Several, of which the first is the one that is tested, where a tensor is a number or two: what rounding makes
+        # of it in one sample may be next to nothing by chance.
+        self.samples = [
+            (
+                normal(size.batch, size.time, size.input_size),
+                normal(size.batch, size.time, self.implementation.width),
+                [normal(*state.shape) for state in self.first],
+            )
+            for _ in range(4 if size.hidden_size * size.input_size < FEW else 1)
         ]
         # Not sorted, and one of a single time step.
         batch, time = size.batch, size.time
         self.lengths = [1 + (time - 1) * row // max(batch - 1, 1) for row in (*range(1, batch), 0)]
-        self.references = cache(self._references)
+        self.tested, self.references = cache(self.implementation.tested), cache(self._references)
+        self.exact = cache(self._exact)
+        self.whole = cache(lambda dtype: self._results(self.tested(dtype), dtype, False))
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
     def _results(
         self, runner: Runner, dtype: torch.dtype, double: bool, state: bool = True, padded: bool = False,
-        cuts: Sequence[int] = (),
+        cuts: Sequence[int] = (), sample: int = 0,
     ) -> dict[str, Tensor]:  # fmt: skip
         """On inputs rounded to the number format, then in float64 where ``double``."""
+        x, of_y, of_states = self.samples[sample]
 
         def cast(value: Tensor, form: torch.dtype = dtype) -> Tensor:
             return value.to(form).double() if double else value.to(form)
 
         form = self.implementation.state_dtype(dtype)
         states = [cast(value, form) for value in self.first] if state and self.first else None
-        of_y, of_states = cast(self.cotangents[0]), [cast(value, form) for value in self.cotangents[1]]
+        of_y, of_states = cast(of_y), [cast(value, form) for value in of_states]
         lengths = self.lengths if padded else None
         if lengths is not None:
-            inside = torch.arange(self.size.time, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
+            inside = (
+                torch.arange(self.size.time, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
+            )
             of_y = of_y * inside.unsqueeze(-1)
         names = self.implementation.state_names
-        values = run_results(runner, cast(self.x), states, names, (of_y, of_states), cuts, lengths)
+        values = run_results(runner, cast(x), states, names, (of_y, of_states), cuts, lengths)
         if lengths is not None:
             values["y"] = torch.where(inside.unsqueeze(-1), values["y"], 0)
         return values
@@ -206,21 +184,27 @@ class _Case:
         self, dtype: torch.dtype, state: bool = True, padded: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """What is right, and the largest error allowed, by tensor."""
-        exact = self._results(self.implementation.exact(dtype), dtype, True, state, padded)
+        exact = self.exact(torch.float32 if dtype == torch.float64 else dtype, state, padded)  # drawn in float32
         if dtype == torch.float64:
             return exact, near(exact, exact, dtype, 1.0)
-        plain = self._results(self.implementation.plain(dtype), dtype, False, state, padded)
-        multiple = self.target.multiple(self.device, dtype)
-        allowed = near(exact, plain, dtype, multiple)
-        unit, tokens = torch.finfo(dtype).eps, self.size.batch * self.size.time
-        for name, truth in exact.items():
-            allowed[name] = max(allowed[name], multiple * rounding(name, tokens, unit, dtype) * largest(truth))
+        multiple, unit = self.target.multiple(self.device, dtype), torch.finfo(dtype).eps
+        plainly, tokens = self.implementation.plain(dtype), self.size.batch * self.size.time
+        allowed = dict.fromkeys(exact, 0.0)
+        for sample in range(len(self.samples)):
+            truth = self.exact(dtype, state, padded, sample) if sample else exact
+            plain = self._results(plainly, dtype, False, state, padded, sample=sample)
+            for name, figure in near(truth, plain, dtype, multiple).items():
+                least = multiple * rounding(name, tokens, unit, dtype) * largest(truth[name])
+                allowed[name] = max(allowed[name], figure, least)
         return exact, allowed
+
+    def _exact(self, dtype: torch.dtype, state: bool, padded: bool, sample: int = 0) -> dict[str, Tensor]:
+        return self._results(self.implementation.exact(dtype), dtype, True, state, padded, sample=sample)
 
     def failure(self, dtype: torch.dtype) -> str | None:
         """None where the implementation runs in this number format; else what it raises."""
         try:
-            self._results(self.implementation.tested(dtype), dtype, False)
+            self.whole(dtype)
         except Exception as error:
             return told(error)
         return None
@@ -259,7 +243,8 @@ class _Case:
         self, dtype: torch.dtype, state: bool = True, padded: bool = False, cuts: Sequence[int] = ()
     ) -> Iterator[Finding]:
         exact, allowed = self.references(dtype, state, padded)
-        tested = self._results(self.implementation.tested(dtype), dtype, False, state, padded, cuts)
+        plainest = state and not padded and not cuts
+        tested = self.whole(dtype) if plainest else self._results(self.tested(dtype), dtype, False, state, padded, cuts)
         yield from _findings(tested, exact, allowed)
 
     def _inference(self, dtype: torch.dtype) -> Iterator[Finding]:
@@ -267,15 +252,12 @@ class _Case:
         form = self.implementation.state_dtype(dtype)
         with torch.inference_mode():
             first = [value.to(form) for value in self.first] or None
-            y, last = self.implementation.tested(dtype).run(self.x.to(dtype), first, None)
+            y, last = self.tested(dtype).run(self.samples[0][0].to(dtype), first, None)
         tested = {"y": y, **dict(zip(self.implementation.state_names, last, strict=True))}
         yield from _findings(tested, {name: exact[name] for name in tested}, allowed)
 
     def _repeated(self, dtype: torch.dtype) -> Iterator[Finding]:
-        runner = self.implementation.tested(dtype)
-        first = self._results(runner, dtype, False)
-        self._results(runner, dtype, False, state=False)
-        second = self._results(runner, dtype, False)
+        first, second = self.whole(dtype), self._results(self.tested(dtype), dtype, False)
         allowed = dict.fromkeys(first, 0.0)
         if self.device.type != "cpu":  # a GPU's kernels may sum in any order
             allowed = self.references(dtype)[1]
@@ -284,7 +266,10 @@ class _Case:
     def _finite_differences(self) -> Iterator[Finding]:
         """Along a random direction of unit length for each tensor, of the reference in float64."""
         runner = self.implementation.exact(torch.float64)
-        leaves = {"x": self.x.double(), **dict(zip(self.implementation.state_names, self.first, strict=True))}
+        leaves = {
+            "x": self.samples[0][0].double(),
+            **dict(zip(self.implementation.state_names, self.first, strict=True)),
+        }
         leaves = {name: value.double().clone().requires_grad_() for name, value in leaves.items()}
         names = list(leaves)
 
@@ -292,7 +277,7 @@ class _Case:
             y, last = runner.run(leaves["x"], [leaves[name] for name in names[1:]] or None, None)
             return [y, *last]
 
-        cotangents = [value.double() for value in (self.cotangents[0], *self.cotangents[1])]
+        cotangents = [value.double() for value in (self.samples[0][1], *self.samples[0][2])]
         slopes = gradients(outputs(), cotangents, leaves | dict(runner.weights))
         generator, h = torch.Generator().manual_seed(4), 1e-4
         for name, leaf in (leaves | dict(runner.weights)).items():

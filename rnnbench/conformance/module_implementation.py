@@ -62,13 +62,14 @@ class ModuleTarget(Target):
             reference.load_state_dict(module.state_dict())
         except Exception as error:  # a user's class may raise anything
             raise UserError(f"{self.name} cannot be built at {size}: {told(error)}.") from error
-        return _ModuleImplementation(self, module.to(device), reference.to(device), size)
+        return _ModuleImplementation(self, module.to(device), reference.to(device), size, device)
 
 
 class _ModuleImplementation(Implementation):
-    def __init__(self, target: ModuleTarget, module: nn.Module, reference: nn.Module, size: Size) -> None:
-        self.module, self.reference = module, reference
-        self.device = next(module.parameters()).device
+    def __init__(
+        self, target: ModuleTarget, module: nn.Module, reference: nn.Module, size: Size, device: torch.device
+    ) -> None:
+        self.module, self.reference, self.device = module, reference, device
         two, three = (self._trial(target, batch, size.input_size) for batch in (2, 3))
         self.width, self.spec = two[0].shape[-1], two[2]
         self.batch_dims = [_differing(target.name, *shapes) for shapes in zip(two[1], three[1], strict=True)]

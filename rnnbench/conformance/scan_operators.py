@@ -36,7 +36,7 @@ class AffineLoop(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = torch.sigmoid(x @ self.weight_a.t()), x @ self.weight_b.t()
-        s = torch.zeros_like(b[:, 0]) if state is None else state
+        s = b.new_zeros(b.shape[0], b.shape[2]) if state is None else state
         y = self.solve(a, b, s)
         return y, y[:, -1]
 
@@ -72,7 +72,9 @@ class PointwiseScan(AffineLoop):
             return states
         # The function has the name of its module, which only the table of modules still gives.
         operator = sys.modules["torch._higher_order_ops.associative_scan"].associative_scan_op
-        scanned = operator(lambda a, b, c, d: [*_affine((a, b), (c, d))], (a.mT.movedim(-1, 0), b.mT.movedim(-1, 0)), ())
+        scanned = operator(
+            lambda a, b, c, d: [*_affine((a, b), (c, d))], (a.mT.movedim(-1, 0), b.mT.movedim(-1, 0)), ()
+        )
         states = scanned[1]
         return states.movedim(0, 1)
 
@@ -88,7 +90,7 @@ class TanhLoop(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         u = x @ self.weight_ih.t()
-        return self.solve(u, torch.zeros_like(u[:, 0]) if state is None else state)
+        return self.solve(u, u.new_zeros(u.shape[0], u.shape[2]) if state is None else state)
 
     def step(self, s: Tensor, u: Tensor) -> Tensor:
         """States (B, H) and inputs (B, H) → the next states."""

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from rnnbench.backends import BACKENDS
 from rnnbench.backends.backend import MULTIPLE
+from rnnbench.backends.layers import Layers
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import Cell
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.runs import CURVES, RESULT, RunDirectory
 from rnnbench.throughput.correctness import CorrectnessCheck, everything
-from rnnbench.backends.layers import Layers
 from rnnbench.throughput.measure import measure
 
 CELLS = ("rnn", "lstm", "gru")
