@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _ABOUT = """Check anything that runs over time against float64: outputs, last states and every gradient, over a grid of
 sizes, number formats and lengths; whole and in chunks, of unlike lengths, twice."""
-_TARGETS = """torch:LSTM, torch:GRU, torch:RNN, torch:associative_scan, torch:associative_scan_pointwise or torch:scan; a
-cell, CELL/BACKEND or an external implementation; or FILE.py:NAME, a class or a function of (input_size, hidden_size)
-that makes an nn.Module, which maps x (B, T, I), or x and a state, to y, or y and the last state; or a function of (x,
-state, weights), with NAME_weights(input_size, hidden_size) in the same file; NAME_reference, where there is one, is taken
-for right"""
+_TARGETS = """torch:LSTM, torch:GRU, torch:RNN, torch:associative_scan, torch:associative_scan_pointwise, or torch:scan
+(minutes: torch compiles it at each call); a cell, CELL/BACKEND or an external implementation; or FILE.py:NAME, a class
+or a function of (input_size, hidden_size) that makes an nn.Module, which maps x (B, T, I), or x and a state, to y, or y
+and the last state; or a function of (x, state, weights), with NAME_weights(input_size, hidden_size) in the same file;
+NAME_reference, where there is one, is taken for right"""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -132,7 +132,7 @@ class _RecurrentImplementation(Implementation):
     @staticmethod
     def _named(layers: Layers) -> dict[str, nn.Parameter]:
         """Our parameters by torch's names."""
-        named = {}
+        named: dict[str, nn.Parameter] = {}
         for index, cell in enumerate(layers.cells):
             layer, backwards = divmod(index, layers.directions)
             suffix = f"_l{layer}{'_reverse' * backwards}"

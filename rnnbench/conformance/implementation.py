@@ -8,7 +8,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -97,7 +96,7 @@ class Target(ABC):
     """
 
     name: str
-    stacked: ClassVar[bool] = False
+    stacked: bool = False
     takes_lengths: bool = False
     trusted: bool = True
 
@@ -130,11 +129,11 @@ def run_results(
     """Run it in chunks that begin at ``cuts``: outputs, last states, and all gradients under the cotangents.
 
     x (B, T, I); the states' names; cotangents for y, (B, T, W), and for each last state → ``y``, a tensor a state,
-    ``grad x``, ``grad`` of each first state that was handed in, and ``grad NAME`` of each weight.
+    ``grad x``, ``grad`` of each first state that was handed in, and ``grad NAME`` of each weight that has entries.
     """
     firsts = None if states is None else [state.detach().clone().requires_grad_() for state in states]
     leaves = {"x": x.detach().clone().requires_grad_(), **dict(zip(names, firsts or (), strict=False))}
-    leaves |= runner.weights
+    leaves |= {name: weight for name, weight in runner.weights.items() if weight.numel()}
     outputs, current = [], firsts
     for begin, end in itertools.pairwise((0, *cuts, x.shape[1])):
         y, current = runner.run(leaves["x"][:, begin:end], current, lengths)

@@ -171,7 +171,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def libraries() -> dict[str, Any]:
-    """The libraries that torch calls for recurrent layers, by version, and the settings that change what they compute."""
+    """The libraries that torch calls for recurrent layers, by version, and the settings that change their results."""
     import torch
 
     onednn = re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show())

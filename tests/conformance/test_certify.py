@@ -43,7 +43,7 @@ def rows_of(name: str, size: Size = SMALL, dtypes: tuple[str, ...] = tuple(DTYPE
     ],
 )
 def test_what_is_right_passes(name: str, checks: set[str]) -> None:
-    """In every number format, at an ordinary size and where everything is 1; every gradient is among what is compared."""
+    """In every number format, at an ordinary size and where everything is 1; with every gradient."""
     for size in (SMALL, Size(1, 1, 1, 1), Size(1, 9, 3, 7)):
         rows = rows_of(name, size)
         assert not failures(rows)

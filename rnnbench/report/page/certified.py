@@ -86,7 +86,8 @@ def _heat_map(rows: Rows, by: str) -> str:
         lines.append(f'<tr><th scope="row" class="words">{html.escape(size)}</th>{entries}</tr>')
     return (
         '<div class="table"><div class="scroll" role="region" tabindex="0" aria-label="Every size"><table>'
-        f'<thead><tr><th scope="col" class="words">size</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div></div>'
+        f'<thead><tr><th scope="col" class="words">size</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div></div>"
     )
 
 
