@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,12 @@ def main(argv: Sequence[str]) -> int:
         "failures": wrong,
         "notes": notes,
         "settings": {"preset": arguments.preset, "lengths": lengths, "dtypes": dtypes, "device": device},
-        "environment": {**machine.environment(device), **machine.facts(device), **machine.libraries()},
+        "environment": {
+            **machine.environment(device),
+            **machine.facts(device),
+            **machine.libraries(),
+            **{target.package: version(target.package) for target in targets if target.package},
+        },
         "checks": CHECKS,
         "worst": [row.plain() for row in worst(rows)],
         "rows": [row.plain() for row in rows],

@@ -31,6 +31,7 @@ class CellTarget(Target):
 
     def __init__(self, label: str, build: Callable[[int, int], Cell], backend: Backend) -> None:
         self.name, self.build, self.backend = f"{label}/{backend.name}", build, backend
+        self.package = getattr(backend, "package", None)
 
     def refusal(self, device: torch.device, dtype: torch.dtype) -> str | None:
         return self.backend.refusal(self.build(8, 8), Request(device, dtype))
@@ -42,7 +43,8 @@ class CellTarget(Target):
         try:
             cell = self.build(size.input_size, size.hidden_size)
         except Exception as error:
-            raise UserError(f"{self.name} cannot be built at {size}: {told(error)}.") from error
+            reason = str(error).rstrip(".") if isinstance(error, UserError) else told(error)
+            raise UserError(f"{self.name} cannot be built at {size}: {reason}.") from error
         return _CellImplementation(cell.to(device).eval(), self.backend)
 
 

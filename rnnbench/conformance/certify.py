@@ -46,9 +46,12 @@ MIDDLE = 13
 LONG = 200
 #: Weights of an input matrix below which errors are looked at in several samples.
 FEW = 16
-#: An error of up to so many times what is allowed must show in two samples: a rounding that tips a relu, or a norm over
-#: two numbers that are nearly equal, may come to ten times its usual error.
+#: An error of up to so many times what is allowed must show in two samples, the second by the rounding errors of all
+#: samples: a rounding that tips a relu, or a norm over two numbers that are nearly equal, may come to thirty times its
+#: usual error (`nn.RNN` with relu in bfloat16 at H 57: 0.7 to 35 % of a gradient).
 CHANCE = 30.0
+#: Of inputs and cotangents.
+SAMPLES = 4
 
 
 def grid(targets: Sequence[Target], preset: str, lengths: Sequence[int] | None = None) -> list[tuple[Target, Size]]:
@@ -139,15 +142,15 @@ class _Case:
             return torch.randn(shape, generator=generator).to(device)
 
         self.first = [state.float() for state in self.implementation.states(size.batch, size.input_size, device)]
-        # The first is what is tested, and the second what is looked at again. More where a tensor is a number or two:
-        # what rounding makes of it in one sample may be next to nothing by chance.
+        # The first is what is tested, and the second what is looked at again, by the rounding errors of all. So is the
+        # first where a tensor is a number or two: what rounding makes of it may be next to nothing by chance.
         self.samples = [
             (
                 normal(size.batch, size.time, size.input_size),
                 normal(size.batch, size.time, self.implementation.width),
                 [normal(*state.shape) for state in self.first],
             )
-            for _ in range(4 if size.hidden_size * size.input_size < FEW else 2)
+            for _ in range(SAMPLES)
         ]
         # Not sorted, and one of a single time step.
         batch, time = size.batch, size.time
@@ -194,7 +197,8 @@ class _Case:
         multiple, unit = self.target.multiple(self.device, dtype), torch.finfo(dtype).eps
         plainly, tokens = self.implementation.plain(dtype), self.size.batch * self.size.time
         allowed = dict.fromkeys(exact, 0.0)
-        for other in range(len(self.samples)) if len(self.samples) > 2 else (sample,):
+        few = self.size.hidden_size * self.size.input_size < FEW
+        for other in range(SAMPLES) if few or sample else (0,):
             truth = self.exact(dtype, state, padded, other)
             plain = self._results(plainly, dtype, False, state, padded, sample=other)
             for name, figure in near(truth, plain, dtype, multiple).items():
@@ -248,9 +252,6 @@ class _Case:
     ) -> Iterator[Finding]:
         def findings(sample: int) -> dict[str, Finding]:
             exact, allowed = self.references(dtype, state, padded, sample)
-            if sample:
-                before = self.references(dtype, state, padded)[1]
-                allowed = {name: max(figure, before[name]) for name, figure in allowed.items()}
             if sample == 0 and state and not padded and not cuts:
                 tested = self.whole(dtype)
             else:

@@ -93,12 +93,14 @@ class Target(ABC):
         stacked: Whether it has several layers and both directions.
         takes_lengths: Whether it takes sequences of unlike lengths in one batch.
         trusted: Whether what it is compared with is ours; otherwise that has its gradients checked as well.
+        package: Where it is from, as it is installed; None for torch and what is ours.
     """
 
     name: str
     stacked: bool = False
     takes_lengths: bool = False
     trusted: bool = True
+    package: str | None = None
 
     def refusal(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """None where it runs so; else why not, in words."""

@@ -62,7 +62,7 @@ def find_targets(name: str, implementations: Mapping[str, Backend], device: torc
     request = Request(device, torch.float32)
     if not slash and name in implementations:
         return _every_cell(implementations[name], request)
-    if cell not in cell_names():
+    if cell not in cell_names() and ":" not in cell:  # torchrecurrent:MGU is found by its package
         raise unknown("target", cell, [*_TORCH, *scan_operators(), *cell_names(), *implementations, "FILE.py:NAME"])
     build = partial(make_cell, cell)
     if not slash:
