@@ -63,7 +63,7 @@ def test_layers_and_directions_are_checked_one_by_one() -> None:
 
 
 def test_a_rounding_that_tips_a_relu_is_no_fault() -> None:
-    """In bfloat16 at such a width it changes gradients by 0.7 to 35 %, as it happens: both samples are judged by all."""
+    """In bfloat16 at such a width it changes gradients by 0.7 to 35 %, as it happens."""
     _, relu = find_targets("torch:RNN", BACKENDS, CPU)
     assert not failures(certify([(relu, Size(5, 13, 8, 57))], ("bfloat16",))[0])
 
