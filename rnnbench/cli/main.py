@@ -22,6 +22,7 @@ VERBS = {
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
     "check-cell": "check a cell, yours say, against what every cell must do",
+    "certify": "check whatever runs over time here, torch's layers or yours, against float64",
     "data": "the data sets: list, info, fetch",
     "doctor": "what this machine has, and what it lacks",
 }

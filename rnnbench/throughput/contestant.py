@@ -12,11 +12,11 @@ from torch import Tensor
 
 from rnnbench.backends.backend import Backend
 from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import DeviceClock, Seconds, together
 from rnnbench.throughput.external import EXTERNAL
-from rnnbench.throughput.layers import Layers, run_layers
 
 #: What is timed, each apart. training: inference; the forward pass of training; its backward pass; the optimiser's
 #: update; and the last three together. decoding: a symbol.

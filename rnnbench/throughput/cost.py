@@ -20,12 +20,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.cells.weights import count_weights
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import DeviceClock, Seconds
-from rnnbench.throughput.layers import Layers, run_layers
 
 #: Adam reads a weight, its gradient and two moments, and writes the weight and the moments.
 ADAM = 7

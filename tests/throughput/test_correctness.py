@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rnnbench.backends import BACKENDS
 from rnnbench.backends.backend import MULTIPLE
+from rnnbench.backends.layers import Layers
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import LSTM, Cell
 from rnnbench.cells.registry import _CELLS
@@ -22,7 +23,6 @@ from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError
 from rnnbench.runs import CURVES, RESULT, RunDirectory
 from rnnbench.throughput.correctness import CorrectnessCheck, everything
-from rnnbench.throughput.layers import Layers
 from rnnbench.throughput.measure import measure
 
 CELLS = ("rnn", "lstm", "gru")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.backends.dispatch import BACKENDS, choose
+from rnnbench.backends.layers import Layers, LayersBackend
 from rnnbench.cells.cell import Cell
-from rnnbench.throughput.layers import Layers, LayersBackend
 
 _CELLS = {"RNN_TANH": torch.rnn_tanh_cell, "RNN_RELU": torch.rnn_relu_cell, "GRU": torch.gru_cell}
 _MODULES = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}

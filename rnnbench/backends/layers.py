@@ -1,4 +1,4 @@
-"""What is timed: one layer of a cell or several, in one direction or two, as a function of its input and its states."""
+"""Layers of a cell: one or several, in one direction or two, as a function of their input and their states."""
 
 from __future__ import annotations
 
