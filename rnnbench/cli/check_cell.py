@@ -66,7 +66,7 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
     weights, state = formulas(config)
     return {
         "cell": config.label,
-        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "class": config.name if config.short_name != config.name else f"{cls.__module__}.{cls.__qualname__}",
         "paper": cls.paper,
         "parameters": weights,
         "state": state,
