@@ -39,8 +39,8 @@ FORMS = (
 )
 #: How modules were taken, by name, of which has been said already.
 _said: set[tuple[str, str]] = set()
-#: What `past_of` said, by class, sizes and options.
-_pasts: dict[tuple[object, ...], tuple[bool, int]] = {}
+#: What was found out, by class, sizes and options.
+_forms: dict[tuple[object, ...], Form] = {}
 
 
 class StepModule(Adapted):
@@ -128,10 +128,7 @@ class _Module(Cell):
     def __new__(cls, input_size: int, hidden_size: int, **options: Any) -> Cell:  # type: ignore[misc]
         module = cls.kind(input_size, hidden_size, **options)
         try:
-            form = form_of(module, input_size, hidden_size)
-            if form.past is not None:
-                batch_first, past = _past(cls.kind, input_size, hidden_size, options)
-                form = Form(False, (), batch_first=batch_first, past=past)
+            form = _form(module, input_size, hidden_size, options)
         except NotAsked as reason:
             raise UserError(f"{cls.name} cannot be taken as a cell: {reason}. Accepted are: {FORMS}.") from None
         if (cls.name, str(form)) not in _said:
@@ -141,14 +138,25 @@ class _Module(Cell):
         return (step if form.step else layer)(module, form, input_size, hidden_size)
 
 
-def _past(kind: type[nn.Module], input_size: int, hidden_size: int, options: dict[str, Any]) -> tuple[bool, int]:
-    """`past_of` another module of the class, one with values, whatever the default device is."""
+def _form(module: nn.Module, input_size: int, hidden_size: int, options: dict[str, Any]) -> Form:
+    """A module's form, found out once for each of its sizes: by a twin where the module has no values, or is changed.
+
+    Raises:
+        NotAsked: It has none of the forms.
+    """
+    kind = type(module)
     key = (kind, input_size, hidden_size, repr(options))
-    if key not in _pasts:
+    if key not in _forms:
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(0)
-            _pasts[key] = past_of(kind(input_size, hidden_size, **options), input_size)
-    return _pasts[key]
+            is_meta = any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+            tried = kind(input_size, hidden_size, **options) if is_meta else module
+            form = form_of(tried, input_size, hidden_size)
+            if form.past is not None:
+                batch_first, past = past_of(kind(input_size, hidden_size, **options), input_size)
+                form = Form(False, (), batch_first=batch_first, past=past)
+        _forms[key] = form
+    return _forms[key]
 
 
 def cell_of(kind: type[nn.Module], name: str) -> type[Cell]:

@@ -6,7 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
@@ -42,6 +43,21 @@ def register_cell(name: str) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+@contextmanager
+def known_as(name: str, cls: type[Cell] | None) -> Iterator[None]:
+    """While it lasts a class goes by a name, whatever that is the name of; of None nothing changes."""
+    _load_cells()
+    before = _CELLS.get(name)
+    if cls is not None:
+        _CELLS[name] = cls
+    try:
+        yield
+    finally:
+        if cls is not None:
+            _CELLS.pop(name)
+            _CELLS.update({} if before is None else {name: before})
 
 
 @cache

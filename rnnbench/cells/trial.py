@@ -253,7 +253,7 @@ def _check_output(y: Any, expected: tuple[int, ...]) -> None:
 def _check_start(first: Tree | None, from_zeros: Tree) -> None:
     """first: What came out where no state was given; None where one must be."""
     for one, other in zip(leaves(first), leaves(from_zeros), strict=True) if first is not None else ():
-        if not one.is_meta and not torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):
+        if not torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise NotAsked("it does not start from zeros; give it a method initial_state(batch) that says from what")
 
 
