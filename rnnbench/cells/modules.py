@@ -34,8 +34,8 @@ from rnnbench.errors import UserError, did_you_mean, told
 from rnnbench.system.python_files import loaded_file
 
 FORMS = (
-    "a Cell; a step (x, h) → h or (x, (h, c)) → (h, c), either also with an output before the state; a layer x (B, T, I) "
-    "or (T, B, I), with a state or without → y or (y, state)"
+    "a Cell; a step (x, h) → h or (x, (h, c)) → (h, c), either also with an output before the state; a layer "
+    "x (B, T, I) or (T, B, I), with a state or without → y or (y, state)"
 )
 #: How modules were taken, by name, of which has been said already.
 _said: set[tuple[str, str]] = set()
@@ -163,7 +163,13 @@ def cell_of(kind: type[nn.Module], name: str) -> type[Cell]:
     """The class of cells that a class of modules makes: itself, where it is a `Cell`."""
     if issubclass(kind, Cell):
         return kind
-    about = {"__doc__": kind.__doc__, "__module__": kind.__module__, "paper": "", "kind": kind, "name": name}
+    about: dict[str, Any] = {
+        "__doc__": kind.__doc__,
+        "__module__": kind.__module__,
+        "paper": "",
+        "kind": kind,
+        "name": name,
+    }
     about["forms"] = tuple(type(kind.__name__, (form,), dict(about)) for form in (StepModule, LayerModule))
     return type(kind.__name__, (_Module,), {**about, **_options(kind)})
 

@@ -1,4 +1,4 @@
-"""Layers that are given a whole sequence at once: stacks of torch's layers, convolutions, linear attention in chunks."""
+"""Layers that are given a whole sequence: stacks of torch's layers, convolutions, linear attention in chunks."""
 
 from __future__ import annotations
 

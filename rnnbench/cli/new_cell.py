@@ -33,7 +33,7 @@ class {name}(Cell):
         return self.a * s + (1 - self.a) * torch.tanh(u + s @ self.U.t())
 '''
 
-TEST = '''from pathlib import Path
+TEST = """from pathlib import Path
 
 import pytest
 
@@ -43,7 +43,7 @@ from rnnbench.testing import check_cell
 @pytest.mark.parametrize("a", [0.0, 0.9])
 def test_{file}_is_a_cell(a: float) -> None:
     check_cell(f"{{Path(__file__).with_name('{file}.py')}}:{name}", a=a)
-'''
+"""
 
 
 def main(argv: Sequence[str]) -> int:

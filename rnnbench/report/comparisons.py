@@ -127,7 +127,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Unranked:
-    """A pair on the same data at the same length that may not be ranked: how far apart it is, and why that says little."""
+    """A pair on the same data at the same length that may not be ranked: how far apart it is, and why not."""
 
     data: str  # label of the data, with its settings where they vary
     place: str  # ``T = 64``

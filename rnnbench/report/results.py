@@ -58,7 +58,9 @@ class Result:
     curves: str | None  # the name of the file with its arrays
     # of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`
     choice: Mapping[str, Any] | None = None
-    shown: Mapping[str, str] = field(default_factory=dict)  # by a cell's label what tables call it, where that is shorter
+    shown: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by a cell's label what tables call it, where that is shorter
 
     @property
     def broken(self) -> bool:
@@ -179,7 +181,9 @@ def read(paths: list[Path]) -> list[Result]:
 def _short_labels(results: Iterable[Result]) -> dict[str, str]:
     """By their labels the classes of the users' own modules, but for those whose name another cell has as well."""
     runs = (result.run for result in results)
-    cells = {c.label: c for run in runs for c in map(CellConfig.parse, run["cells"] if "cells" in run else [run["cell"]])}
+    cells = {
+        c.label: c for run in runs for c in map(CellConfig.parse, run["cells"] if "cells" in run else [run["cell"]])
+    }
     names: dict[str, set[str]] = {}
     for cell in cells.values():
         names.setdefault(cell.short_name, set()).add(cell.name)

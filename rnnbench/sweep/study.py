@@ -136,7 +136,9 @@ def with_cells(study: Study, cells: Sequence[CellConfig]) -> Study:
         UserError: The study's later jobs follow from results, which know its own cells alone.
     """
     if study.follow_up is not None:
-        raise UserError(f"--cells cannot take the place of the cells of {study.name}: its jobs follow from its results.")
+        raise UserError(
+            f"--cells cannot take the place of the cells of {study.name}: its jobs follow from its results."
+        )
 
     def jobs_of(panel: Panel) -> list[Job]:
         jobs: list[Job] = []

@@ -85,7 +85,9 @@ def test_a_module_computes_what_it_computes_by_itself(label: str, capsys: pytest
     for backend in ("loop", "sequence") if isinstance(cell, SequenceCell) else ("loop",):
         y, _ = run(cell, x, backend=backend)
         torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
-        for one, other in zip(*(torch.autograd.grad(o, leaves, cotangent) for o in (y, direct(cell.module, x))), strict=True):
+        for one, other in zip(
+            *(torch.autograd.grad(o, leaves, cotangent) for o in (y, direct(cell.module, x))), strict=True
+        ):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
     torch.manual_seed(1)
     for one, other in zip(make_cell(name_of(label), I, H).parameters(), cell.parameters(), strict=True):
@@ -171,7 +173,9 @@ def test_files_of_one_name_and_their_siblings_are_kept_apart(tmp_path: Path, mon
 
 def test_its_name_in_a_run() -> None:
     """An id that is one folder's name; short where people read it; the whole name where runs are told apart."""
-    one, two = (Run(CellConfig.parse(f"{'d/' * 150}{who}/leaky.py:Leaky(a=0.5)"), data=DataConfig("kjv")) for who in "ab")
+    one, two = (
+        Run(CellConfig.parse(f"{'d/' * 150}{who}/leaky.py:Leaky(a=0.5)"), data=DataConfig("kjv")) for who in "ab"
+    )
     assert one.id.startswith("Leaky-kjv-T")
     assert "/" not in one.id
     assert one.id != two.id

@@ -78,10 +78,14 @@ def test_a_sweep_with_cells_of_ones_own(
 
 def test_a_study_with_other_cells() -> None:
     """Each setting once for each cell, timings with all of them, panels as they were."""
-    runs = [Run(CellConfig(cell), budget=BudgetConfig(steps=1), seed=seed) for seed in (0, 1) for cell in ("rnn", "gru")]
+    runs = [
+        Run(CellConfig(cell), budget=BudgetConfig(steps=1), seed=seed) for seed in (0, 1) for cell in ("rnn", "gru")
+    ]
     study = Study("s", "?", {"quick": lambda: [Panel("a", "A.", runs), Panel("b", "B.", [Timing()], "seq_len")]})
     cells = (CellConfig("lstm"), CellConfig("x.py:X"))
     first, second = with_cells(study, cells).panels("quick")
-    assert [(job.cell, job.seed) for job in first.jobs if isinstance(job, Run)] == [(c, s) for s in (0, 1) for c in cells]
+    assert [(job.cell, job.seed) for job in first.jobs if isinstance(job, Run)] == [
+        (c, s) for s in (0, 1) for c in cells
+    ]
     assert (first.name, first.title, second.axis) == ("a", "A.", "seq_len")
     assert [job.cells for job in second.jobs if isinstance(job, Timing)] == [cells]

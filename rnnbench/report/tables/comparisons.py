@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.report.comparisons import EVERY_PAIR, Comparison, Unranked, compare, compare_with, effects
 from rnnbench.config import CellConfig
+from rnnbench.report.comparisons import EVERY_PAIR, Comparison, Unranked, compare, compare_with, effects
 from rnnbench.report.statistics import Group
 from rnnbench.report.tables.notes import BY_TEXT, first_columns, first_entries
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_range
