@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
         names = external_names()
         print(json.dumps(names) if arguments.json else "\n".join(names))
         return 0
-    names = None if arguments.cell is None else [cell.name for cell in cell_list(arguments.cell)]
-    print_rows(listing(names), show, arguments.json)
+    asked = None if arguments.cell is None else [cell.name for cell in cell_list(arguments.cell)]
+    print_rows(listing(asked), show, arguments.json)
     return 0
 
 

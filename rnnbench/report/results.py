@@ -58,9 +58,8 @@ class Result:
     curves: str | None  # the name of the file with its arrays
     # of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`
     choice: Mapping[str, Any] | None = None
-    shown: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by a cell's label what tables call it, where that is shorter
+    # by a cell's label what tables call it, where that is shorter
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> bool:

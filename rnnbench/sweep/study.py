@@ -143,7 +143,11 @@ def with_cells(study: Study, cells: Sequence[CellConfig]) -> Study:
     def jobs_of(panel: Panel) -> list[Job]:
         jobs: list[Job] = []
         for job in panel.jobs:
-            jobs += [replace(job, cell=cell) for cell in cells] if isinstance(job, Run) else [replace(job, cells=cells)]
+            jobs += (
+                [replace(job, cell=cell) for cell in cells]
+                if isinstance(job, Run)
+                else [replace(job, cells=tuple(cells))]
+            )
         return list({job.id: job for job in jobs}.values())
 
     def presets(name: str) -> Callable[[], Iterable[Panel]]:

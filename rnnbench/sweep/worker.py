@@ -114,7 +114,10 @@ class WorkerProcess:
 def _main(
     target: Callable[..., None], args: tuple[Any, ...], settings: Mapping[str, str], folder: str, pipe: Connection
 ) -> None:
-    """folder: The working folder, in which files with cells are looked for. Ctrl-C, which a terminal sends to all, is the sweep's business; a SIGTERM ends the run at its next batch."""
+    """Ctrl-C, which a terminal sends to all, is the sweep's business; a SIGTERM ends the run at its next batch.
+
+    folder: The sweep's working folder, from which files of cells are named.
+    """
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         del os.environ[name]
     os.environ.update(settings)

@@ -19,7 +19,8 @@ STUDY = """
 from rnnbench import BudgetConfig, CellConfig, DataConfig, ModelConfig, ProbeConfig, Run, Study
 
 STUDY = Study("mine", "Is mine any good?", {{"quick": lambda: [
-    Run(cell=CellConfig(cell), model=ModelConfig(hidden_size=4), data=DataConfig(path={text!r}, seq_len=8, batch_size=4),
+    Run(cell=CellConfig(cell), model=ModelConfig(hidden_size=4),
+        data=DataConfig(path={text!r}, seq_len=8, batch_size=4),
         budget=BudgetConfig(steps=2, evals=1), probes=ProbeConfig(seq_len=8, batch_size=2))
     for cell in ("rnn", "irnn")
 ]}})
@@ -46,13 +47,13 @@ def test_new_cell_writes_a_cell_and_its_test(
 
 def test_check_cell_takes_classes_and_names() -> None:
     check_cell(support.modules.OwnCell)
+
+    class Late(support.modules.OwnCell):
+        @property
+        def state_shape(self) -> tuple[int, ...]:
+            return (self.hidden_size + 1,)
+
     with pytest.raises(AssertionError, match="Late: the contract check fails"):
-
-        class Late(support.modules.OwnCell):
-            @property
-            def state_shape(self) -> tuple[int, ...]:
-                return (self.hidden_size + 1,)
-
         check_cell(Late)
 
 
