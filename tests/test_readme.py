@@ -126,7 +126,7 @@ def test_every_command_of_the_readme_works(transcript: dict[str, subprocess.Comp
 def test_what_they_print(transcript: dict[str, subprocess.CompletedProcess[str]]) -> None:
     said = {" ".join(command.split()[:3]): done.stdout for command, done in transcript.items()}
     assert "torchrecurrent" not in said["rnnbench cells"]
-    assert "leaky passes every check" in said["rnnbench check-cell leaky"]
+    assert "leaky.py:Leaky passes every check" in said["rnnbench check-cell leaky.py:Leaky"]
     assert "half-life" in said["rnnbench report runs"]
     decoded, generated = (out.stdout for command, out in transcript.items() if command.startswith("rnnbench generate"))
     assert decoded.startswith("source   Jesus saith")

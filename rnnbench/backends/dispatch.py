@@ -12,6 +12,7 @@ from rnnbench.backends.compiled import Compiled
 from rnnbench.backends.graph import Graph
 from rnnbench.backends.loop import Loop
 from rnnbench.backends.scan import Scan
+from rnnbench.backends.sequence import Sequence
 from rnnbench.backends.torch_rnn import TorchBackend
 from rnnbench.backends.window import Window
 from rnnbench.cells.cell import Cell, any_weight
@@ -19,7 +20,7 @@ from rnnbench.errors import UserError, unknown
 
 #: By name, the fastest first: `auto` takes the first that can, but for those that run on request only.
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (TorchBackend(), Scan(), Window(), Graph(), Compiled(), Loop())
+    backend.name: backend for backend in (TorchBackend(), Sequence(), Scan(), Window(), Graph(), Compiled(), Loop())
 }
 
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from rnnbench.cells.cell import Cell, any_weight, square_blocks
 from rnnbench.cells.exchange import from_torch
-from rnnbench.cells.registry import finds_external
+from rnnbench.config.values import PEERS
 from rnnbench.errors import UserError, unknown
 
-_PACKAGE = "torchrecurrent"
+_PACKAGE = PEERS[1]
 
 
 class Adapted(Cell):
@@ -213,7 +213,6 @@ def external_names() -> list[str]:
     return [*_TORCH, *(f"{_PACKAGE}:{kind.removesuffix('Cell')}" for kind in sorted(kinds, key=str.lower))]
 
 
-@finds_external
 @cache
 def external_class(name: str) -> type[Cell]:
     """The class behind a name with a colon, made at its first use.

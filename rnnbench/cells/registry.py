@@ -9,7 +9,8 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
@@ -22,7 +23,7 @@ from rnnbench.system.python_files import load_file, named_files
 
 _CELLS: dict[str, type[Cell]] = {}
 C = TypeVar("C", bound=type[Cell])
-#: What finds a cell whose name has a colon: `rnnbench.cells.adapters`, which imports this module, sets it.
+#: What finds a cell whose name has a colon: `rnnbench.cells.modules`, which imports this module, sets it.
 _external: list[Callable[[str], type[Cell]]] = []
 
 
@@ -46,6 +47,21 @@ def register_cell(name: str) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+@contextmanager
+def known_as(name: str, cls: type[Cell] | None) -> Iterator[None]:
+    """While it lasts a class goes by a name, whatever that is the name of; of None nothing changes."""
+    _load_cells()
+    before = _CELLS.get(name)
+    if cls is not None:
+        _CELLS[name] = cls
+    try:
+        yield
+    finally:
+        if cls is not None:
+            _CELLS.pop(name)
+            _CELLS.update({} if before is None else {name: before})
 
 
 @cache
@@ -80,7 +96,7 @@ def cell_names() -> list[str]:
 
 
 def cell_class(name: str) -> type[Cell]:
-    """The class behind a name, ours or another package's (``torchrecurrent:MGU``).
+    """The class behind a name: ours, another package's (``torchrecurrent:MGU``), the user's (``leaky.py:Leaky``).
 
     Raises:
         UserError: there is none; it names the nearest.
@@ -94,9 +110,16 @@ def cell_class(name: str) -> type[Cell]:
 
 
 def cell_options(cls: type[Cell]) -> dict[str, inspect.Parameter]:
-    """The options of a cell: its constructor's keyword arguments beyond the two sizes."""
-    parameters = inspect.signature(cls).parameters
-    return {name: item for name, item in parameters.items() if name not in ("input_size", "hidden_size")}
+    """The options of a cell: its constructor's keyword arguments beyond the two sizes, less a ``**`` that takes any."""
+    parameters = inspect.signature(cls.__init__).parameters
+    rest = {name: item for name, item in parameters.items() if name not in ("self", "input_size", "hidden_size")}
+    return {name: item for name, item in rest.items() if item.kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def takes_any_option(cls: type[Cell]) -> bool:
+    """Whether a cell's constructor has a ``**`` that takes options of any name."""
+    kinds = {item.kind for item in inspect.signature(cls.__init__).parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def checked_options(config: CellConfig) -> dict[str, Any]:
@@ -109,7 +132,7 @@ def checked_options(config: CellConfig) -> dict[str, Any]:
     known, hints = cell_options(cls), get_type_hints(cls.__init__)
     checked = {}
     for name, value in config.options.items():
-        if name not in known:
+        if name not in known and not takes_any_option(cls):
             raise unknown(f"option of the cell {config.name}", name, known)
         checked[name] = read_option(value, hints[name], f"cell.{name}") if name in hints else value
     return checked

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cli.arguments import Parser
+from rnnbench.cli.arguments import Parser, cell_list
 from rnnbench.cli.output import print_rows, text_table
 from rnnbench.errors import UserError
 
@@ -21,6 +21,7 @@ _SECTIONS = ("nonlinear", "linear", "matrix", "baseline", "plugin")
 def main(argv: Sequence[str]) -> int:
     """List the registry."""
     parser = Parser("cells", "The recurrent cells, their options and their backends.", "a JSON list")
+    parser.add_argument("--cell", metavar="NAME,…", help="these alone, also others' and yours: leaky.py:Leaky say")
     parser.add_argument("--peers", action="store_true", help="list other packages' cells instead: --cell PACKAGE:NAME")
     arguments = parser.parse_args(argv)
     if arguments.peers:
@@ -29,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
         names = external_names()
         print(json.dumps(names) if arguments.json else "\n".join(names))
         return 0
-    print_rows(listing(), show, arguments.json)
+    asked = None if arguments.cell is None else [cell.name for cell in cell_list(arguments.cell)]
+    print_rows(listing(asked), show, arguments.json)
     return 0
 
 
@@ -63,8 +65,11 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print("", notes, sep="\n")
 
 
-def listing() -> list[dict[str, Any]]:
-    """A row a cell; ``backends`` maps each backend to None, or to why it cannot run the cell on this machine."""
+def listing(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """A row a cell; ``backends`` maps each backend to None, or to why it cannot run the cell on this machine.
+
+    names: All that are registered where not given.
+    """
     import torch
 
     from rnnbench.backends import BACKENDS, Request
@@ -77,7 +82,7 @@ def listing() -> list[dict[str, Any]]:
 
     request = Request(torch.device(resolve_device("auto")), torch.float32)
     rows = []
-    for name in cell_names():
+    for name in cell_names() if names is None else names:
         cls = cell_class(name)
         row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
         row["options"] = {key: plain_default(item.default) for key, item in cell_options(cls).items()}

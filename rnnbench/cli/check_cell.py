@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("check-cell", "The conformance checks that every cell must pass.", "a JSON object", cell=True)
     parser.add_argument(
         "name", metavar="NAME",
-        help="see `rnnbench cells`; its options: --cell.OPTION VALUE; RNNBENCH_CELLS=FILE.py names a file of yours",
+        help="see `rnnbench cells`, or FILE.py:CLASS of yours; its options: --cell.OPTION VALUE",
     )  # fmt: skip
     parser.add_argument("--backend", action="append", metavar="NAME", help="this one only; may be repeated (all)")
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"], help="where it runs (cpu)")
@@ -66,7 +66,7 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
     weights, state = formulas(config)
     return {
         "cell": config.label,
-        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "class": config.name if config.short_name != config.name else f"{cls.__module__}.{cls.__qualname__}",
         "paper": cls.paper,
         "parameters": weights,
         "state": state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,9 +14,12 @@ from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from rnnbench.config.plain import LARGEST, checked, quoted
+from rnnbench.config.plain import LARGEST, checked, quoted, read_yaml
 from rnnbench.errors import UserError, unknown
 
+#: Packages whose cells are called PACKAGE:NAME. Any other name with a colon is of the user's own module:
+#: ``file.py:Class`` or ``package.module:Class``.
+PEERS = ("torch", "torchrecurrent")
 #: Part of every identity and of every result. Raise it when a default or a definition changes what a Run's numbers
 #: mean: results of an older protocol stay readable, and are neither taken for done nor averaged with new ones.
 #: 1: the seed moved the streams' phase alone; gradient flow on the data alone, a sample without any gradient entering
@@ -55,24 +59,59 @@ class CellConfig:
 
     @property
     def label(self) -> str:
-        """``lstm`` or ``lstm(forget_bias=3)``: how tables and figures name it."""
+        """``lstm`` or ``lstm(forget_bias=3)``: names it, whatever other cells there are."""
+        return self._with_options(self.name)
+
+    @property
+    def short(self) -> str:
+        """``Leaky(a=0.9)`` of ``cells/leaky.py:Leaky``, else the label: how tables name it, unless two share it."""
+        return self._with_options(self.short_name)
+
+    @property
+    def short_name(self) -> str:
+        """The class alone where that is of the user's own module."""
+        place, _, name = self.name.rpartition(":")
+        return name if place and place not in PEERS else self.name
+
+    def _with_options(self, name: str) -> str:
         inside = ", ".join(f"{key}={value}" for key, value in sorted(self.options.items()))
-        return f"{self.name}({inside})" if inside else self.name
+        return f"{name}({inside})" if inside else name
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any] | CellConfig) -> CellConfig:
-        """From a name, from ``{"name": …, option: …}`` or its JSON, or from itself."""
+        """From a name, a label, ``{"name": …, option: …}`` or its JSON, or from itself."""
         if isinstance(value, CellConfig):
             return value
         if isinstance(value, str):
             text = value.strip()
             if not text.startswith("{"):
-                return cls(text)
+                return cls._of_label(text)
             with suppress(ValueError, RecursionError):
                 value = json.loads(text)
         if not isinstance(value, Mapping):
             raise _no_cell(value)
         return cls(value.get("name", "lstm"), {key: item for key, item in value.items() if key != "name"})
+
+    @classmethod
+    def _of_label(cls, text: str) -> CellConfig:
+        import yaml
+
+        match = re.fullmatch(r"(.+)\(([^()]*)\)", text)
+        if match is None and ("(" not in text or "/" in text):
+            return cls(text)
+        options: dict[str, Any] = {}
+        for item in re.split(r",(?![^\[]*\])", match[2]) if match and match[2] else []:
+            key, equals, value = (part.strip() for part in item.partition("="))
+            if not equals or not key:
+                match = None
+                break
+            try:
+                options[key] = None if value == "None" else read_yaml(value)  # None: as a label prints it
+            except yaml.YAMLError:
+                options[key] = value
+        if match is None:
+            raise UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {quoted(text)}.')
+        return cls(match[1].strip(), options)
 
     def plain(self) -> str | dict[str, Option]:
         """The inverse of `parse`."""

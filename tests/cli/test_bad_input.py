@@ -207,12 +207,12 @@ def test_bad_input_is_one_line(words: str, wanted: str, workplace: Path, capsys:
 def test_too_little_memory_is_one_line_in_every_verb(
     error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def raises() -> None:
+    def raises(names: object) -> None:
         raise error
 
     monkeypatch.setattr("rnnbench.cli.cells.listing", raises)
     assert "not enough memory" in refused_line(capsys, "cells")
-    monkeypatch.setattr("rnnbench.cli.cells.listing", lambda: 1 / 0)
+    monkeypatch.setattr("rnnbench.cli.cells.listing", lambda names: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # a mistake of ours is no lack of memory
         main(["cells"])
 

@@ -15,7 +15,7 @@ from rnnbench.report.page.timing_plots import timing_plots
 from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE
+from rnnbench.report.tables.comparisons import AGAINST, COMPARISONS, EFFECTS, VARIANCE
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -106,6 +106,6 @@ def _title(table: Table) -> str:
     title = titles.get(name, name.replace("_", " ").capitalize())
     if table.part:
         words = {COMPARISONS: "which cell is better than which", EFFECTS: "what the length changes",
-                 VARIANCE: "what moves a score"}  # fmt: skip
+                 VARIANCE: "what moves a score", AGAINST: "one cell against each other"}  # fmt: skip
         title, panel = f"{title}: {words[table.part]}", panel.removeprefix(table.part).removeprefix("-")
     return f"{title} ({panel})" if panel else title

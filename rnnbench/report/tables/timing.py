@@ -107,7 +107,7 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     text |= {name: number(raw[name], 3) for name in ("tokens_per_second", "peak_mib")}
     text["joules_per_token"] = number(_times(raw["joules_per_token"], 1e6 if micro else 1e3), 3)
     text["certificate"] = number(raw["certificate"], 2)
-    raw |= {"kernels": one.result.metrics.get(f"{one.cell}/{one.backend}/kernels"), "refused": one.refused}
+    raw |= {"kernels": one.result.metrics.get(f"{one.label}/{one.backend}/kernels"), "refused": one.refused}
     return Row(raw, text)
 
 
