@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import torch
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rnnbench.cells.registry import cell_names, make_cell
@@ -68,7 +68,7 @@ backends = st.lists(st.sampled_from(["loop", "torch"]), unique=True).map(tuple)
 timings = built(Timing, cells=cell_lists, backends=backends, bidirectional=st.just(False))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine it would be
 @given(runs | timings)
 def test_round_trip(job: Run | Timing) -> None:
     """to_dict → YAML or JSON → from_dict is the job itself, with its identity."""

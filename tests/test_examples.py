@@ -45,7 +45,7 @@ def test_an_example_passes_every_check_and_trains(
     assert cell.paper
     assert len(FILES[name].read_text().splitlines()) <= 50
     assert not [finding for finding in check(name) if finding.ok is False]
-    result = train(text_run(text_file, name, steps=4), tmp_path, wandb="disabled")
+    result = train(text_run(text_file, name, steps=20), tmp_path, wandb="disabled")
     assert result["status"] == "done"
 
 
