@@ -8,31 +8,54 @@ import torch
 
 from rnnbench.config import CellConfig, Scalar
 from rnnbench.conformance.cell_under_test import CellUnderTest, I
-from rnnbench.conformance.contract import contract, copies, gates, memory, purity
-from rnnbench.conformance.derivatives import batch, causality, gradient, tap
+from rnnbench.conformance.construction import construction, reload
+from rnnbench.conformance.contract import contract, copies, devices, start
+from rnnbench.conformance.dependence import batch, causality, use
+from rnnbench.conformance.derivatives import gradient, linearity, tap
+from rnnbench.conformance.gates import gates, views
+from rnnbench.conformance.length import length
+from rnnbench.conformance.modes import modes
+from rnnbench.conformance.numerics import precision, range_of_inputs
+from rnnbench.conformance.options import options as options_matter
 from rnnbench.conformance.parameter_count import parameters
 from rnnbench.conformance.property import CheckResult, Property
 from rnnbench.conformance.sequences import chunk, determinism, reference
+from rnnbench.conformance.side_effects import memory, purity
+from rnnbench.conformance.sizes import sizes
 
 #: The tests check the cells of this package in bfloat16 as well; of others' cells it is not asked.
 _BOTH = (torch.float32, torch.float64)
+_SINGLE = (torch.float32,)
 
 #: By name.
 PROPERTIES: dict[str, Property] = {
     item.name: item
     for item in (
         Property("contract", contract, dtypes=_BOTH, required=True),
+        Property("construction", construction, dtypes=_SINGLE, required=True),
+        Property("reload", reload, dtypes=_SINGLE),
+        Property("devices", devices),
+        Property("start", start),
         Property("purity", purity, dtypes=_BOTH, required=True),
         Property("memory", memory),
         Property("copies", copies),
+        Property("modes", modes),
         Property("determinism", determinism, backends=True, dtypes=_BOTH),
         Property("chunk", chunk, backends=True, dtypes=_BOTH),
         Property("reference", reference, backends=True, dtypes=_BOTH),
+        Property("precision", precision, dtypes=_SINGLE),
+        Property("range", range_of_inputs, dtypes=_SINGLE),
         Property("gradient", gradient),
         Property("tap", tap),
+        Property("linearity", linearity),
+        Property("length", length),
         Property("gates", gates),
+        Property("views", views),
         Property("causality", causality),
         Property("batch", batch),
+        Property("use", use),
+        Property("sizes", sizes),
+        Property("options", options_matter),
         Property("parameters", parameters),
     )
 }

@@ -37,7 +37,7 @@ def chunk(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[flo
     figures = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
-    for cuts in ((1,), (end - 1,), (end // 3 + 1, end // 3 + 2, end - 2)):
+    for cuts in ((1,), (end - 1,), tuple(sorted({end // 3 + 1, end // 3 + 2, end - 2}))):
         figure, where = worst(subject.results(dtype, backend, cuts), whole, allowed)
         figures.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
     return max(figures)
