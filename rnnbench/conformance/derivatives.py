@@ -36,7 +36,8 @@ def gradient(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[
     """∂/∂x, ∂/∂state and ∂/∂(all parameters) against central differences in random directions.
 
     For x ten times as large too, where gates saturate. A difference across a kink, of a relu say, is no derivative; it
-    is improbable, and another draw does not meet it again. So the check fails only where it does at three draws; which parameter it is, is then looked for.
+    is improbable, and another draw does not meet it again. So the check fails only where it does at three draws; which
+    parameter it is, is then looked for.
     """
     return max(derivative(subject, scale) for scale in (1.0, 10.0))
 

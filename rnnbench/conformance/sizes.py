@@ -54,15 +54,13 @@ def _at(subject: CellUnderTest) -> tuple[float, str]:
     except Broken as broken:
         raise Broken(f"{at}: {broken}") from broken
     figure, where = derivative(subject)
-    if figure > 1:
-        return figure, f"{where}, {at}"
     figures = [(figure, f"{where}, {at}")]
     for rule, backend, dtype in rules:
-        try:
-            figure, where = rule(subject, backend, dtype)
-        except Broken as broken:
-            raise Broken(f"{at}: {broken}") from broken
-        figures.append((figure or 0.0, f"{where}, {rule.__name__} {at}"))
         if figures[-1][0] > 1:
             return figures[-1]
+        try:
+            share, where = rule(subject, backend, dtype)
+        except Broken as broken:
+            raise Broken(f"{at}: {broken}") from broken
+        figures.append((share or 0.0, f"{where}, {rule.__name__} {at}"))
     return max(figures)
