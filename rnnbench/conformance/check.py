@@ -10,7 +10,7 @@ from rnnbench.config import CellConfig, Scalar
 from rnnbench.conformance.cell_under_test import CellUnderTest, I
 from rnnbench.conformance.construction import construction, reload
 from rnnbench.conformance.contract import contract, copies, devices, start
-from rnnbench.conformance.dependence import batch, causality, use
+from rnnbench.conformance.dependence import batch, causality
 from rnnbench.conformance.derivatives import gradient, linearity, tap
 from rnnbench.conformance.gates import gates, views
 from rnnbench.conformance.length import length
@@ -22,6 +22,7 @@ from rnnbench.conformance.property import CheckResult, Property
 from rnnbench.conformance.sequences import chunk, determinism, reference
 from rnnbench.conformance.side_effects import memory, purity
 from rnnbench.conformance.sizes import sizes
+from rnnbench.conformance.use import use
 
 #: The tests check the cells of this package in bfloat16 as well; of others' cells it is not asked.
 _BOTH = (torch.float32, torch.float64)

@@ -1,23 +1,16 @@
-"""What depends on what: nothing on the future or on other rows of the batch; y on everything that is declared."""
+"""What may depend on what: nothing on the future, nor on other rows of the batch."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
-from rnnbench.cells.cell import Cell
-from rnnbench.cells.window_cell import WindowCell
 from rnnbench.conformance.cell_under_test import (
     B,
     CellUnderTest,
     differs,
-    gradients,
     largest,
     results,
     run,
-    trainable,
 )
 from rnnbench.conformance.property import Broken
 
@@ -90,94 +83,3 @@ def _rows_of(subject: CellUnderTest, dtype: torch.dtype, count: int = 33) -> Non
             if differs(part[name], whole[name][rows]):
                 how = "alone" if len(rows) == 1 else f"in a batch of {len(rows)}"
                 raise Broken(f"{name} of a row is something else {how} than in a batch of {count}")
-
-
-def use(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """Every column of x, every number of the state and every slice of a parameter has some effect on y.
-
-    What has a gradient of exactly zero is moved, near and far, and has none where that changes nothing.
-    """
-    cell, x, tap, state = _reached(subject, dtype)
-    leaves = {"x": x.requires_grad_(), "tap": tap.requires_grad_(), "state": state.requires_grad_(), **trainable(cell)}
-    starts = [state, *([cell.initial_state(len(x))] if cell.initial_state(1).requires_grad else [])]
-    outputs = [run(cell, x, start, "loop", tap)[0] for start in starts]
-    cotangents = [torch.randn(y.shape, dtype=dtype, generator=torch.Generator().manual_seed(2)).to(y) for y in outputs]
-    slopes = {name.removeprefix("grad "): value for name, value in gradients(outputs, cotangents, leaves).items()}
-    if not slopes["state"].any() and not _moves_rows(cell, x, tap, state, [((...,), "state")]):
-        raise Broken("no y depends on the state before the first step: the cell has no memory")
-    for name, words in (("x", "column {} of x"), ("tap", "number {} of the state")):
-        places = (~slopes[name].flatten(0, 1).ne(0).any(0)).nonzero().tolist()
-        if places:
-            # Such as a mark in each entry of a window: where many have no gradient, some are looked at.
-            places = places[:: max(1, len(places) // 8)]
-            moved = _moves_rows(cell, x, tap, state, [((..., *place), name) for place in places])
-            still = [place for index, place in enumerate(places) if index not in moved]
-            if still:
-                _idle(words.format(", ".join(map(str, still[0]))))
-    for name, weight in trainable(cell).items():
-        if not slopes[name].any() and not _moves_weight(cell, weight, x, starts, outputs):
-            _idle(f"the parameter {name}")
-        for axis in (axis for axis, size in enumerate(weight.shape) if size > 1):
-            idle = (~slopes[name].movedim(axis, 0).reshape(weight.shape[axis], -1).ne(0).any(1)).nonzero()[:, 0]
-            # Units of a relu may be dead; where many have no gradient, the first and the last are looked at.
-            for index in idle[[0, -1]].tolist() if len(idle) else ():
-                if not _moves_weight(cell, weight.select(axis, index), x, starts, outputs):
-                    _idle(f"the parameter {name} at {index} of its axis {axis}")
-    return None, ""
-
-
-def _idle(what: str) -> None:
-    raise Broken(f"{what} has no effect on y: remove what is not used")
-
-
-#: How far to move what has no gradient.
-_MOVES = (100.0, -100.0, 1.0, -1.0)
-
-
-def _reached(subject: CellUnderTest, dtype: torch.dtype) -> tuple[Cell, Tensor, Tensor, Tensor]:
-    """A cell with its weights moved a little from where they start, x, a tap of zeros and a state that it reaches."""
-    cell, sample = subject.fresh(dtype), subject.sample(dtype)
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.arange(16, device=subject.device) % B
-    with torch.no_grad():
-        for weight in trainable(cell).values():
-            weight += 0.1 * torch.randn(weight.shape, generator=generator).to(weight)
-        state = sample.state[rows]
-        if isinstance(cell, WindowCell):  # so that no entry is from before the beginning
-            state = run(cell, subject.inputs(len(rows), cell.window, generator).to(dtype), state, "loop")[1]
-    x = subject.inputs(len(rows), subject.seq_len, generator, 2.0).to(dtype)
-    return cell, x, torch.zeros_like(sample.spread)[rows], state.clone()
-
-
-@torch.no_grad()
-def _moves_rows(
-    cell: Cell, x: Tensor, tap: Tensor, state: Tensor, places: list[tuple[tuple[Any, ...], str]]
-) -> set[int]:
-    """Which of these changes, (where in a row, of which of the three), change y: each made in a row of its own."""
-    rows = 1 + len(places) * len(_MOVES)
-    inputs = {
-        name: value[:1].repeat(rows, *(1 for _ in value.shape[1:]))
-        for name, value in (("x", x), ("tap", tap), ("state", state))
-    }
-    for index, (where, name) in enumerate(places):
-        for kind, by in enumerate(_MOVES):
-            inputs[name][1 + index * len(_MOVES) + kind][where] += by
-    y, _ = run(cell, inputs["x"], inputs["state"], "loop", inputs["tap"])
-    changed = (~((y[1:] - y[:1]).abs().flatten(1).amax(1) <= 1e-12 * max(1.0, largest(y[:1])))).tolist()
-    return {row // len(_MOVES) for row, is_changed in enumerate(changed) if is_changed}
-
-
-@torch.no_grad()
-def _moves_weight(
-    cell: Cell, part: Tensor, x: Tensor, starts: list[Tensor], before: list[Tensor], rows: int = 4
-) -> bool:
-    kept = part.clone()
-    for by in _MOVES:
-        part.copy_(kept + by)
-        # A learned start is made from the weights as they are now.
-        states = [starts[0][:rows], *(cell.initial_state(rows) for _ in starts[1:])]
-        after = [run(cell, x[:rows], state, "loop")[0] for state in states]
-        part.copy_(kept)
-        if any(differs(value, truth[:rows]) for value, truth in zip(after, before, strict=True)):
-            return True
-    return False

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.backends.backend import Request
-from rnnbench.backends.dispatch import BACKENDS, run
-from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results
+from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results, run
 from rnnbench.conformance.property import Broken
 
 #: Tensors with an axis of time: the result says at which time step they go wrong.
@@ -60,7 +60,7 @@ def reference(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple
         exact, loop, tested = (
             _states(subject, form, name) for form, name in ((torch.float64, "loop"), (dtype, "loop"), (dtype, backend))
         )
-        figures.append(worst(tested, exact, _near(exact, loop, dtype, _multiple(subject, backend, dtype))))
+        figures.append(worst(tested, exact, near(exact, loop, dtype, _multiple(subject, backend, dtype))))
     return max(figures)
 
 
@@ -76,10 +76,10 @@ def _multiple(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> float
 
 def _allowed(subject: CellUnderTest, backend: str, dtype: torch.dtype, tapped: bool = False) -> dict[str, float]:
     exact, loop = (subject.results(form, "loop", (), tapped) for form in (torch.float64, dtype))
-    return _near(exact, loop, dtype, _multiple(subject, backend, dtype))
+    return near(exact, loop, dtype, _multiple(subject, backend, dtype))
 
 
-def _near(
+def near(
     exact: Mapping[str, Tensor], loop: Mapping[str, Tensor], dtype: torch.dtype, multiple: float
 ) -> dict[str, float]:
     """The largest error that is allowed, by tensor.

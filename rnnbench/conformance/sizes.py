@@ -6,12 +6,13 @@ import torch
 
 from rnnbench.conformance.cell_under_test import CellUnderTest, H, I
 from rnnbench.conformance.contract import declared
-from rnnbench.conformance.dependence import batch, causality, use
+from rnnbench.conformance.dependence import batch, causality
 from rnnbench.conformance.derivatives import derivative
 from rnnbench.conformance.gates import views
 from rnnbench.conformance.numerics import precision
 from rnnbench.conformance.property import Broken, Rule
 from rnnbench.conformance.sequences import chunk, reference
+from rnnbench.conformance.use import use
 from rnnbench.errors import UserError
 
 #: (I, H), the first of each group that the constructor takes: heads divide the second.

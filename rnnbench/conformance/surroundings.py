@@ -50,11 +50,11 @@ def watched(what: str, before: dict[str, Any], *free: str) -> Iterator[None]:
     for name, (_, _, seed) in _RANDOM.items():
         if name not in free:  # to one that no code would seed it to
             seed(20_011)
-    seeded = {name: repr(read()) for name, (read, _, _) in _RANDOM.items()}
+    seeded = {name: _bytes(read()) for name, (read, _, _) in _RANDOM.items()}
     try:
         yield
         changed = [name for name, value in settings().items() if value != before[name]]
-        changed += [name for name in _RANDOM if name not in free and repr(_RANDOM[name][0]()) != seeded[name]]
+        changed += [name for name in _RANDOM if name not in free and _bytes(_RANDOM[name][0]()) != seeded[name]]
     finally:
         for name, state in states.items():
             _RANDOM[name][1](state)
@@ -63,3 +63,12 @@ def watched(what: str, before: dict[str, Any], *free: str) -> Iterator[None]:
                 _SETTINGS[name][1](before[name])
     if changed:
         raise Broken(f"{what} changes {changed[0]}, and with it every other cell and run; leave it alone")
+
+
+def _bytes(state: Any) -> bytes:
+    """A random state, to compare."""
+    if isinstance(state, torch.Tensor):
+        return bytes(state.numpy().tobytes())
+    if isinstance(state, np.ndarray):
+        return state.tobytes()
+    return b" ".join(map(_bytes, state)) if isinstance(state, tuple) else repr(state).encode()
