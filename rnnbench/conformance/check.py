@@ -33,11 +33,11 @@ PROPERTIES: dict[str, Property] = {
     item.name: item
     for item in (
         Property("contract", contract, dtypes=_BOTH, required=True),
+        Property("purity", purity, dtypes=_BOTH, required=True),
         Property("construction", construction, dtypes=_SINGLE, required=True),
         Property("reload", reload, dtypes=_SINGLE),
         Property("devices", devices),
         Property("start", start),
-        Property("purity", purity, dtypes=_BOTH, required=True),
         Property("memory", memory),
         Property("copies", copies),
         Property("modes", modes),
@@ -49,14 +49,14 @@ PROPERTIES: dict[str, Property] = {
         Property("gradient", gradient),
         Property("tap", tap),
         Property("linearity", linearity),
-        Property("length", length),
         Property("gates", gates),
         Property("views", views),
         Property("causality", causality),
         Property("batch", batch),
         Property("use", use),
-        Property("sizes", sizes),
         Property("options", options_matter),
+        Property("length", length, repeats=True),
+        Property("sizes", sizes, repeats=True),
         Property("parameters", parameters),
     )
 }
@@ -80,8 +80,9 @@ def check(
         options: The cell's own.
 
     Returns:
-        The results in the order of `PROPERTIES`, up to the first required one that fails; where that is purity, then
-        those of the chunk property, which show what that does to a sequence. Before them, under the name ``backend``,
+        The results in the order of `PROPERTIES`, up to the first required one that fails, less those that repeat others
+        where one fails; where that is purity, then those of the chunk property, which show what that does to a
+        sequence. Before them, under the name ``backend``,
         those backends that do not run the cell, with their reason (``ok`` is None).
 
     Raises:
@@ -92,6 +93,8 @@ def check(
     refused = subject.refusals if backends is None else {}
     findings = [CheckResult("backend", name, "", None, None, reason) for name, reason in refused.items()]
     for item in PROPERTIES.values():
+        if item.repeats and any(finding.ok is False for finding in findings):
+            continue
         results = item.findings(subject)
         findings += results
         if item.required and any(result.ok is False for result in results):

@@ -52,7 +52,7 @@ def views(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[Non
                 raise Broken(f"{what}[{index}] is a copy, not a view of a parameter: an initialisation has no effect")
     for matrix in matrices:
         _multiplies_the_state(subject, cell, matrix)
-    for name in gates.keys() & {"keep", "write"}:
+    for name in (name for name in ("keep", "write") if name in gates):
         _opens(subject, cell, name, gates[name], alone="keep" not in gates)
     return None, ""
 

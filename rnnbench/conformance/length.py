@@ -82,6 +82,4 @@ def _step_gradients(cell: Cell, u: Tensor, s: Tensor, spread: Tensor) -> None:
         wrong &= ~((slope - difference).abs() <= allowed)
         if not wrong.any():
             return
-    raise Broken(
-        f"the gradient of step, or of read, is no derivative at t = {int(wrong.nonzero()[0])} of {len(u)} steps"
-    )
+    raise Broken(f"the gradient of step and read is no derivative at t = {int(wrong.nonzero()[0])} of {len(u)} steps")

@@ -63,6 +63,7 @@ class Property:
         backends: Checked of every backend that can run the cell; otherwise of the loop, which defines the cell.
         dtypes: Number formats in which it is checked.
         required: The other checks presuppose it: they are not made where it fails.
+        repeats: It checks the others' properties in other circumstances, and is not made where one of them fails.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Property:
     backends: bool = False
     dtypes: tuple[torch.dtype, ...] = (torch.float64,)
     required: bool = False
+    repeats: bool = False
 
     def findings(self, subject: CellUnderTest) -> list[CheckResult]:
         """One for each backend and number format; an exception of the cell is a failed check.
@@ -77,7 +79,7 @@ class Property:
         One alone, not judged, where the cell declares that it lacks the property by its nature.
         """
         if reason := subject.exempt.get(self.name):
-            return [CheckResult(self.name, "loop", "", None, None, f"exempt: {reason}")]
+            return [CheckResult(self.name, "", "", None, None, reason)]
         return [
             self._judge(subject, backend, dtype)
             for backend in (subject.backends if self.backends else ("loop",))
