@@ -16,6 +16,8 @@ import pytest
 from rnnbench.cli.main import main
 from rnnbench.system.processes import forkserver
 
+pytestmark = pytest.mark.first
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)

@@ -164,7 +164,7 @@ def adapt(module: nn.RNNBase) -> Cell:
 class ExternalCell(Adapted):
     """A cell of the package torchrecurrent; one call shows what its state is made of.
 
-    The parts are its state's, in its order; where its output is none of them the output comes first, so that it can
+    The parts are its state's, in its order; where its output is not one of them the output comes first, so that it can
     be read; where its step also takes an earlier state (tauGRU), the last ``delay`` states follow, the oldest first.
 
     Args:
@@ -187,7 +187,7 @@ class ExternalCell(Adapted):
             first = module(next(module.parameters()).new_zeros(1, input_size))
         widths = [part.shape[-1] for part in _flat(first)] + delay * [hidden_size]
         super().__init__(module, input_size, widths)
-        #: The state is a pair; and the output is none of its parts.
+        #: The state is a pair; and the output is not one of its parts.
         self.paired = module.uses_double_state()
         self.apart = isinstance(first, tuple) and not (self.paired and isinstance(first[1], Tensor))
         self.delay = delay

@@ -1,4 +1,7 @@
-"""Cells by name: those here, those that an installed package offers, those in the user's files."""
+"""Cells by name: every `register_cell` below ``rnnbench/cells/``, in an installed package or in the user's files.
+
+A new file in one of the folders here is found by itself: there is no list to add it to.
+"""
 
 from __future__ import annotations
 

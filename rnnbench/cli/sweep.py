@@ -152,7 +152,7 @@ def _study(arguments: Any, console: Console) -> Study:
 
     if not arguments.study.lower().endswith((".yaml", ".yml")):
         if arguments.count is not None:
-            raise UserError(f"--count is for the files of W&B sweeps, and {arguments.study} is none.")
+            raise UserError(f"--count is for W&B sweep files, and {arguments.study} is not one; leave it out.")
         return find_study(arguments.study)
     from rnnbench.sweep.wandb_sweep import study_of_file
 

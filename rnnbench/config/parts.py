@@ -316,7 +316,7 @@ def shares(split: str | None) -> tuple[float, float, float] | None:
         train, val, test = (float(share) for share in re.split(r"[/,: ]+", split.strip()))
     except ValueError:
         train = val = test = math.nan
-    whole = train + val + test
-    if not (min(train, val, test) > 0 and math.isfinite(whole)):
+    total = train + val + test
+    if not (min(train, val, test) > 0 and math.isfinite(total)):
         raise UserError(f"data.split must be three positive shares such as 80/10/10, got {split!r}.")
-    return train / whole, val / whole, test / whole
+    return train / total, val / total, test / total

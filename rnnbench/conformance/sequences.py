@@ -32,13 +32,13 @@ def determinism(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tup
 
 def chunk(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[float | None, str]:
     """run(x) equals run(x[:, :k]) continued by run(x[:, k:], state), in values and in gradients."""
-    whole = subject.results(dtype, backend)
+    uncut = subject.results(dtype, backend)
     allowed = _allowed(subject, backend, dtype)
     figures = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
     for cuts in ((1,), (end - 1,), tuple(sorted({end // 3 + 1, end // 3 + 2, end - 2}))):
-        figure, where = worst(subject.results(dtype, backend, cuts), whole, allowed)
+        figure, where = worst(subject.results(dtype, backend, cuts), uncut, allowed)
         figures.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
     return max(figures)
 

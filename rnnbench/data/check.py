@@ -27,7 +27,9 @@ def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData
     """
     source = load(data)
     if not isinstance(source, SeriesData | TextData) or source.notes is None:
-        raise UserError(f"data check looks at files of yours, and {data.label!r} is none; see rnnbench data info.")
+        raise UserError(
+            f"data check looks at your own files, and {data.label!r} is a built-in data set; see rnnbench data info."
+        )
     baselines: dict[str, list[str]] = {}
     for name, value in source.naive_references().items():
         baseline, _, metric = name.rpartition("_")

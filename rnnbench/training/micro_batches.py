@@ -56,9 +56,9 @@ class BatchSplit:
         """Every process's rows put together again, on all of them."""
         if self.devices == 1:
             return shard
-        whole = shard.new_zeros(rows, *shard.shape[1:])
-        whole[self.shard(rows)] = shard
-        return self.sum(whole)
+        rows_of_all = shard.new_zeros(rows, *shard.shape[1:])
+        rows_of_all[self.shard(rows)] = shard
+        return self.sum(rows_of_all)
 
     def stack(self, tensor: Tensor) -> Tensor:
         """What every process has, stacked by rank, on all of them; of one process the tensor itself."""

@@ -31,6 +31,8 @@ def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig) -> Opti
 def clip_gradients(weights: Sequence[Parameter], config: OptimConfig) -> Tensor:
     """Clip all gradients in place, by their global norm or value by value; returns the norm before.
 
+    `SequenceModule` calls it after each backward pass.
+
     The operations of torch's `clip_grad_norm_`, without its search for devices and number formats.
     """
     gradients = [weight.grad for weight in weights if weight.grad is not None]

@@ -158,7 +158,7 @@ WORDS: list[tuple[str, str]] = [
     ("throughput --samples 1 --decode --bidirectional", "cannot decode symbol after symbol."),
     ("sweep seqlen_perplexity --tune_lr 1e-3,fast", "--tune_lr must be numbers with commas"),
     ("sweep seqlen_perplexity --tune_lr 1e-3", "a grid of learning rates must be two or more positive numbers"),
-    ("sweep seqlen_perplexity --count 3", "--count is for the files of W&B sweeps"),
+    ("sweep seqlen_perplexity --count 3", "--count is for W&B sweep files"),
     ("sweep seqlen_perplexity --timeout 0", "--timeout must be a positive number of seconds"),
     ("sweep seqlen_perplexity --retry failed,lost", 'unknown status "lost"'),
     ("sweep seqlen_perplexity --slurm time=3", "--slurm goes with --launcher slurm"),

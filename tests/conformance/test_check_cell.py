@@ -71,7 +71,7 @@ def test_every_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
     assert said.out.startswith("file_right passes every check\n")
     assert "nobody 2026" in said.out
-    assert all(f"\n{law} " in said.out for law in PROPERTIES if law != "parameters")
+    assert all(f"\n{name} " in said.out for name in PROPERTIES if name != "parameters")
     assert "weights IH; numbers in the state H" in said.out
     assert "not on torch: torch.nn has no kernel for this cell" in said.out
     assert "torch 2" in said.out

@@ -134,7 +134,7 @@ def leaks(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.usefixtures("no_memory")
 def test_a_saboteur_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused in words, with its certificate, and no figure of its speed; an honest backend in its place is timed."""
+    """Refused with a reason and its error, without a speed; a correct backend instead of it is timed."""
     for spoil in (*SABOTAGE, loop):
         saboteur = Saboteur(spoil)
         monkeypatch.setattr(saboteur, "name", spoil.__name__, raising=False)

@@ -66,8 +66,8 @@ def _plots(results: Sequence[Result], timed: Sequence[Timed]) -> list[tuple[str,
     for panel in panels(results):
         train = [result for result in panel.results if result.kind == "train"]
         if panel.search:
-            found, train = searched(train)
-            blocks.append((panel.title, solvable_plots(found)))
+            searches, train = searched(train)
+            blocks.append((panel.title, solvable_plots(searches)))
         if many_tasks(train):
             blocks.append((panel.title, tasks_plot(task_results(train))))
         else:

@@ -154,7 +154,7 @@ def _row(table: Table, row: Row, link: str | None) -> str:
 
 
 def _value(raw: Mapping[str, object], key: str, text: str) -> str:
-    """The number to sort an entry by, as JavaScript reads it; "" where it is none, or words."""
+    """The number to sort an entry by, as JavaScript reads it; "" where it is words or empty."""
     for name in (BEHIND.get(key, key), f"{key}_ms"):
         value = raw.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and text not in ("", MISSING):

@@ -48,7 +48,7 @@ class Plain(Backend):
 
 
 class TorchModule(LayersBackend):
-    """`nn.RNN`, `nn.LSTM` and `nn.GRU` themselves, built once, around the very parameters of the cells.
+    """`nn.RNN`, `nn.LSTM` and `nn.GRU` themselves, built once, which share the parameters of the cells.
 
     The backend ``torch`` calls the same kernels cell by cell. On a GPU the two want the parameters of several cells
     laid out differently, and cuDNN copies those that lie otherwise at every call: give each its copy of the layers.
