@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from string import ascii_lowercase
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.cli.arguments import Parser
 from rnnbench.cli.output import print_rows, text_table
-from rnnbench.errors import UserError
+from rnnbench.errors import UserError, told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,18 +75,26 @@ def listing() -> list[dict[str, Any]]:
     for name in cell_names():
         cls = cell_class(name)
         row: dict[str, Any] = {"cell": name, "room": _section(cls), "paper": cls.paper}
-        row["options"] = {key: item.default for key, item in cell_options(cls).items()}
+        row["options"] = {key: _plain(item.default) for key, item in cell_options(cls).items()}
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)
-        except UserError as error:  # a plugin's; the others are listed all the same
-            rows.append(row | {"backends": dict.fromkeys(BACKENDS, str(error).rstrip("."))})
+            row["state_size"] = cell.initial_state(1).numel()
+        except Exception as error:  # a plugin's; the others are listed all the same
+            reason = str(error).rstrip(".") if isinstance(error, UserError) else f"it raised {told(error)}"
+            rows.append(row | {"backends": dict.fromkeys(BACKENDS, reason)})
             continue
         row["weights"], row["state"] = formulas(name)
         row["parameters"] = sum(p.numel() for p in cell.parameters())
-        row["state_size"] = cell.initial_state(1).numel()
         rows.append(row | {"backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()}})
     return rows
+
+
+def _plain(default: Any) -> Any:
+    """An option's default as JSON can hold it: of a function or another object, its name."""
+    if default is None or isinstance(default, bool | int | float | str):
+        return default
+    return None if default is inspect.Parameter.empty else getattr(default, "__name__", repr(default))
 
 
 def _section(cls: type) -> str:

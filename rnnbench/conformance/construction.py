@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from rnnbench.cells.cell import Cell
@@ -143,10 +143,20 @@ def _apart(cell: Cell, other: Cell) -> None:
     for name, weight in parameters:
         if any(size > 1 and stride == 0 for size, stride in zip(weight.shape, weight.stride(), strict=True)):
             raise Broken(f"the parameter {name} is an expanded tensor: its numbers are one in memory; clone it")
-    taken = {value.untyped_storage().data_ptr() for value in other.state_dict().values() if value.numel()}
-    for name, value in cell.state_dict().items():
-        if isinstance(value, nn.Parameter | Tensor) and value.numel() and value.untyped_storage().data_ptr() in taken:
+    taken = _storages(other)
+    for name, place in _storages(cell).items():
+        if place in taken.values():
             raise Broken(f"`{name}` is shared with every other cell of the class; clone it in the constructor")
+
+
+def _storages(cell: Cell) -> dict[str, int]:
+    """Where each weight and buffer begins in memory; of a sparse one that is not known."""
+    values = cell.state_dict().items()
+    return {
+        name: value.untyped_storage().data_ptr()
+        for name, value in values
+        if isinstance(value, Tensor) and value.layout == torch.strided and value.numel()
+    }
 
 
 def _extent(weight: Tensor) -> tuple[int, int]:
