@@ -72,7 +72,7 @@ def _load_cells() -> None:
     stderr, and the files named in RNNBENCH_CELLS. An entry point that is a cell class is registered under its name.
 
     Raises:
-        UserError: a file that is not there or fails to load.
+        UserError: a file that is not there, fails to load or registers no cell.
     """
     package = importlib.import_module("rnnbench.cells")
     for module in pkgutil.walk_packages(package.__path__, "rnnbench.cells."):
@@ -86,7 +86,10 @@ def _load_cells() -> None:
         if inspect.isclass(loaded) and issubclass(loaded, Cell):
             register_cell(point.name)(loaded)
     for path in named_files():
+        before = dict(_CELLS)
         load_file(path)
+        if before == _CELLS:
+            raise UserError(f'{path} registers no cell; write @register_cell("NAME") above its class.')
 
 
 def cell_names() -> list[str]:

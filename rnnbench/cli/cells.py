@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.cli.arguments import Parser, cell_list
 from rnnbench.cli.output import print_rows, text_table
-from rnnbench.errors import UserError
+from rnnbench.errors import UserError, told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,15 +91,16 @@ def listing(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)
-        except UserError as error:  # a plugin's; the others are listed all the same
-            rows.append(row | {"backends": dict.fromkeys(BACKENDS, str(error).rstrip("."))})
+            row["state_size"] = len(memory_indices(cell))
+        except Exception as error:  # a plugin's; the others are listed all the same
+            reason = str(error).rstrip(".") if isinstance(error, UserError) else f"it raised {told(error)}"
+            rows.append(row | {"backends": dict.fromkeys(BACKENDS, reason)})
             continue
         row["weights"], row["state"] = formulas(name)
         counts = count_weights(cell)
         row["parameters"] = counts.trainable
         if counts.frozen:
             row["frozen_parameters"] = counts.frozen
-        row["state_size"] = len(memory_indices(cell))
         rows.append(row | {"backends": {backend.name: backend.refusal(cell, request) for backend in BACKENDS.values()}})
     return rows
 

@@ -29,6 +29,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--input_size", type=int, default=5, metavar="I", help="8, the cell's width here, for one that wants I = H (5)"
     )
+    parser.add_argument(
+        "--like", metavar="CELL",
+        help="compare it with this cell too, on shared weights: outputs and every gradient (torch:GRU, say)",
+    )  # fmt: skip
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = vars(parser.parse_args(argv))
     if arguments["cell"] is not None:
@@ -37,12 +41,14 @@ def main(argv: Sequence[str]) -> int:
     options = {key.partition(".")[2]: value for key, value in arguments.items() if key.startswith("cell.")}
     config = CellConfig(arguments["name"], options)
 
-    from rnnbench.conformance import check
+    from rnnbench.conformance import check, like
     from rnnbench.system import machine
 
     machine.prepare()
     device = machine.resolve_device(arguments["device"])
     findings = check(config, backends=arguments["backend"], device=device, input_size=input_size)
+    if arguments["like"] is not None:
+        findings += like(config, CellConfig.parse(arguments["like"]), device, input_size)
     facts = describe(config, device)
     broken = [finding for finding in findings if finding.ok is False]
     if arguments["json"]:
@@ -90,6 +96,7 @@ def verdicts(label: str, broken: Sequence[CheckResult]) -> list[str]:
 
 def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     """What was checked, for a person."""
+    from rnnbench.backends.backend import MULTIPLE
     from rnnbench.cli.output import text_table
     from rnnbench.conformance import PROPERTIES
     from rnnbench.system.console import Console
@@ -112,6 +119,11 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     console.print("worst: the largest error as a share of what is allowed; none where the answer is yes or no.")
     console.print(f"weights {facts['parameters']}; numbers in the state {facts['state']}")
     for finding in findings:
+        if finding.property == "like":
+            error = f"{MULTIPLE * (finding.figure or 0.0):.2g} times the float32 loop's own"
+            console.print(
+                f"like the other cell on {finding.backend}: the largest error, of {finding.where}, is {error}"
+            )
         if finding.ok is None and finding.property == "backend":
             console.print(f"not on {finding.backend}: {finding.where}")
     for name, reason in exempt.items():

@@ -20,7 +20,6 @@ def draws(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[Non
     cell = subject.fresh(dtype)
     if not cell.stochastic:
         return None, ""
-    vars(cell).pop("draw", None)  # what stands for it in the other checks
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         first, second = (_draw(cell.draw(B, T), B) for _ in range(2))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.backends.backend import Request
-from rnnbench.backends.dispatch import BACKENDS, run
-from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results
+from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.conformance.cell_under_test import CellUnderTest, largest, results, run
 from rnnbench.conformance.property import Broken
 
 #: Tensors with an axis of time: the result says at which time step they go wrong.
@@ -37,7 +37,7 @@ def chunk(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[flo
     figures = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
-    for cuts in ((1,), (end - 1,), (end // 3 + 1, end // 3 + 2, end - 2)):
+    for cuts in ((1,), (end - 1,), tuple(sorted({end // 3 + 1, end // 3 + 2, end - 2}))):
         figure, where = worst(subject.results(dtype, backend, cuts), uncut, allowed)
         figures.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
     return max(figures)
