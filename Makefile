@@ -1,5 +1,5 @@
 # make bench   the quick study: train, table, draw          make test    the tests
-# make check   what CI runs: ruff, types, tests             make tables  the README's tables and figures, from the ledgers
+# make check   what CI runs: ruff, types, tests             make tables  the README's tables and figures, from the committed runs
 # make clean   everything made here but the runs
 # make gpu-results   on a machine with a GPU: its tests and studies, in steps; STEPS="lengths sizes" for some of them
 PYTHON ?= python3
@@ -71,7 +71,7 @@ benchmark: $(STAMP)
 	$(BIN)/python benchmarks/probes.py
 
 tables: $(STAMP)
-	@echo "== the tables and figures of experiments/results and of the README, from the ledgers there"
+	@echo "== the tables and figures of experiments/results and of the README, from the runs there"
 	$(BIN)/python experiments/results/tables.py
 
 notebooks: $(STAMP)

@@ -222,7 +222,7 @@ def predictor() -> Row:
     correlations: dict[int, list[str]] = {LAGS_THEN: [], LAGS_NOW: []}
     for data in dict.fromkeys(one.data for one in searches):
         cells = [one for one in searches if one.data == data and not one.broken]
-        bounds = [(float(one.found.solved or 0), float(one.found.failed or math.inf)) for one in cells]
+        bounds = [(float(one.bracket.solved or 0), float(one.bracket.failed or math.inf)) for one in cells]
         for lags, words in correlations.items():
             reach = [_untrained_half_life(one, lags) for one in cells]
             tau = kendall([(value, value) for value in reach], bounds)

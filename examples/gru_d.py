@@ -18,17 +18,15 @@ class GRUD(GRU):
 
     paper = "Che et al. 2018"
     needs = ("observed", "elapsed")
-    torch_mode = None
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.mean = nn.Parameter(torch.zeros(input_size))
         self.weight_mask = nn.Parameter(0.1 * torch.randn(3 * hidden_size))
-        for name, size in (("input", input_size), ("state", hidden_size)):
-            setattr(self, f"decay_{name}", nn.Parameter(torch.rand(size) / hidden_size))
-            setattr(self, f"bias_{name}", nn.Parameter(torch.rand(size) / hidden_size))
+        self.decay_input, self.bias_input = (nn.Parameter(torch.rand(input_size) / hidden_size) for _ in range(2))
+        self.decay_state, self.bias_state = (nn.Parameter(torch.rand(hidden_size) / hidden_size) for _ in range(2))
 
-    def drive(self, x: Tensor, observed: Tensor, elapsed: Tensor) -> Tensor:
+    def drive(self, x: Tensor, observed: Tensor, elapsed: Tensor) -> Tensor:  # type: ignore[override]
         m, delta = observed.unsqueeze(-1), elapsed.unsqueeze(-1)
         keep_x = torch.exp(-F.relu(self.decay_input * delta + self.bias_input))
         keep_h = torch.exp(-F.relu(self.decay_state * delta + self.bias_state))

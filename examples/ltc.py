@@ -33,7 +33,7 @@ class LTC(Cell):
         self.log_rate = nn.Parameter(torch.empty(hidden_size).uniform_(-3, 0))  # of 1 / τ, per time step
         self.target = nn.Parameter(torch.randn(hidden_size))  # A
 
-    def drive(self, x: Tensor, observed: Tensor, elapsed: Tensor) -> Tensor:
+    def drive(self, x: Tensor, observed: Tensor, elapsed: Tensor) -> Tensor:  # type: ignore[override]
         interval = (observed * elapsed).unsqueeze(-1) / self.solver_steps
         return torch.cat((F.linear(x, self.weight_ih, self.bias), interval), dim=-1)
 

@@ -35,7 +35,7 @@ class PhasedLSTM(LSTM):
         self.log_period = nn.Parameter(torch.rand(hidden_size) * torch.tensor(longest).log())
         self.shift = nn.Parameter(torch.rand(hidden_size) * self.log_period.detach().exp())
 
-    def drive(self, x: Tensor, time: Tensor) -> Tensor:
+    def drive(self, x: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]
         turns = (time.unsqueeze(-1) - self.shift) / self.log_period.exp()
         phase = turns - turns.floor()
         rising, falling = 2 * phase / self.ratio, 2 - 2 * phase / self.ratio

@@ -23,6 +23,29 @@ SENTENCES = (
 )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the tests marked ``first`` to the beginnings of the shares that pytest-xdist gives its workers.
+
+    A module that is marked as a whole stays together: its tests share what is expensive.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    groups: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("first"):
+            module = item.getparent(pytest.Module)
+            whole = module is not None and any(marker.name == "first" for marker in module.own_markers)
+            groups.setdefault(module if whole else item, []).append(item)
+    rest = [item for item in items if not item.get_closest_marker("first")]
+    size = -(-len(items) // workers)
+    order: list[pytest.Item] = []
+    for worker in range(workers):
+        dealt = [item for group in list(groups.values())[worker::workers] for item in group]
+        order += dealt + rest[: size - len(dealt)]
+        rest = rest[size - len(dealt) :]
+    items[:] = order + rest
+
+
 @pytest.fixture(scope="session")
 def small_text() -> str:
     """20,000 characters."""

@@ -143,7 +143,7 @@ def test_without_a_prompt_a_text_begins_as_the_training_text_does(
     assert main(["generate", str(older), "--length", "9", "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out) == {"prompt": " ", "text": text(folder, " ", 9)}
-    assert "goes on with ' ', as its training text's beginning is unknown" in said.err
+    assert "continues ' ', as its training text's beginning is unknown" in said.err
 
 
 def test_what_diverged_writes_nothing(

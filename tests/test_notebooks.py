@@ -40,7 +40,13 @@ def test_the_five_are_there() -> None:
     assert numbers == ["01", "02", "03", "04", "05"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path.stem.startswith("04") else pytest.mark.slow, id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs_and_gives_what_is_committed(path: Path, tmp_path: Path) -> None:
     """Every cell, without an error (its asserts included), a warning or a file left beside it; as many pictures."""
     before = sorted(FOLDER.iterdir())

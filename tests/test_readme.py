@@ -16,6 +16,8 @@ import pytest
 from rnnbench.cli.main import main
 from rnnbench.system.processes import forkserver
 
+pytestmark = pytest.mark.first
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
@@ -124,7 +126,7 @@ def test_every_command_of_the_readme_works(transcript: dict[str, subprocess.Comp
 def test_what_they_print(transcript: dict[str, subprocess.CompletedProcess[str]]) -> None:
     said = {" ".join(command.split()[:3]): done.stdout for command, done in transcript.items()}
     assert "torchrecurrent" not in said["rnnbench cells"]
-    assert "leaky passes every check" in said["rnnbench check-cell leaky"]
+    assert "leaky.py:Leaky passes every check" in said["rnnbench check-cell leaky.py:Leaky"]
     assert "half-life" in said["rnnbench report runs"]
     decoded, generated = (out.stdout for command, out in transcript.items() if command.startswith("rnnbench generate"))
     assert decoded.startswith("source   Jesus saith")

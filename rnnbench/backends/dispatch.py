@@ -12,14 +12,15 @@ from rnnbench.backends.compiled import Compiled
 from rnnbench.backends.graph import Graph
 from rnnbench.backends.loop import Loop
 from rnnbench.backends.scan import Scan
+from rnnbench.backends.sequence import Sequence
 from rnnbench.backends.torch_rnn import TorchBackend
 from rnnbench.backends.window import Window
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, any_weight
 from rnnbench.errors import UserError, unknown
 
 #: By name, the fastest first: `auto` takes the first that can, but for those that run on request only.
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (TorchBackend(), Scan(), Window(), Graph(), Compiled(), Loop())
+    backend.name: backend for backend in (TorchBackend(), Sequence(), Scan(), Window(), Graph(), Compiled(), Loop())
 }
 
 
@@ -87,4 +88,4 @@ def run(
 
 def backend_name(cell: Cell, backend: str, device: torch.device) -> str:
     """Which backend a training step of this cell will run on."""
-    return choose(cell, backend, Request(device, next(cell.parameters()).dtype)).name
+    return choose(cell, backend, Request(device, any_weight(cell).dtype)).name

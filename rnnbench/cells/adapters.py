@@ -19,12 +19,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.cells.cell import Cell, square_blocks
+from rnnbench.cells.cell import Cell, any_weight, square_blocks
 from rnnbench.cells.exchange import from_torch
-from rnnbench.cells.registry import finds_external
+from rnnbench.config.values import PEERS
 from rnnbench.errors import UserError, unknown
 
-_PACKAGE = "torchrecurrent"
+_PACKAGE = PEERS[1]
 
 
 class Adapted(Cell):
@@ -51,7 +51,7 @@ class Adapted(Cell):
         self.module.reset_parameters()
 
     def drive(self, x: Tensor) -> Tensor:
-        return x.to(next(self.module.parameters()).dtype)
+        return x.to(any_weight(self.module).dtype)
 
     @abstractmethod
     def module_step(self, u: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -164,7 +164,7 @@ def adapt(module: nn.RNNBase) -> Cell:
 class ExternalCell(Adapted):
     """A cell of the package torchrecurrent; one call shows what its state is made of.
 
-    The parts are its state's, in its order; where its output is none of them the output comes first, so that it can
+    The parts are its state's, in its order; where its output is not one of them the output comes first, so that it can
     be read; where its step also takes an earlier state (tauGRU), the last ``delay`` states follow, the oldest first.
 
     Args:
@@ -184,10 +184,10 @@ class ExternalCell(Adapted):
         except (ValueError, TypeError) as error:
             raise UserError(f"{_PACKAGE} refuses to build {kind.__name__}: {str(error).rstrip('.')}.") from error
         with torch.no_grad():
-            first = module(next(module.parameters()).new_zeros(1, input_size))
+            first = module(any_weight(module).new_zeros(1, input_size))
         widths = [part.shape[-1] for part in _flat(first)] + delay * [hidden_size]
         super().__init__(module, input_size, widths)
-        #: The state is a pair; and the output is none of its parts.
+        #: The state is a pair; and the output is not one of its parts.
         self.paired = module.uses_double_state()
         self.apart = isinstance(first, tuple) and not (self.paired and isinstance(first[1], Tensor))
         self.delay = delay
@@ -213,7 +213,6 @@ def external_names() -> list[str]:
     return [*_TORCH, *(f"{_PACKAGE}:{kind.removesuffix('Cell')}" for kind in sorted(kinds, key=str.lower))]
 
 
-@finds_external
 @cache
 def external_class(name: str) -> type[Cell]:
     """The class behind a name with a colon, made at its first use.

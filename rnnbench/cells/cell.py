@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,11 @@ class Cell(nn.Module, ABC):
     wide. `GatedCell` is the form of one with gates; `AffineCell`, `MatrixCell` and `WindowCell` are those that can be
     run in parallel over time.
 
+    The rest has defaults. `draw` makes a cell stochastic and `needs` gives it time stamps and the like; `memory` says
+    what of the state is memory; `penalty`, `constrain` and `parameter_groups` take part in its training; ``exempt``
+    names checks that it cannot pass, with the reason. An `initial_state` that expands a parameter is learned. A weight
+    that is not to be trained is a buffer, or a parameter that requires no gradient: it is counted apart.
+
     Args:
         input_size: Width I of the input.
         hidden_size: Width H of what the next layer reads.
@@ -37,12 +43,15 @@ class Cell(nn.Module, ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     #: The gate, as `gates` names it, that each block of H numbers of the biases opens, in order; "" for none.
     bias_gates: ClassVar[tuple[str, ...]] = ()
-    #: What `drive` is given beside x, by name, as keyword arguments of (B, T) float32 each (`rnnbench.cells.side_inputs`):
-    #: ``time``, when the time step is, in steps from the window's first or, in a stream, from its beginning; ``observed``,
-    #: 1 where x was measured, 0 where it is the last measured one; ``elapsed``, steps since the last measurement before
-    #: this one. Data without gaps have the step's number and ones. A sequence may be cut
-    #: anywhere, so take ``elapsed`` rather than a difference of two times.
+    #: What `drive` is given beside x, by name, as keyword arguments of (B, T) float32 each: ``time``, when the step is,
+    #: in steps from the window's first or, in a stream, from its beginning; ``observed``, 1 where x was measured, 0
+    #: where it is the last measured one; ``elapsed``, steps since the last measurement before this one. Data without
+    #: gaps have the step's number and ones. A sequence may be cut anywhere, so take ``elapsed`` rather than a
+    #: difference of two times. See `rnnbench.cells.side_inputs`.
     needs: ClassVar[tuple[str, ...]] = ()
+    #: Properties (`rnnbench.conformance.PROPERTIES`) that it is not checked for, by name, with the reason: a surrogate
+    #: gradient, an adaptive solver. The reason is told wherever numbers of the cell stand.
+    exempt: ClassVar[Mapping[str, str]] = {}
     #: What `beside` has set for the run that goes on.
     _side: Mapping[str, Tensor] | None = None
     _draws: Tensor | None = None
@@ -63,8 +72,8 @@ class Cell(nn.Module, ABC):
         return None
 
     def initial_state(self, batch: int) -> Tensor:
-        """Zeros, (B, *S), on the parameters' device, in their dtype but never below float32."""
-        weight = next(self.parameters())
+        """Zeros, (B, *S), on the weights' device, in their dtype but never below float32."""
+        weight = any_weight(self)
         dtype = torch.promote_types(weight.dtype, torch.float32)
         return torch.zeros(batch, *self.state_shape, dtype=dtype, device=weight.device)
 
@@ -73,10 +82,12 @@ class Cell(nn.Module, ABC):
         """(B, T, I) → (B, T, G): all that depends on the input alone, over all time at once."""
 
     def draw(self, batch: int, time: int) -> Tensor | None:
-        """The randomness of a run, (B, T, N), which `step` and `read` find after u; None for a cell without any.
+        """The randomness of a run, (B, T, N), which `step` and `read` find after u's G numbers; None: there is none.
 
-        Drawn once a sequence, by torch's global generator, which the run's seed sets. In evaluation mode it is the mean
-        of what training draws, so that a run is deterministic.
+        Drawn once for each window that is trained on, however it is cut, by torch's global generator, which the run's
+        seed sets and its checkpoints hold. As with dropout, micro-batches and devices draw other numbers than one would
+        alone. One mask for a whole window is drawn as (B, 1, N) and expanded. In evaluation mode it is the mean of what
+        training draws, so that a run is deterministic.
         """
         return None
 
@@ -118,6 +129,14 @@ class Cell(nn.Module, ABC):
         """States (B, T, *S) and drives (B, T, G) → (B, T, H), what the next layer sees: the state or its first part."""
         return s.select(-2, 0) if self.parts else s
 
+    def memory(self, s: Tensor) -> Tensor:
+        """(…, *S) → (…, M): those numbers of a state, or of a gradient by it, that are memory; here all of them.
+
+        A selection, by slices and `torch.cat`. Clocks, and masks that a state only carries along, are none: probes
+        leave them out, and they do not count for its size.
+        """
+        return s.flatten(-len(self.state_shape))
+
     def unrolled(self) -> AbstractContextManager[None]:
         """The context of a backend's run, in which what `step` computes from the parameters alone is computed once.
 
@@ -130,6 +149,21 @@ class Cell(nn.Module, ABC):
         bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
+
+    # --- its training -------------------------------------------------------------------------------------------------
+
+    def penalty(self) -> Tensor | None:
+        """What is added to the training loss, (), a function of the parameters; None: nothing. No score includes it."""
+        return None
+
+    def constrain(self) -> None:
+        """Put the parameters back where they may be, in place; called without gradients after each update."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters that are optimised otherwise than the others: ``params``, a list of them, with ``lr_factor``, by
+        which the learning rate is multiplied, or ``weight_decay``, or both. A parameter is in one group at most.
+        """
+        return []
 
     # --- what the named initialisations (`rnnbench.cells.init`) act upon ------------------------------------------
 
@@ -171,6 +205,18 @@ class GatedCell(Cell):
 
     def gate_values(self, u: Tensor, s: Tensor) -> dict[str, Tensor]:
         return self.gated_step(u, s)[1]
+
+
+def any_weight(module: nn.Module) -> Tensor:
+    """A tensor of a module's device and number format: a parameter, else a buffer, else one as torch makes it."""
+    buffers = (buffer for buffer in module.buffers() if buffer.is_floating_point())
+    return next(itertools.chain(module.parameters(), buffers), torch.empty(0))
+
+
+def memory_indices(cell: Cell) -> Tensor:
+    """Which numbers of a flattened state are its memory, (M,) int64."""
+    shape = cell.state_shape
+    return cell.memory(torch.arange(math.prod(shape)).view(1, *shape))[0]
 
 
 def square_blocks(module: nn.Module, size: int) -> list[Tensor]:

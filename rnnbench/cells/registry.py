@@ -1,4 +1,7 @@
-"""Cells by name: those here, those that an installed package offers, those in the user's files."""
+"""Cells by name: every `register_cell` below ``rnnbench/cells/``, in an installed package or in the user's files.
+
+A new file in one of the folders here is found by itself: there is no list to add it to.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,22 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from rnnbench.cells.cell import Cell
+from rnnbench.cells.options import read_option
 from rnnbench.cells.side_inputs import needed
-from rnnbench.config import CellConfig, Scalar, check_value
+from rnnbench.config import CellConfig, Option
 from rnnbench.errors import UserError, told, unknown
 from rnnbench.system.python_files import load_file, named_files
 
 _CELLS: dict[str, type[Cell]] = {}
 C = TypeVar("C", bound=type[Cell])
-#: What finds a cell whose name has a colon: `rnnbench.cells.adapters`, which imports this module, sets it.
+#: What finds a cell whose name has a colon: `rnnbench.cells.modules`, which imports this module, sets it.
 _external: list[Callable[[str], type[Cell]]] = []
 
 
@@ -45,6 +50,21 @@ def register_cell(name: str) -> Callable[[C], C]:
     return register
 
 
+@contextmanager
+def known_as(name: str, cls: type[Cell] | None) -> Iterator[None]:
+    """While it lasts a class goes by a name, whatever that is the name of; of None nothing changes."""
+    _load_cells()
+    before = _CELLS.get(name)
+    if cls is not None:
+        _CELLS[name] = cls
+    try:
+        yield
+    finally:
+        if cls is not None:
+            _CELLS.pop(name)
+            _CELLS.update({} if before is None else {name: before})
+
+
 @cache
 def _load_cells() -> None:
     """Import every module of `rnnbench.cells`, once, then the plugins; each registers its cells.
@@ -53,7 +73,7 @@ def _load_cells() -> None:
     stderr, and the files named in RNNBENCH_CELLS. An entry point that is a cell class is registered under its name.
 
     Raises:
-        UserError: a file that is not there or fails to load.
+        UserError: a file that is not there, fails to load or registers no cell.
     """
     package = importlib.import_module("rnnbench.cells")
     for module in pkgutil.walk_packages(package.__path__, "rnnbench.cells."):
@@ -67,7 +87,10 @@ def _load_cells() -> None:
         if inspect.isclass(loaded) and issubclass(loaded, Cell):
             register_cell(point.name)(loaded)
     for path in named_files():
+        before = dict(_CELLS)
         load_file(path)
+        if before == _CELLS:
+            raise UserError(f'{path} registers no cell; write @register_cell("NAME") above its class.')
 
 
 def cell_names() -> list[str]:
@@ -77,7 +100,7 @@ def cell_names() -> list[str]:
 
 
 def cell_class(name: str) -> type[Cell]:
-    """The class behind a name, ours or another package's (``torchrecurrent:MGU``).
+    """The class behind a name: ours, another package's (``torchrecurrent:MGU``), the user's (``leaky.py:Leaky``).
 
     Raises:
         UserError: there is none; it names the nearest.
@@ -91,9 +114,16 @@ def cell_class(name: str) -> type[Cell]:
 
 
 def cell_options(cls: type[Cell]) -> dict[str, inspect.Parameter]:
-    """The options of a cell: its constructor's keyword arguments beyond the two sizes."""
-    parameters = inspect.signature(cls).parameters
-    return {name: item for name, item in parameters.items() if name not in ("input_size", "hidden_size")}
+    """The options of a cell: its constructor's keyword arguments beyond the two sizes, less a ``**`` that takes any."""
+    parameters = inspect.signature(cls.__init__).parameters
+    rest = {name: item for name, item in parameters.items() if name not in ("self", "input_size", "hidden_size")}
+    return {name: item for name, item in rest.items() if item.kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def takes_any_option(cls: type[Cell]) -> bool:
+    """Whether a cell's constructor has a ``**`` that takes options of any name."""
+    kinds = {item.kind for item in inspect.signature(cls.__init__).parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def checked_options(config: CellConfig) -> dict[str, Any]:
@@ -106,13 +136,13 @@ def checked_options(config: CellConfig) -> dict[str, Any]:
     known, hints = cell_options(cls), get_type_hints(cls.__init__)
     checked = {}
     for name, value in config.options.items():
-        if name not in known:
+        if name not in known and not takes_any_option(cls):
             raise unknown(f"option of the cell {config.name}", name, known)
-        checked[name] = check_value(value, hints[name], f"cell.{name}") if name in hints else value
+        checked[name] = read_option(value, hints[name], f"cell.{name}") if name in hints else value
     return checked
 
 
-def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Scalar) -> Cell:
+def make_cell(cell: str | CellConfig, input_size: int, hidden_size: int, **options: Option) -> Cell:
     """Build a cell by name or `CellConfig`.
 
     Raises:

@@ -110,7 +110,7 @@ def cell_list(text: str) -> list[CellConfig]:
     Raises:
         UserError: something that is neither a name nor a name with options in brackets.
     """
-    return list({cell.label: cell for cell in map(_cell, split_list(text))}.values())
+    return list({cell.label: cell for cell in map(CellConfig.parse, split_list(text))}.values())
 
 
 def split_list(text: str) -> list[str]:
@@ -123,22 +123,3 @@ def split_list(text: str) -> list[str]:
     if not all(parts):
         raise UserError(f"expected names separated by commas, got {text!r}.")
     return list(dict.fromkeys(parts))
-
-
-def _cell(text: str) -> CellConfig:
-    import yaml
-
-    match = re.fullmatch(r"([^()]+?)(?:\((.*)\))?", text)
-    options: dict[str, Any] = {}
-    for item in match[2].split(",") if match and match[2] else []:
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or not key:
-            match = None
-            break
-        try:
-            options[key] = None if value == "None" else read_yaml(value)  # None: as a label prints it
-        except yaml.YAMLError:
-            options[key] = value
-    if match is None:
-        raise UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {text!r}.')
-    return CellConfig(match[1], options)

@@ -22,13 +22,17 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("check-cell", "The conformance checks that every cell must pass.", "a JSON object", cell=True)
     parser.add_argument(
         "name", metavar="NAME",
-        help="see `rnnbench cells`; its options: --cell.OPTION VALUE; RNNBENCH_CELLS=FILE.py names a file of yours",
+        help="see `rnnbench cells`, or FILE.py:CLASS of yours; its options: --cell.OPTION VALUE",
     )  # fmt: skip
     parser.add_argument("--backend", action="append", metavar="NAME", help="this one only; may be repeated (all)")
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"], help="where it runs (cpu)")
     parser.add_argument(
         "--input_size", type=int, default=5, metavar="I", help="8, the cell's width here, for one that wants I = H (5)"
     )
+    parser.add_argument(
+        "--like", metavar="CELL",
+        help="compare it with this cell too, on shared weights: outputs and every gradient (torch:GRU, say)",
+    )  # fmt: skip
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = vars(parser.parse_args(argv))
     if arguments["cell"] is not None:
@@ -37,12 +41,14 @@ def main(argv: Sequence[str]) -> int:
     options = {key.partition(".")[2]: value for key, value in arguments.items() if key.startswith("cell.")}
     config = CellConfig(arguments["name"], options)
 
-    from rnnbench.conformance import check
+    from rnnbench.conformance import check, like
     from rnnbench.system import machine
 
     machine.prepare()
     device = machine.resolve_device(arguments["device"])
     findings = check(config, backends=arguments["backend"], device=device, input_size=input_size)
+    if arguments["like"] is not None:
+        findings += like(config, CellConfig.parse(arguments["like"]), device, input_size)
     facts = describe(config, device)
     broken = [finding for finding in findings if finding.ok is False]
     if arguments["json"]:
@@ -66,10 +72,11 @@ def describe(config: CellConfig, device: str) -> dict[str, Any]:
     weights, state = formulas(config)
     return {
         "cell": config.label,
-        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "class": config.name if config.short_name != config.name else f"{cls.__module__}.{cls.__qualname__}",
         "paper": cls.paper,
         "parameters": weights,
         "state": state,
+        **({"exempt": dict(cls.exempt)} if cls.exempt else {}),
         "device": device,
         "versions": {"rnnbench": version("rnnbench"), "torch": version("torch"), "python": python_version()},
     }
@@ -89,6 +96,7 @@ def verdicts(label: str, broken: Sequence[CheckResult]) -> list[str]:
 
 def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     """What was checked, for a person."""
+    from rnnbench.backends.backend import MULTIPLE
     from rnnbench.cli.output import text_table
     from rnnbench.conformance import PROPERTIES
     from rnnbench.system.console import Console
@@ -96,7 +104,7 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
     heads = ("check", "on", "in", "worst", "at")
     table = text_table(*heads, wrapped=heads, right=("worst",))
     for name in PROPERTIES:
-        if name == "parameters":
+        if name == "parameters" or name in facts.get("exempt", {}):
             continue  # a line of its own
         results = [finding for finding in findings if finding.property == name]
         worst = max(results, key=lambda finding: finding.figure or 0.0)
@@ -104,12 +112,20 @@ def show(facts: dict[str, Any], findings: Sequence[CheckResult]) -> None:
         on, formats = (dict.fromkeys(getattr(f, key) for f in results) for key in ("backend", "dtype"))
         table.add_row(name, " ".join(on), " ".join(formats), figure, worst.where)
     console = Console(highlight=False)
-    console.print(f"[bold]{facts['cell']}[/] passes every check")
+    exempt = facts.get("exempt", {})
+    console.print(f"[bold]{facts['cell']}[/] passes every check{' that it is not exempt from' if exempt else ''}")
     console.print(f"{facts['class']}; {facts['paper'] or 'no source given'}")
     console.print(table)
     console.print("worst: the largest error as a share of what is allowed; none where the answer is yes or no.")
     console.print(f"weights {facts['parameters']}; numbers in the state {facts['state']}")
     for finding in findings:
-        if finding.ok is None:
+        if finding.property == "like":
+            error = f"{MULTIPLE * (finding.figure or 0.0):.2g} times the float32 loop's own"
+            console.print(
+                f"like the other cell on {finding.backend}: the largest error, of {finding.where}, is {error}"
+            )
+        if finding.ok is None and finding.property == "backend":
             console.print(f"not on {finding.backend}: {finding.where}")
+    for name, reason in exempt.items():
+        console.print(f"exempt from {name}: {reason}", markup=False)
     console.print(", ".join([*(f"{name} {number}" for name, number in facts["versions"].items()), facts["device"]]))

@@ -1,4 +1,4 @@
-"""``rnnbench generate RUN``: a character model goes on with a prompt, a decoder writes what it makes of a source."""
+"""``rnnbench generate RUN``: a character model continues a prompt, a decoder translates a source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("generate", "Let a trained model write.", "a JSON object at the end instead of streaming")
     parser.add_argument("run", type=Path, help="a finished run's folder")
     parser.add_argument("--prompt", help="what to go on with (the training text's beginning), or what to translate")
-    text = parser.add_argument_group("a character model goes on with the prompt")
+    text = parser.add_argument_group("a character model continues the prompt")
     text.add_argument("--length", type=int, help="characters to write (400)")
     text.add_argument("--temperature", type=float, help="0 always takes the likeliest character (0.8)")
     text.add_argument("--top_k", type=int, help="choose among the k likeliest characters only")
@@ -90,7 +90,7 @@ def _continue(arguments: argparse.Namespace, trained: Trained) -> int:
         symbols = trained.vocabulary.symbols
         prompt = trained.prompt or next((symbol for symbol in "\n " if symbol in symbols), symbols[-1])
         what = "the beginning of its training text" if trained.prompt else "as its training text's beginning is unknown"
-        print(f"rnnbench: the model goes on with {prompt!r}, {what}; --prompt gives another.", file=sys.stderr)
+        print(f"rnnbench: the model continues {prompt!r}, {what}; --prompt sets another.", file=sys.stderr)
     _warn(trained, prompt)
     text = write(
         trained.model, trained.vocabulary, prompt, arguments.length, arguments.temperature, arguments.top_k,

@@ -21,7 +21,9 @@ VERBS = {
     "dashboard": "a study's W&B workspace and report: build, push",
     "generate": "let a trained run write text",
     "cells": "the recurrent cells and the backends that can run them",
+    "new-cell": "write a cell to begin with, and its test",
     "check-cell": "check a cell, yours say, against what every cell must do",
+    "certify": "check whatever runs over time here, torch's layers or yours, against float64",
     "data": "the data sets: list, info, fetch",
     "doctor": "what this machine has, and what it lacks",
 }

@@ -27,16 +27,18 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="where to write (default: a folder report/ beside each study's runs)")
     parser.add_argument("--check", action="store_true", help="write nothing: do the tables there say what the runs do?")
+    parser.add_argument("--against", metavar="CELL", help="compare this cell, yours say, with each other one")
     arguments = parser.parse_args(argv)
     if arguments.check:
-        return _check(arguments.runs, arguments.out, arguments.json)
+        return _check(arguments.runs, arguments.out, arguments.json, arguments.against)
 
     from rnnbench.report import report, usual
     from rnnbench.runs import finite
     from rnnbench.system.console import Console
 
     formats = usual() if arguments.format is None else arguments.format
-    shown = report(arguments.runs, formats, arguments.out, None if arguments.json else Console())
+    console = None if arguments.json else Console()
+    shown = report(arguments.runs, formats, arguments.out, console, arguments.against)
     if arguments.json:
         print(json.dumps(finite(shown)))
     return 0
@@ -51,11 +53,11 @@ def _formats(text: str) -> set[str]:
     return out
 
 
-def _check(runs: list[Path], out: Path | None, as_json: bool) -> int:
+def _check(runs: list[Path], out: Path | None, as_json: bool, against: str | None) -> int:
     """One line for each difference; 1 where there is one."""
     from rnnbench.report.compose import check
 
-    checked = check(runs, out)
+    checked = check(runs, out, against)
     differences = [difference for wrong in checked.values() for difference in wrong]
     if as_json:
         print(json.dumps({str(path): wrong for path, wrong in checked.items()}))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cli.arguments import Parser, add_output_options
+from rnnbench.cli.arguments import Parser, add_output_options, cell_list
 from rnnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -29,12 +29,15 @@ def main(argv: Sequence[str]) -> int:
 
     from rnnbench.runs import RunDirectory, check_root
     from rnnbench.sweep.run_study import jobs_of, measure_speeds, results_of, run_study
+    from rnnbench.sweep.study import with_cells
     from rnnbench.sweep.tuning import known_choices, tuned_study, tuning_study
     from rnnbench.system.console import Console
 
     console = Console(stderr=arguments.json or arguments.export_wandb is not None)
     preset, root = arguments.preset, Path(arguments.out)
     study = _study(arguments, console)
+    if arguments.cells is not None:
+        study = with_cells(study, cell_list(arguments.cells))
     study.jobs(preset)  # a preset that is unknown is refused before anything is said
     known = None
     asked = arguments.tune_lr is not None or arguments.tune_seeds is not None  # rates known already are no answer
@@ -85,6 +88,9 @@ def _parser() -> Parser:
         "study", metavar="STUDY",
         help=f"a study's name or file, or the YAML file of a W&B sweep; here: {', '.join(names) or 'none'}",
     )  # fmt: skip
+    parser.add_argument(
+        "--cells", metavar="NAME,…", help="these in place of the study's own, yours among them: lstm,gru,leaky.py:Leaky"
+    )
     parser.add_argument("--preset", default="quick", help="the study's size (default: quick)")
     parser.add_argument(
         "--jobs", default="auto", metavar="N", help="runs at once (default: one a core; on a GPU as many as it holds)"
@@ -152,7 +158,7 @@ def _study(arguments: Any, console: Console) -> Study:
 
     if not arguments.study.lower().endswith((".yaml", ".yml")):
         if arguments.count is not None:
-            raise UserError(f"--count is for the files of W&B sweeps, and {arguments.study} is none.")
+            raise UserError(f"--count is for W&B sweep files, and {arguments.study} is not one; leave it out.")
         return find_study(arguments.study)
     from rnnbench.sweep.wandb_sweep import study_of_file
 

@@ -148,7 +148,7 @@ def parse(argv: Sequence[str]) -> tuple[Run, dict[str, Any]]:
     add_output_options(parser)
     parser.add_argument(
         "--cell", metavar="NAME", default=argparse.SUPPRESS,
-        help="see `rnnbench cells`; its options: --cell.OPTION VALUE (lstm)",
+        help="see `rnnbench cells`, or FILE.py:CLASS of yours; its options: --cell.OPTION VALUE (lstm)",
     )  # fmt: skip
     add_fields(parser, Run, "", skip=("cell",))
     values = vars(parser.parse_args(argv))

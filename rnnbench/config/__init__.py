@@ -9,6 +9,7 @@ from rnnbench.config.run import Run
 from rnnbench.config.values import (
     PROTOCOL,
     CellConfig,
+    Option,
     Scalar,
     check_fields,
     check_value,
@@ -19,6 +20,6 @@ from rnnbench.config.values import (
 )
 
 __all__ = [
-    "PROTOCOL", "BudgetConfig", "CellConfig", "DataConfig", "ModelConfig", "OptimConfig", "ProbeConfig", "Run",
-    "Scalar", "check_fields", "check_value", "difference", "from_dict", "identity", "to_dict",
+    "PROTOCOL", "BudgetConfig", "CellConfig", "DataConfig", "ModelConfig", "OptimConfig", "Option", "ProbeConfig",
+    "Run", "Scalar", "check_fields", "check_value", "difference", "from_dict", "identity", "to_dict",
 ]  # fmt: skip

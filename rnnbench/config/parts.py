@@ -75,6 +75,7 @@ EXCLUSIONS = (
     ),
 )
 
+Match = Literal["trainable", "all"]
 Steps = Annotated[int, Bounds("≥ 0 (0 measures at initialisation only)", lambda value: value >= 0, MOST)]
 Gap = Annotated[int, Bounds("≥ 0", lambda value: value >= 0, LONGEST)]
 
@@ -105,6 +106,8 @@ class ModelConfig:
             Ollivier 2018).
         parameters: Weights to spend on all but the input (the cells and the readout, mostly): the hidden_size that
             comes within 2 % is solved for and hidden_size is not to be given.
+        match: Which weights are counted to be the same for every cell: those that are trained, or all, frozen ones (a
+            reservoir's) too.
     """
 
     hidden_size: Width = 128
@@ -120,6 +123,7 @@ class ModelConfig:
     attention: Literal["additive", "dot", "none"] = "additive"
     init: Literal["default", "orthogonal", "identity", "glorot", "forget_bias", "chrono"] = "default"
     parameters: Amount | None = None
+    match: Match = "trainable"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
@@ -327,7 +331,7 @@ def shares(split: str | None) -> tuple[float, float, float] | None:
         train, val, test = (float(share) for share in re.split(r"[/,: ]+", split.strip()))
     except ValueError:
         train = val = test = math.nan
-    whole = train + val + test
-    if not (min(train, val, test) > 0 and math.isfinite(whole)):
+    total = train + val + test
+    if not (min(train, val, test) > 0 and math.isfinite(total)):
         raise UserError(f"data.split must be three positive shares such as 80/10/10, got {split!r}.")
-    return train / whole, val / whole, test / whole
+    return train / total, val / total, test / total

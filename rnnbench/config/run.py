@@ -81,9 +81,10 @@ class Run(Job):
     def id_under(self, protocol: int) -> str:
         """``lstm-kjv-T64-s0-1f2e3d4c``: a folder's name, so without ``/``, ``:`` (torchrecurrent:MGU) or line ends."""
         data, rest = self.data.label, f"T{self.data.seq_len}-s{self.seed}-{identity(self, protocol)}"
-        while data and len(f"{self.cell.name}-{data}-{rest}".encode()) > 255:
+        cell = self.cell.short_name
+        while data and len(f"{cell}-{data}-{rest}".encode()) > 255:
             data = data[:-1]
-        name = f"{self.cell.name}-{data}-{rest}"
+        name = f"{cell}-{data}-{rest}"
         return "".join(c if c.isprintable() and c not in "/:" else "_" for c in name)
 
     @property
@@ -92,7 +93,7 @@ class Run(Job):
         length = f"T={self.data.seq_len}"
         if self.optim.truncate is not None:
             length += f" K={self.optim.truncate}"
-        return f"{self.cell.label} {self.data.label} {length} seed {self.seed}"
+        return f"{self.cell.short} {self.data.label} {length} seed {self.seed}"
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

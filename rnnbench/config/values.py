@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from rnnbench.config.plain import LARGEST, checked, quoted
+from rnnbench.config.plain import LARGEST, checked, quoted, read_yaml
 from rnnbench.errors import UserError, unknown
 
+#: Packages whose cells are called PACKAGE:NAME. Any other name with a colon is of the user's own module:
+#: ``file.py:Class`` or ``package.module:Class``.
+PEERS = ("torch", "torchrecurrent")
 #: Part of every identity and of every result. Raise it when a default or a definition changes what a Run's numbers
 #: mean: results of an older protocol stay readable, and are neither taken for done nor averaged with new ones.
 #: 1: the seed moved the streams' phase alone; gradient flow on the data alone, a sample without any gradient entering
@@ -24,6 +29,8 @@ from rnnbench.errors import UserError, unknown
 PROTOCOL = 2
 
 Scalar = str | int | float | bool | None
+#: A cell's option: a plain value or a list of them.
+Option = Scalar | list[Scalar]
 T = TypeVar("T")
 
 
@@ -31,53 +38,93 @@ T = TypeVar("T")
 class CellConfig:
     """Which cell, and the options that its constructor takes: ``lstm`` or ``{name: lstm, forget_bias: 3}``.
 
-    3 and 3.0 are one value, an int here; the cell is given what its constructor declares.
+    An option is a plain value or a list of them; a function or an enum's member is given by its name. 3 and 3.0 are one
+    value, an int here; the cell is given what its constructor declares.
     """
 
     name: str = "lstm"
-    options: Mapping[str, Scalar] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         options = self.options
         if not isinstance(self.name, str) or not isinstance(options, Mapping):
             raise _no_cell({"name": self.name, **options} if isinstance(options, Mapping) else options)
         checked(self.name, "cell")
-        plain: dict[str, Scalar] = {}
+        plain: dict[str, Option] = {}
         for key, item in options.items():
             if not isinstance(key, str) or not key.isidentifier():
                 raise UserError(f"a cell option must be a name, got {quoted(key)}.")
-            value = checked(item, f"cell.{key}")
-            if not isinstance(value, Scalar):
-                raise UserError(f"cell option {key} must be a plain value, got {quoted(item)}.")
-            plain[key] = value
-            if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST:
-                plain[key] = int(value)
+            plain[key] = [_scalar(one, key) for one in item] if isinstance(item, list | tuple) else _scalar(item, key)
         object.__setattr__(self, "options", plain)
 
     @property
     def label(self) -> str:
-        """``lstm`` or ``lstm(forget_bias=3)``: how tables and figures name it."""
+        """``lstm`` or ``lstm(forget_bias=3)``: names it, whatever other cells there are."""
+        return self._with_options(self.name)
+
+    @property
+    def short(self) -> str:
+        """``Leaky(a=0.9)`` of ``cells/leaky.py:Leaky``, else the label: how tables name it, unless two share it."""
+        return self._with_options(self.short_name)
+
+    @property
+    def short_name(self) -> str:
+        """The class alone where that is of the user's own module."""
+        place, _, name = self.name.rpartition(":")
+        return name if place and place not in PEERS else self.name
+
+    def _with_options(self, name: str) -> str:
         inside = ", ".join(f"{key}={value}" for key, value in sorted(self.options.items()))
-        return f"{self.name}({inside})" if inside else self.name
+        return f"{name}({inside})" if inside else name
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any] | CellConfig) -> CellConfig:
-        """From a name, from ``{"name": …, option: …}`` or its JSON, or from itself."""
+        """From a name, a label, ``{"name": …, option: …}`` or its JSON, or from itself."""
         if isinstance(value, CellConfig):
             return value
         if isinstance(value, str):
             text = value.strip()
             if not text.startswith("{"):
-                return cls(text)
+                return cls._of_label(text)
             with suppress(ValueError, RecursionError):
                 value = json.loads(text)
         if not isinstance(value, Mapping):
             raise _no_cell(value)
         return cls(value.get("name", "lstm"), {key: item for key, item in value.items() if key != "name"})
 
-    def plain(self) -> str | dict[str, Scalar]:
+    @classmethod
+    def _of_label(cls, text: str) -> CellConfig:
+        import yaml
+
+        match = re.fullmatch(r"(.+)\(([^()]*)\)", text)
+        if match is None and ("(" not in text or "/" in text):
+            return cls(text)
+        options: dict[str, Any] = {}
+        for item in re.split(r",(?![^\[]*\])", match[2]) if match and match[2] else []:
+            key, equals, value = (part.strip() for part in item.partition("="))
+            if not equals or not key:
+                match = None
+                break
+            try:
+                options[key] = None if value == "None" else read_yaml(value)  # None: as a label prints it
+            except yaml.YAMLError:
+                options[key] = value
+        if match is None:
+            raise UserError(f'expected a cell such as gru or "lstm(forget_bias=3)", got {quoted(text)}.')
+        return cls(match[1].strip(), options)
+
+    def plain(self) -> str | dict[str, Option]:
         """The inverse of `parse`."""
         return {"name": self.name, **self.options} if self.options else self.name
+
+
+def _scalar(item: Any, key: str) -> Scalar:
+    """A plain value of an option, or of one in its list."""
+    name = getattr(item, "name", None) if isinstance(item, Enum) else getattr(item, "__name__", None)
+    value = checked(item if name is None else name, f"cell.{key}")
+    if not isinstance(value, Scalar):
+        raise UserError(f"cell option {key} must be a plain value or a list of them, got {quoted(item)}.")
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST else value
 
 
 def _no_cell(value: Any) -> UserError:

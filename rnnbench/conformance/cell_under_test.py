@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -17,6 +16,9 @@ from rnnbench.backends.dispatch import BACKENDS, choose
 from rnnbench.cells.cell import Cell
 from rnnbench.cells.registry import checked_options, make_cell
 from rnnbench.config import CellConfig
+from rnnbench.conformance.property import Broken
+from rnnbench.conformance.surroundings import settings
+from rnnbench.errors import told
 
 #: Sequences, their length, the width of the input and of the cell; four heads divide the last.
 B, T, I, H = 3, 13, 5, 8
@@ -63,19 +65,47 @@ class CellUnderTest:
         self.device = torch.device(device)
         self.input_size, self.hidden_size, self.seq_len = input_size, hidden_size, seq_len
         self._asked = backends
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            self._cell = make_cell(self.config, input_size, hidden_size).to(self.device)
+        #: Of this process, as they were before anything of the cell ran.
+        self.settings = settings()
+        self._cell = self.build().to(self.device)
         for name in backends or ():
             choose(self._cell, name, Request(self.device, torch.float32))
         self.cell, self.sample, self.results = cache(self.fresh), cache(self._sample), cache(self._results)
 
+    def build(self, seed: int = 1) -> Cell:
+        """A new one as its constructor leaves it, on the CPU; the random state is put back.
+
+        Raises:
+            UserError: the constructor raises.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return make_cell(self.config, self.input_size, self.hidden_size)
+
+    def sized(self, input_size: int, hidden_size: int, seq_len: int | None = None) -> CellUnderTest:
+        """The same cell with other sizes, and sequences of another length.
+
+        Raises:
+            UserError: the constructor refuses these sizes.
+        """
+        return CellUnderTest(
+            self.config, self._asked, self.device.type, input_size, hidden_size, seq_len or self.seq_len
+        )
+
+    @property
+    def cell_class(self) -> type[Cell]:
+        """Its class."""
+        return type(self._cell)
+
+    @property
+    def exempt(self) -> Mapping[str, str]:
+        """The properties that it lacks by its nature, and why, as its class declares."""
+        return getattr(self._cell, "exempt", {})
+
     @cached_property
     def square(self) -> CellUnderTest:
         """The same cell with I = H, a special case of some cells."""
-        return CellUnderTest(
-            self.config, self._asked, self.device.type, self.hidden_size, self.hidden_size, self.seq_len
-        )
+        return self.sized(self.hidden_size, self.hidden_size)
 
     @cached_property
     def refusals(self) -> dict[str, str]:
@@ -100,20 +130,28 @@ class CellUnderTest:
         return BACKENDS[backend].refusal(self._cell, Request(self.device, dtype, tap=tap, states=states))
 
     def fresh(self, dtype: torch.dtype) -> Cell:
-        """A copy of the cell in a number format, the same weights in each; ``cell`` is one that is kept."""
-        return copy.deepcopy(self._cell).to(dtype)
+        """One more of it in a number format, the same weights in each; ``cell`` is one that is kept.
 
-    def inputs(self, batch: int, time: int, generator: torch.Generator) -> Tensor:
-        """Random x, (batch, time, I), in float32; after its columns the side inputs, where the cell needs such.
+        Built anew, as a copy would lack what the constructor hooked on the weights.
+        """
+        return self.build().to(self.device, dtype)
+
+    def inputs(self, batch: int, time: int, generator: torch.Generator, scale: float = 1.0) -> Tensor:
+        """Random x, (batch, time, I), in float32; after its columns the side inputs and the draws, where it has such.
 
         So every check covers them: they are cut into chunks, mixed with other rows and perturbed like x. A side input
-        is uniform in 0 … 1.
+        is uniform in 0 … 1, a draw what the cell itself draws; only x is scaled.
         """
-        columns = [torch.randn(batch, time, self.input_size, generator=generator)]
+        columns = [scale * torch.randn(batch, time, self.input_size, generator=generator)]
         columns.append(torch.rand(batch, time, len(self._cell.needs), generator=generator))
+        if self._cell.stochastic:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+                if (draws := self._cell.draw(batch, time)) is not None:
+                    columns.append(draws.float().cpu())
         return torch.cat(columns, dim=-1).to(self.device)
 
-    def _sample(self, dtype: torch.dtype, seed: int = 0) -> Sample:
+    def _sample(self, dtype: torch.dtype, seed: int = 0, scale: float = 1.0) -> Sample:
         """Drawn and run in float32, so that it is the same numbers in float64; in bfloat16 they are rounded.
 
         Except the states, which are float32 at least, whatever the weights are.
@@ -128,7 +166,7 @@ class CellUnderTest:
                 run(self._cell, self.inputs(B, self.seq_len, generator), backend="loop", return_states=True)[1]
                 for _ in range(2)
             )
-        x = self.inputs(B, self.seq_len, generator).to(dtype)
+        x = self.inputs(B, self.seq_len, generator, scale).to(dtype)
         of_y, of_state = normal(B, self.seq_len, self.hidden_size), normal(*first[:, 0].shape)
         wide = torch.promote_types(dtype, torch.float32)
         return Sample(x, first[:, -1].to(wide), (second - first).to(wide), (of_y.to(dtype), of_state.to(wide)))
@@ -160,7 +198,7 @@ def results(
     leaves = {
         "x": x.detach().requires_grad_(),
         "state": state.detach().requires_grad_(),
-        **dict(cell.named_parameters()),
+        **trainable(cell),
     }
     if tap is not None:
         leaves["tap"] = tap.detach().requires_grad_()
@@ -173,14 +211,19 @@ def results(
     return {"y": y.detach(), "state": current.detach(), **gradients((y, current), cotangents, leaves)}
 
 
+def trainable(cell: Cell) -> dict[str, Tensor]:
+    """The parameters that are trained, by name; a frozen one has no gradient."""
+    return {name: parameter for name, parameter in cell.named_parameters() if parameter.requires_grad}
+
+
 def gradients(
-    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], leaves: Mapping[str, Tensor]
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], leaves: Mapping[str, Tensor], keep: bool = False
 ) -> dict[str, Tensor]:
-    """``grad NAME`` of each leaf; zeros where no output depends on it."""
+    """``grad NAME`` of each leaf; zeros where no output depends on it. ``keep``: the graph, for another call."""
     # A last state may be the first one unchanged, whatever the parameters are.
     pairs = [(out, c.to(out.dtype)) for out, c in zip(outputs, cotangents, strict=True) if out.requires_grad]
     values = torch.autograd.grad(
-        [out for out, _ in pairs], list(leaves.values()), [c for _, c in pairs], allow_unused=True
+        [out for out, _ in pairs], list(leaves.values()), [c for _, c in pairs], keep, allow_unused=True
     )
     return {
         f"grad {name}": torch.zeros_like(leaf) if value is None else value
@@ -194,6 +237,24 @@ def largest(error: Tensor) -> float:
     return worst if worst == worst else float("inf")
 
 
+def differs(value: Tensor, truth: Tensor) -> bool:
+    """By more than another order of summation in float64 can explain: a matrix product's may depend on the numbers."""
+    return largest(value - truth) > 1e-12 * max(1.0, largest(truth))
+
+
+def called(what: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """A function of the cell on some inputs.
+
+    Raises:
+        Broken: it raised something.
+    """
+    try:
+        return function(*inputs)
+    except Exception as error:
+        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        raise Broken(f"{what} of {shapes} raised {told(error)}") from error
+
+
 def run(
     cell: Cell,
     x: Tensor,
@@ -202,18 +263,19 @@ def run(
     tap: Tensor | None = None,
     return_states: bool = False,
 ) -> Output:
-    """`rnnbench.backends.run`, with side inputs as the columns of x after the cell's own."""
-    x, side = _split(cell, x)
-    return dispatch.run(cell, x, state, backend, tap, return_states, side)
+    """`rnnbench.backends.run`, with side inputs and draws as the columns of x after the cell's own."""
+    x, side, draws = _split(cell, x)
+    return dispatch.run(cell, x, state, backend, tap, return_states, side, draws)
 
 
 def driven(cell: Cell, x: Tensor) -> Tensor:
     """What `step` and `read` take as u, (B, T, G): from x with the same further columns."""
-    x, side = _split(cell, x)
-    with cell.beside(side, None):
+    x, side, draws = _split(cell, x)
+    with cell.beside(side, draws):
         return cell.driven(x)
 
 
-def _split(cell: Cell, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    x, side = x.split((cell.input_size, len(cell.needs)), dim=-1)
-    return x, dict(zip(cell.needs, side.unbind(-1), strict=True))
+def _split(cell: Cell, x: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    sides = len(cell.needs)
+    x, side, draws = x.split((cell.input_size, sides, x.shape[-1] - cell.input_size - sides), dim=-1)
+    return x, dict(zip(cell.needs, side.unbind(-1), strict=True)), draws if draws.shape[-1] else None

@@ -1,20 +1,17 @@
-"""Properties of the declaration itself: shapes and number formats, pure functions, nothing kept between runs."""
+"""Properties of the declaration itself: shapes, number formats and devices, copies, the state to start from."""
 
 from __future__ import annotations
 
 import copy
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnnbench.cells.affine_cell import AffineCell
 from rnnbench.cells.cell import Cell
-from rnnbench.cells.registry import make_cell
-from rnnbench.conformance.cell_under_test import B, CellUnderTest, T, driven, largest, run
+from rnnbench.conformance.cell_under_test import B, CellUnderTest, called, differs, driven, run
 from rnnbench.conformance.property import Broken
 from rnnbench.errors import told
 
@@ -22,10 +19,19 @@ from rnnbench.errors import told
 def contract(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
     """Shapes and number formats are the declared ones, with I ≠ H and I = H; outputs are finite."""
     for one in (subject, subject.square):
-        _sizes(one)
-        _initial_state(one)
-        _shapes(one, dtype)
+        declared(one, dtype)
     return None, ""
+
+
+def declared(subject: CellUnderTest, dtype: torch.dtype) -> None:
+    """`contract` at one size.
+
+    Raises:
+        Broken: something is not as declared.
+    """
+    _sizes(subject)
+    _initial_state(subject)
+    _shapes(subject, dtype)
 
 
 def _sizes(subject: CellUnderTest) -> None:
@@ -54,77 +60,33 @@ def _initial_state(subject: CellUnderTest) -> None:
 
 
 def _shapes(subject: CellUnderTest, dtype: torch.dtype) -> None:
-    cell = subject.cell(dtype)
+    cell, length = subject.cell(dtype), subject.seq_len
     generator = torch.Generator().manual_seed(0)
-    x = subject.inputs(B, T, generator).to(dtype)
+    x = subject.inputs(B, length, generator).to(dtype)
     with torch.no_grad():
-        u = _call("drive", partial(driven, cell), x)
-        if u.dim() != 3 or u.shape[:2] != (B, T):
-            raise Broken(f"drive gives {tuple(u.shape)}, expected (B, T, G) = ({B}, {T}, G)")
+        u = called("drive", partial(driven, cell), x)
+        if u.dim() != 3 or u.shape[:2] != (B, length):
+            raise Broken(f"drive gives {tuple(u.shape)}, expected (B, T, G) = ({B}, {length}, G)")
         first = cell.initial_state(B)
-        s = _call("step", cell.step, u[:, 0], first)
+        s = called("step", cell.step, u[:, 0], first)
         _expect("step", tuple(s.shape), (B, *cell.state_shape), "(B, *S)")
         if s.dtype != first.dtype:
             raise Broken(f"step turns a state in {_name(first.dtype)} into one in {_name(s.dtype)}")
-        for time in (T, 1):
-            states = first.unsqueeze(1).expand(-1, time, *cell.state_shape)
-            y = _call("read", cell.read, states, u[:, :time])
-            _expect("read", tuple(y.shape), (B, time, cell.hidden_size), "(B, T, H)")
+        for batch, time in ((B, length), (B, 1), (1, length), (1, 1)):
+            u = called("drive", partial(driven, cell), x[:batch, :time])
+            _expect("drive", tuple(u.shape[:2]), (batch, time), "(B, T, …)")
+            s = called("step", cell.step, u[:, 0], first[:batch])
+            _expect("step", tuple(s.shape), (batch, *cell.state_shape), "(B, *S)")
+            states = first[:batch].unsqueeze(1).expand(-1, time, *cell.state_shape)
+            y = called("read", cell.read, states, u)
+            _expect("read", tuple(y.shape), (batch, time, cell.hidden_size), "(B, T, H)")
             if y.dtype != dtype:
                 raise Broken(f"read gives {_name(y.dtype)} where weights and x are {_name(dtype)}")
-            y, states = run(cell, x[:, :time], backend="loop", return_states=True)
+            y, states = run(cell, x[:batch, :time], backend="loop", return_states=True)
             for what, value in (("y", y), ("state", states)):
                 bad = (~value.isfinite()).nonzero()
                 if len(bad):
                     raise Broken(f"{what} is not finite at t = {int(bad[:, 1].min())}, from the initial state")
-
-
-def _call(what: str, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    try:
-        return function(*inputs)
-    except Exception as error:
-        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in inputs)
-        raise Broken(f"{what} of {shapes} raised {told(error)}") from error
-
-
-def purity(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """`drive`, `step` and `read` write into none of their inputs, and give the same when called twice."""
-    cell, sample = subject.cell(dtype), subject.sample(dtype)
-    with torch.no_grad():
-        x = sample.x.clone()
-        u = _pure("drive", partial(driven, cell), {"x": x})
-        s = _pure("step", cell.step, {"u": u[:, 0].clone(), "s": sample.state.clone()})
-        _pure("read", cell.read, {"s": s.unsqueeze(1).clone(), "u": u[:, :1].clone()})
-    return None, ""
-
-
-def _pure(what: str, function: Callable[..., Tensor], inputs: Mapping[str, Tensor]) -> Tensor:
-    before = {name: tensor.clone() for name, tensor in inputs.items()}
-    first = function(*inputs.values())
-    for name, tensor in inputs.items():
-        if not torch.equal(tensor, before[name]):
-            raise Broken(f"{what} writes into the {name} that it is given, in place")
-    first = first.clone()
-    if not torch.equal(first, function(*inputs.values())):
-        raise Broken(f"{what}, called twice with the same, gives two different results")
-    return first
-
-
-def memory(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """What a run leaves in the module does not depend on its input: all memory is in the state.
-
-    Compared after a first run, so that a cell may keep what follows from its sizes alone, a mask say.
-    """
-    cell, sample = subject.cell(dtype), subject.sample(dtype)
-    with torch.no_grad():
-        run(cell, sample.x, sample.state, "loop")
-        before = _contents(cell)
-        run(cell, sample.x.flip(1) + 1, backend="loop")
-    after = _contents(cell)
-    for name in before.keys() | after.keys():
-        if name not in before or name not in after or not _same(before[name], after[name]):
-            raise Broken(f"a run changes the cell's own `{name}`: what is to be remembered belongs in the state")
-    return None, ""
 
 
 def copies(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
@@ -140,43 +102,99 @@ def copies(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[No
         raise Broken("copy.deepcopy of it computes something else")
     try:
         with torch.device("meta"):
-            meta = make_cell(subject.config, subject.input_size, subject.hidden_size).to(dtype)
-            run(meta, torch.empty(B, 2, sample.x.shape[-1], dtype=dtype), backend="loop")
+            _on_meta(subject, subject.build().to(dtype))
     except Exception as error:
         raise Broken(
-            f"on the meta device, which has shapes and no values, it raised {told(error)}; does it branch on values?"
+            f"on the meta device, which has shapes and no values, it raised {told(error)}; a step must not ask for a "
+            "value (.item(), if, while): write torch.where"
         ) from error
     return None, ""
 
 
-def _contents(cell: Cell) -> dict[str, Any]:
-    """All attributes, buffers and parameters of a module and of those inside it, by dotted name, copied."""
-    out: dict[str, Any] = {}
+def devices(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
+    """A cell that is built on the CPU, run, and moved to another device or number format computes there.
+
+    So every tensor that it computes with is registered, or made on its input's device. The other device is meta.
+    """
+    cell = subject.build()
+    for where, value in _attributes(cell):
+        raise Broken(
+            f"`{where}` is a {type(value).__name__} that is not registered: .to(), the optimiser and the state_dict "
+            f"do not see it; use {_instead(value)}"
+        )
+    x, state = subject.sample(torch.float32).x[:, :2], subject.sample(torch.float32).state
+    with torch.no_grad():
+        run(cell.to(subject.device), x, state, "loop")
+        for what, value in zip(("y", "state"), run(cell.to(dtype), x.to(dtype), state.to(dtype), "loop"), strict=True):
+            truth = run(subject.cell(dtype), x.to(dtype), state.to(dtype), "loop")[what == "state"]
+            if differs(value, truth):
+                raise Broken(f"run in float32 and then moved to {_name(dtype)}, {what} is another than of one made so")
+        try:
+            _on_meta(subject, cell.to("meta"))
+        except Exception as error:
+            try:
+                with torch.device("meta"):
+                    _on_meta(subject, cell)
+            except Exception:  # it asks for values: that is what `copies` finds
+                return None, ""
+            raise Broken(
+                f"built on the CPU and moved to another device it raised {told(error)}; make constants with "
+                "device=s.device and register the others as buffers"
+            ) from error
+    return None, ""
+
+
+def _instead(value: Any) -> str:
+    if isinstance(value, nn.Module):
+        return "nn.ModuleList"
+    return "nn.ParameterList" if isinstance(value, nn.Parameter) else "register_buffer"
+
+
+def _attributes(cell: Cell) -> Iterator[tuple[str, Any]]:
+    """Parameters, tensors and modules that are attributes of a cell, or in its lists, and not registered."""
+    registered = {id(value) for value in (*cell.parameters(), *cell.buffers(), *cell.modules())}
     for prefix, module in cell.named_modules():
-        tensors = {**module._parameters, **module._buffers}
-        rest = {key: value for key, value in vars(module).items() if key not in ("_parameters", "_buffers", "_modules")}
-        out |= {f"{prefix}.{key}".lstrip("."): _copied(value) for key, value in {**rest, **tensors}.items()}
-    return out
+        for name, value in vars(module).items():
+            if not name.startswith("_") or isinstance(value, Tensor):
+                for key, item in _items(f"{prefix}.{name}".lstrip("."), value):
+                    if id(item) not in registered:
+                        yield key, item
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | deque):
-        return [_copied(item) for item in value]
-    return value
+def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Tensor | nn.Module):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _items(f"{name}[{key!r}]", item)
+    elif isinstance(value, list | tuple | set):
+        for index, item in enumerate(value):
+            yield from _items(f"{name}[{index}]", item)
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return one is other or (type(one) is type(other) and bool(one == other))
+def _on_meta(subject: CellUnderTest, cell: Cell) -> None:
+    columns = subject.sample(torch.float32).x.shape[-1]
+    dtype = next((weight.dtype for weight in cell.parameters()), torch.get_default_dtype())
+    run(cell, torch.empty(B, 2, columns, dtype=dtype, device="meta"), backend="loop")
+
+
+def start(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
+    """The initial state is the same each time, in every row, for every batch and in evaluation mode."""
+    cell = subject.fresh(dtype)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        first = cell.initial_state(B)
+        torch.manual_seed(2)
+        cases = {"when asked again": cell.initial_state(B), f"in a batch of {B + 2}": cell.initial_state(B + 2)[:B]}
+        cases |= {
+            "in a batch of 1": cell.initial_state(1).expand_as(first),
+            "in evaluation": cell.eval().initial_state(B),
+        }
+        cases["in another row"] = first.roll(1, 0)
+    for where, state in cases.items():
+        if not torch.equal(state, first):
+            raise Broken(f"initial_state is another one {where}; it must be the same for every sequence")
+    return None, ""
 
 
 def _expect(what: str, got: tuple[int, ...], wanted: tuple[int, ...], meaning: str) -> None:
@@ -186,24 +204,3 @@ def _expect(what: str, got: tuple[int, ...], wanted: tuple[int, ...], meaning: s
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def gates(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """`gate_values` gives numbers in 0 … 1, row by row as `step` does; a cell without gates gives none.
-
-    The decay of an affine cell may be above 1: such a state grows.
-    """
-    cell, sample = subject.cell(dtype), subject.sample(dtype)
-    with torch.no_grad():
-        u, s = driven(cell, sample.x)[:, 0], sample.state
-        values, turned = cell.gate_values(u, s), cell.gate_values(u.roll(1, 0), s.roll(1, 0))
-    for name, value in values.items():
-        if value.shape[:1] != (B,):
-            raise Broken(f"gate_values gives for {name} {tuple(value.shape)}, expected (B, …) = ({B}, …)")
-        highest = float("inf") if name == "decay" and isinstance(cell, AffineCell) else 1 + 1e-6
-        low, high = float(value.min()), float(value.max())
-        if not (low >= -1e-6 and high <= highest):
-            raise Broken(f"gate_values gives for {name} from {low:.3g} to {high:.3g}, expected 0 … 1")
-        if largest(turned[name] - value.roll(1, 0)) > 1e-6:
-            raise Broken(f"gate_values gives for {name} what changes with the rows beside it")
-    return None, ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -10,7 +9,9 @@ from functools import cache
 import numpy as np
 import torch
 
+from rnnbench.cells.cell import memory_indices
 from rnnbench.cells.registry import make_cell
+from rnnbench.cells.weights import count_weights
 from rnnbench.config import CellConfig
 from rnnbench.conformance.cell_under_test import CellUnderTest
 from rnnbench.errors import UserError
@@ -37,24 +38,30 @@ _TERMS_EQUAL = ("H²", "H", "")
 
 
 def parameters(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[None, str]:
-    """The number of its weights as a formula; a cell without one does not fail."""
+    """The number of its weights as a formula, see `formulas`; a cell without one does not fail."""
     return None, formulas(subject.config)[0]
 
 
 def formulas(cell: str | CellConfig) -> tuple[str, str]:
-    """Weights and numbers in one sample's state: ``4H² + 4IH + 8H`` and ``2H``.
+    """Weights and numbers in one sample's memory: ``4H² + 4IH + 8H`` and ``2H``.
 
-    Where it is another at I = H, that too; ``no polynomial`` where there is none.
+    Where it is another at I = H, that too; ``no polynomial`` where there is none. Weights that are not trained are told
+    apart: ``0 + frozen H² + IH``.
     """
 
     @cache
-    def counts(input_size: int, hidden_size: int) -> tuple[int, int]:
+    def counts(input_size: int, hidden_size: int) -> tuple[int, int, int]:
         # Not on the meta device: at these sizes the first use of its Python kernels would take longer than all cells.
         with torch.random.fork_rng(devices=[]):
             built = make_cell(cell, input_size, hidden_size)
-        return sum(weight.numel() for weight in built.parameters()), math.prod(built.state_shape)
+        return *count_weights(built), len(memory_indices(built))
 
-    return _formula(lambda i, h: counts(i, h)[0]), _formula(lambda i, h: counts(i, h)[1])
+    def formula(which: int) -> str:
+        return _formula(lambda i, h: counts(i, h)[which])
+
+    weights, frozen, state = map(formula, range(3))
+    # Where the first has no formula because some size cannot be built, nor has the second.
+    return weights if frozen == "0" or weights == frozen else f"{weights} + frozen {frozen}", state
 
 
 def _formula(count: Count) -> str:

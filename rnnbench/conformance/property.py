@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,6 +63,7 @@ class Property:
         backends: Checked of every backend that can run the cell; otherwise of the loop, which defines the cell.
         dtypes: Number formats in which it is checked.
         required: The other checks presuppose it: they are not made where it fails.
+        repeats: It checks the others' properties in other circumstances, and is not made where one of them fails.
     """
 
     name: str
@@ -67,9 +71,15 @@ class Property:
     backends: bool = False
     dtypes: tuple[torch.dtype, ...] = (torch.float64,)
     required: bool = False
+    repeats: bool = False
 
     def findings(self, subject: CellUnderTest) -> list[CheckResult]:
-        """One for each backend and number format; an exception of the cell is a failed check."""
+        """One for each backend and number format; an exception of the cell is a failed check.
+
+        One alone, not judged, where the cell declares that it lacks the property by its nature.
+        """
+        if reason := subject.exempt.get(self.name):
+            return [CheckResult(self.name, "", "", None, None, reason)]
         return [
             self._judge(subject, backend, dtype)
             for backend in (subject.backends if self.backends else ("loop",))
@@ -83,5 +93,16 @@ class Property:
         except Broken as broken:
             return CheckResult(*about, False, None, str(broken))
         except Exception as error:  # a third party's cell may raise anything
-            return CheckResult(*about, False, None, f"it raised {told(error)}")
+            return CheckResult(*about, False, None, f"it raised {told(error)}{_line(subject, error)}")
         return CheckResult(*about, figure is None or figure <= 1, figure, where)
+
+
+def _line(subject: CellUnderTest, error: Exception) -> str:
+    """`` (mine.py, line 31, in step)``: where in the cell's own file an exception came from; empty where not in it."""
+    source = sys.modules.get(subject.cell_class.__module__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if source is not None and frame.filename == getattr(source, "__file__", None)
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""

@@ -32,13 +32,13 @@ def determinism(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tup
 
 def chunk(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple[float | None, str]:
     """run(x) equals run(x[:, :k]) continued by run(x[:, k:], state), in values and in gradients."""
-    whole = subject.results(dtype, backend)
+    uncut = subject.results(dtype, backend)
     allowed = _allowed(subject, backend, dtype)
     figures = []
     end = subject.seq_len
     # After the first step, before the last, in several places of which two are neighbours.
-    for cuts in ((1,), (end - 1,), (end // 3 + 1, end // 3 + 2, end - 2)):
-        figure, where = worst(subject.results(dtype, backend, cuts), whole, allowed)
+    for cuts in ((1,), (end - 1,), tuple(sorted({end // 3 + 1, end // 3 + 2, end - 2}))):
+        figure, where = worst(subject.results(dtype, backend, cuts), uncut, allowed)
         figures.append((figure, f"{where}, cut at {', '.join(map(str, cuts))}"))
     return max(figures)
 
@@ -60,7 +60,7 @@ def reference(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> tuple
         exact, loop, tested = (
             _states(subject, form, name) for form, name in ((torch.float64, "loop"), (dtype, "loop"), (dtype, backend))
         )
-        figures.append(worst(tested, exact, _near(exact, loop, dtype, _multiple(subject, backend, dtype))))
+        figures.append(worst(tested, exact, near(exact, loop, dtype, _multiple(subject, backend, dtype))))
     return max(figures)
 
 
@@ -76,10 +76,10 @@ def _multiple(subject: CellUnderTest, backend: str, dtype: torch.dtype) -> float
 
 def _allowed(subject: CellUnderTest, backend: str, dtype: torch.dtype, tapped: bool = False) -> dict[str, float]:
     exact, loop = (subject.results(form, "loop", (), tapped) for form in (torch.float64, dtype))
-    return _near(exact, loop, dtype, _multiple(subject, backend, dtype))
+    return near(exact, loop, dtype, _multiple(subject, backend, dtype))
 
 
-def _near(
+def near(
     exact: Mapping[str, Tensor], loop: Mapping[str, Tensor], dtype: torch.dtype, multiple: float
 ) -> dict[str, float]:
     """The largest error that is allowed, by tensor.

@@ -29,7 +29,9 @@ def check(data: DataConfig) -> tuple[dict[str, list[str]], SeriesData | TextData
     """
     source = load(data)
     if not isinstance(source, SeriesData | TextData) or source.notes is None:
-        raise UserError(f"data check looks at files of yours, and {data.label!r} is none; see rnnbench data info.")
+        raise UserError(
+            f"data check looks at your own files, and {data.label!r} is a built-in data set; see rnnbench data info."
+        )
     baselines: dict[str, list[str]] = {}
     for name, value in source.naive_references().items():
         baseline, _, metric = name.rpartition("_")
@@ -88,6 +90,6 @@ def _training(source: SeriesData | TextData) -> dict[str, str]:
 def _batch_digest(batch: Batch) -> str:
     digest = hashlib.sha256()
     for value in (*batch._replace(side=None), *(batch.side or {}).values()):
-        tensor = isinstance(value, torch.Tensor)
-        digest.update(value.contiguous().numpy().tobytes() if tensor else repr(value).encode())
+        content = value.contiguous().numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value).encode()
+        digest.update(content)
     return digest.hexdigest()

@@ -8,7 +8,10 @@ from functools import cache
 
 import torch
 
+from rnnbench.cells.cell import memory_indices
+from rnnbench.cells.weights import count_weights
 from rnnbench.config import CellConfig, ModelConfig
+from rnnbench.config.parts import Match
 from rnnbench.data.task import Task
 from rnnbench.errors import UserError
 from rnnbench.models.sequence import SequenceModel
@@ -71,14 +74,15 @@ def build(task: Task, cell: CellConfig, config: ModelConfig, span: int = 64) -> 
     return kind(task, cell, resolved(task, cell, config), span)
 
 
-def matched_parameters(model: Model) -> int:
-    """Weights that a fair comparison holds equal: those of ``model.matched``."""
-    return sum(parameter.numel() for parameter in torch.nn.ModuleList(model.matched).parameters())
+def matched_parameters(model: Model, match: Match = "trainable") -> int:
+    """Weights that a fair comparison holds equal: those of ``model.matched``, trainable ones or all."""
+    counts = count_weights(torch.nn.ModuleList(model.matched))
+    return counts.trainable if match == "trainable" else counts.total
 
 
 def state_size(model: Model) -> int:
-    """Numbers of recurrent state a sample carries."""
-    return sum(cell.initial_state(1).numel() for cell in model.cells)
+    """Numbers of recurrent memory a sample carries."""
+    return sum(len(memory_indices(cell)) for cell in model.cells)
 
 
 def resolved(task: Task, cell: CellConfig, config: ModelConfig) -> ModelConfig:
@@ -92,7 +96,7 @@ def resolved(task: Task, cell: CellConfig, config: ModelConfig) -> ModelConfig:
 
     def count(width: int) -> int:
         with torch.device("meta"):
-            return matched_parameters(build(task, cell, dataclasses.replace(plain, hidden_size=width)))
+            return matched_parameters(build(task, cell, dataclasses.replace(plain, hidden_size=width)), config.match)
 
     return dataclasses.replace(config, parameters=None, hidden_size=solve_width(count, config.parameters))
 

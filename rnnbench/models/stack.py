@@ -111,11 +111,13 @@ class Stack(nn.Module):
 def _run_truncated(
     cell: Cell, x: Tensor, state: Tensor | None, backend: str, truncate: int, side: Side | None
 ) -> tuple[Tensor, Tensor]:
-    """`run`, the gradient cut off at every so many steps."""
+    """`run`, the gradient cut off at every so many steps; what is random is drawn once, as without the cuts."""
     outputs = []
+    draws = cell.draw(*x.shape[:2])
     for begin in range(0, x.shape[1], truncate):
         piece, start = slice(begin, begin + truncate), None if state is None else state.detach()
-        out, state = run(cell, x[:, piece], start, backend, side=cut(side, piece))
+        drawn = None if draws is None else draws[:, piece]
+        out, state = run(cell, x[:, piece], start, backend, side=cut(side, piece), draws=drawn)
         outputs.append(out)
     assert state is not None
     return torch.cat(outputs, dim=1), state

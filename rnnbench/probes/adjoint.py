@@ -37,7 +37,8 @@ class Segment:
 
     Args:
         begin: The first time step.
-        states: (B, C, *S) a cell that is perturbed: ∂ℓ/∂s_t.
+        cells: Those that are perturbed.
+        states: (B, C, *S) each: ∂ℓ/∂s_t.
         inputs: (B, C, I): ∂ℓ/∂x_t, None unless asked for.
         log_scale: (B,) float64, natural logarithm.
         before: (B, *S) a cell: the states that the segment starts from.
@@ -46,6 +47,7 @@ class Segment:
     """
 
     begin: int
+    cells: Sequence[Cell]
     states: tuple[Tensor, ...]
     inputs: Tensor | None
     log_scale: Tensor
@@ -53,11 +55,14 @@ class Segment:
     carried: tuple[Tensor, ...] | None
 
     def log_norms(self, part: int | None = None) -> Tensor:
-        """log ‖∂ℓ/∂s_t‖₂ over all cells' states together, (B, C) float64; −∞ where there is no gradient at all.
+        """log ‖∂ℓ/∂s_t‖₂ over the memory of all cells together, (B, C) float64; −∞ where there is no gradient at all.
 
         part: Of this part of each state alone, by its index along a state's first axis.
         """
-        states = self.states if part is None else [state[:, :, part] for state in self.states]
+        if part is None:
+            states = [cell.memory(state) for cell, state in zip(self.cells, self.states, strict=True)]
+        else:
+            states = [state[:, :, part] for state in self.states]
         return _log_norms(states, self.log_scale)
 
     def log_input_norms(self) -> Tensor:
@@ -89,6 +94,8 @@ def adjoints(
         inputs: Whether ∂ℓ/∂x is wanted as well.
     """
     batch, time = x.shape[:2]
+    wanted = list(tapped or [True] * len(cells))
+    perturbed = [cell for cell, chosen in zip(cells, wanted, strict=True) if chosen]
     # Within a segment of 32 steps float32 holds a gradient that falls or grows by a factor of up to 15 a step.
     length = length or (64 if x.dtype == torch.float64 else 32)
 
@@ -97,8 +104,8 @@ def adjoints(
             before = [s.detach().requires_grad_() for s in start]
             piece = x[:, begin : begin + length].detach().requires_grad_(inputs)
             taps = [
-                piece.new_zeros(batch, piece.shape[1], *cell.state_shape).requires_grad_() if wanted else None
-                for cell, wanted in zip(cells, tapped or [True] * len(cells), strict=True)
+                piece.new_zeros(batch, piece.shape[1], *cell.state_shape).requires_grad_() if chosen else None
+                for cell, chosen in zip(cells, wanted, strict=True)
             ]
             return _Record(begin, before, piece, taps, *forward(piece, before, taps, begin))
 
@@ -126,7 +133,8 @@ def adjoints(
             gradients = torch.autograd.grad(outputs, last.leaves, seeds, allow_unused=True, materialize_grads=True)
         count = len(last.before)
         states, border = gradients[count : len(gradients) - inputs], gradients[:count]
-        yield Segment(last.begin, states, gradients[-1] if inputs else None, log_scale, tuple(last.before), carried)
+        of_inputs = gradients[-1] if inputs else None
+        yield Segment(last.begin, perturbed, states, of_inputs, log_scale, tuple(last.before), carried)
         norm = _norm([g.flatten(1) for g in border])
         norm = torch.where(norm > 0, norm, 1.0)  # a sample without a gradient has none before either
         carried = tuple(g / norm.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in border)

@@ -2,7 +2,9 @@
 
 G(k) = ‖∂ℓ_T/∂s_{T−k}‖₂, the norm taken sample by sample, then the mean of its logarithm over those samples of the
 batch that have a gradient at that lag; exact, see `rnnbench.probes.adjoint`. A sample without any (a ReLU cell's units
-all off) has no logarithm: the share of such samples is reported apart. Whole models are measured in float64.
+all off) has no logarithm: the share of such samples is reported apart. Of a state only the memory counts
+(`Cell.memory`): the gradient by a clock or a mask that travels in it says nothing of how long anything is kept. Whole
+models are measured in float64.
 
 Sources: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
 """
@@ -202,8 +204,12 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     gradient, NaN where none has. Of the first few samples: each costs a gradient of all these weights for every lag.
 
     Raises:
-        UserError: a model whose loss sees other states than the last, or whose cell torch cannot map over samples.
+        UserError: a model whose loss sees other states than the last, recurrent layers without a trained weight, or a
+            cell that torch cannot map over samples.
     """
+    trained = [name for name, weight in model.probed.layers.named_parameters() if weight.requires_grad]
+    if not trained:
+        raise UserError("the gradient of the recurrent layers has no shares: none of their weights is trained.")
     if not model.streams:
         raise UserError("the gradient comes apart by lag where the loss sees the last output alone; not in this model.")
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
@@ -211,7 +217,7 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
         probed.stack.backend = "loop"  # the scan's kernel is no operation of torch's, and cannot be mapped over samples
         try:
             warnings.filterwarnings("ignore", message="There is a performance drop")  # a Transformer's attention
-            logs = torch.stack(list(_log_norms_of_terms(probed)), dim=1)
+            logs = torch.stack(list(_log_norms_of_terms(probed, trained)), dim=1)
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise UserError(f"the gradient of this cell does not come apart by sample ({reason}).") from error
@@ -220,9 +226,13 @@ def measure_gradient_share(model: Model, batch: Batch, task: Task, samples: int 
     return share
 
 
-def _log_norms_of_terms(probed: ProbedModel) -> Iterator[Tensor]:
-    """log of the norm of every sample's term, (B,) float64 a lag, from lag 0 on; −∞ where there is none."""
-    weights = {name: weight.detach() for name, weight in probed.stack.layers.named_parameters(prefix="layers")}
+def _log_norms_of_terms(probed: ProbedModel, trained: Sequence[str]) -> Iterator[Tensor]:
+    """log of the norm of every sample's term, (B,) float64 a lag, from lag 0 on; −∞ where there is none.
+
+    trained: Names of the layers' weights that count.
+    """
+    every = dict(probed.stack.layers.named_parameters())
+    weights = {f"layers.{name}": every[name].detach() for name in trained}
     Tensors = tuple[Tensor, ...]
 
     def term(

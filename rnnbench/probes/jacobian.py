@@ -2,7 +2,8 @@
 
 J_t = ∂s_t/∂s_{t−1} at u_t, an (N, N) matrix for a state of N numbers. Products with it are taken by automatic
 differentiation of `step` with the vectors laid along the batch, so that it need not be vmapped and every cell will do;
-J itself is only formed where it is asked for. A cell runs in its own dtype: pass a float64 one.
+J itself is only formed where it is asked for. A cell runs in its own dtype: pass a float64 one. Where a state has more
+than memory in it (`Cell.memory`), spectra are those of the memory's own block: M numbers, what else there is fixed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from rnnbench.backends.dispatch import run
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, memory_indices
 from rnnbench.cells.side_inputs import Side
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
@@ -23,7 +24,7 @@ from rnnbench.models.build import Model
 from rnnbench.probes.curve import Curve
 from rnnbench.probes.probed_model import subject
 
-#: Numbers in a state beyond which the product of its Jacobians is not formed.
+#: Numbers in a memory beyond which the product of its Jacobians is not formed.
 LARGEST = 512
 #: A singular value this much smaller than the largest is rounding, and is not reported.
 FLOOR = 1e-12
@@ -70,6 +71,20 @@ def vjp(cell: Cell, u: Tensor, s: Tensor, covectors: Tensor) -> tuple[Tensor, Te
     return new.detach()[:batch].clone(), product.reshape(count, batch, size).transpose(0, 1)
 
 
+def spread(cell: Cell, vectors: Tensor) -> Tensor:
+    """(…, M) of the memory → (…, N) of the whole state, zeros elsewhere."""
+    if type(cell).memory is Cell.memory:
+        return vectors
+    indices = memory_indices(cell).to(vectors.device)
+    whole = vectors.new_zeros(*vectors.shape[:-1], math.prod(cell.state_shape))
+    return whole.index_copy(-1, indices, vectors)
+
+
+def gathered(cell: Cell, vectors: Tensor) -> Tensor:
+    """(…, N) of the whole state → (…, M) of its memory."""
+    return cell.memory(vectors.unflatten(-1, cell.state_shape))
+
+
 def step_jacobian(cell: Cell, u: Tensor, s: Tensor) -> Tensor:
     """J = ∂step(u, s)/∂s: u (B, G), s (B, *S) → (B, N, N), the state flattened; row i is the gradient of s'_i."""
     size = s[0].numel()
@@ -84,7 +99,7 @@ def transition_singular_values(
     state: Tensor | None = None,
     side: Side | None = None,
 ) -> Tensor:
-    """Logarithms of the singular values of ∂s_T/∂s_{T−k}, the product J_T J_{T−1} … J_{T−k+1}.
+    """Logarithms of the singular values of ∂s_T/∂s_{T−k}, the product J_T J_{T−1} … J_{T−k+1}, of the memory.
 
     The largest is the most that a gradient can grow by on its way over k steps, the smallest the least. The product is
     rescaled at every step, so that it does not over- or underflow; what is 1e−12 of the largest and less cannot be told
@@ -94,7 +109,7 @@ def transition_singular_values(
         cell: Any cell; it is run in its own dtype, so pass a float64 one.
         x: (B, T, I).
         lags: The k, rising, each from 1 to T.
-        count: How many singular values, the largest first; all N where not given.
+        count: How many singular values, the largest first; all M where not given.
         state: (B, *S) to start from.
         side: What the cell needs beside x, (B, T) each.
 
@@ -109,9 +124,9 @@ def transition_singular_values(
     with torch.inference_mode(False), torch.no_grad():
         x = x.clone()  # out of inference mode
         first = cell.initial_state(len(x)) if state is None else state.clone()
-        size = first[0].numel()
+        size = len(memory_indices(cell))
         if count is not None and not 1 <= count <= size:
-            raise UserError(f"count must be from 1 to {size}, the numbers in the state, got {count}.")
+            raise UserError(f"count must be from 1 to {size}, the numbers in the memory, got {count}.")
         _, states = run(cell, x, first, "loop", return_states=True, side=side)
         before = torch.cat((first[:, None], states[:, :-1]), dim=1)
         product = torch.eye(size, dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
@@ -120,7 +135,7 @@ def transition_singular_values(
         with cell.unrolled(), cell.beside(side, None):
             u = cell.driven(x)
             for k in range(1, max(lags) + 1):
-                _, product = vjp(cell, u[:, -k], before[:, -k], product)
+                product = gathered(cell, vjp(cell, u[:, -k], before[:, -k], spread(cell, product))[1])
                 norm = product.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
                 product, log_scale = product / norm.view(-1, 1, 1), log_scale + norm.log().unsqueeze(1)
                 if k in lags:
@@ -134,14 +149,14 @@ def measure_singular_values(model: Model, batch: Batch, task: Task, lags: Sequen
     """`transition_singular_values` of the first layer, driven by what the model reads: (lags, count) sample means.
 
     Raises:
-        UserError: a state of more than 512 numbers, or lags out of their range.
+        UserError: a memory of more than 512 numbers, or lags out of their range.
     """
     with torch.inference_mode(False), torch.no_grad():
         probed = subject(model, batch, task)
         cell, x = probed.layers()[0]
-        size = math.prod(cell.state_shape)
+        size = len(memory_indices(cell))
         if size > LARGEST:
-            raise UserError(f"singular values are measured of states of up to {LARGEST} numbers, this one has {size}.")
+            raise UserError(f"singular values are measured of memories of up to {LARGEST} numbers, this has {size}.")
         logs: Curve = (
             transition_singular_values(cell, x, lags, min(count, size), side=probed.side).mean(1).cpu().numpy()
         )

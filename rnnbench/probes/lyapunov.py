@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnbench.cells.cell import Cell
+from rnnbench.cells.cell import Cell, memory_indices
 from rnnbench.cells.side_inputs import Side
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
 from rnnbench.models.build import Model
-from rnnbench.probes.jacobian import jvp
+from rnnbench.probes.jacobian import gathered, jvp, spread
 from rnnbench.probes.measured import mean_of_those_left
 from rnnbench.probes.probed_model import subject
 
@@ -60,7 +60,8 @@ def lyapunov_spectrum(
     Args:
         cell: Any cell; it is run in its own dtype (QR and logarithms are float64 always), so pass a float64 one.
         x: (B, T, I).
-        exponents: m, how many; no more are returned than there are numbers in the state.
+        exponents: m, how many; no more are returned than there are numbers in the memory (`Cell.memory`), whose
+            differences these are.
         state: (B, *S) to start from.
         burn_in: Steps left out of the mean, while Q turns to the directions that grow most and the state finds its
             attractor. Both happen exponentially fast, so a tenth of T, the default, is enough where T is, and it
@@ -80,7 +81,7 @@ def lyapunov_spectrum(
     with torch.inference_mode(False), torch.no_grad():
         x = x.clone()  # out of inference mode
         s = cell.initial_state(batch) if state is None else state.clone()
-        size = s[0].numel()
+        size = len(memory_indices(cell))
         generator = torch.Generator().manual_seed(seed)
         first = torch.randn(size, min(exponents, size), dtype=torch.float64, generator=generator).to(x.device)
         q = torch.linalg.qr(first)[0].expand(batch, -1, -1)
@@ -89,8 +90,8 @@ def lyapunov_spectrum(
             for t, u in enumerate(cell.driven(x).unbind(1)):
                 if t == burn_in:  # what was lost so far, at a singular first state say, is drawn anew
                     q, alive = torch.linalg.qr(torch.where(alive.unsqueeze(-2), q, first))[0], torch.ones_like(alive)
-                s, product = jvp(cell, u, s, q)
-                q, r = torch.linalg.qr(product.double())
+                s, product = jvp(cell, u, s, spread(cell, q.mT).mT)
+                q, r = torch.linalg.qr(gathered(cell, product.mT).mT.double())
                 alive = _alive(r, alive, size * torch.finfo(s.dtype).eps)
                 q = q * alive.unsqueeze(-2)  # QR puts some other direction in the place of one that is lost
                 sizes.append(r.diagonal(dim1=-2, dim2=-1).abs() * alive)

@@ -125,6 +125,20 @@ class Comparison:
         return "equivalent" if same else "undecided"
 
 
+@dataclass(frozen=True)
+class Unranked:
+    """A pair on the same data at the same length that may not be ranked: how far apart it is, and why not."""
+
+    data: str  # label of the data, with its settings where they vary
+    place: str  # ``T = 64``
+    length: int
+    better: str  # the series with the better mean; one that lost runs is never it
+    other: str  # the one with the worse
+    seeds: tuple[int, int]  # runs of the one and of the other that are done
+    difference: float | None  # of their means; None where one has no score
+    reason: str  # a few words
+
+
 def compare(groups: Sequence[Group], score: Score) -> list[Comparison]:
     """Every pair of cells with five seeds each, length by length and, of several, over all; the best ones first.
 
@@ -146,6 +160,40 @@ def compare(groups: Sequence[Group], score: Score) -> list[Comparison]:
                     pairs = [(block[better], block[worse]) for block in blocks]
                     out.append(_tested(data, place, length, pairs, score, (better, worse)))
     return _corrected(out)
+
+
+def compare_with(groups: Sequence[Group], score: Score, mine: set[str]) -> list[Comparison | Unranked]:
+    """Each series in ``mine`` with each other one, length by length, whether or not the pair may be ranked.
+
+    groups: Of one task family.
+    """
+    out: list[Comparison | Unranked] = []
+    for data, by_length in _by_data(groups).items():
+        for length, members in sorted(by_length.items()):
+            order = sorted(members, key=lambda series: rank(members[series], score.key))
+            for one in (series for series in order if series in mine):
+                for other in (series for series in order if series not in mine):
+                    better, worse = sorted((one, other), key=order.index)
+                    pair = members[better], members[worse]
+                    reason = unranked(pair)
+                    names = (better, worse)
+                    tested = None if reason else _tested(data, pair[0].place, length, [pair], score, names)
+                    out.append(tested or _untested(data, length, pair, score, names, reason or _FEW))
+    corrected = iter(_corrected([one for one in out if isinstance(one, Comparison)]))
+    return [next(corrected) if isinstance(one, Comparison) else one for one in out]
+
+
+#: Why a pair that may be ranked is not tested.
+_FEW = f"below {INTERVAL_SEEDS} seeds: no ranking"
+
+
+def _untested(
+    data: str, length: int, pair: tuple[Group, Group], score: Score, names: tuple[str, str], reason: str
+) -> Unranked:
+    means = [None if (estimate := g.estimate(score.key)) is None else estimate.mean for g in pair]
+    difference = None if means[0] is None or means[1] is None else means[1] - means[0]
+    seeds = (len(pair[0].done), len(pair[1].done))
+    return Unranked(data, pair[0].place, length, *names, seeds, difference, reason)
 
 
 def effects(groups: Sequence[Group], score: Score) -> list[Comparison]:

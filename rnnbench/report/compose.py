@@ -17,6 +17,7 @@ from rnnbench.report.panels import panels
 from rnnbench.report.results import Result, by_study, read
 from rnnbench.report.statistics import group
 from rnnbench.report.tables import writers
+from rnnbench.report.tables.comparisons import AGAINST, named
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Row, Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -36,7 +37,7 @@ WRITERS = {"md": writers.markdown, "csv": writers.csv, "tex": writers.latex}
 
 
 def report(
-    paths: list[Path], formats: set[str], out: Path | None, console: Console | None
+    paths: list[Path], formats: set[str], out: Path | None, console: Console | None, against: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Report every study below the given runs folders, studies' folders or runs' folders.
 
@@ -44,6 +45,7 @@ def report(
         formats: What to write, of `FORMATS`; none writes nothing.
         out: Write into out/<study>/; None: into <study folder>/report/.
         console: Where the tables are printed; None prints nothing.
+        against: A cell that is compared with each other one, in a table that is printed however long it is.
 
     Returns:
         {study: {"table": raw rows, "comparisons": those of pairs of cells, "files": paths of what was written}}; an
@@ -52,18 +54,20 @@ def report(
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS)
     everything = read(paths)
+    if against is not None:
+        _check_cell(everything, against)
     timed = timings([result for result in everything if result.kind == "timing"])
     answer: dict[str, dict[str, Any]] = {}
     for folder, results in by_study(everything).items():
         if folder.name in answer:
             raise UserError(f'two study folders are named "{folder.name}"; report one of them at a time.')
-        study_tables = tables(results)
+        study_tables = tables(results, against)
         target = _target(folder, out)
         with friendly(target):
             files = _write(folder.name, results, timed, study_tables, formats, target)
         if console is not None:
             for table in study_tables:
-                if len(table.rows) <= LINES or not table.part:
+                if len(table.rows) <= LINES or table.part in ("", AGAINST):
                     console.print(writers.rich_table(table, console.width))
                     console.print()
             pages = [f"to open in a browser: {path}" for path in files if path.suffix == ".html"]
@@ -82,12 +86,12 @@ def usual() -> set[str]:
     return {*FORMATS} - {"pdf"} - ({"html"} if find_spec("plotly") is None else set())
 
 
-def check(paths: list[Path], out: Path | None = None) -> dict[Path, list[str]]:
+def check(paths: list[Path], out: Path | None = None, against: str | None = None) -> dict[Path, list[str]]:
     """For each table file of the studies below some folders how it differs from what their results give, a line each.
 
     Headers and cells are compared; captions and footnotes are not, for they name the folder as one called it.
 
-    out: As of `report`.
+    out, against: As of `report`.
     """
     checked: dict[Path, list[str]] = {}
     for folder, results in by_study(read(paths)).items():
@@ -95,7 +99,7 @@ def check(paths: list[Path], out: Path | None = None) -> dict[Path, list[str]]:
         on_disk = {path for suffix in WRITERS for path in target.glob(f"table*.{suffix}")}
         if not on_disk:
             continue
-        study_tables = tables(results)
+        study_tables = tables(results, against)
         suffixes = {path.suffix[1:] for path in on_disk}
         texts = {target / f"{_stem(t, study_tables)}.{s}": WRITERS[s](t) for t in study_tables for s in suffixes}
         for path in sorted(on_disk | {*texts}):
@@ -109,6 +113,14 @@ def check(paths: list[Path], out: Path | None = None) -> dict[Path, list[str]]:
         where = ", ".join(map(str, paths))
         raise UserError(f"no table on disk to check below {where}; write one by `rnnbench report`.")
     return checked
+
+
+def _check_cell(results: Sequence[Result], cell: str) -> None:
+    groups = group([result for result in results if result.kind == "train"])
+    if not named(groups, cell):
+        raise unknown("cell of these runs", cell, sorted({g.cell for g in groups}))
+    if len({g.series for g in groups} - named(groups, cell)) == 0:
+        raise UserError(f"there are runs of {cell} alone, and none to compare it with; train another cell.")
 
 
 def _differences(path: Path, on_disk: str, from_results: str) -> list[str]:

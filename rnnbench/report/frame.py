@@ -76,11 +76,11 @@ def _column(values: list[Any]) -> pd.Series:
     import pandas as pd
 
     kinds = {type(value) for value in values if value is not None}
-    whole = None not in values
+    complete = None not in values
     if kinds == {bool}:
-        return pd.Series(values, dtype="bool" if whole else "boolean")
+        return pd.Series(values, dtype="bool" if complete else "boolean")
     if kinds == {int}:
-        return pd.Series(values, dtype="int64" if whole else "Int64")
+        return pd.Series(values, dtype="int64" if complete else "Int64")
     if kinds and kinds <= {int, float}:
         return pd.Series(values, dtype="float64")
     return pd.Series(values, dtype="str" if kinds == {str} else "object")

@@ -9,9 +9,9 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Result:
     curves: str | None  # the name of the file with its arrays
     # of a training run, how its learning rate was chosen: its setting's entry of `learning_rates.json`
     choice: Mapping[str, Any] | None = None
+    # by a cell's label what tables call it, where that is shorter
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> bool:
@@ -76,8 +78,9 @@ class Result:
 
     @property
     def cell(self) -> str:
-        """The label of a training run's cell: ``lstm`` or ``lstm(forget_bias=3)``."""
-        return CellConfig.parse(self.run["cell"]).label
+        """What a training run's cell is called: ``lstm``, ``lstm(forget_bias=3)``, or Leaky of ``leaky.py:Leaky``."""
+        label = CellConfig.parse(self.run["cell"]).label
+        return self.shown.get(label, label)
 
     @property
     def data(self) -> str:
@@ -167,7 +170,23 @@ def read(paths: list[Path]) -> list[Result]:
     if not results:
         where = ", ".join(map(str, paths))
         raise UserError(f"no finished run below {where}; expected <study>/<run>/result.json: train something first.")
-    return sorted(results.values(), key=lambda result: (str(result.folder.parent), result.id))
+    shown = _short_labels(results.values())
+    return sorted(
+        (replace(result, shown=shown) for result in results.values()) if shown else results.values(),
+        key=lambda result: (str(result.folder.parent), result.id),
+    )
+
+
+def _short_labels(results: Iterable[Result]) -> dict[str, str]:
+    """By their labels the classes of the users' own modules, but for those whose name another cell has as well."""
+    runs = (result.run for result in results)
+    cells = {
+        c.label: c for run in runs for c in map(CellConfig.parse, run["cells"] if "cells" in run else [run["cell"]])
+    }
+    names: dict[str, set[str]] = {}
+    for cell in cells.values():
+        names.setdefault(cell.short_name, set()).add(cell.name)
+    return {label: c.short for label, c in cells.items() if c.short != label and len(names[c.short_name]) == 1}
 
 
 def by_study(results: list[Result]) -> dict[Path, list[Result]]:

@@ -17,7 +17,7 @@ class Score:
     key: str  # the metric's name
     title: str  # of the column
     importance: int  # as `Column.importance`
-    more_is_better: bool = False  # most scores are errors; this one is none
+    more_is_better: bool = False  # most scores are errors; for this one larger is better
     share: bool = False  # of all answers, between 0 and 1
     # two cells whose scores differ by less are equivalent; None where nobody has said what is little
     margin: float | None = None
@@ -94,7 +94,7 @@ TASK_FAMILIES: dict[str, TaskFamily] = {
             "xz": "xz and unigram read all of the train part, the models what the budget pays for; xz adapts on the "
             "test part.",
             "ngram": "n-gram: counts of the train part, its order chosen on validation; it does not adapt.",
-            "ngram_read": "n-gram on what was read: counts of the very characters that the models were trained on.",
+            "ngram_read": "n-gram on what was read: counts of the same characters that the models were trained on.",
         },
     ),
     "series": TaskFamily(

@@ -40,7 +40,7 @@ TRIED = ("wrong result", "out of memory", "it failed")
 class Timed:
     """One contestant at one size."""
 
-    cell: str  # the cell's label
+    label: str  # the cell's label
     backend: str | None  # a backend or an external implementation; None where nothing of the cell was timed
     result: Result  # the job
     numbers: Mapping[str, float]  # forward_ms, step_iqr_ms, tokens_per_second, …
@@ -55,6 +55,11 @@ class Timed:
             out["input_size"] = None
         out["device"] = environment.get("device_name") or environment.get("device")
         return out | {"tokens": run["batch_size"] * run["seq_len"]}
+
+    @property
+    def cell(self) -> str:
+        """What the cell is called in tables and figures."""
+        return self.result.shown.get(self.label, self.label)
 
     @property
     def decoding(self) -> bool:
@@ -78,7 +83,7 @@ class Timed:
 
     def samples(self) -> NDArray[np.float64] | None:
         """(samples,) seconds behind `ms`, in the order of the rounds; None where there is no such curve."""
-        return self.result.curve(f"{self.cell}/{self.backend}/{self.main}")
+        return self.result.curve(f"{self.label}/{self.backend}/{self.main}")
 
 
 def is_decoding(result: Result) -> bool:

@@ -211,7 +211,7 @@ def _numbers(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except OSError:
         return []
-    return [int(found[1]) for name in names if (found := re.fullmatch(r"\.lock-(\d{6,})", name))]
+    return [int(match[1]) for name in names if (match := re.fullmatch(r"\.lock-(\d{6,})", name))]
 
 
 def _self() -> dict[str, object]:

@@ -182,11 +182,11 @@ def read_study_file(folder: Path, name: str) -> bytes:
 
 def read_text(folder: Path, name: str) -> str:
     """A run's `samples.json` or `sample.txt`; raises `OSError` where it has none."""
-    if (found := packed(folder)) is None:
+    if (pack_and_run := packed(folder)) is None:
         return (folder / name).read_text(encoding="utf-8")
-    if name not in found[1].texts:
+    if name not in pack_and_run[1].texts:
         raise FileNotFoundError(folder / name)
-    return found[1].texts[name]
+    return pack_and_run[1].texts[name]
 
 
 def write_pack(folder: Path, target: Path, runs: Iterable[Path]) -> int:

@@ -76,8 +76,8 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: the pack is damaged.
     """
-    if (found := packed(folder)) is not None:
-        return found[1].result
+    if (pack_and_run := packed(folder)) is not None:
+        return pack_and_run[1].result
     with suppress(OSError, ValueError, RecursionError):
         facts = json.loads((folder / RESULT).read_bytes())
         if isinstance(facts, dict) and "status" in facts:
@@ -87,8 +87,8 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """The rows so far; a line cut short by a crash is left out."""
-    if (found := packed(folder)) is not None:
-        return found[1].history
+    if (pack_and_run := packed(folder)) is not None:
+        return pack_and_run[1].history
     rows = []
     with suppress(FileNotFoundError):
         for text in (folder / HISTORY).read_text().splitlines():

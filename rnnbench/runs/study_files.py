@@ -59,12 +59,12 @@ class StudyFile:
 def read_study(folder: Path) -> StudyFile:
     """What `study.json` says; an empty description where there is none, or none that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        found = json.loads(read_study_file(folder, STUDY))
+        facts = json.loads(read_study_file(folder, STUDY))
         panels = tuple(
             PanelFile(str(one["name"]), str(one["title"]), str(one["axis"]), frozenset(map(str, one["runs"])))
-            for one in found["panels"]
+            for one in facts["panels"]
         )
-        return StudyFile(str(found["question"]), bool(found["search"]), panels)
+        return StudyFile(str(facts["question"]), bool(facts["search"]), panels)
     return StudyFile()
 
 
@@ -140,8 +140,8 @@ def _by_setting(path: Path, name: str, whole: Callable[[Mapping[str, Any]], bool
     """The entries of a file that are whole; of a damaged file those that can be read."""
     out: dict[str, dict[str, Any]] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):
-        found = json.loads(read_study_file(path.parent, path.name))
-        for entry in found[name] if found["protocol"] == PROTOCOL else ():
+        facts = json.loads(read_study_file(path.parent, path.name))
+        for entry in facts[name] if facts["protocol"] == PROTOCOL else ():
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 if whole(entry):
                     out[setting_of(entry["config"])] = entry

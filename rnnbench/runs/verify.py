@@ -195,21 +195,21 @@ def _identity(run: Found, result: Mapping[str, Any] | None) -> Said:
             yield EDITED, f"{CONFIG} is not YAML"
     elif result is not None and "files" not in result and not run.packed:
         yield MISSING, CONFIG
-    found = {}
+    ids = {}
     protocols = [result.get("protocol", 1)] if result is not None else range(PROTOCOL, 0, -1)
     for name, values in jobs.items():
         try:
-            found[name] = _job(values, kind, protocols, run.id)
+            ids[name] = _job(values, kind, protocols, run.id)
         except Exception as error:  # refused, or so damaged that it is not even looked at
             yield EDITED, f"{name} holds no run: {' '.join(str(error).split()).rstrip('.')}"
-    if len(set(found.values())) > 1:
-        yield RENAMED, f"{CONFIG} tells of {found[CONFIG]}, {RESULT} of {found[RESULT]}"
-    for name, id in found.items():
+    if len(set(ids.values())) > 1:
+        yield RENAMED, f"{CONFIG} tells of {ids[CONFIG]}, {RESULT} of {ids[RESULT]}"
+    for name, id in ids.items():
         if id != run.id:
             yield RENAMED, f"the run in {name} is {id}"
             break
-    if result is not None and RESULT in found and result.get("id") != found[RESULT]:
-        yield RENAMED, f"{RESULT} calls itself {result.get('id')}, and its run is {found[RESULT]}"
+    if result is not None and RESULT in ids and result.get("id") != ids[RESULT]:
+        yield RENAMED, f"{RESULT} calls itself {result.get('id')}, and its run is {ids[RESULT]}"
 
 
 def _job(values: Any, kind: Any, protocols: Iterable[int], expected: str) -> str:

@@ -33,7 +33,7 @@ class Scheduler:
     """Does every job without a result.
 
     A job that fails is recorded and the others go on. A job whose process is killed resumes from its checkpoint, after
-    a pause, a few times. What another sweep is doing is left to it, and waited for; should that one die, its runs are
+    a pause, a few times. A run that another sweep holds is waited for; should that sweep die, its runs are
     taken over. A timing has the machine to itself, whatever the number of workers.
 
     Args:
@@ -168,7 +168,7 @@ class Scheduler:
             self._waiting.remove(queued)
         self._elsewhere.append(queued)
         who = queued.watch.state.holder_name if queued.watch.state is not None else "another process"
-        self.display.note(f"{queued.job.label} is left to {who}")
+        self.display.note(f"{queued.job.label} is being run by {who}")
 
     def _look_elsewhere(self) -> None:
         for queued in list(self._elsewhere):

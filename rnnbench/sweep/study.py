@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnbench.config import Run
+from rnnbench.config import CellConfig, Run
 from rnnbench.config.plain import folder_name, quoted
 from rnnbench.config.timing import Timing
 from rnnbench.errors import UserError, told, unknown
@@ -127,6 +127,33 @@ class Study:
             for panel in self.panels(preset, results)
         ]
         return StudyFile(self.question, self.search, tuple(panels))
+
+
+def with_cells(study: Study, cells: Sequence[CellConfig]) -> Study:
+    """Every setting of a study with each of these cells in place of its own; what else differs by cell goes with all.
+
+    Raises:
+        UserError: The study's later jobs follow from results, which know its own cells alone.
+    """
+    if study.follow_up is not None:
+        raise UserError(
+            f"--cells cannot take the place of the cells of {study.name}: its jobs follow from its results."
+        )
+
+    def jobs_of(panel: Panel) -> list[Job]:
+        jobs: list[Job] = []
+        for job in panel.jobs:
+            jobs += (
+                [replace(job, cell=cell) for cell in cells]
+                if isinstance(job, Run)
+                else [replace(job, cells=tuple(cells))]
+            )
+        return list({job.id: job for job in jobs}.values())
+
+    def presets(name: str) -> Callable[[], Iterable[Panel]]:
+        return lambda: [replace(panel, jobs=jobs_of(panel)) for panel in study.panels(name)]
+
+    return replace(study, presets={name: presets(name) for name in study.presets})
 
 
 def study_folders() -> list[Path]:

@@ -76,7 +76,7 @@ class WorkerProcess:
         self._oom_kills_before = oom_kills()
         self.pipe, theirs = context.Pipe()
         settings = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
-        self.process = context.Process(target=_main, args=(target, args, settings, theirs))
+        self.process = context.Process(target=_main, args=(target, args, settings, os.getcwd(), theirs))
         self.process.start()  # waits for the server's imports, the first time
         self.start = Start()
         theirs.close()
@@ -111,11 +111,17 @@ class WorkerProcess:
 # --- what the process does --------------------------------------------------------------------------------------------
 
 
-def _main(target: Callable[..., None], args: tuple[Any, ...], settings: Mapping[str, str], pipe: Connection) -> None:
-    """Ctrl-C, which a terminal sends to all, is the sweep's business; a SIGTERM ends the run at its next batch."""
+def _main(
+    target: Callable[..., None], args: tuple[Any, ...], settings: Mapping[str, str], folder: str, pipe: Connection
+) -> None:
+    """Ctrl-C, which a terminal sends to all, is the sweep's business; a SIGTERM ends the run at its next batch.
+
+    folder: The sweep's working folder, from which files of cells are named.
+    """
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         del os.environ[name]
     os.environ.update(settings)
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signals.arm(signal.SIGTERM)
     threading.Thread(target=_exit_with_sweep, args=(pipe,), daemon=True).start()

@@ -170,6 +170,22 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def libraries() -> dict[str, Any]:
+    """The libraries that torch calls for recurrent layers, by version, and the settings that change their results."""
+    import torch
+
+    onednn = re.search(r"MKL-DNN v([\d.]+)", torch.__config__.show())
+    return {
+        "onednn": onednn[1] if onednn and torch.backends.mkldnn.is_available() else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
 def memory(device: str) -> int:
     """Bytes of memory that a device has; a CPU's is the machine's."""
     if device == "cuda":

@@ -21,7 +21,7 @@ from typing import Any
 class Stopped(BaseException):
     """The run was asked to stop and did.
 
-    No Exception, as KeyboardInterrupt is none: it comes out of a signal handler anywhere, and what catches all that
+    Not an Exception, as KeyboardInterrupt is not: it comes out of a signal handler anywhere, and what catches all that
     may go wrong there (wandb's guard, the reading of a checkpoint) would take it for its own trouble.
 
     Args:

@@ -112,5 +112,5 @@ def kernels_of(work: Callable[[], object], device: torch.device, count: int = 4)
             name = "compiled code" if "CompiledFxGraph" in event.name else event.name
             name = name.partition("<")[0].removeprefix("void ")
             spent[name] += event.self_device_time_total if gpu else event.self_cpu_time_total
-    whole = sum(spent.values())
-    return ", ".join(f"{name} {time / whole:.0%}" for name, time in spent.most_common(count) if time > 0)
+    total = sum(spent.values())
+    return ", ".join(f"{name} {time / total:.0%}" for name, time in spent.most_common(count) if time > 0)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from rnnbench.backends.backend import Backend
 from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import DeviceClock, Seconds, together
 from rnnbench.throughput.external import EXTERNAL
-from rnnbench.throughput.layers import Layers, run_layers
 
 #: What is timed, each apart. training: inference; the forward pass of training; its backward pass; the optimiser's
 #: update; and the last three together. decoding: a symbol.
@@ -73,6 +73,7 @@ class Contestant:
 
     def __post_init__(self) -> None:
         self.states = self.layers.initial_state(len(self.x))
+        self.weights = [weight for weight in self.layers.parameters() if weight.requires_grad]
 
     @cached_property
     def symbols(self) -> list[Tensor]:
@@ -82,7 +83,7 @@ class Contestant:
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam that changes nothing: its work is the same at any learning rate."""
-        return torch.optim.Adam(self.layers.parameters(), lr=0.0, fused=True, capturable=self.x.is_cuda)
+        return torch.optim.Adam(self.weights, lr=0.0, fused=True, capturable=self.x.is_cuda)
 
     def infer(self) -> Tensor:
         """The forward pass of inference."""
@@ -94,13 +95,15 @@ class Contestant:
         return run_layers(self.layers, self.x, self.states, self.backend)[0]
 
     def backward(self, y: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of the input and of each parameter."""
-        leaves = [self.x, *self.layers.parameters()]
+        """Gradients of the input and of each parameter that is trained."""
+        leaves = [self.x, *self.weights]
         return torch.autograd.grad(y, leaves, self.cotangent.to(y.dtype), allow_unused=True)
 
     def update(self, gradients: Sequence[Tensor]) -> None:
-        """The optimiser's step."""
-        for parameter, gradient in zip(self.layers.parameters(), gradients[1:], strict=True):
+        """The optimiser's step, where there is something to update."""
+        if not self.weights:
+            return
+        for parameter, gradient in zip(self.weights, gradients[1:], strict=True):
             parameter.grad = gradient
         self.optimizer.step()
 

@@ -20,12 +20,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rnnbench.backends.dispatch import BACKENDS
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.cells.side_inputs import completed
+from rnnbench.cells.weights import count_weights
 from rnnbench.cells.window_cell import WindowCell
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
 from rnnbench.throughput.clock import DeviceClock, Seconds
-from rnnbench.throughput.layers import Layers, run_layers
 
 #: Adam reads a weight, its gradient and two moments, and writes the weight and the moments.
 ADAM = 7
@@ -74,16 +75,16 @@ def work_of(job: Timing, cell: CellConfig) -> dict[str, Work]:
     with torch.random.fork_rng(devices=[]):
         layers = Layers(cell, job.width, job.hidden_size, job.num_layers, job.bidirectional).to("meta")
     item = {"float64": 8, "bfloat16": 2}.get(job.dtype, 4)
-    weights = sum(parameter.numel() for parameter in layers.parameters())
+    weights, trained = count_weights(layers).total, count_weights(layers).trainable
     read, written = job.width + (job.num_layers - 1) * layers.width, job.num_layers * layers.width
     inference, training = (job.tokens * flops for flops in flops_per_token(layers))
     sequential = job.tokens * sequential_per_token(layers)
     forward = Work(inference, item * (job.tokens * (read + written) + weights), sequential)
     if job.what == "decoding":
         return {"decode": forward}
-    # Backward reads x, ∂y and the weights, and writes ∂x and the weights' gradient.
-    backward = item * (job.tokens * (2 * read + written) + 2 * weights)
-    moved = forward.bytes + backward + item * ADAM * weights
+    # Backward reads x, ∂y and the weights, and writes ∂x and the gradient of those that are trained.
+    backward = item * (job.tokens * (2 * read + written) + weights + trained)
+    moved = forward.bytes + backward + item * ADAM * trained
     return {"forward": forward, "step": Work(training, moved, 2 * sequential)}
 
 

@@ -67,8 +67,7 @@ def measure(
     machine.prepare()
     device = torch.device(machine.resolve_device(job.device))
     # Before the folder is created: what does not exist leaves nothing behind.
-    for cell in job.cells:
-        make_cell(cell, job.width, job.hidden_size)
+    exempt = {cell.label: dict(make_cell(cell, job.width, job.hidden_size).exempt) for cell in job.cells}
     backends = chosen(job.backends)
     if job.dtype == "tf32" and device.type != "cuda":
         raise UserError("tf32 is a way in which GPUs multiply; take float32 on a CPU.")
@@ -89,6 +88,8 @@ def measure(
         environment = machine.environment(device.type) | machine.facts(device.type) | {"cpu_mhz": machine.cpu_clock()}
         environment["pinned"] = pinned
         environment["recurrence_kernel"] = kernel_name(torch.empty(0, device=device))
+        if any(exempt.values()):
+            environment["exemptions"] = {label: reasons for label, reasons in exempt.items() if reasons}
         mirror = WandbMirror()  # only now: its process must not run beside what is timed
         mirror.open(directory.folder.parent, study, directory.id, job.to_dict() | {"kind": job.kind}, wandb)
         mirror.finish(metrics, {})

@@ -43,7 +43,7 @@ def chosen(names: Sequence[str]) -> list[Backend]:
 def checked_contestants(
     job: Timing, backends: Sequence[Backend], device: torch.device, metrics: dict[str, Any], progress: Progress
 ) -> list[Contestant]:
-    """Those that will be timed. ``metrics`` gets certificate, kernels and peak memory of each, or why it is refused."""
+    """Those that will be timed. ``metrics`` gets the error, kernels and peak memory of each, or why it is refused."""
     taken, count = [], len(job.cells) * len(backends)
     for i, config in enumerate(job.cells):
         trial = _Trial(job, config, device)

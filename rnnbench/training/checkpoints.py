@@ -81,6 +81,8 @@ class WholeFile(TorchCheckpointIO):
 class ResumePoint(L.Callback):
     """Saves the run every few seconds, never costing more than a fiftieth of the time, and stops it when asked to.
 
+    `resume_point` chooses what a later start reads.
+
     Not Lightning's ModelCheckpoint: that one counts steps, and a step takes from a millisecond to a minute here. Where
     a validation or a row of the history is still due after the batch, the next batch is waited for, so that a resumed
     run neither skips nor repeats it. Of several processes (``devices``) rank 0 decides for all, every so many batches.

@@ -72,7 +72,14 @@ def fit(
     devices = 1 if module.split is None else module.split.devices
     cluster: dict[str, Any] = {"plugins": [WholeFile(directory), LightningEnvironment()]}
     if devices > 1:
-        strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False, timeout=TIMEOUT)
+        # Of a stream only the first batch of a pass reaches a learned initial state.
+        sparse = data.task.stateful and any(cell.initial_state(1).requires_grad for cell in module.model.cells)
+        strategy = DDPStrategy(
+            cluster_environment=TorchElasticEnvironment(),
+            broadcast_buffers=False,
+            timeout=TIMEOUT,
+            find_unused_parameters=sparse,
+        )
         cluster = {"plugins": [WholeFile(directory)], "strategy": strategy}
     trainer = L.Trainer(
         accelerator="gpu" if module.device.type == "cuda" else "cpu",

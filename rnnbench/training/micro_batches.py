@@ -56,9 +56,9 @@ class BatchSplit:
         """Every process's rows put together again, on all of them."""
         if self.devices == 1:
             return shard
-        whole = shard.new_zeros(rows, *shard.shape[1:])
-        whole[self.shard(rows)] = shard
-        return self.sum(whole)
+        rows_of_all = shard.new_zeros(rows, *shard.shape[1:])
+        rows_of_all[self.shard(rows)] = shard
+        return self.sum(rows_of_all)
 
     def stack(self, tensor: Tensor) -> Tensor:
         """What every process has, stacked by rank, on all of them; of one process the tensor itself."""
@@ -78,13 +78,14 @@ def in_parts(
     task: Task,
     split: BatchSplit,
     backward: Callable[[Tensor, bool], None],
+    penalty: Callable[[], Tensor | None] = lambda: None,
 ) -> tuple[Tensor, State]:
     """Forward and backward for each micro-batch of this process; gradients add up, so they must be cleared before.
 
     A part's loss, a mean, counts by its share of the batch's scored targets; times the number of processes where
     there are several, for they take the mean of their gradients. What comes out is the gradient of the whole batch's
-    loss, up to rounding. ``batch`` is the whole batch, ``carry`` the last states of this process's rows, and
-    ``backward`` is called with a loss and whether it is this step's last.
+    loss, up to rounding, and of the penalty, which counts by the same shares. ``batch`` is the whole batch, ``carry``
+    the last states of this process's rows, and ``backward`` is called with a loss and whether it is this step's last.
 
     Returns:
         This process's share of the batch's loss, and its rows' last states.
@@ -99,8 +100,9 @@ def in_parts(
         value, share = loss(out, part, task), part.share_of(batch)
         if isinstance(share, Tensor):  # a part without a scored target has a loss of 0 / 0
             value = torch.where(share > 0, value, 0.0)
-        value = value * share
-        backward(value * split.devices, rows is parts[-1])
+        value, added = value * share, penalty()
+        whole = value if added is None else value + added * share
+        backward(whole * split.devices, rows is parts[-1])
         total += value.detach()
         states.append([s.detach() for s in state])
     return total, [torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*states, strict=True)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rnnbench.backends.dispatch import backend_name
 from rnnbench.backends.recurrence import kernel_name
+from rnnbench.cells.weights import count_weights
 from rnnbench.config import Run
 from rnnbench.data.datamodule import SequenceDataModule
 from rnnbench.data.seq2seq.pairs import PairData
@@ -68,7 +69,8 @@ def train(
         workers: Runs that share the machine with this one, itself included: recorded, as they slow each other down.
         checkpoint_seconds: Time between checkpoints to resume from.
         micro_batches: Parts of a batch that are taken one after the other, for a batch that the memory cannot hold;
-            the same training up to rounding (and dropout's drawing), so that it is no part of the Run.
+            the same training up to rounding (and what dropout and stochastic cells draw), so that it is no part of
+            the Run.
         devices: GPUs (on a CPU processes) that share each batch; likewise. torchrun starts them; where the user has
             started some by it, all of them call this, and those that are not the first return nothing.
         over: A lock of the run whose holder, on another machine, is known to be dead.
@@ -107,6 +109,7 @@ def train(
         **({"data_notes": data.source.notes.plain()} if data.source.notes else {}),
         **({"micro_batches": micro_batches} if micro_batches > 1 else {}),
         **({"devices": devices} if devices > 1 else {}),
+        **({"exemptions": {run.cell.label: dict(exempt)}} if (exempt := module.model.cells[0].exempt) else {}),
     }
     if look is not None:
         look(data.source)
@@ -128,7 +131,7 @@ def _take_part(run: Run, directory: RunDirectory, split: BatchSplit, device: str
         torch.cuda.set_device(split.rank)
         device = f"cuda:{split.rank}"
     data, module = built(run, split, device)
-    torch.manual_seed(generator(run.seed, "rank", split.rank).initial_seed())  # dropout: no two ranks the same
+    torch.manual_seed(generator(run.seed, "rank", split.rank).initial_seed())  # dropout, draws: no two ranks the same
     path = directory.path(CHECKPOINT)
     try:
         with process_group(split, module.device, None) as resume:
@@ -216,12 +219,13 @@ def constants(run: Run, module: SequenceModule, data: SequenceDataModule) -> dic
     references = data.references()
     if isinstance(data.source, TextData):
         references |= data.source.references_read(run.steps)
-    cost = cost_per_token(module.model, data.task)
+    cost, weights = cost_per_token(module.model, data.task), count_weights(module.model)
     return {
         "model/hidden_size": module.model.hidden_size,
-        "model/parameters": sum(p.numel() for p in module.model.parameters()),
-        "model/recurrent_parameters": sum(p.numel() for cell in module.model.cells for p in cell.parameters()),
-        "model/matched_parameters": matched_parameters(module.model),
+        "model/parameters": weights.trainable,
+        **({"model/frozen_parameters": weights.frozen} if weights.frozen else {}),
+        "model/recurrent_parameters": sum(count_weights(cell).trainable for cell in module.model.cells),
+        "model/matched_parameters": matched_parameters(module.model, run.model.match),
         "model/state_size": state_size(module.model),
         "model/flops_per_token": cost.flops,
         "model/pointwise_per_token": cost.pointwise,

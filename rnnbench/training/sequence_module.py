@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from rnnbench.cells.cell import Cell
 from rnnbench.config import CellConfig, ModelConfig, OptimConfig, Run
 from rnnbench.data.task import Batch, Task
 from rnnbench.errors import UserError
@@ -67,6 +68,9 @@ class SequenceModule(L.LightningModule):
             )
         self.model.probed.truncate = optim.truncate
         self._weights = list(self.model.parameters())  # to go through the modules for them takes longer than clipping
+        cells = self.model.cells
+        self._penalised = [cell for cell in cells if type(cell).penalty is not Cell.penalty]
+        self._constrained = [cell for cell in cells if type(cell).constrain is not Cell.constrain]
         self.metric = metric_for(task)
         self.diverged = False
         self.keep_best = keep_best
@@ -79,7 +83,7 @@ class SequenceModule(L.LightningModule):
         self._rows = 0  # of the whole batch
         self._eval_carry: State | None = None
         self._first_loss: float | Tensor = math.inf
-        self._loss_sum = torch.zeros(())
+        self._loss_sum, self._penalty_sum = torch.zeros(()), torch.zeros(())
         self._norms = torch.zeros(max(total_steps, 1))
         self._rng: Tensor | None = None
 
@@ -112,11 +116,11 @@ class SequenceModule(L.LightningModule):
         carry = None if batch.reset else self._carry
         if self.split is None:
             out, state = self.model.predict(batch, carry)
-            value = loss(out, batch, self.task)
-            self._backward(value)
+            value, penalty = loss(out, batch, self.task), self._penalty()
+            self._backward(value if penalty is None else value + penalty)
         else:
             self._rows = batch.x.shape[0]
-            value, state = in_parts(self.model, batch, carry, self.task, self.split, self._backward)
+            value, state = in_parts(self.model, batch, carry, self.task, self.split, self._backward, self._penalty)
         if self.task.stateful:
             self._carry = [s.detach() for s in state]
         if not self._seen:
@@ -127,9 +131,22 @@ class SequenceModule(L.LightningModule):
         steps = batch.x.shape[0] * batch.x.shape[1] if batch.lengths is None else batch.lengths.sum()
         self._tokens = self._tokens + steps
         self._optimizer().step()
+        if self._constrained:
+            with torch.no_grad():
+                for cell in self._constrained:
+                    cell.constrain()
         if (schedule := self.lr_schedulers()) is not None:
             assert isinstance(schedule, LRScheduler)
             schedule.step()
+
+    def _penalty(self) -> Tensor | None:
+        """The sum over the cells, (), None where no cell has one; the history's row has the mean since the last one."""
+        values = [value for cell in self._penalised if (value := cell.penalty()) is not None]
+        if not values:
+            return None
+        total = torch.stack(values).sum()
+        self._penalty_sum.add_(total.detach(), alpha=1 / (self.split.micro_batches if self.split else 1))
+        return total
 
     def _backward(self, value: Tensor, last: bool = True) -> None:
         """The Trainer's way where it has to scale, or after the last micro-batch to exchange gradients.
@@ -169,6 +186,9 @@ class SequenceModule(L.LightningModule):
         row = {"tokens": float(self.tokens), f"train/{'mse' if self.task.predicts == 'values' else 'nll'}": mean}
         if self.task.predicts == "symbols":
             row |= {"train/bpc": mean / math.log(2)}
+        if self._penalised:
+            row |= {"train/penalty": float(self._penalty_sum) / count}
+            self._penalty_sum.zero_()
         row |= {
             "grad_norm/mean": float(norms.mean()),
             "grad_norm/max": float(norms.max()),
@@ -210,14 +230,14 @@ class SequenceModule(L.LightningModule):
         return optimizer
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.model.parameters(), self.optim)
+        optimizer = make_optimizer(self.model.parameters(), self.optim, self.model.cells)
         schedule = make_schedule(optimizer, self.optim, self.total_steps)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_start(self) -> None:
-        self._loss_sum = self._loss_sum.to(self.device)
+        self._loss_sum, self._penalty_sum = self._loss_sum.to(self.device), self._penalty_sum.to(self.device)
         self._norms = self._norms.to(self.device)
         if self._carry is not None:
             self._carry = [s.to(self.device) for s in self._carry]
@@ -240,6 +260,7 @@ class SequenceModule(L.LightningModule):
             "first_loss": self.first_loss,
             "carry": self._carry and [split.gather(s, self._rows) for s in self._carry],
             "loss_sum": split.stack(self._loss_sum),
+            **({"penalty_sum": self._penalty_sum} if self._penalised else {}),
             "norms": self._norms,
             "rng": split.stack(rng.to(self.device)).cpu() if split.devices > 1 else rng,
             "best": self.best,
@@ -250,6 +271,7 @@ class SequenceModule(L.LightningModule):
         saved, split = checkpoint["rnnbench"], self.split or BatchSplit()
         self._seen, self._tokens, self._norms, self.best = (saved[key] for key in ("seen", "tokens", "norms", "best"))
         self._first_loss = saved["first_loss"]
+        self._penalty_sum = saved.get("penalty_sum", self._penalty_sum)  # the same in every process
         if saved["carry"] is not None:
             self._rows = len(saved["carry"][0])
             self._carry = [s[split.shard(self._rows)] for s in saved["carry"]]

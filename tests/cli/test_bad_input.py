@@ -23,7 +23,7 @@ WORDS: list[tuple[str, str]] = [
     ("train --cell.forgetbias 1", 'unknown option of the cell lstm "forgetbias". Did you mean "forget_bias"?'),
     ("train --cell.forget_bias much", "cell.forget_bias must be float, got 'much'"),
     ("train --cell.forget_bias {", "--cell.forget_bias must be a plain value, got '{'"),
-    ("train --cell.forget_bias [1]", "cell option forget_bias must be a plain value, got [1]"),
+    ("train --cell.forget_bias [1]", "cell.forget_bias must be float, got [1]"),
     ("train --cell {lstm", "cell must be a name or a mapping with a name, got '{lstm'"),
     ("train --cell rnn --cell.nonlinearity sin", "cell.nonlinearity must be one of tanh, relu, got 'sin'"),
     ("train --cell", "argument --cell: expected one argument"),
@@ -158,7 +158,7 @@ WORDS: list[tuple[str, str]] = [
     ("throughput --samples 1 --decode --bidirectional", "cannot decode symbol after symbol."),
     ("sweep seqlen_perplexity --tune_lr 1e-3,fast", "--tune_lr must be numbers with commas"),
     ("sweep seqlen_perplexity --tune_lr 1e-3", "a grid of learning rates must be two or more positive numbers"),
-    ("sweep seqlen_perplexity --count 3", "--count is for the files of W&B sweeps"),
+    ("sweep seqlen_perplexity --count 3", "--count is for W&B sweep files"),
     ("sweep seqlen_perplexity --timeout 0", "--timeout must be a positive number of seconds"),
     ("sweep seqlen_perplexity --retry failed,lost", 'unknown status "lost"'),
     ("sweep seqlen_perplexity --slurm time=3", "--slurm goes with --launcher slurm"),
@@ -207,12 +207,12 @@ def test_bad_input_is_one_line(words: str, wanted: str, workplace: Path, capsys:
 def test_too_little_memory_is_one_line_in_every_verb(
     error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def raises() -> None:
+    def raises(names: object) -> None:
         raise error
 
     monkeypatch.setattr("rnnbench.cli.cells.listing", raises)
     assert "not enough memory" in refused_line(capsys, "cells")
-    monkeypatch.setattr("rnnbench.cli.cells.listing", lambda: 1 / 0)
+    monkeypatch.setattr("rnnbench.cli.cells.listing", lambda names: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # a mistake of ours is no lack of memory
         main(["cells"])
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from rnnbench.cli.cells import listing, show
 
-NAMES = ("torch", "scan", "window", "graph", "loop", "compile")
+NAMES = ("torch", "sequence", "scan", "window", "graph", "loop", "compile")
 
 
 def rows() -> list[dict[str, Any]]:
-    """Every registered cell, on six backends: the widest that this table gets."""
+    """Every registered cell, on seven backends: the widest that this table gets."""
     reasons = {name: f"the backend {name} has its reason" for name in NAMES}
     return [
         row | {"backends": {name: reasons[name] if (i + k) % 3 else None for k, name in enumerate(NAMES)}}
@@ -35,12 +35,12 @@ def test_the_table(width: int) -> None:
     text = shown(found, width)
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
-    assert len(re.findall(r"\n[a-f] the backend \w+ has its reason\n", text.replace("\n", "\n\n"))) == 6, (
+    assert len(re.findall(r"\n[a-g] the backend \w+ has its reason\n", text.replace("\n", "\n\n"))) == 7, (
         "a line a reason"
     )
     for row in found:
         (line,) = (line for line in lines if line.startswith(f"{row['cell']} ") and ("✓" in line))
-        assert line.split()[1:7].count("✓") == [*row["backends"].values()].count(None), "a row's marks are on one line"
+        assert line.split()[1:8].count("✓") == [*row["backends"].values()].count(None), "a row's marks are on one line"
         assert f"\n{row['cell']} " in text.split("options, ")[1], "no source"
 
 

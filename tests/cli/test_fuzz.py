@@ -55,7 +55,7 @@ NO_JOBS = [
     ("Run(cell=3)", "cell must be a name or a mapping with a name, got 3"),
     ("Run(model={'hidden_size': 3})", "model must be a ModelConfig, got {'hidden_size': 3}"),
     ("Run(data=DataConfig(path='\\udce9.txt'))", "data.path must be UTF-8"),
-    ("Run(cell=CellConfig('lstm', {'forget_bias': [1]}))", "cell option forget_bias must be a plain value, got [1]"),
+    ("Run(cell=CellConfig('lstm', {'forget_bias': [[1]]}))", "cell option forget_bias must be a plain value or a list"),
 ]
 
 

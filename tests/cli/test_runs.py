@@ -38,7 +38,7 @@ def begin(run: Run, study: str = "one") -> Path:
 
 
 @pytest.fixture(autouse=True)
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """runs/ with a run of each status, two studies, and one run that was given up."""
     monkeypatch.chdir(tmp_path)
     for seed, status in enumerate(STATUSES):
@@ -114,7 +114,7 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unfinished" in capsys.readouterr().out
 
 
-def test_show_what_is_damaged(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_what_is_damaged(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is there to be looked into, so it is shown as far as it goes."""
     folder = finish(Run(seed=7))
     for name, content in (("result.json", b"{"), ("run.yaml", b"\xff\x00["), ("history.jsonl", b"\xff{")):
@@ -137,16 +137,16 @@ def test_names_that_mean_nothing_or_too_much(capsys: pytest.CaptureFixture[str])
     assert "required" in refused(capsys)
 
 
-def test_rm_asks_for_yes_and_removes_the_mirror_too(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rm_asks_for_yes_and_removes_the_mirror_too(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(seed=9)
-    mirror = ledger / "one" / "wandb" / f"offline-run-20261127_120000-{run.id}"
-    other = ledger / "one" / "wandb" / f"offline-run-20261127_120000-{Run(seed=0).id}"
+    mirror = runs_folder / "one" / "wandb" / f"offline-run-20261127_120000-{run.id}"
+    other = runs_folder / "one" / "wandb" / f"offline-run-20261127_120000-{Run(seed=0).id}"
     for folder in (mirror, other):
         folder.mkdir(parents=True)
         (folder / "run.wandb").write_text("x")
-    before = sorted(ledger.rglob("*"))
+    before = sorted(runs_folder.rglob("*"))
     assert "nothing was removed; the same command with --yes removes 1 run." in refused(capsys, "rm", run.id)
-    assert sorted(ledger.rglob("*")) == before
+    assert sorted(runs_folder.rglob("*")) == before
     assert main(["runs", "rm", run.id, "--yes"]) == 0
     gone = [path for path in before if not path.exists()]
     assert gone
@@ -155,7 +155,7 @@ def test_rm_asks_for_yes_and_removes_the_mirror_too(ledger: Path, capsys: pytest
     assert other.exists()
 
 
-def test_rm_spares_what_is_finished(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rm_spares_what_is_finished(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Unless it is named, or its status is."""
     done = Run(seed=0).id
     assert "give the whole id" in refused(capsys, "rm", Run(seed=1).id[:-1], "--yes")
@@ -169,10 +169,10 @@ def test_rm_spares_what_is_finished(ledger: Path, capsys: pytest.CaptureFixture[
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_verify(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "verify"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "7 runs: 6 unchanged, 1 unfinished; no fault"
-    weights = ledger / "two" / Run(seed=0).id / "model.pt"
+    weights = runs_folder / "two" / Run(seed=0).id / "model.pt"
     weights.write_bytes(weights.read_bytes()[:-1] + b"S")
     assert main(["runs", "verify"]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -185,7 +185,7 @@ def test_verify(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["kind"] for one in json.loads(capsys.readouterr().out)["findings"]] == ["edited"]
 
 
-def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pack_and_unpack(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A study that is done becomes three files and back; what would lose something is refused."""
     assert "is not done: 1 run without a result" in refused(capsys, "pack", "runs")
     assert main(["runs", "rm", "--status", "unfinished", "--yes"]) == 0
@@ -198,18 +198,18 @@ def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
     assert main(["runs", "pack", "runs", "--without_weights"]) == 0
     for name in ("one", "two"):
-        files = {path.name: path.read_bytes() for path in (ledger / name).iterdir()}
+        files = {path.name: path.read_bytes() for path in (runs_folder / name).iterdir()}
         assert files.keys() == {"runs.jsonl.xz", "curves.npz", "SHA256SUMS"}
         assert files == {path.name: path.read_bytes() for path in (Path("elsewhere") / name).iterdir()}
     capsys.readouterr()
     assert [(row["id"], row["status"], row["value"]) for row in listed(capsys)] == [
         (row["id"], row["status"], row["value"]) for row in before
     ]
-    assert _fingerprint(ledger / "one"), "a sweep sees that there are results, and shows them"
+    assert _fingerprint(runs_folder / "one"), "a sweep sees that there are results, and shows them"
     assert main(["runs", "show", f"runs/two/{Run(seed=0).id}"]) == 0
     assert "is packed; `rnnbench runs unpack runs/two` first" in refused(capsys, "rm", f"runs/two/{Run(seed=0).id}")
     assert main(["runs", "verify"]) == 0
-    with (ledger / "two" / "runs.jsonl.xz").open("ab") as file:
+    with (runs_folder / "two" / "runs.jsonl.xz").open("ab") as file:
         file.write(b" ")
     assert main(["runs", "verify"]) == 1
     assert "edited      runs/two/runs.jsonl.xz" in capsys.readouterr().out
@@ -222,7 +222,7 @@ def test_pack_and_unpack(ledger: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "nowhere is not a folder" in refused(capsys, "unpack", "nowhere")
 
 
-def test_studies_of_one_name_are_not_mixed(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_studies_of_one_name_are_not_mixed(runs_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Packs of several presets or machines have the same folder name; one --out is not for two."""
     assert main(["runs", "pack", "runs/two", "--out", "a"]) == main(["runs", "pack", "runs/two", "--out", "b"]) == 0
     both = "would both go to c/two"
@@ -235,9 +235,9 @@ def test_studies_of_one_name_are_not_mixed(ledger: Path, capsys: pytest.CaptureF
     assert before == {path: path.read_bytes() for path in Path("c").rglob("*") if path.is_file()}
 
 
-def test_a_thousand_runs_are_listed_without_torch(ledger: Path) -> None:
+def test_a_thousand_runs_are_listed_without_torch(runs_folder: Path) -> None:
     for seed in range(10, 1010):
-        folder = ledger / "many" / f"lstm-kjv-T64-s{seed}-00000000"
+        folder = runs_folder / "many" / f"lstm-kjv-T64-s{seed}-00000000"
         folder.mkdir(parents=True)
         values = {"id": folder.name, "kind": "train", "status": "done", "run": Run(seed=seed).to_dict()}
         (folder / "result.json").write_text(json.dumps(values | {"metrics": {"test/bpc": 2.0}, "seconds": 3.0}))

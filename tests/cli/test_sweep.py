@@ -68,6 +68,7 @@ def test_learning_rates_are_chosen_and_used_by_one_command(
     assert capsys.readouterr().out.count("all 2 runs were finished before; nothing was trained") == 1
 
 
+@pytest.mark.slow
 def test_a_file_of_wandbs_is_a_study(tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "grid.yaml"
     file.write_text(SWEEP.format(text=text_file))
@@ -95,6 +96,7 @@ def test_a_study_is_a_file_of_wandbs(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["sweep", "initialisation", "--export_wandb", str(tmp_path / "no" / "sweep.yaml")]) == 2
 
 
+@pytest.mark.slow
 def test_a_study_that_asks_for_rates_is_tuned_without_being_told(
     tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

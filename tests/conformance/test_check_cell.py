@@ -60,6 +60,7 @@ def cells_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RNNBENCH_CELLS names the file above; what loading it changes is put back."""
     path = tmp_path / "mine.py"
     path.write_text(CELLS)
+    registry.cell_names()
     monkeypatch.setenv("RNNBENCH_CELLS", str(path))
     monkeypatch.setattr(registry, "_CELLS", dict(registry._CELLS))
     registry._load_cells.cache_clear()
@@ -71,7 +72,7 @@ def test_every_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
     assert said.out.startswith("file_right passes every check\n")
     assert "nobody 2026" in said.out
-    assert all(f"\n{law} " in said.out for law in PROPERTIES if law != "parameters")
+    assert all(f"\n{name} " in said.out for name in PROPERTIES if name != "parameters")
     assert "weights IH; numbers in the state H" in said.out
     assert "not on torch: torch.nn has no kernel for this cell" in said.out
     assert "torch 2" in said.out
@@ -125,7 +126,7 @@ def test_a_cell_that_wants_equal_sizes(capsys: pytest.CaptureFixture[str]) -> No
         ("file_right --cell.b 1", 'unknown option of the cell file_right "b"'),
         ("file_right --cell.a much", "cell.a must be float, got 'much'"),
         ("file_right --cell.a", "argument --cell.a: expected one argument"),
-        ("file_right --cell.a [1]", "cell option a must be a plain value, got [1]"),
+        ("file_right --cell.a [1]", "cell.a must be float, got [1]"),
         ("file_right --cell lstm", "takes the cell's name by itself"),
         ("file_right --backend lop", 'unknown backend "lop". Did you mean "loop"?'),
         ("file_right --backend torch", "the backend torch cannot run Right here: torch.nn has no kernel for this cell"),
@@ -141,3 +142,39 @@ def test_nothing_to_check(words: str, wanted: str, capsys: pytest.CaptureFixture
     assert said.err.startswith("rnnbench: error: ")
     assert said.err.count("\n") == 1
     assert wanted in said.err
+
+
+PLUGIN = """
+import torch
+from torch import nn
+from rnnbench.cells import Cell, register_cell
+
+@register_cell("file_callable")
+class Callable(Cell):
+    def __init__(self, input_size: int, hidden_size: int, act=torch.tanh) -> None:
+        super().__init__(input_size, hidden_size)
+        self.act, self.weight = act, nn.Linear(input_size, hidden_size)
+    def drive(self, x):
+        return self.weight(x)
+    def step(self, u, s):
+        return self.act(u + s)
+    def initial_state(self, batch):
+        raise LookupError("no state")
+"""
+
+
+def test_a_plugin_s_mistake_leaves_the_other_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A default that JSON has no word for, a state that cannot be made; and a file without any cell is named."""
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    monkeypatch.setenv("RNNBENCH_CELLS", str(tmp_path / "plugin.py"))
+    registry._load_cells.cache_clear()
+    rows = {row["cell"]: row for row in said_json(capsys, ["cells", "--json"])}
+    assert rows["file_callable"]["options"] == {"act": "tanh"}
+    assert set(rows["file_callable"]["backends"].values()) == {"it raised LookupError: no state"}
+    assert rows["gru"]["backends"]["loop"] is None
+    (tmp_path / "plugin.py").write_text("x = 1\n")
+    registry._load_cells.cache_clear()
+    assert main(["cells"]) == 2
+    assert 'plugin.py registers no cell; write @register_cell("NAME")' in capsys.readouterr().err

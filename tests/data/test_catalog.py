@@ -23,6 +23,8 @@ from rnnbench.errors import UserError
 OWN = ("text", "csv")
 #: Sets whose references take seconds to minutes (n-grams, compressors, classifiers): not computed here.
 CHEAP = ("series", "adding", "memory")
+#: Sets that take seconds to read.
+LARGE = ("kjv_web", "verse_translation", "verse_book")
 
 
 @cache
@@ -53,7 +55,10 @@ def test_the_table_agrees_with_the_data(name: str) -> None:
         check_references(data.references(), seasonal=item.period is not None)
 
 
-@pytest.mark.parametrize("name", [name for name in DATA_SETS if name not in OWN])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in DATA_SETS if name not in OWN],
+)
 def test_a_seed_changes_what_is_trained_on_and_not_what_is_scored(name: str) -> None:
     """Else several seeds would be several starts on the same path, and their spread too small."""
     one, other = loaded(name, 0), loaded(name, 1)

@@ -131,7 +131,7 @@ def test_a_fingerprint_is_of_the_rule_its_length_and_its_items(name: str) -> Non
 
 @every_task
 def test_a_model_learns_from_it_and_is_scored(name: str) -> None:
-    """The shapes fit: a training loss, its gradient, and the headline figure of the longest test part."""
+    """The shapes fit: a training loss, its gradient, and the primary metric of the longest test part."""
     data = drawn(name, batch_size=4)
     torch.manual_seed(0)
     module = SequenceModule(data.task, "gru", ModelConfig(hidden_size=4))

@@ -91,7 +91,7 @@ def test_what_cannot_be_met() -> None:
 
 
 def test_a_matched_run_is_recorded_and_writes(text_file: Path, tmp_path: Path) -> None:
-    """Blocks and all: what 12 wide has is matched by 12 wide; the ledger says so, the text generator finds it again."""
+    """Blocks and all: what 12 wide has is matched by 12 wide; the result says so, the text generator finds it again."""
 
     def recorded(**size: int) -> tuple[Path, dict[str, Any]]:
         run = Run(

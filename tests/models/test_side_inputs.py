@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from rnnbench.throughput.layers import Layers
 from torch import Tensor, nn
 
 from rnnbench.cells import Cell, make_cell, register_cell
@@ -25,7 +26,6 @@ from rnnbench.probes.jacobian import measure_singular_values
 from rnnbench.probes.lyapunov import measure_lyapunov
 from rnnbench.probes.probed_model import subject
 from rnnbench.throughput.cost import flops_per_token, sequential_per_token
-from rnnbench.throughput.layers import Layers
 from rnnbench.training.micro_batches import BatchSplit, in_parts
 
 T, B = 12, 3
@@ -174,9 +174,8 @@ def _sides(side: object) -> list[Tensor]:
 def test_noise_moves_what_belongs_to_a_step_with_it_and_leaves_the_clock() -> None:
     whole = batch()
     assert whole.side is not None
-    whole = whole._replace(
-        x=whole.side["observed"][..., None], side={**whole.side, "time": torch.arange(T).expand(B, T)}
-    )
+    clock = torch.arange(T).expand(B, T)
+    whole = whole._replace(x=whole.side["observed"][..., None], side={**whole.side, "time": clock})
     noise = shuffled(whole)
     assert noise.side is not None
     assert torch.equal(noise.x[..., 0], noise.side["observed"])

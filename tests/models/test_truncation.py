@@ -5,8 +5,10 @@ from __future__ import annotations
 import lightning as L
 import pytest
 import torch
+from support.cells import NoisyLSTM
 from support.training import QUIET
 
+from rnnbench.cells.registry import _CELLS
 from rnnbench.config import CellConfig, DataConfig, ModelConfig, OptimConfig, Run
 from rnnbench.data.source import StepLoader
 from rnnbench.data.task import Batch, Task
@@ -125,3 +127,21 @@ def test_truncations_share_initial_weights_and_differ_in_gradients() -> None:
         trained.append(list(module.parameters()))
     assert all(map(torch.equal, *initial))
     assert not all(map(torch.allclose, *trained))
+
+
+def test_a_stochastic_cell_draws_once_for_the_whole_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers whether the gradient is cut or not, other ones in the next window, none in evaluation."""
+    monkeypatch.setitem(_CELLS, "NoisyLSTM", NoisyLSTM)
+    outputs = []
+    for truncate in (None, K):
+        model, batch = made("NoisyLSTM", ModelConfig(hidden_size=6, num_layers=2), truncate)
+        torch.manual_seed(5)
+        outputs += [model.predict(batch)[0] for _ in range(2)]
+        model.eval()
+        outputs += [model.predict(batch)[0] for _ in range(2)]
+    whole, later, mean, again, *cut = outputs
+    for one, two in zip((whole, later, mean, again), cut, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
+    assert torch.equal(mean, again)
+    assert not torch.allclose(whole, later)
+    assert not torch.allclose(whole, mean)

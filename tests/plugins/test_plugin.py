@@ -98,16 +98,16 @@ def test_a_plugin_is_a_cell_like_any_other(text_file: Path, tmp_path: Path) -> N
         env={**os.environ, **variables},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    cells, certificate, outcome = map(json.loads, done.stdout.splitlines())
+    cells, check, outcome = map(json.loads, done.stdout.splitlines())
 
     row = next(row for row in cells if row["cell"] == "leaky")
     assert row["room"] == "plugin"
     assert row["options"] == {"a": 0.5}
     assert row["paper"] == "somebody 2026"
     assert row["backends"]["loop"] is None
-    assert certificate["ok"] is True
-    assert certificate["class"] == "leaky_cells.Leaky"
-    assert certificate["parameters"] == "H² + IH + H"
+    assert check["ok"] is True
+    assert check["class"] == "leaky_cells.Leaky"
+    assert check["parameters"] == "H² + IH + H"
     assert outcome["trouble"] == []
     table = next(Path(name) for name in outcome["files"] if name.endswith("table.csv"))
     with table.open(encoding="utf-8") as lines:

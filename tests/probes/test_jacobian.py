@@ -164,5 +164,5 @@ def test_a_models_are_those_of_its_first_layer() -> None:
     np.testing.assert_array_equal(measure_singular_values(model, batch, task, lags, 6), expected[:, :6])
     assert measure_singular_values(model, batch, task, lags, 10).shape == (4, 8)
     large = SequenceModel(task, CellConfig("lstm"), ModelConfig(hidden_size=257))
-    with pytest.raises(UserError, match="of up to 512 numbers, this one has 514"):
+    with pytest.raises(UserError, match="of up to 512 numbers, this has 514"):
         measure_singular_values(large, batch, task, lags, 6)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rnnbench.report.comparisons import Comparison, compare, effects
+from rnnbench.report.comparisons import Comparison, Unranked, compare, compare_with, effects
 from rnnbench.report.results import read
 from rnnbench.report.significance import Difference, holm, probability_of_improvement
 from rnnbench.report.statistics import TRUNCATE, group
@@ -234,3 +234,26 @@ def test_survivors_are_not_called_equal(tmp_path: Path, text_run: Write) -> None
     assert one.difference.p_equivalent is not None
     assert one.difference.p_equivalent < 0.05
     assert one.verdict in ("undecided", "the other lost runs")
+
+
+def test_one_cell_against_each_other(tmp_path: Path, text_run: Write) -> None:
+    """More cells than every pair is compared of: each with mine, tested as in `compare`; without a rank where it has
+    none, with the reason; and mine is found by its file's class in any case.
+    """
+    mine = "cells/leaky.py:Leaky"
+    study(tmp_path / "s", text_run, {mine: X, "gru": Y, "lstm": Y + 0.3, "rnn": Y + 0.5, "irnn": Y[:3] + 0.7})
+    results = read([tmp_path])
+    groups = group(results)
+    pairs = [one for one in compare_with(groups, SCORE, {"Leaky"}) if one.length == 16]
+    assert [{one.better, one.other} for one in pairs] == [{"Leaky", other} for other in ("gru", "lstm", "rnn", "irnn")]
+    tested = [one for one in pairs if isinstance(one, Comparison)]
+    assert [one.other for one in tested] == ["gru", "lstm", "rnn"]
+    assert tested[1].difference.mean == pytest.approx(Y[:, 0].mean() + 0.3 - X[:, 0].mean())
+    (few,) = (one for one in pairs if isinstance(one, Unranked))
+    assert (few.reason, few.seeds) == ("below 5 seeds: no ranking", (7, 3))
+    assert few.difference == pytest.approx(Y[:3, 0].mean() + 0.7 - X[:, 0].mean())
+    for name in ("leaky", "Leaky", mine):
+        (table,) = (table for table in tables(results, name) if table.part == "against")
+        assert len(table.rows) == 3 * 4
+        assert sum(row.text["verdict"] == "below 5 seeds: no ranking" for row in table.rows) == 3
+    assert not [table for table in tables(results, "mamba") if table.part == "against"]

@@ -83,6 +83,7 @@ def test_one_picture_in_the_tables_order(crowd: Path, text_run: Callable[..., Pa
     assert names == {"overview-T16.png", "overview-T64.png", "reach_map.png", "pareto.png"}
 
 
+@pytest.mark.usefixtures("saved")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_speeds_there_is_no_panel_for_them(workers: int, tmp_path: Path, text_run: Callable[..., Path]) -> None:
     """What two workers measured of themselves is no speed."""

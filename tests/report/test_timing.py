@@ -234,11 +234,11 @@ def test_contestants_that_took_no_turns_together_have_a_ratio_and_no_interval(tm
 def test_exponents_of_a_known_power(setting: str, tmp_path: Path) -> None:
     powers = {"rnn": 1.0, "lstm": 0.4, "gru": 2.2}
 
-    def law(cell: str, backend: str, one: Timing) -> float:
+    def milliseconds(cell: str, backend: str, one: Timing) -> float:
         return float(1e-3 * getattr(one, setting) ** powers[cell])
 
     for value in (4, 16, 64, 256):
-        write_job(tmp_path / "s", job(**{setting: value}), ("loop", "torch"), law, shake=0.01)
+        write_job(tmp_path / "s", job(**{setting: value}), ("loop", "torch"), milliseconds, shake=0.01)
     table = tables_of(tmp_path / "s")["scaling"]
     assert len(table.rows) == 6
     for row in table.rows:

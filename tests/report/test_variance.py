@@ -135,16 +135,16 @@ def test_runs_that_share_seeds_are_no_independent_samples(tmp_path: Path, text_r
 
 
 def test_on_average_they_are_the_true_ones() -> None:
-    """Three hundred studies of eight seeds by eight, of known variances: the estimates' means are these."""
+    """A hundred studies of eight seeds by eight, of known variances: the estimates' means are these."""
     rng, true = np.random.default_rng(0), np.array([0.03, 0.02, 0.01])
     squares = []
-    for _ in range(300):
+    for _ in range(100):
         parts = rng.normal(size=(8, 1)), rng.normal(size=(1, 8)), rng.normal(size=(8, 8))
         one = components(layout(2 + sum(sd * part for sd, part in zip(true, parts, strict=True))), SCORE)
         assert one is not None
         squares.append([one.weights**2, one.order**2, one.rest**2])
-    # The spread of a variance of seven degrees of freedom is √(2 / 7) of it; of a mean of 300, 3 %.
-    assert np.mean(squares, axis=0) == pytest.approx(true**2, rel=0.1)
+    # The spread of a variance of seven degrees of freedom is √(2 / 7) of it; of a mean of 100, 5 %.
+    assert np.mean(squares, axis=0) == pytest.approx(true**2, rel=0.15)
 
 
 def test_a_seed_of_which_all_runs_are_lost_is_missed() -> None:

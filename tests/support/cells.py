@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rnnbench.backends import Backend
 from rnnbench.backends.loop import Loop
-from rnnbench.cells import Cell, make_cell
+from rnnbench.cells import LSTM, Cell, make_cell
 
 #: Small windows and small states, for tests that perturb every coordinate.
 SMALL: dict[str, dict[str, Any]] = {
@@ -39,6 +39,21 @@ class LinearRNN(Cell):
 
     def step(self, u: Tensor, s: Tensor) -> Tensor:
         return s @ self.weight.t() + u
+
+
+class NoisyLSTM(LSTM):
+    """An LSTM whose state is multiplied by 1 + 0.1 (z − ½), z uniform in 0 … 1, at each step."""
+
+    torch_mode = None
+
+    def draw(self, batch: int, time: int) -> Tensor:
+        mean = torch.full((batch, time, 2 * self.hidden_size), 0.5, device=self.bias_hh.device)
+        return torch.rand_like(mean) if self.training else mean
+
+    def gated_step(self, u: Tensor, s: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        drive, noise = u.split((4 * self.hidden_size, 2 * self.hidden_size), dim=-1)
+        new, gates = super().gated_step(drive, s)
+        return new * (0.95 + 0.1 * noise.view_as(s)), gates
 
 
 def shaken(name: str, input_size: int, hidden_size: int, **options: Any) -> Cell:

@@ -1,4 +1,4 @@
-"""What no command line ought to be given, and the law that it holds to all the same."""
+"""Command lines and config files with bad values, and the check that each is accepted or refused in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY: dict[str, Any] = {
 }
 #: Every key of a Run, dotted.
 KEYS = [
-    *(f"{room}.{key}" for room, inner in Run().to_dict().items() if isinstance(inner, dict) for key in inner),
+    *(f"{section}.{key}" for section, inner in Run().to_dict().items() if isinstance(inner, dict) for key in inner),
     *("cell", "seed", "device", "model", "data", "optim", "budget", "probes"),
 ]
 #: What no key wants, and what some want: as Python values, which YAML writes as it does.
@@ -63,7 +63,7 @@ def run_main(argv: list[str]) -> tuple[int, str, str]:
 
 
 def holds(argv: list[str]) -> int:
-    """The law."""
+    """Run it: success is silent on stderr, a refusal is one line there and exit status 2; returns the status."""
     status, out, err = run_main(argv)
     if status == 0:
         assert err == "", (argv, err)
@@ -78,7 +78,7 @@ def holds(argv: list[str]) -> int:
 
 
 def file_holds(content: str | bytes, *flags: str) -> int:
-    """The law for a config file with this in it."""
+    """`holds` for a config file with this in it, of which no tag is executed."""
     Path("config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode(errors="surrogatepass"))
     status = holds(["train", "--config", "config.yaml", *flags])
     assert not Path("executed").exists(), "a tag in the file was executed"
@@ -120,7 +120,9 @@ def thorough(examples: int) -> Callable[[Any], Any]:
 
 def laid_over(changes: dict[str, Any]) -> dict[str, Any]:
     """The tiny config with several keys replaced."""
-    values: dict[str, Any] = {room: dict(inner) if isinstance(inner, dict) else inner for room, inner in TINY.items()}
+    values: dict[str, Any] = {
+        section: dict(inner) if isinstance(inner, dict) else inner for section, inner in TINY.items()
+    }
     for key, value in changes.items():
         *rooms, last = key.split(".")
         inner = values.get(rooms[0]) if rooms else values

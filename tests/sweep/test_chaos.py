@@ -103,4 +103,4 @@ def test_two_sweeps_at_once(tmp_path: Path, text_file: Path) -> None:
     for entry in entries(study, tmp_path / "runs"):
         steps = [row["step"] for row in entry.history() if "lr" in row]
         assert steps == [50, 100, 150, 200, 250], "two have written into one history"
-    assert any("is left to process" in err or "by another sweep" in err for _, err in ends)
+    assert any("is being run by process" in err or "by another sweep" in err for _, err in ends)

@@ -102,6 +102,7 @@ def test_a_clock_that_runs_backwards(calm: Path, tmp_path: Path) -> None:
         assert 0 < result["seconds"] < 120
 
 
+@pytest.mark.slow
 def test_damaged_files_are_replaced(calm: Path, tmp_path: Path) -> None:
     """A result of garbage beside a checkpoint that was cut short, as after a power cut."""
     shutil.copytree(calm.parent / "runs", tmp_path / "runs")

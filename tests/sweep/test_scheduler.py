@@ -258,6 +258,7 @@ class Witness(Display):
         super().end(id, label, status, sentence, result)
 
 
+@pytest.mark.first
 def test_a_timing_has_the_machine_to_itself(tmp_path: Path, text_file: Path) -> None:
     """Runs go side by side, and say so in their record; nothing runs beside a timing."""
     runs = [
@@ -284,6 +285,7 @@ def test_a_timing_has_the_machine_to_itself(tmp_path: Path, text_file: Path) -> 
 # --- stopped, killed, side by side ------------------------------------------------------------------------------------
 
 
+@pytest.mark.first
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 def test_killed_and_taken_up_again(tmp_path: Path, text_file: Path) -> None:
     """kill -9 of the sweep: its workers die, finished runs stay, a second sweep ends as an undisturbed one."""
@@ -338,6 +340,7 @@ def test_a_sweep_that_is_gone_is_no_failure_of_the_run(tmp_path: Path) -> None:
     assert directory.result() is None
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c(tmp_path: Path, text_file: Path, times: int) -> None:
     """Once: a checkpoint, and the end, in order. Twice: the end. Either way the same command resumes."""
@@ -381,6 +384,6 @@ def test_a_dead_machines_run_is_taken_over(tmp_path: Path, text_file: Path, monk
     begin = time.monotonic()
     outcome, printed = scheduled(load(study).jobs("quick"), tmp_path / "runs", "short", Options(1, "disabled"))
     assert sorted(outcome.finished) == sorted([first.id, second.id])
-    assert "seed 0 is left to process 1 on quark" in printed
+    assert "seed 0 is being run by process 1 on quark" in printed
     assert time.monotonic() - begin < 40
     assert not list(first.folder.glob(".lock-*"))

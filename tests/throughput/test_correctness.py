@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.saboteurs import SABOTAGE, Saboteur, in_tf32, late_by_one, loop, with_parameters
+from support.cells import NoisyLSTM
+from support.saboteurs import SABOTAGE, Saboteur, forgets_the_state, in_tf32, late_by_one, loop, with_parameters
 from torch import Tensor
 
 from rnnbench.backends import BACKENDS
 from rnnbench.backends.backend import MULTIPLE
+from rnnbench.backends.layers import Layers
 from rnnbench.backends.loop import Loop
-from rnnbench.cells import Cell
+from rnnbench.cells import LSTM, Cell
+from rnnbench.cells.registry import _CELLS
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
+from rnnbench.errors import UserError
 from rnnbench.runs import CURVES, RESULT, RunDirectory
 from rnnbench.throughput.correctness import CorrectnessCheck, everything
-from rnnbench.throughput.layers import Layers
 from rnnbench.throughput.measure import measure
 
 CELLS = ("rnn", "lstm", "gru")
@@ -134,7 +137,7 @@ def leaks(cell: Cell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.usefixtures("no_memory")
 def test_a_saboteur_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused in words, with its certificate, and no figure of its speed; an honest backend in its place is timed."""
+    """Refused with a reason and its error, without a speed; a correct backend instead of it is timed."""
     for spoil in (*SABOTAGE, loop):
         saboteur = Saboteur(spoil)
         monkeypatch.setattr(saboteur, "name", spoil.__name__, raising=False)
@@ -154,3 +157,21 @@ def test_a_saboteur_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with np.load(directory.path(CURVES)) as curves:
         assert {name.split("/")[1] for name in curves if name.startswith("lstm/")} == {"loop"}
     json.loads(directory.path(RESULT).read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+class HiddenNoise(LSTM):
+    """Random numbers in `step` itself, where no backend can be given the same."""
+
+    def step(self, u: Tensor, s: Tensor) -> Tensor:
+        return super().step(u, s) * (1 + 0.1 * torch.rand_like(s))
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["in one call", "symbol by symbol"])
+def test_a_stochastic_cell_is_checked_on_the_same_draws(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (HiddenNoise, NoisyLSTM):
+        monkeypatch.setitem(_CELLS, cls.__name__, cls)
+    with pytest.raises(UserError, match="run twice on the same, gives outputs"):
+        _ = check("HiddenNoise", time=12, width=8).errors
+    one = check("NoisyLSTM", time=12, width=8, step=step, num_layers=2)
+    assert max(one.multiples(Saboteur(loop)).values()) <= (MULTIPLE if step else 1)
+    assert max(one.multiples(Saboteur(forgets_the_state)).values()) > 10 * MULTIPLE

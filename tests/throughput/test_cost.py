@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from rnnbench.backends.layers import Layers
 from rnnbench.cells import cell_names
 from rnnbench.config import CellConfig
 from rnnbench.config.timing import Timing
@@ -22,7 +23,6 @@ from rnnbench.throughput.cost import (
     sequential_per_token,
     work_of,
 )
-from rnnbench.throughput.layers import Layers
 
 I, H = 24, 32
 GATES = {"rnn": 1, "lstm": 4, "gru": 3, "lstm_cifg": 3, "mgu": 2}

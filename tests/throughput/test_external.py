@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rnnbench.backends import Request
 from rnnbench.backends.backend import Backend
+from rnnbench.backends.layers import Layers, run_layers
 from rnnbench.backends.loop import Loop
 from rnnbench.cells import make_cell
 from rnnbench.cells.registry import cell_names
@@ -25,7 +26,6 @@ from rnnbench.errors import UserError
 from rnnbench.throughput.correctness import everything
 from rnnbench.throughput.external import EXTERNAL
 from rnnbench.throughput.external.package import PackageImplementation
-from rnnbench.throughput.layers import Layers, run_layers
 
 B, T, I, H = 3, 7, 5, 16
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -81,7 +81,9 @@ def assert_close(root: Path, other: Path, run: Run, rel: float = 1e-5) -> None:
             assert one["metrics"][name] == pytest.approx(value, rel=10 * rel), name
 
 
-@pytest.mark.parametrize(("make", "micro_batches"), [(text_run, 1), (written_run, 2)])
+@pytest.mark.parametrize(
+    ("make", "micro_batches"), [(text_run, 1), pytest.param(written_run, 2, marks=pytest.mark.slow)]
+)
 def test_two_processes_are_one(make: Any, micro_batches: int, text_file: Path, tmp_path: Path) -> None:
     run = make(text_file)
     alone = train(run, tmp_path / "alone", wandb="disabled")

@@ -34,6 +34,7 @@ def make_run(text_file: Path, cell: str = "lstm") -> Run:
     )
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     "cell", ["lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("s4d", "deltanet"))]
 )

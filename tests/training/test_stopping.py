@@ -85,6 +85,7 @@ def test_stopped_and_resumed_equals_undisturbed(
     assert_same(stopped, calm)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_whole_batches_is_resumed_in_parts(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

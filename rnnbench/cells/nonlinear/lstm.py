@@ -42,7 +42,7 @@ class LSTM(GatedCell):
             open_gate(self.gates()["keep"], self.forget_bias)
 
     @property
-    def torch_mode(self) -> str:
+    def torch_mode(self) -> str | None:
         return "LSTM"
 
     def drive(self, x: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ def read_content(path: str) -> Content:
 def read_members(path: str) -> tuple[list[str], Iterator[Content]]:
     """The names of the files that a regular file holds (several in a zip archive), and their contents in natural order.
 
-    They may be empty. What macOS adds to an archive (``__MACOSX/``) is none of the user's files and left out.
+    They may be empty. What macOS adds to an archive (``__MACOSX/``) is not one of the user's files and is left out.
 
     Raises:
         UserError: It cannot be read, is damaged, or holds too much.

@@ -30,7 +30,7 @@ _OTHERS = (
     "iso8859_8", "cp1256", "iso8859_6", "cp1258", "cp874", "gb18030", "big5", "cp950", "cp932", "euc_jp", "cp949",
     "johab",
 )  # fmt: skip
-#: Encodings to suggest where a name is none.
+#: Encodings to suggest where a name is not an encoding.
 KNOWN = ("utf-8", "utf-16", "utf-32", "latin-1", *(name.replace("_", "-") for name in (*_LATIN, *_OTHERS)))
 #: Lower-case letters beyond ASCII.
 _ALPHABETS = {

@@ -47,8 +47,8 @@ def look_at(path: str, text: str, notes: ReadingNotes) -> None:
     }
     if controls:
         late = any("\x80" <= sign <= "\x9f" for sign in controls)
-        remedy = "name data.encoding cp1252 if it is from Windows" if late else "take them out if they are not meant"
-        warn(f"{path!r} has control codes, which are symbols like any other: {most_common(controls)}; {remedy}")
+        advice = "name data.encoding cp1252 if it is from Windows" if late else "take them out if they are not meant"
+        warn(f"{path!r} has control codes, which are symbols like any other: {most_common(controls)}; {advice}")
     if lost := counts["\ufffd"]:
         warn(
             f"{path!r} has U+FFFD {_times(lost)}, which stands for what was lost when it was decoded before; make it "

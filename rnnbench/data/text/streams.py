@@ -216,7 +216,7 @@ class TextData(Source):
         return guesses(parts["train"], parts["test"], len(self.vocabulary))
 
     def references_read(self, steps: int) -> dict[str, float]:
-        """``ngram_read_bpc``: the n-gram's bits where it counts the very characters that so many training steps read.
+        """``ngram_read_bpc``: the n-gram's bits where it counts the same characters that so many training steps read.
 
         Empty where they read all of the training part, for that is `references`' own n-gram; cached like that.
         """
@@ -297,8 +297,8 @@ def _shares(split: str | None, val_separate: bool, test_separate: bool) -> tuple
     """What train, val and test have of the text, where some have a file of their own."""
     train, val, test = shares(split) or SHARES
     val, test = 0.0 if val_separate else val, 0.0 if test_separate else test
-    whole = train + val + test
-    return train / whole, val / whole, test / whole
+    total = train + val + test
+    return train / total, val / total, test / total
 
 
 def _sizes(size: int, shares: tuple[float, float, float]) -> list[int]:

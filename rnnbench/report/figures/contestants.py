@@ -70,8 +70,8 @@ class Marks:
             marker, linestyle = of_backend.setdefault(backend, FIXED.get(backend) or next(rest))
             free = ((one, linestyle) for one in (marker, *VARIANTS) if (one, linestyle) not in styles.values())
             styles[name] = next(free, (marker, linestyle))
-        found = looks(cells)
-        return cls({cell: found[cell].color for cell in sorted(cells, key=cell_rank)}, styles)
+        styles_of = looks(cells)
+        return cls({cell: styles_of[cell].color for cell in sorted(cells, key=cell_rank)}, styles)
 
     def line(self, cell: str, contestant: str) -> dict[str, Any]:
         """Keyword arguments of ``Axes.plot``."""

@@ -106,17 +106,17 @@ def context_gains(g: Group) -> tuple[Floats, Floats] | None:
 
 def flow_along(groups: Sequence[Group], path: Path, formats: set[str]) -> list[Path]:
     """Heat maps lag × training step of log₁₀ G(k)/G(0), the mean over seeds: a panel a line, at its longest T."""
-    found = [(g, picture) for g in longest(groups).values() if (picture := mean_along(g.done)) is not None][:PANELS]
-    if not found:
+    pictures = [(g, picture) for g in longest(groups).values() if (picture := mean_along(g.done)) is not None][:PANELS]
+    if not pictures:
         return []
-    rows = math.ceil(len(found) / COLUMNS)
-    width = max(4.2 * min(len(found), COLUMNS), 6.4)
-    with canvas(len(found), width=width, height=3.6 * rows + 0.2, rows=rows) as (figure, panels):
-        for axes, (g, (steps, flow)) in zip(panels, found, strict=True):
+    rows = math.ceil(len(pictures) / COLUMNS)
+    width = max(4.2 * min(len(pictures), COLUMNS), 6.4)
+    with canvas(len(pictures), width=width, height=3.6 * rows + 0.2, rows=rows) as (figure, panels):
+        for axes, (g, (steps, flow)) in zip(panels, pictures, strict=True):
             mesh = flow_heat_map(axes, steps, flow)
             axes.set_title(f"{g.series}, {g.place}")
             axes.set_ylabel("")
-        for axes in panels[:: math.ceil(len(found) / rows)]:
+        for axes in panels[:: math.ceil(len(pictures) / rows)]:
             axes.set_ylabel("lag k (states back)")
         figure.colorbar(mesh, ax=panels, label=LABEL, fraction=0.05, pad=0.02, aspect=30)
         return save(figure, path, formats)
@@ -157,13 +157,13 @@ def _reaches(results: Sequence[Result]) -> list[tuple[Floats, Floats]]:
     """(steps, lags) of each run that was probed along its way, its two ends included."""
     out = []
     for result in results:
-        found = {row["step"]: row[PROBED] for row in result.history() if PROBED in row}
+        lags = {row["step"]: row[PROBED] for row in result.history() if PROBED in row}
         steps = result.curve("along/step")
-        if not found or steps is None:
+        if not lags or steps is None:
             continue
         ends = (result.number("init/hundredth_lag"), result.number("final/hundredth_lag"))
-        found |= {int(steps[0]): ends[0], int(steps[-1]): ends[1]}
-        points = np.array([(step, found[step]) for step in sorted(found) if isinstance(found[step], int | float)])
+        lags |= {int(steps[0]): ends[0], int(steps[-1]): ends[1]}
+        points = np.array([(step, lags[step]) for step in sorted(lags) if isinstance(lags[step], int | float)])
         out.append((points[:, 0], points[:, 1]))
     return out
 
@@ -206,8 +206,8 @@ def position_perplexity(groups: Sequence[Group], path: Path, formats: set[str]) 
             look, drawn = looking[label], True
             axes.plot(at, stacked.mean(0), **look.line(), markersize=5, label=f"{label}, {g.place}")
             spread(axes, at, stacked, look)
-            if (found := g.estimate("test/perplexity")) is not None and math.isfinite(found.mean):
-                axes.axhline(found.mean, color=look.color, linestyle=":", linewidth=1.2)
+            if (perplexity := g.estimate("test/perplexity")) is not None and math.isfinite(perplexity.mean):
+                axes.axhline(perplexity.mean, color=look.color, linestyle=":", linewidth=1.2)
                 carried = True
         if not drawn:
             return []

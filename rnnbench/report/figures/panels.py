@@ -31,12 +31,12 @@ def over_length(
     drawn = False
     for label, look in looks.items():
         members = [g for g in groups if g.series == label]
-        found = estimates(members, metric)
-        drawn = drawn or bool(found)
-        axes.plot([length for length, _ in found], [e.mean for _, e in found], **look.line(), label=label)
-        for length, e in found:
+        means = estimates(members, metric)
+        drawn = drawn or bool(means)
+        axes.plot([length for length, _ in means], [e.mean for _, e in means], **look.line(), label=label)
+        for length, e in means:
             axes.plot([length] * len(e.values), e.values, ".", color=look.color, alpha=0.45, markersize=5)
-        band = [(length, e.low, e.high) for length, e in found if e.low is not None and e.high is not None]
+        band = [(length, e.low, e.high) for length, e in means if e.low is not None and e.high is not None]
         if band:
             lengths, low, high = zip(*band, strict=True)
             axes.fill_between(lengths, low, high, color=look.color, alpha=0.15, linewidth=0)

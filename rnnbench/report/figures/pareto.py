@@ -57,8 +57,8 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     runs' width. Where none knows `LEAST` of them, or some gradients are cut, which no layer timed by itself is, it is
     what the runs measured.
     """
-    whole = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
-    scored = [(g, score) for g, score in whole if score is not None and math.isfinite(score.mean)]
+    complete = [(g, g.estimate(metric)) for g in groups if len(g.done) == len(g.results)]
+    scored = [(g, score) for g, score in complete if score is not None and math.isfinite(score.mean)]
     sources: dict[tuple[Any, ...], list[Timed]] = {}
     truncated = any(result.run["optim"].get("truncate") is not None for g in groups for result in g.results)
     for job in () if truncated else timed:
@@ -76,10 +76,10 @@ def choices(groups: Sequence[Group], timed: Sequence[Timed], metric: str) -> lis
     return [Candidate(g, score, speed, None) for g, score in scored if (speed := g.median(SPEED)) is not None]
 
 
-def best_choices(found: Sequence[Candidate]) -> tuple[list[int], str | None]:
+def best_choices(candidates: Sequence[Candidate]) -> tuple[list[int], str | None]:
     """The indices of those on the `frontier`; none, and why, where these cells may not be ranked."""
-    reason = unranked_anywhere([one.group for one in found])
-    return ([] if reason else frontier([(one.speed, one.score.mean) for one in found])), reason
+    reason = unranked_anywhere([one.group for one in candidates])
+    return ([] if reason else frontier([(one.speed, one.score.mean) for one in candidates])), reason
 
 
 def _speed(one: Timed) -> float:
@@ -93,10 +93,10 @@ def _fastest(g: Group, timed: Sequence[Timed]) -> Timed | None:
     return max(alike, key=_speed, default=None)
 
 
-def _apart(found: Sequence[Candidate]) -> float:
+def _apart(candidates: Sequence[Candidate]) -> float:
     """How many octaves, at most, the width that was timed lies from the runs'."""
     octaves = [0.0]
-    for one in found:
+    for one in candidates:
         width = one.group.median("model/hidden_size") or one.group.results[0].run["model"].get("hidden_size")
         if one.timed is not None and width:
             octaves.append(abs(math.log2(one.timed.settings["hidden_size"] / width)))
@@ -115,21 +115,21 @@ def pareto_figure(
     kind: str, groups: Sequence[Group], timed: Sequence[Timed], path: Path, formats: set[str]
 ) -> list[Path]:
     """The score against tokens a second, with the frontier; one cell's lengths are joined."""
-    found = compared(groups, timed, TASK_FAMILIES[kind].primary.key)
-    if not found:
+    candidates = compared(groups, timed, TASK_FAMILIES[kind].primary.key)
+    if not candidates:
         return []
-    best, reason = best_choices(found)
-    looking = looks([one.group.cell for one in found])
-    lengths = {one.group.length for one in found}
+    best, reason = best_choices(candidates)
+    looking = looks([one.group.cell for one in candidates])
+    lengths = {one.group.length for one in candidates}
     # A legend says which cell, and each point which T; of many cells, or at one T, the points say their cells.
     legend = len(lengths) > 1 and len(looking) < CROWD
     with canvas(width=7.6, height=5.0 if len(looking) < CROWD else 6.4) as (figure, (axes,)):
         if best:
-            x, y = [found[i].speed / 1e3 for i in best], [found[i].score.mean for i in best]
+            x, y = [candidates[i].speed / 1e3 for i in best], [candidates[i].score.mean for i in best]
             style: dict[str, Any] = {"color": GREY, "linewidth": 5, "alpha": 0.3, "drawstyle": "steps-post"}
             axes.plot(x, y, **style, label="beaten by none in both")
         for cell, look in looking.items():
-            of_cell = [one for one in found if one.group.cell == cell]
+            of_cell = [one for one in candidates if one.group.cell == cell]
             x, y = [one.speed / 1e3 for one in of_cell], [one.score.mean for one in of_cell]
             ends = [one.score.interval or (one.score.mean, one.score.mean) for one in of_cell]
             widths = [[mean - low for mean, (low, _) in zip(y, ends, strict=True)],
@@ -138,16 +138,18 @@ def pareto_figure(
             axes.errorbar(x, y, yerr=widths if any(map(any, widths)) else None, **style)
         axes.set_xscale("log")
         plain_number(axes.xaxis)
-        title_and_note(axes, TITLE if best else UNRANKED, _source(found, groups, legend, reason), 100)
+        title_and_note(axes, TITLE if best else UNRANKED, _source(candidates, groups, legend, reason), 100)
         axes.set_xlabel("tokens per second in training (thousand): faster to the right")
         axes.set_ylabel(f"{TASK_FAMILIES[kind].unit}, less is better")
         legend_below(figure, axes)
-        first = {one.group.cell: i for i, one in reversed(list(enumerate(found)))}
-        named = {*best, *(range(len(found)) if legend else first.values())}
+        first = {one.group.cell: i for i, one in reversed(list(enumerate(candidates)))}
+        named = {*best, *(range(len(candidates)) if legend else first.values())}
         points = []
-        for i in sorted(range(len(found)), key=lambda i: i not in best):
-            name = _name(found[i], legend, lengths) if i in named else ""
-            points.append((found[i].speed / 1e3, found[i].score.mean, name, looking[found[i].group.cell].color))
+        for i in sorted(range(len(candidates)), key=lambda i: i not in best):
+            name = _name(candidates[i], legend, lengths) if i in named else ""
+            points.append(
+                (candidates[i].speed / 1e3, candidates[i].score.mean, name, looking[candidates[i].group.cell].color)
+            )
         direct_labels(axes, points)
         return save(figure, path, formats)
 
@@ -158,12 +160,14 @@ def _name(one: Candidate, legend: bool, lengths: set[int]) -> str:
     return f"{one.group.cell}, {one.group.symbol} {one.group.length}" if len(lengths) > 1 else one.group.cell
 
 
-def _source(found: Sequence[Candidate], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
+def _source(candidates: Sequence[Candidate], groups: Sequence[Group], legend: bool, reason: str | None) -> str:
     """Where the speeds are from, at which width, how many are left out, and why nothing is ranked."""
     source = "Speed: as the runs themselves measured it, with all that a training does"
-    if found[0].timed is not None:
-        source = f"Speed: a layer's training step by the fastest certified backend in {timing_source(found[0].timed)}"
-    missing = len(groups) - len(found)
+    if candidates[0].timed is not None:
+        source = (
+            f"Speed: a layer's training step by the fastest certified backend in {timing_source(candidates[0].timed)}"
+        )
+    missing = len(groups) - len(candidates)
     lost = f"; {missing} of {len(groups)} are left out, having lost runs or no such time" if missing else ""
     numbers = f"Numbers: {groups[0].symbol}. " if legend else ""
     return f"{numbers}{source}{lost}{f'; {reason}' if reason else ''}."

@@ -110,15 +110,15 @@ def _scores(axes: Axes, ranked: Sequence[Group], kind: TaskFamily, reason: str |
     color = OTHERS[2][0]
     shown = []
     for row, g in enumerate(ranked):
-        found = g.estimate(metric)
-        if found is None or not math.isfinite(found.mean):
+        score = g.estimate(metric)
+        if score is None or not math.isfinite(score.mean):
             axes.annotate("lost", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
             continue
-        shown.append(found.mean)
-        axes.plot(found.values, [row] * len(found.values), ".", color=color, alpha=0.5, markersize=5)
-        if found.interval is not None:
-            axes.plot(found.interval, [row, row], color="#0072B2", linewidth=1.4, alpha=0.7)
-        axes.plot(found.mean, row, "o", color="#0072B2", markersize=5)
+        shown.append(score.mean)
+        axes.plot(score.values, [row] * len(score.values), ".", color=color, alpha=0.5, markersize=5)
+        if score.interval is not None:
+            axes.plot(score.interval, [row, row], color="#0072B2", linewidth=1.4, alpha=0.7)
+        axes.plot(score.mean, row, "o", color="#0072B2", markersize=5)
     low, high = min(shown), max(shown)
     far, near = [], []
     for name, label in kind.drawn.items():

@@ -116,15 +116,17 @@ def _reach(g: Group) -> float:
 LETTER, LINE, MARK = 4.6, 9.5, 3.5
 
 
-def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) -> list[Path]:
+def solvable_figure(searches: Sequence[Solvable], folder: Path, formats: set[str]) -> list[Path]:
     """Log-log, the bracket as a bar; at the right edge what is beyond the lags measured; open triangles where all tried
     or none was solved.
     """
-    known = [one for one in found if one.reach is not None and one.reach > 0 and not one.broken]
+    known = [one for one in searches if one.reach is not None and one.reach > 0 and not one.broken]
     if not known:
         return []
-    tasks = {data: correlation for data, correlation in predicts(found).items() if data in {one.data for one in known}}
-    styles = looks([one.cell for one in found])
+    tasks = {
+        data: correlation for data, correlation in predicts(searches).items() if data in {one.data for one in known}
+    }
+    styles = looks([one.cell for one in searches])
     with canvas(len(tasks), width=6.6 * len(tasks), height=5.2) as (figure, panels):
         figure.suptitle("Does the gradient's reach at initialisation predict the longest solvable T?", weight="bold")
         for axes, (data, correlation) in zip(panels, tasks.items(), strict=True):
@@ -133,7 +135,7 @@ def solvable_figure(found: Sequence[Solvable], folder: Path, formats: set[str]) 
             points = []
             for one in on_task:
                 assert one.reach is not None
-                x, y, bracket, look = min(one.reach, edge), one.found.middle, one.found, styles[one.cell]
+                x, y, bracket, look = min(one.reach, edge), one.bracket.middle, one.bracket, styles[one.cell]
                 if bracket.solved is not None and bracket.failed is not None:
                     axes.plot(x, y, look.marker, color=look.color)
                     axes.plot([x, x], [bracket.solved, bracket.failed], color=look.color, linewidth=1.0, alpha=0.6)

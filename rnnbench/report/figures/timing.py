@@ -28,14 +28,14 @@ from rnnbench.report.tables.timing import rate
 from rnnbench.report.timings import DEFAULTS, SETTINGS, SIZES, SweptSetting, Timed, differing, sweep, timings
 
 
-def rows_figure(found: Sequence[Timed], swept: SweptSetting | None, path: Path, formats: set[str]) -> list[Path]:
+def rows_figure(of_kind: Sequence[Timed], swept: SweptSetting | None, path: Path, formats: set[str]) -> list[Path]:
     """Where something is swept a row a cell, the fastest first: speed at both ends, memory at the upper one; else a row
     for each cell and shape.
     """
-    timed = [one for one in found if one.ms is not None]
+    timed = [one for one in of_kind if one.ms is not None]
     settings = [] if swept is not None else differing(timed)
     last = [one for one in timed if swept is None or swept.of(one) == swept.values[-1]]
-    speed, second = (LATENCY, REPLAYED) if found[0].decoding else (SPEED, MEMORY)
+    speed, second = (LATENCY, REPLAYED) if of_kind[0].decoding else (SPEED, MEMORY)
     wanted: list[Column] = [(speed, last, ""), (second, last, "")]
     if swept is not None:
         head = SETTINGS[swept.name]
@@ -99,14 +99,14 @@ REPLAYED = _measure("replay_decode_ms", 1e3, "… and without Python in between?
 Lines = dict[tuple[str, str], list[Timed]]
 
 
-def lines_figure(found: Sequence[Timed], swept: SweptSetting, path: Path, formats: set[str]) -> list[Path]:
+def lines_figure(of_kind: Sequence[Timed], swept: SweptSetting, path: Path, formats: set[str]) -> list[Path]:
     """Tokens per second and peak memory, or the latency of a token; in one panel each, or cell by cell where they are
     many. A cross stands for a contestant that ran out of memory.
     """
-    lines = swept.lines(found)
-    wanted = (LATENCY, REPLAYED) if found[0].decoding else (SPEED, MEMORY)
+    lines = swept.lines(of_kind)
+    wanted = (LATENCY, REPLAYED) if of_kind[0].decoding else (SPEED, MEMORY)
     shown = [panel for panel in wanted if any(panel[0](one) for line in lines.values() for one in line)]
-    lost = [one for one in found if one.out_of_memory]
+    lost = [one for one in of_kind if one.out_of_memory]
     marks = Marks.of([*lines, *((one.cell, swept.contestant(one)) for one in lost)])
     if len(lines) <= TANGLE:
         with canvas(len(shown), width=5.2 * len(shown) if len(shown) > 1 else None) as (figure, panels):
@@ -198,24 +198,24 @@ def timing_figures(results: Sequence[Result], folder: Path, formats: set[str], s
     kinds = by_kind(timings(results))
     several = [index for index in (1, 2) if len({kind[index] for kind in kinds}) > 1]
     written: list[Path] = []
-    for kind, found in kinds.items():
-        if not any(one.ms is not None for one in found):
+    for kind, of_kind in kinds.items():
+        if not any(one.ms is not None for one in of_kind):
             continue
-        swept, stem = sweep(found), "decoding" if kind[0] else "timing"
+        swept, stem = sweep(of_kind), "decoding" if kind[0] else "timing"
         end = file_name("".join(f"-{kind[index]}" for index in several)) + suffix
-        if swept is not None and len({one.cell for one in found}) < CROWD:
-            written += lines_figure(found, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
+        if swept is not None and len({one.cell for one in of_kind}) < CROWD:
+            written += lines_figure(of_kind, swept, folder / f"{stem}_against_{NAMES[swept.name]}{end}", formats)
         else:
-            written += rows_figure(found, swept, folder / f"{stem}_ranked{end}", formats)
-        if swept is not None or not differing(found):  # under one roof stands one size
-            written += roofline(found, folder / f"{stem}_roofline{end}", formats)
+            written += rows_figure(of_kind, swept, folder / f"{stem}_ranked{end}", formats)
+        if swept is not None or not differing(of_kind):  # under one roof stands one size
+            written += roofline(of_kind, folder / f"{stem}_roofline{end}", formats)
     return written
 
 
-def by_kind(found: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
+def by_kind(timed: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
     """What may stand in one figure or be compared in a sentence: decoding or training, number format and device."""
     kinds: dict[tuple[bool, str, str], list[Timed]] = {}
-    for one in found:
+    for one in timed:
         if one.backend is not None:
             key = (one.decoding, str(one.settings["dtype"]), str(one.settings["device"]))
             kinds.setdefault(key, []).append(one)
@@ -251,15 +251,15 @@ def point(one: Timed) -> Point | None:
     return Point(flops / traffic, reached, reached * one.ms / replay if replay else None)
 
 
-def roofline(found: Sequence[Timed], path: Path, formats: set[str]) -> list[Path]:
+def roofline(of_kind: Sequence[Timed], path: Path, formats: set[str]) -> list[Path]:
     """FLOP/s against FLOPs a byte at one size, a mark a contestant; hollow where replayed.
 
     Contestants of a cell stand side by side, though their FLOPs a byte are the same. Of many cells each cell's fastest
     contestant alone. No figure where ceilings or FLOPs were not measured.
 
-    found: of one device and number format, and so under one roof.
+    of_kind: of one device and number format, and so under one roof.
     """
-    shown = [(one, at) for one in _fullest(found) if (at := point(one)) is not None]
+    shown = [(one, at) for one in _fullest(of_kind) if (at := point(one)) is not None]
     roofs = [roof for one, _ in shown if (roof := _roof(one)) is not None]
     if not roofs:
         return []
@@ -302,10 +302,10 @@ def _names(shown: Sequence[tuple[Timed, Point]], marks: Marks) -> list[tuple[flo
     return [(x, y, cell, marks.colors[cell]) for cell, (x, y) in tops.items()]
 
 
-def _fullest(found: Sequence[Timed]) -> list[Timed]:
+def _fullest(of_kind: Sequence[Timed]) -> list[Timed]:
     """All contestants of the size at which most were timed; of several such the one of the most tokens, the longest."""
     sizes: dict[tuple[int, ...], list[Timed]] = {}
-    for one in found:
+    for one in of_kind:
         if one.ms is not None:
             sizes.setdefault(tuple(one.settings[name] for name in ("tokens", *SIZES)), []).append(one)
     return sizes[max(sizes, key=lambda size: (len(sizes[size]), size))] if sizes else []

@@ -70,10 +70,10 @@ def draw_symbols(source: TextData, path: Path) -> Path:
     """Each frequent symbol's share of the three parts, and those that training never sees, as a PNG; or `OSError`."""
     counts = {part: source.symbol_counts(part) for part in PARTS}
     shares = {part: {symbol: n / some.total() for symbol, n in some.items()} for part, some in counts.items()}
-    whole: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for share in shares.values():  # a short part's symbols count as much as a long one's
-        whole.update(share)
-    symbols = [symbol for symbol, _ in sorted(whole.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]]
+        total.update(share)
+    symbols = [symbol for symbol, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]]
     unseen: Counter[str] = Counter()
     for part in ("val", "test"):
         unseen.update({symbol: n for symbol, n in counts[part].items() if symbol not in counts["train"]})
@@ -84,7 +84,7 @@ def draw_symbols(source: TextData, path: Path) -> Path:
         left.set_ylabel("share of the part's symbols")
         sizes = {part: some.total() for part, some in counts.items()}
         said = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
-        left.set_title(f"The {len(symbols)} most frequent of {len(whole):,} symbols ({said})")
+        left.set_title(f"The {len(symbols)} most frequent of {len(total):,} symbols ({said})")
         left.legend(loc="upper right", ncols=len(PARTS))
         lowest = min(share[symbol] for share in shares.values() for symbol in symbols if symbol in share)
         left.set_yscale("log")

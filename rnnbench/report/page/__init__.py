@@ -15,7 +15,7 @@ from rnnbench.report.page.timing_plots import timing_plots
 from rnnbench.report.page.training_plots import training_plots
 from rnnbench.report.panels import panels
 from rnnbench.report.results import Result
-from rnnbench.report.tables.comparisons import COMPARISONS, EFFECTS, VARIANCE
+from rnnbench.report.tables.comparisons import AGAINST, COMPARISONS, EFFECTS, VARIANCE
 from rnnbench.report.tables.solvable import searched
 from rnnbench.report.tables.table import Table
 from rnnbench.report.tables.tasks import many_tasks, task_results
@@ -66,8 +66,8 @@ def _plots(results: Sequence[Result], timed: Sequence[Timed]) -> list[tuple[str,
     for panel in panels(results):
         train = [result for result in panel.results if result.kind == "train"]
         if panel.search:
-            found, train = searched(train)
-            blocks.append((panel.title, solvable_plots(found)))
+            searches, train = searched(train)
+            blocks.append((panel.title, solvable_plots(searches)))
         if many_tasks(train):
             blocks.append((panel.title, tasks_plot(task_results(train))))
         else:
@@ -106,6 +106,6 @@ def _title(table: Table) -> str:
     title = titles.get(name, name.replace("_", " ").capitalize())
     if table.part:
         words = {COMPARISONS: "which cell is better than which", EFFECTS: "what the length changes",
-                 VARIANCE: "what moves a score"}  # fmt: skip
+                 VARIANCE: "what moves a score", AGAINST: "one cell against each other"}  # fmt: skip
         title, panel = f"{title}: {words[table.part]}", panel.removeprefix(table.part).removeprefix("-")
     return f"{title} ({panel})" if panel else title

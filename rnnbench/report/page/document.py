@@ -31,7 +31,14 @@ class Section:
 
 def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot], runs: Any) -> str:
     """The whole file: the sections, the plots that `figures_html` has places for, in the same order, and `run_data`."""
-    name = html.escape(study)
+    data = {"study": study, "dark": DARK, "plots": [plot.plain() for plot in plots], **runs}
+    scripts = {name: asset(f"{name}.js") for name in ("tables", "figures", "page")}
+    return html_frame(study, sections, {"data": script(data), "plotly": plotly(), **scripts})
+
+
+def html_frame(title: str, sections: Sequence[Section], scripts: Mapping[str, str] | None = None) -> str:
+    """The frame with its sections; and with its scripts, by their place in it, where it has any."""
+    name = html.escape(title)
     shown = [section for section in sections if section.body]
     nav = "".join(f'<a href="#{section.identity}">{section.title}</a>' for section in shown)
     body = "".join(
@@ -39,17 +46,9 @@ def html_document(study: str, sections: Sequence[Section], plots: Sequence[Plot]
         f'<h2 id="{section.identity}-h">{section.title}</h2>{section.body}</section>'
         for section in shown
     )
-    data = {"study": study, "dark": DARK, "plots": [plot.plain() for plot in plots], **runs}
-    scripts = {name: asset(f"{name}.js") for name in ("tables", "figures", "page")}
-    parts = {
-        "study": name,
-        "nav": nav,
-        "body": body,
-        "style": asset("page.css"),
-        "data": script(data),
-        "plotly": plotly(),
-    }
-    return Template(asset("page.html")).substitute(parts, **scripts)
+    parts = {"study": name, "nav": nav, "body": body, "style": asset("page.css")}
+    empty = {"data": "{}", **dict.fromkeys(("plotly", "tables", "figures", "page"), "")}
+    return Template(asset("page.html")).substitute(empty | parts | dict(scripts or {}))
 
 
 def figures_html(plots: Sequence[Plot], first: int) -> str:
@@ -154,7 +153,7 @@ def _row(table: Table, row: Row, link: str | None) -> str:
 
 
 def _value(raw: Mapping[str, object], key: str, text: str) -> str:
-    """The number to sort an entry by, as JavaScript reads it; "" where it is none, or words."""
+    """The number to sort an entry by, as JavaScript reads it; "" where it is words or empty."""
     for name in (BEHIND.get(key, key), f"{key}_ms"):
         value = raw.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and text not in ("", MISSING):

@@ -130,15 +130,15 @@ def rows_height(names: Sequence[str]) -> int:
     return AROUND + max(ROW * len(names), 3 * ROW)
 
 
-def error_bars(found: Sequence[Estimate], look: Look, thickness: float, width: float) -> dict[str, Any] | None:
+def error_bars(estimates: Sequence[Estimate], look: Look, thickness: float, width: float) -> dict[str, Any] | None:
     """Their intervals, as plotly's error_x and error_y have them; None without any."""
-    if not any(e.interval for e in found):
+    if not any(e.interval for e in estimates):
         return None
-    ends = [e.interval or (e.mean, e.mean) for e in found]
+    ends = [e.interval or (e.mean, e.mean) for e in estimates]
     return {
         "type": "data", "symmetric": False, "thickness": thickness, "width": width, "color": look.color,
-        "array": shorts(high - e.mean for e, (_, high) in zip(found, ends, strict=True)),
-        "arrayminus": shorts(e.mean - low for e, (low, _) in zip(found, ends, strict=True)),
+        "array": shorts(high - e.mean for e, (_, high) in zip(estimates, ends, strict=True)),
+        "arrayminus": shorts(e.mean - low for e, (low, _) in zip(estimates, ends, strict=True)),
     }  # fmt: skip
 
 

@@ -26,8 +26,8 @@ def summary(results: Sequence[Result], timed: Sequence[Timed], tables: Sequence[
     for panel in panels(results):
         train = [result for result in panel.results if result.kind == "train"]
         if panel.search:
-            found, train = searched(train)
-            out.append(("The longest that can be learnt", solvable_sentences(found)))
+            searches, train = searched(train)
+            out.append(("The longest that can be learnt", solvable_sentences(searches)))
         if many_tasks(train):
             out.append(("All tasks", task_sentences(task_results(train))))
             continue
@@ -118,17 +118,17 @@ def task_sentences(tasks: Sequence[TaskResult]) -> list[str]:
     return out
 
 
-def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
+def solvable_sentences(searches: Sequence[Solvable]) -> list[str]:
     """Task by task who came farthest, and whether the gradient's reach before training had predicted it."""
     out = []
-    for data, correlation in predicts(found).items():
-        on_task = [one for one in found if one.data == data]
-        far = max(one.found.solved or 0 for one in on_task)
-        best = [one for one in on_task if (one.found.solved or 0) == far and far]
-        unsolved = [one.cell for one in on_task if one.found.solved is None]
+    for data, correlation in predicts(searches).items():
+        on_task = [one for one in searches if one.data == data]
+        far = max(one.bracket.solved or 0 for one in on_task)
+        best = [one for one in on_task if (one.bracket.solved or 0) == far and far]
+        unsolved = [one.cell for one in on_task if one.bracket.solved is None]
         points = []
         if best:
-            more = ", the longest tried" if any(one.found.failed is None for one in best) else ""
+            more = ", the longest tried" if any(one.bracket.failed is None for one in best) else ""
             verb, names = "learns" if len(best) == 1 else "learn", listed([one.cell for one in best], 8)
             points.append(f"{data.replace('_', ' ').capitalize()}: {names} {verb} it over T = {far}{more}.")
         if unsolved:
@@ -143,9 +143,9 @@ def solvable_sentences(found: Sequence[Solvable]) -> list[str]:
     return out
 
 
-def timing_sentences(found: Sequence[Timed]) -> list[str]:
+def timing_sentences(timings: Sequence[Timed]) -> list[str]:
     """Sentences on one study's timings, each device and number format for itself."""
-    kinds = timed_kinds(found)
+    kinds = timed_kinds(timings)
     out = []
     for (decoding, dtype, device), timed in kinds.items():
         known = [one for one in timed if one.ms is not None]
@@ -159,7 +159,7 @@ def timing_sentences(found: Sequence[Timed]) -> list[str]:
             if len(at_size) > 1:
                 out.append(_race(at_size, f"At {SETTINGS[swept.name]} = {value}{place}", decoding))
     refused = Counter(next(words for words in TRIED if one.refused and one.refused.startswith(words))
-                      for one in found if one.refused and one.refused.startswith(TRIED))  # fmt: skip
+                      for one in timings if one.refused and one.refused.startswith(TRIED))  # fmt: skip
     if refused:
         out.append(f"Tried but not timed: {listed([f'{count} ({words})' for words, count in refused.items()])}.")
     return out

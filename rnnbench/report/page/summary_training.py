@@ -121,22 +121,22 @@ def _references(kind: TaskFamily, groups: Sequence[Group]) -> list[str]:
 
 def _beats(g: Group, line: float, kind: TaskFamily) -> bool:
     """Never where a run was lost."""
-    found = g.estimate(kind.primary.key)
-    if found is None or len(g.done) < len(g.results):
+    score = g.estimate(kind.primary.key)
+    if score is None or len(g.done) < len(g.results):
         return False
-    return (max(found.values) if found.high is None else found.high) < line
+    return (max(score.values) if score.high is None else score.high) < line
 
 
 def _gradients(groups: Sequence[Group], verdicts: Sequence[str]) -> list[str]:
     """The lags at which gradients are down to a hundredth before and after, and the verdicts."""
     parts = []
     for when, words in (("init", "at first"), ("final", "after training")):
-        found = [(v, g) for g in groups if (v := g.median(f"{when}/hundredth_lag")) is not None]
-        if not found:
+        lagged = [(v, g) for g in groups if (v := g.median(f"{when}/hundredth_lag")) is not None]
+        if not lagged:
             continue
-        most = max(found, key=lambda pair: pair[0])[1]
-        where = f" (farthest: {most.series}, {most.place})" if len({v for v, _ in found}) > 1 else ""
-        lags = [lag(v, g.median(f"{when}/lags")) for v, g in sorted(found, key=lambda pair: pair[0])]
+        most = max(lagged, key=lambda pair: pair[0])[1]
+        where = f" (farthest: {most.series}, {most.place})" if len({v for v, _ in lagged}) > 1 else ""
+        lags = [lag(v, g.median(f"{when}/lags")) for v, g in sorted(lagged, key=lambda pair: pair[0])]
         span = lags[0] if lags[0] == lags[-1] else f"{lags[0]} to {lags[-1]}"
         parts.append(f"{words} {span} states back{where}")
     if not parts:
@@ -156,11 +156,11 @@ def _speed(groups: Sequence[Group]) -> list[str]:
     """The fastest and the slowest at the longest T that several have in common."""
     lengths = sorted({g.length for g in groups}, reverse=True)
     for length in lengths:
-        found = [(v, g) for g in groups if g.length == length and (v := g.median(SPEED)) is not None]
-        if len(found) < 2:
+        speeds = [(v, g) for g in groups if g.length == length and (v := g.median(SPEED)) is not None]
+        if len(speeds) < 2:
             continue
-        found.sort(key=lambda pair: -pair[0])
-        (fast, first), (slow, last) = found[0], found[-1]
+        speeds.sort(key=lambda pair: -pair[0])
+        (fast, first), (slow, last) = speeds[0], speeds[-1]
         return [
             f"Training is fastest with {first.series} at {first.place}, {number(fast, 2)} tokens/s, and slowest with "
             f"{last.series}, {number(fast / slow, 2)} times as slow."

@@ -50,11 +50,11 @@ def _ratios(name: str, look: Look, points: Sequence[tuple[int, TaskResult, float
     return out | {"hovertemplate": "%{customdata}"}
 
 
-def solvable_plots(found: Sequence[Solvable]) -> list[Plot]:
+def solvable_plots(searches: Sequence[Solvable]) -> list[Plot]:
     """Of each task: the longest T solved, a row a cell; and whether the gradient's first reach predicts it."""
     plots = []
-    for data, correlation in predicts(found).items():
-        on_task = [one for one in found if one.data == data]
+    for data, correlation in predicts(searches).items():
+        on_task = [one for one in searches if one.data == data]
         plots.append(_longest(data, on_task))
         known = [one for one in on_task if one.reach and not one.broken]
         if len(known) > 1:
@@ -69,9 +69,9 @@ def _longest(data: str, on_task: Sequence[Solvable]) -> Plot:
     drawn: list[Trace] = []
     for row, one in enumerate(on_task):
         look = styles[one.cell]
-        ends = [float(end) for end in (one.found.solved, one.found.failed) if end is not None]
+        ends = [float(end) for end in (one.bracket.solved, one.bracket.failed) if end is not None]
         line = trace(one.cell, ends, [row] * len(ends), look)
-        open_end = "triangle-right" if one.found.failed is None else "triangle-left"
+        open_end = "triangle-right" if one.bracket.failed is None else "triangle-left"
         symbols = ["circle", "circle-open"] if len(ends) == 2 else [open_end]
         line |= {"marker": {"color": look.color, "size": 9, "symbol": symbols}, "showlegend": False}
         line |= {"hovertemplate": f"{safe(one.cell)}: {safe(one.longest)}<extra></extra>"}
@@ -84,11 +84,11 @@ def _longest(data: str, on_task: Sequence[Solvable]) -> Plot:
 def _predicted(data: str, known: Sequence[Solvable], words: str) -> Plot:
     edge = max(one.lags or 1.0 for one in known)
     drawn: list[Trace] = []
-    order = sorted(known, key=lambda one: (one.found.middle, one.reach or 0.0))
+    order = sorted(known, key=lambda one: (one.bracket.middle, one.reach or 0.0))
     sides = {one.cell: SIDES[at % len(SIDES)] for at, one in enumerate(order)}
     for cell, look in looks([one.cell for one in known]).items():
         of_cell = [one for one in known if one.cell == cell]
-        x, y = [short(min(one.reach or edge, edge), 4) for one in of_cell], [one.found.middle for one in of_cell]
+        x, y = [short(min(one.reach or edge, edge), 4) for one in of_cell], [one.bracket.middle for one in of_cell]
         point = trace(cell, x, y, look, "markers+text")
         point |= {"text": [safe(cell)] * len(of_cell), "textposition": sides[cell], "showlegend": False}
         point |= {"textfont": {"size": 10}, "cliponaxis": False}

@@ -16,14 +16,14 @@ STEP: Measure = (lambda one: one.ms, "How long does a training step take?", "mil
 TANGLE = 12
 
 
-def timed_kinds(found: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
+def timed_kinds(timings: Sequence[Timed]) -> dict[tuple[bool, str, str], list[Timed]]:
     """`by_kind`, without those of which nothing was timed."""
-    return {kind: timed for kind, timed in by_kind(found).items() if any(one.ms is not None for one in timed)}
+    return {kind: timed for kind, timed in by_kind(timings).items() if any(one.ms is not None for one in timed)}
 
 
-def timing_plots(found: Sequence[Timed]) -> list[Plot]:
+def timing_plots(timings: Sequence[Timed]) -> list[Plot]:
     """A set for each device and number format, along what is swept, or row by row where there are many cells."""
-    kinds = timed_kinds(found)
+    kinds = timed_kinds(timings)
     several = len({key[1:] for key in kinds}) > 1
     plots: list[Plot] = []
     for (decoding, dtype, device), timed in kinds.items():

@@ -92,20 +92,20 @@ def _over_length(groups: Sequence[Group], metric: str, title: str, unit: str) ->
     lengths: set[int] = set()
     looking = looks([g.series for g in groups])
     for label, look in looking.items():
-        if found := estimates([g for g in groups if g.series == label], metric):
-            lengths |= {length for length, _ in found}
-            data += _means(label, look, found)
+        if means := estimates([g for g in groups if g.series == label], metric):
+            lengths |= {length for length, _ in means}
+            data += _means(label, look, means)
     if not data:
         return None
     return Plot(title, tuple(data), ticks(LENGTHS[groups[0].symbol], list(lengths)), axis(unit), _bars(groups, metric))
 
 
-def _means(label: str, look: Look, found: Sequence[tuple[int, Estimate]]) -> list[Trace]:
+def _means(label: str, look: Look, means: Sequence[tuple[int, Estimate]]) -> list[Trace]:
     """A line through means, with error bars where there are intervals, and a faint point a seed."""
-    line = trace(label, [x for x, _ in found], [e.mean for _, e in found], look)
-    if bars := error_bars([e for _, e in found], look, 1.5, 4):
+    line = trace(label, [x for x, _ in means], [e.mean for _, e in means], look)
+    if bars := error_bars([e for _, e in means], look, 1.5, 4):
         line["error_y"] = bars
-    points = [(x, value) for x, e in found if len(e.values) > 1 for value in e.values]
+    points = [(x, value) for x, e in means if len(e.values) > 1 for value in e.values]
     seeds = trace(label, [x for x, _ in points], [y for _, y in points], look, "markers")
     seeds |= {"showlegend": False, "opacity": 0.45, "hovertemplate": "one seed: %{y}<extra></extra>"}
     seeds["marker"] = {"color": look.color, "size": 5}
@@ -113,10 +113,10 @@ def _means(label: str, look: Look, found: Sequence[tuple[int, Estimate]]) -> lis
 
 
 def _bars(groups: Sequence[Group], metric: str) -> str:
-    found = [e for g in groups if (e := g.estimate(metric)) is not None]
-    if any(e.interval for e in found):
+    estimated = [e for g in groups if (e := g.estimate(metric)) is not None]
+    if any(e.interval for e in estimated):
         return "Mean over seeds with its 95 % Student-t interval; small dots: each seed."
-    return "Mean over seeds; small dots: each seed." if any(len(e.values) > 1 for e in found) else ""
+    return "Mean over seeds; small dots: each seed." if any(len(e.values) > 1 for e in estimated) else ""
 
 
 def _learning(kind: TaskFamily, groups: Sequence[Group]) -> list[Plot | None]:
@@ -156,17 +156,17 @@ def pareto(kind: TaskFamily, groups: Sequence[Group], timed: Sequence[Timed]) ->
 
     timed: timings at hand, which are better than what the runs measured of themselves.
     """
-    found = compared(groups, timed, kind.primary.key)
-    if not found:
+    candidates = compared(groups, timed, kind.primary.key)
+    if not candidates:
         return None
-    best, reason = best_choices(found)
-    x, y = [found[i].speed for i in best], [found[i].score.mean for i in best]
+    best, reason = best_choices(candidates)
+    x, y = [candidates[i].speed for i in best], [candidates[i].score.mean for i in best]
     front = trace("beaten by none in both", x, y, Look(GREY, "o", "-"), "lines")
     front |= {"line": {"color": GREY, "width": 7, "shape": "hv"}, "opacity": 0.35}
     data: list[Trace] = [front] if best else []
-    named = len({one.group.cell for one in found}) >= CROWD
-    for cell, look in looks([one.group.cell for one in found]).items():
-        of_cell = [one for one in found if one.group.cell == cell]
+    named = len({one.group.cell for one in candidates}) >= CROWD
+    for cell, look in looks([one.group.cell for one in candidates]).items():
+        of_cell = [one for one in candidates if one.group.cell == cell]
         line = trace(cell, [round(one.speed) for one in of_cell], [one.score.mean for one in of_cell], look)
         line["line"] = line["line"] | {"width": 1}
         line["customdata"] = [one.group.place for one in of_cell]
@@ -176,12 +176,12 @@ def pareto(kind: TaskFamily, groups: Sequence[Group], timed: Sequence[Timed]) ->
             line |= {"textposition": "top center", "textfont": {"size": 10}, "cliponaxis": False, "showlegend": False}
         data.append(line)
     note = "Speed: as the runs themselves measured it."
-    if found[0].timed is not None:
-        note = f"Speed: a training step by the fastest certified backend in {timing_source(found[0].timed)}."
-    if missing := len(groups) - len(found):
+    if candidates[0].timed is not None:
+        note = f"Speed: a training step by the fastest certified backend in {timing_source(candidates[0].timed)}."
+    if missing := len(groups) - len(candidates):
         note += f" {missing} of {len(groups)} are left out: they lost runs, or have no such time."
     across = axis("tokens per second: faster to the right", type="log")
-    scores = [one.score.mean for one in found]
+    scores = [one.score.mean for one in candidates]
     wide = {"type": "log"} if 0 < WIDE_SCORES * min(scores) < max(scores) else {}
     up = axis(f"{kind.unit}, less is better", **wide)
     return Plot(TITLE if best else UNRANKED, tuple(data), across, up, joined(note, sentence(reason)))
@@ -218,21 +218,21 @@ def _rows(groups: Sequence[Group], metric: str, title: str, unit: str, more: boo
     values: list[float] = []
     lengths = sorted({g.length for g in groups})
     for index, length in enumerate(lengths):
-        found = [(g.series, e) for g in groups if g.length == length for _, e in estimates([g], metric)]
-        if not found:
+        scores = [(g.series, e) for g in groups if g.length == length for _, e in estimates([g], metric)]
+        if not scores:
             continue
         look = LOOKS[index % len(LOOKS)]
         aside = 0.7 * ((index + 0.5) / len(lengths) - 0.5)  # dots of one row do not hide each other
-        rows = [names.index(series) + aside for series, _ in found]
+        rows = [names.index(series) + aside for series, _ in scores]
         dots = trace(f"{groups[0].symbol} = {length}", [], rows, look, "markers")
         dots["marker"]["size"] = 8 if len(lengths) == 1 else 6
-        dots["x"] = shorts((e.mean for _, e in found), 5)
-        dots["customdata"] = [safe(series) for series, _ in found]
+        dots["x"] = shorts((e.mean for _, e in scores), 5)
+        dots["customdata"] = [safe(series) for series, _ in scores]
         dots["hovertemplate"] = "%{customdata}: %{x}"
-        if bars := error_bars([e for _, e in found], look, 1.2, 3):
+        if bars := error_bars([e for _, e in scores], look, 1.2, 3):
             dots["error_x"] = bars
         data.append(dots)
-        values += [e.mean for _, e in found]
+        values += [e.mean for _, e in scores]
     if not data:
         return None
     wide = min(values) > 0 and max(values) > WIDE * min(values)

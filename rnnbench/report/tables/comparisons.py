@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.report.comparisons import EVERY_PAIR, Comparison, compare, effects
+from rnnbench.config import CellConfig
+from rnnbench.report.comparisons import EVERY_PAIR, Comparison, Unranked, compare, compare_with, effects
 from rnnbench.report.statistics import Group
 from rnnbench.report.tables.notes import BY_TEXT, first_columns, first_entries
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_range
@@ -27,7 +28,7 @@ from rnnbench.report.task_families import TASK_FAMILIES, Score
 from rnnbench.report.text_blocks import TextSpread, score_by_text
 
 #: `Table.part` of such tables, and the end of their names.
-COMPARISONS, EFFECTS, VARIANCE = "comparisons", "effects", "variance"
+COMPARISONS, EFFECTS, VARIANCE, AGAINST = "comparisons", "effects", "variance", "against"
 
 
 def comparisons_table(name: str, groups: Sequence[Group], caption: str) -> Table | None:
@@ -49,6 +50,29 @@ def comparisons_table(name: str, groups: Sequence[Group], caption: str) -> Table
     return _pairs_table(name, COMPARISONS, groups[0].symbol, pairs, score, caption, what, notes)
 
 
+def against_table(name: str, groups: Sequence[Group], caption: str, cell: str) -> Table | None:
+    """A line for a cell with each other one, length by length, also where the pair may not be ranked.
+
+    Args:
+        name: A key of `TASK_FAMILIES`.
+        cell: As `named` has it; None comes back where no group is of it, or no other.
+    """
+    score = TASK_FAMILIES[name].primary
+    pairs = compare_with(groups, score, named(groups, cell))
+    return _pairs_table(name, AGAINST, groups[0].symbol, pairs, score, caption, f"of {cell} with each other cell")
+
+
+def named(groups: Sequence[Group], cell: str) -> set[str]:
+    """The series that a user means by a cell: of its very label; else of its name, or class, in whatever case."""
+    label = {g.series for g in groups if cell in (g.series, g.cell)}
+    return label or {g.series for g in groups if cell.casefold() in _names(g)}
+
+
+def _names(g: Group) -> set[str]:
+    config = CellConfig.parse(g.results[0].run["cell"])
+    return {name.casefold() for name in (config.name, config.short_name, config.label)}
+
+
 def effects_table(name: str, groups: Sequence[Group], caption: str) -> Table | None:
     """A line a cell and length: its difference from the longest one; None where there is but one, or too few seeds."""
     score = TASK_FAMILIES[name].primary
@@ -60,7 +84,7 @@ def _pairs_table(
     name: str,
     part: str,
     place: str,
-    pairs: Sequence[Comparison],
+    pairs: Sequence[Comparison | Unranked],
     score: Score,
     caption: str,
     what: str,
@@ -83,9 +107,11 @@ def _pairs_table(
         Column("test", "test", 4, left=True),
         Column("seeds", "seeds", 5),
     )
+    tested = sum(isinstance(one, Comparison) for one in pairs)
+    interval = " with its 95 % interval; bold where p < 0.05" if tested else ""
     notes = [
-        ("difference", "By: difference of the means with its 95 % interval; bold where p < 0.05."),
-        ("p", f"p: two-sided, corrected after Holm over all comparisons of this table ({len(pairs)}), {what}."),
+        ("difference", f"By: difference of the means{interval}."),
+        ("p", f"p: two-sided, corrected after Holm over all comparisons of this table ({tested}), {what}."),
         ("probability", "Probability that a run of the one beats one of the other, of any seeds, with Newcombe's "
          "interval; lost runs lose."),
         ("text", "± by text: half of the difference's 95 % interval over blocks of the test text, which were doubled "
@@ -99,9 +125,17 @@ def _pairs_table(
     return table.without_empty_columns()
 
 
-def _pair_row(one: Comparison) -> Row:
+def _pair_row(one: Comparison | Unranked) -> Row:
+    if isinstance(one, Unranked):
+        raw: dict[str, Any] = {
+            key: getattr(one, key) for key in ("data", "place", "length", "better", "other", "difference")
+        }
+        raw |= {"verdict": one.reason, "seeds": one.seeds[0], "seeds_other": one.seeds[1]}
+        text = {key: str(raw[key]) for key in ("data", "place", "better", "other", "verdict")}
+        text |= {"difference": number(one.difference), "seeds": ", ".join(map(str, dict.fromkeys(one.seeds)))}
+        return Row(raw, text | dict.fromkeys(("p", "p_equivalent", "probability", "text", "test"), MISSING))
     difference = one.difference
-    raw: dict[str, Any] = {key: getattr(one, key) for key in ("data", "place", "length", "better", "other")}
+    raw = {key: getattr(one, key) for key in ("data", "place", "length", "better", "other")}
     raw |= {"difference": difference.mean, "low": difference.low, "high": difference.high, "p": difference.p}
     raw |= {"p_equivalent": difference.p_equivalent, "paired": difference.paired, "verdict": one.verdict}
     raw |= {"seeds": one.seeds[0], "seeds_other": one.seeds[1]}

@@ -141,8 +141,23 @@ def mixed_notes(results: Sequence[Result]) -> list[str]:
     return out
 
 
+def exemptions(results: Sequence[Result]) -> list[str]:
+    """Which checks a cell of these results is exempt from, with the reason that it gives."""
+    said: dict[str, None] = {}
+    for result in results:
+        for cell, reasons in dict(result.environment.get("exemptions") or {}).items():
+            said |= {
+                f"{cell} is exempt from the {name} check: {str(why).rstrip('.')}.": None
+                for name, why in reasons.items()
+            }
+    return list(said)
+
+
 def circumstances(results: Sequence[Result]) -> list[str]:
-    """Which runs took their batches in micro-batches, or shared them among devices: only the speed is another."""
+    """Which runs took their batches in micro-batches, or shared them among devices: only the speed is another.
+
+    And what has to be known of a cell beside its numbers: checks that it is exempt from, weights that are not trained.
+    """
     out = []
     for key, words, by in (
         ("micro_batches", "In parts, for a whole batch did not fit into memory", "in"),
@@ -157,7 +172,14 @@ def circumstances(results: Sequence[Result]) -> list[str]:
         if counts:
             named = [f"{label} ({runs} runs)" if runs > 1 else label for label, runs in counts.items()]
             out.append(f"{words}: {listed(named, NAMED)}.")
-    return out
+    frozen = {
+        f"{result.cell} {count(number)}"
+        for result in results
+        if result.kind == "train" and (number := result.number("model/frozen_parameters"))
+    }
+    if frozen:
+        out.append(f"Weights that are not trained, beside those that are: {listed(sorted(frozen), NAMED)}.")
+    return out + exemptions(results)
 
 
 def caption(results: Sequence[Result]) -> str:

@@ -10,7 +10,7 @@ from rnnbench.probes.measured import Measured
 from rnnbench.report.results import Result
 from rnnbench.report.significance import Estimate
 from rnnbench.report.statistics import SEQ_LEN, Group, cell_rank, group, median_of
-from rnnbench.report.tables.notes import caption, first_columns, first_entries, verdict_note
+from rnnbench.report.tables.notes import caption, exemptions, first_columns, first_entries, verdict_note
 from rnnbench.report.tables.table import (
     MISSING,
     Column,
@@ -80,6 +80,7 @@ def reach_table(results: Sequence[Result], axis: str = SEQ_LEN) -> Table:
         ("init/lyapunov_1", "λ₁: largest Lyapunov exponent, nats a step; 95 % interval; −∞: every direction is lost."),
         ("final/fit", f"Fit: of an exponential, with its range of lags, where R² > {GOOD_FIT}; it describes the tail."),
         ("averaged", "Left: G(k)/G(0) at the largest lag, untrained; averaged over time a loss hides what vanishes."),
+        *(("seeds", sentence) for sentence in exemptions(results)),
     )  # fmt: skip
     rows = tuple(map(_group_row, groups))
     return Table("gradients", columns, rows, notes=notes, caption=caption(results)).without_empty_columns()

@@ -29,7 +29,7 @@ class Solvable:
 
     cell: str  # its label, with whatever else tells it from others of the same cell
     data: str  # the task
-    found: Bracket  # the bracket and all lengths tried
+    bracket: Bracket  # the bracket and all lengths tried
     # the first lag at which its gradient, before training, is down to a hundredth of its maximum, on the task's own
     # inputs: median over seeds; infinite where that is beyond the lags measured
     reach: float | None
@@ -43,7 +43,7 @@ class Solvable:
     @property
     def broken(self) -> bool:
         """Whether errors (a crash, no memory, no time), and not runs that did not learn, are what ended the search."""
-        at_end = [result for result in self.results if result.seq_len == self.found.failed]
+        at_end = [result for result in self.results if result.seq_len == self.bracket.failed]
         good = sum(self.passes(result) or result.broken for result in at_end)
         return bool(at_end) and good >= SHARE * len(at_end)
 
@@ -53,10 +53,14 @@ class Solvable:
 
         One that errors have closed is marked: "48–60 †".
         """
-        if self.found.failed is None:
-            return f"≥ {self.found.solved}"
+        if self.bracket.failed is None:
+            return f"≥ {self.bracket.solved}"
         mark = " †" if self.broken else ""
-        ends = f"< {self.found.failed}" if self.found.solved is None else f"{self.found.solved}–{self.found.failed}"
+        ends = (
+            f"< {self.bracket.failed}"
+            if self.bracket.solved is None
+            else f"{self.bracket.solved}–{self.bracket.failed}"
+        )
         return ends + mark
 
 
@@ -67,7 +71,7 @@ def searched(train: Sequence[Result]) -> tuple[list[Solvable], list[Result]]:
         if result.data in METRIC and result.run["data"].get("name") == result.data:
             tasks.setdefault(result.data, []).append(result)
     searches = [one for data, results in tasks.items() for one in _cells(data, results)]
-    searches.sort(key=lambda one: (list(METRIC).index(one.data), -one.found.middle, cell_rank(one.cell)))
+    searches.sort(key=lambda one: (list(METRIC).index(one.data), -one.bracket.middle, cell_rank(one.cell)))
     return searches, [result for result in train if result.data not in tasks]
 
 
@@ -102,7 +106,7 @@ def predicts(searches: Sequence[Solvable]) -> dict[str, Correlation]:
         for one in searches:
             if one.data == data and not one.broken and one.reach is not None:
                 reaches.append((one.lags or 0.0, math.inf) if math.isinf(one.reach) else (one.reach, one.reach))
-                tried = one.found
+                tried = one.bracket
                 failed = math.inf if tried.failed is None else float(tried.failed)
                 lengths.append((float(tried.solved or 0), failed))
         out[data] = kendall(reaches, lengths)
@@ -151,12 +155,12 @@ def _criterion(rates: Sequence[float]) -> str:
 def _doubts(searches: Sequence[Solvable], rates: Sequence[float]) -> list[str]:
     """Why these are no ranking of cells: too few seeds, and rates that were not tried far enough."""
     out = []
-    if max((seeds for one in searches for _, _, seeds in one.found.tried), default=0) < 2:
+    if max((seeds for one in searches for _, _, seeds in one.bracket.tried), default=0) < 2:
         out.append("One seed: no ranking.")
     passing = [
-        {r.rate for r in one.results if r.seq_len == one.found.solved and one.passes(r)}
+        {r.rate for r in one.results if r.seq_len == one.bracket.solved and one.passes(r)}
         for one in searches
-        if one.found.solved is not None
+        if one.bracket.solved is not None
     ]
     if len(rates) > 1 and (at_edge := sum(at in ({rates[0]}, {rates[-1]}) for at in passing)):
         out.append(
@@ -188,7 +192,7 @@ def _measured(searches: Sequence[Solvable]) -> str:
 
 
 def _row(one: Solvable, correlation: Correlation) -> Row:
-    bracket = one.found
+    bracket = one.bracket
     good, seeds = next(((g, n) for length, g, n in bracket.tried if length == bracket.solved), (None, None))
     tried = " ".join(f"{length}:{passing}/{n}" for length, passing, n in bracket.tried)
     raw: dict[str, Any] = {"cell": one.cell, "data": one.data, "solved": bracket.solved, "failed": bracket.failed}

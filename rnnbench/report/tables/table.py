@@ -41,7 +41,7 @@ class Table:
     notes: tuple[tuple[str, str], ...] = ()  # footnotes, each with the key of the column that it explains
     caption: str = ""  # study, budget, seeds, device, commit, and the command that makes it
     title: str = ""  # what is compared in it, in a sentence, to stand above; "" where the study has but one comparison
-    # what it says of the runs in the table beside it: comparisons, effects or variance; "" of another table
+    # what it says of the runs in the table beside it: comparisons, effects, variance or against; "" of another table
     part: str = ""
 
     def without_empty_columns(self) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnnbench.report.results import Result
-from rnnbench.report.tables.notes import caption, outcomes
+from rnnbench.report.tables.notes import caption, exemptions, outcomes
 from rnnbench.report.tables.sweeps import scaling_table, speedup_table
 from rnnbench.report.tables.table import MISSING, Column, Row, Table, number, with_ends
 from rnnbench.report.timings import SETTINGS, SweptSetting, Timed, differing, in_words, is_decoding, sweep, timings
@@ -107,7 +107,7 @@ def _row(one: Timed, settings: Sequence[str], micro: bool) -> Row:
     text |= {name: number(raw[name], 3) for name in ("tokens_per_second", "peak_mib")}
     text["joules_per_token"] = number(_times(raw["joules_per_token"], 1e6 if micro else 1e3), 3)
     text["certificate"] = number(raw["certificate"], 2)
-    raw |= {"kernels": one.result.metrics.get(f"{one.cell}/{one.backend}/kernels"), "refused": one.refused}
+    raw |= {"kernels": one.result.metrics.get(f"{one.label}/{one.backend}/kernels"), "refused": one.refused}
     return Row(raw, text)
 
 
@@ -147,6 +147,7 @@ def _notes(jobs: Sequence[Result]) -> tuple[tuple[str, str], ...]:
         ("certificate", "Correctness: largest error against the float64 loop, in units of this dtype's own loop's."),
         ("cell", f"{len(lost)} of {len(jobs)} timing jobs {outcomes(lost)}; what they did not measure is left open."
          if lost else ""),
+        *(("cell", sentence) for sentence in exemptions(jobs)),
     )  # fmt: skip
 
 

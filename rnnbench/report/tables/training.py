@@ -11,7 +11,7 @@ from rnnbench.report.panels import PanelResults, panels
 from rnnbench.report.references import reference_rows
 from rnnbench.report.results import LOST, Result
 from rnnbench.report.statistics import Group, by_place, crowded, group, numbers, rank
-from rnnbench.report.tables.comparisons import comparisons_table, effects_table, variance_table
+from rnnbench.report.tables.comparisons import against_table, comparisons_table, effects_table, variance_table
 from rnnbench.report.tables.notes import caption, first_columns, first_entries, training_notes
 from rnnbench.report.tables.reach import asks_about_gradients, reach_table
 from rnnbench.report.tables.solvable import searched, solvable_table
@@ -24,6 +24,7 @@ from rnnbench.report.text_blocks import score_by_text
 #: What a model costs whatever it has learnt; recurrent layers, norms and readout are what is matched.
 SIZES = (
     "model/parameters",
+    "model/frozen_parameters",
     "model/matched_parameters",
     "model/hidden_size",
     "model/state_size",
@@ -32,16 +33,19 @@ SIZES = (
 )
 
 
-def tables(results: Sequence[Result]) -> list[Table]:
-    """The tables of one study, panel by panel, the name of each ending in its panel's."""
+def tables(results: Sequence[Result], against: str | None = None) -> list[Table]:
+    """The tables of one study, panel by panel, the name of each ending in its panel's.
+
+    against: A cell that is compared with each other one, in a further table.
+    """
     out = []
     for panel in panels(results):
-        for table in panel_tables(panel):
+        for table in panel_tables(panel, against):
             out.append(dataclasses.replace(table, name=f"{table.name}{panel.ending}", title=panel.title))
     return out
 
 
-def panel_tables(panel: PanelResults) -> list[Table]:
+def panel_tables(panel: PanelResults, against: str | None = None) -> list[Table]:
     """The tables of one panel: searches for the longest T, all tasks together where there are many, how far gradients
     reach where that was asked, training runs by task family with their comparisons, timings.
     """
@@ -56,6 +60,8 @@ def panel_tables(panel: PanelResults) -> list[Table]:
         if members := [result for result in train if result.data_set.kind == name]:
             groups, produced = group(members, panel.axis), caption(members)
             out.append(training_table(name, groups, produced))
+            if against is not None and (part := against_table(name, groups, produced, against)):
+                out.append(part)
             for table in (comparisons_table, effects_table, variance_table):
                 out += [part] if (part := table(name, groups, produced)) else []
     return out + timing_tables(panel.timing)
@@ -92,6 +98,7 @@ def training_table(name: str, groups: list[Group], caption: str) -> Table:
         Column("rate", "rate", 9),
         Column("model/matched_parameters", "matched weights", 4),
         Column("model/parameters", "all weights", 8),
+        Column("model/frozen_parameters", "frozen weights", 4),
         Column("model/hidden_size", "H", 9),
         Column("model/state_size", "state", 7),
         Column("model/flops_per_token", "FLOPs/token", 7),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rnnbench.backends.backend import Backend, Output, Request
 from rnnbench.backends.dispatch import BACKENDS, choose
+from rnnbench.backends.layers import Layers, LayersBackend
 from rnnbench.cells.cell import Cell
-from rnnbench.throughput.layers import Layers, LayersBackend
 
 _CELLS = {"RNN_TANH": torch.rnn_tanh_cell, "RNN_RELU": torch.rnn_relu_cell, "GRU": torch.gru_cell}
 _MODULES = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
@@ -48,7 +48,7 @@ class Plain(Backend):
 
 
 class TorchModule(LayersBackend):
-    """`nn.RNN`, `nn.LSTM` and `nn.GRU` themselves, built once, around the very parameters of the cells.
+    """`nn.RNN`, `nn.LSTM` and `nn.GRU` themselves, built once, which share the parameters of the cells.
 
     The backend ``torch`` calls the same kernels cell by cell. On a GPU the two want the parameters of several cells
     laid out differently, and cuDNN copies those that lie otherwise at every call: give each its copy of the layers.

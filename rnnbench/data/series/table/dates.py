@@ -107,12 +107,14 @@ def written(table: UserTable, name: str, date_format: str | None, texts: pd.Seri
 
 
 def parsed(column: pd.Series, date_format: str, utc: bool = False) -> pd.Series:
-    """(N,) times, NaT where a text is none."""
+    """(N,) times, NaT where a text is not a time."""
     try:
         times = pd.to_datetime(column, format=date_format, errors="coerce", utc=utc)
     except ValueError as error:
         if date_format != "ISO8601":
-            raise UserError(f"data.date_format {date_format!r} is none that strptime knows ({error}).") from None
+            raise UserError(
+                f"data.date_format {date_format!r} is not a format that strptime knows ({error})."
+            ) from None
         times = pd.Series(pd.NaT, index=column.index)  # zones in some
         plain = ~column.str[10:].str.contains(_ZONE.pattern.replace("(", "(?:"))
         times = times.where(~plain, pd.to_datetime(column.where(plain), format=date_format, errors="coerce"))

@@ -31,7 +31,7 @@ _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (60_000_000, "minute"), (1_000_000, "s
 REGULAR = 0.9
 #: Working days in a row that a holiday takes at most.
 HOLIDAYS = 4
-#: Share of the rows from which on a day of the week is a working day: a single Saturday is none.
+#: Share of the rows from which on a day of the week is a working day: a single Saturday does not make one.
 WORKED = 0.05
 #: Of an uneven record, a difference so many times the median's is a hole.
 HOLE = 10

@@ -12,7 +12,7 @@ const Figures = (() => {
   };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  /* In the dark every colour of the house is exchanged for its bright sister. */
+  /* In the dark theme each colour of the page is replaced by its brighter counterpart. */
   function themed(spec) {
     const words = JSON.stringify(spec);
     if (css("--theme") !== "dark") return JSON.parse(words);

@@ -1,4 +1,4 @@
-"""What is timed: one layer of a cell or several, in one direction or two, as a function of its input and its states."""
+"""Layers of a cell: one or several, in one direction or two, as a function of their input and their states."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Layers(nn.Module):
         return cast(list[Cell], list(self.members))
 
     def initial_state(self, batch: int) -> list[Tensor]:
-        """Zeros, (B, *S) a cell."""
-        return [cell.initial_state(batch) for cell in self.cells]
+        """Each cell's, (B, *S); a learned one is a constant here."""
+        return [cell.initial_state(batch).detach() for cell in self.cells]
 
 
 class LayersBackend(Backend):
@@ -52,11 +52,14 @@ class LayersBackend(Backend):
         """As the function `run_layers`."""
 
 
-def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend) -> tuple[Tensor, list[Tensor]]:
+def run_layers(
+    layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Backend, draws: Sequence[Tensor | None] | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """x (B, T, I) and a state (B, *S) a cell → (B, T, W) and the last state of each cell, cell by cell where need be.
 
-    States are in the order of `Layers.cells`; a cell that reads backwards starts from its at the sequence's end. What a
-    cell needs beside x is that of an unbroken sequence.
+    States are in the order of `Layers.cells`, and so are draws, (B, T, N) or None; a cell that reads backwards starts
+    from its at the sequence's end. Where no draws are given each cell makes its own. What a cell needs beside x is that
+    of an unbroken sequence.
     """
     if isinstance(backend, LayersBackend):
         return backend.run_layers(layers, x, states)
@@ -67,7 +70,9 @@ def run_layers(layers: Layers, x: Tensor, states: Sequence[Tensor], backend: Bac
         for backwards in range(layers.directions):
             index = len(last)
             side = completed(cells[index].needs, None, x)
-            y, state = run(cells[index], x.flip(1) if backwards else x, states[index], backend, side=side)
+            fixed = draws[index] if draws is not None else None
+            inputs = x.flip(1) if backwards else x
+            y, state = run(cells[index], inputs, states[index], backend, side=side, draws=fixed)
             outputs.append(y.flip(1) if backwards else y)
             last.append(state)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
