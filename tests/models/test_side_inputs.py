@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from rnnbench.throughput.layers import Layers
 from torch import Tensor, nn
 
+from rnnbench.backends.layers import Layers
 from rnnbench.cells import Cell, make_cell, register_cell
 from rnnbench.cells.side_inputs import SIDE_INPUTS
 from rnnbench.config import CellConfig, ModelConfig
