@@ -23,6 +23,8 @@ class LinearAttention(SequenceCell):
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 4, chunk: int = 64) -> None:
         super().__init__(input_size, hidden_size)
+        if hidden_size % heads:
+            raise ValueError(f"{heads} heads do not divide {hidden_size}")
         self.heads, self.chunk = heads, chunk
         self.qkv = nn.Linear(input_size, 3 * hidden_size, bias=False)
         self.out = nn.Linear(hidden_size, hidden_size, bias=False)
