@@ -7,6 +7,8 @@ and within a chunk, S_0 being the state before it, o_i = γ^i S_0ᵀ q_i + Σ_{j
     rnnbench train --cell examples/linear_attention.py:LinearAttention --data.seq_len 256
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +18,13 @@ from rnnbench.cells import SequenceCell, register_cell
 @register_cell("linear_attention")
 class LinearAttention(SequenceCell):
     paper = "Sun et al. 2023"
+    exempt: ClassVar = {"options": "the chunk changes the speed alone"}
     log_decay: Tensor
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 4, chunk: int = 64) -> None:
         super().__init__(input_size, hidden_size)
+        if hidden_size % heads:
+            raise ValueError(f"{heads} heads do not divide {hidden_size}")
         self.heads, self.chunk = heads, chunk
         self.qkv = nn.Linear(input_size, 3 * hidden_size, bias=False)
         self.out = nn.Linear(hidden_size, hidden_size, bias=False)

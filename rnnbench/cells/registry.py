@@ -88,8 +88,8 @@ def _load_cells() -> None:
             register_cell(point.name)(loaded)
     for path in named_files():
         before = dict(_CELLS)
-        load_file(path)
-        if before == _CELLS:
+        loaded = load_file(path)
+        if before == _CELLS and not hasattr(loaded, "STUDY"):  # a study's file may hold cells, and need not
             raise UserError(f'{path} registers no cell; write @register_cell("NAME") above its class.')
 
 

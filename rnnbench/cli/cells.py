@@ -91,6 +91,7 @@ def listing(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         row |= {"weights": "", "state": "", "parameters": None, "state_size": None}
         try:
             cell = make_cell(name, 128, 128)
+            cell.initial_state(1)
             row["state_size"] = len(memory_indices(cell))
         except Exception as error:  # a plugin's; the others are listed all the same
             reason = str(error).rstrip(".") if isinstance(error, UserError) else f"it raised {told(error)}"

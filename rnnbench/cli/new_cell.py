@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_{file}_is_a_cell(a: float) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Write NAME.py and test_NAME.py, and print how to go on."""
-    parser = Parser("new-cell", "Write a cell to begin with, a leaky RNN of 25 lines, and its test.")
+    parser = Parser(
+        "new-cell", "Write a cell to begin with, a leaky RNN of 25 lines, and its test.", "what was written"
+    )
     parser.add_argument("name", metavar="NAME", help="of the file; the class is called the same, in CamelCase")
     parser.add_argument("--out", type=Path, default=Path("."), metavar="FOLDER", help="where to write (here)")
     arguments = parser.parse_args(argv)
@@ -68,7 +71,9 @@ def main(argv: Sequence[str]) -> int:
         for path, text in files.items():
             path.write_text(text.format(**words), encoding="utf-8")
     cell = f"{out / name}.py:{words['name']}"
-    print(f"wrote {' and '.join(map(str, files))}; now:")
-    print(f"  rnnbench check-cell {cell}")
-    print(f"  rnnbench train --cell {cell}")
+    commands = [f"rnnbench check-cell {cell}", f"rnnbench train --cell {cell}"]
+    if arguments.json:
+        print(json.dumps({"files": list(map(str, files)), "commands": commands}))
+    else:
+        print("\n  ".join([f"wrote {' and '.join(map(str, files))}; now:", *commands]))
     return 0

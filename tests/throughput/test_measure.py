@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_a_row(tmp_path: Path) -> None:
     result = measure(job, tmp_path, "study", "disabled")
     refused = {key: value for key, value in result["metrics"].items() if key.endswith("/refused")}
     assert result["status"] == "done"
-    assert set(refused) == {f"lstm/{name}/refused" for name in ("torch", "scan", "window", "loop")}
+    assert set(refused) == {f"lstm/{name}/refused" for name in ("torch", "sequence", "scan", "window", "loop")}
     assert refused["lstm/loop/refused"].startswith("out of memory: B 1048576 × T 4096 × H 512, float32, did not fit")
     assert refused["lstm/scan/refused"] == "its next state is not linear in the last one"
 
@@ -286,7 +286,7 @@ def test_contestants_take_turns_on_one_core(
     assert all(set(order) == set(rounds[0]) and len(set(order)) == count for order in rounds)
     assert len(set(rounds)) > 5
     assert [call for call in calls if call[2] == "time"] == [(i + 1, 10, "time") for i in range(10)]
-    assert [call for call in calls if call[2] == "certify"] == [(i + 1, 12, "certify") for i in range(12)]
+    assert [call for call in calls if call[2] == "certify"] == [(i + 1, 15, "certify") for i in range(15)]
     assert cores == {frozenset({max(before)})}
     assert os.sched_getaffinity(0) == before
     first = list(turns)
