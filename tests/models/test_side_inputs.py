@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.backends.layers import Layers
-from rnnbench.cells import Cell, make_cell, register_cell
+from rnnbench.cells import Cell, make_cell, registry
 from rnnbench.cells.side_inputs import SIDE_INPUTS
 from rnnbench.config import CellConfig, ModelConfig
 from rnnbench.data.task import Batch, Task
@@ -33,7 +33,6 @@ VALUES = Task("many_to_many", "values", "values", 2, 1)
 LABELS = Task("many_to_one", "values", "labels", 2, 4)
 
 
-@register_cell("reads_all_sides")
 class ReadsAllSides(Cell):
     """s' = g s + (1 − g) tanh(x + U s) with a gate g = σ(b), b all of its side inputs together, of different weight."""
 
@@ -58,6 +57,14 @@ class ReadsAllSides(Cell):
 
 class NeedsWeather(ReadsAllSides):
     needs: ClassVar[tuple[str, ...]] = ("weather",)
+
+
+@pytest.fixture(autouse=True)
+def cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are known while a test runs."""
+    registry.cell_names()
+    for name, cls in (("reads_all_sides", ReadsAllSides), ("needs_weather", NeedsWeather)):
+        monkeypatch.setitem(registry._CELLS, name, cls)
 
 
 def model(task: Task = VALUES, **config: object) -> Model:
@@ -188,6 +195,5 @@ def test_costs_are_counted_and_unknown_needs_are_refused_before_training() -> No
     layers = Layers(CellConfig("reads_all_sides"), 2, 4, 2).to("meta")
     assert sequential_per_token(layers) == 2 * 2 * 4 * 4
     assert min(flops_per_token(layers)) > 0
-    register_cell("needs_weather")(NeedsWeather)
     with pytest.raises(UserError, match='side input of NeedsWeather "weather"'):
         make_cell("needs_weather", 2, 2)
