@@ -37,13 +37,17 @@ def finds_external(find: Callable[[str], type[Cell]]) -> Callable[[str], type[Ce
 def register_cell(name: str) -> Callable[[C], C]:
     """Class decorator: from now on the cell is known by this name everywhere.
 
+    The same class of the same module may be defined again, as a notebook does when a cell of it is run twice.
+
     Raises:
         UserError: another class has the name already.
     """
 
     def register(cls: C) -> C:
-        if _CELLS.get(name, cls) is not cls and _CELLS[name].__qualname__ != cls.__qualname__:
-            raise UserError(f'the cell name "{name}" is taken by {_CELLS[name].__qualname__}; choose another.')
+        known = _CELLS.get(name, cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            where = f"{known.__module__}.{known.__qualname__}"
+            raise UserError(f'the cell name "{name}" is taken by {where}; choose another.')
         _CELLS[name] = cls
         return cls
 

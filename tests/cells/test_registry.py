@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from rnnbench import cells
 from rnnbench.backends import BACKENDS, Request, run
-from rnnbench.cells import AffineCell, Cell, cell_names, make_cell, register_cell, registry
+from rnnbench.cells import LSTM, AffineCell, Cell, cell_class, cell_names, make_cell, register_cell, registry
 from rnnbench.cli.cells import listing, show
 from rnnbench.errors import UserError
+from rnnbench.system.python_files import load_file
 
 
 @pytest.fixture
@@ -78,6 +79,36 @@ def test_a_name_is_taken_once(leaky: str) -> None:
         @register_cell("leaky")
         class Other(AffineCell):
             pass
+
+
+IMPOSTOR = """
+from rnnbench.cells import GRU, register_cell
+
+@register_cell("lstm")
+class LSTM(GRU):
+    pass
+"""
+
+
+def test_a_class_of_the_same_name_from_elsewhere_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files called alike in two folders neither; the same file loaded again does."""
+    cell_names()
+    monkeypatch.setattr(registry, "_CELLS", dict(registry._CELLS))
+    (tmp_path / "lstm.py").write_text(IMPOSTOR)
+    with pytest.raises(UserError, match='"lstm" is taken by rnnbench.cells.nonlinear.lstm.LSTM'):
+        load_file(tmp_path / "lstm.py")
+    assert cell_class("lstm") is LSTM
+    paths = [tmp_path / folder / "mine.py" for folder in ("one", "other")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(IMPOSTOR.replace('"lstm"', '"mine"'))
+    for _ in range(2):
+        loaded = load_file(paths[0])
+        assert cell_class("mine") is loaded.LSTM
+    with pytest.raises(UserError, match='"mine" is taken'):
+        load_file(paths[1])
 
 
 def test_a_cell_is_one_short_file() -> None:
